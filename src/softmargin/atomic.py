@@ -1,0 +1,116 @@
+"""Files that are either the old one or the new one, whole, whatever happens while they are written.
+
+The bytes go into a temporary file beside the target, which takes the target's name only when all of it is on
+the disk. A process that is killed leaves that temporary file behind; it held a lock on it, and the next write
+to the same target removes every such file whose lock is free. (Windows has no such locks: there it stays.)
+"""
+
+import errno
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import BinaryIO
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["write_atomically"]
+
+_NAME_CHARACTERS = 50
+"""So much of the target's name stands in the temporary one: a name may have 255 bytes, and UTF-8 takes four."""
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write a file so that no reader ever sees a part of it.
+
+    Parameters
+    ----------
+    path : str or path
+        The target. A symbolic link stays one: the file it leads to is replaced. An existing file keeps its
+        permissions, a new one gets those that the umask leaves. A pipe or device is written to directly.
+    data : bytes or iterable of bytes-like
+        The content, at once or in pieces.
+
+    Raises
+    ------
+    OSError
+        The folder is missing, permission is denied or the disk is full. Here, and on any other error raised
+        by ``data`` or by Ctrl-C, the old file is whole and the temporary one is gone.
+    """
+    pieces = [data] if isinstance(data, bytes) else data
+    mode: int | None = None
+    with suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+    if mode is not None and not stat.S_ISREG(mode):
+        with open(path, "wb") as stream:  # a folder fails here, and elsewhere nothing could be kept whole
+            stream.writelines(pieces)
+        return
+    target = os.path.realpath(path)
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+    folder, name = os.path.split(target)
+    prefix = f".{name[:_NAME_CHARACTERS]}."
+    _remove_litter(folder, prefix)
+    temporary, stream = _create_locked(folder, prefix)
+    try:
+        with stream:
+            stream.writelines(pieces)
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            stream.flush()
+            os.fsync(stream.fileno())
+            if sys.platform != "win32":
+                os.replace(temporary, target)  # before the lock is free
+        if sys.platform == "win32":
+            os.replace(temporary, target)  # an open file cannot be renamed there
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    with suppress(OSError):  # the file is in place; not every file system can do this
+        _sync_folder(folder)
+
+
+def _create_locked(folder: str, prefix: str) -> tuple[str, BinaryIO]:
+    """Create a new file with the umask's permissions and lock it; return its path and the open file."""
+    while True:
+        temporary = os.path.join(folder, f"{prefix}{secrets.token_hex(8)}.tmp")
+        stream = open(temporary, "xb")  # noqa: SIM115 (the caller closes it)
+        try:
+            if sys.platform != "win32":
+                with suppress(OSError):  # a file system without locks; nobody can take ours for litter there
+                    fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+            if os.fstat(stream.fileno()).st_nlink > 0:
+                return temporary, stream
+            stream.close()  # another writer took it for litter before it was locked
+        except BaseException:
+            stream.close()
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+def _remove_litter(folder: str, prefix: str) -> None:
+    """Remove the temporary files of this prefix that no living process has locked."""
+    if sys.platform == "win32":
+        return
+    pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{16}\.tmp")
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError), open(entry.path, "rb") as stream:
+                    fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(entry.path)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a new name in this folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

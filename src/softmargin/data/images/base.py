@@ -1,0 +1,216 @@
+"""One image file to 8-bit pixels; also the program that a helper process runs.
+
+Only Pillow and the standard library are imported, and nothing of softmargin: a helper process starts this
+file by its path, so that it is ready within a tenth of a second and stays small.
+"""
+
+import contextlib
+import io
+import json
+import signal
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from PIL import Image, UnidentifiedImageError
+
+__all__ = ["SUFFIXES", "ImageProblem", "Pixels", "Target", "decode", "decode_batch", "main"]
+
+# Formats that need nothing but Pillow; EPS and the like would start other programs.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "TGA", "QOI",
+)  # fmt: skip
+SUFFIXES = frozenset(
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".tga", ".qoi",
+    )
+)  # fmt: skip
+GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
+ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
+ORIENTATION_TAG = 0x0112
+# What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
+TURN_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What every image has to become: ``channels`` 1 or 3, and the size (pixels), by resizing if allowed."""
+
+    height: int
+    width: int
+    channels: int
+    resize: bool
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A decoded image: C-order bytes of (height, width, channels)."""
+
+    data: bytes
+    height: int
+    width: int
+    channels: int
+
+
+class ImageProblem(Exception):
+    """Why an image cannot be used: ``kind`` for the program, the text (without the file) for people."""
+
+    def __init__(self, kind: Literal["broken", "size", "colour"], text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def decode(file: str, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
+    """Decode one image to 8 bits a channel, upright.
+
+    The first frame counts. Orientation from EXIF is applied. Alpha is composited over white. 16-bit grey v
+    becomes round(v / 257), so that 65535 becomes 255 (Pillow itself keeps the high byte of 16-bit colour).
+    CMYK, YCbCr and palettes become RGB by Pillow's own rules.
+
+    Parameters
+    ----------
+    file : str
+        Path of the image.
+    image_size : tuple of int (height, width), optional
+        Resize to this size (bilinear, antialiased).
+    channels : int, optional
+        1 for grey, 3 for RGB; by default 1 if the file is stored as grey, else 3.
+
+    Raises
+    ------
+    ImageProblem
+        ``broken``: damaged, cut off, too large, or of a kind without a fixed range. ``colour``: one channel
+        was asked for and the file is stored in colour.
+    OSError
+        The file cannot be read.
+    """
+    with open(file, "rb") as stream:
+        data = stream.read()  # not left to Pillow, which may map the file: it could change under us
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _decode(data, image_size, channels)
+    except ImageProblem:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = Image.MAX_IMAGE_PIXELS or 0
+        raise ImageProblem("broken", f"is too large: more than {limit:,} pixels") from error
+    except MemoryError as error:
+        raise ImageProblem("broken", "does not fit into memory") from error
+    except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
+        reason = f"{error}" or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "not an image of a known format" if data else "the file is empty"
+        raise ImageProblem("broken", f"is damaged or cut off ({reason})") from error
+
+
+def decode_batch(files: Iterable[str], target: Target) -> Iterator[bytes]:
+    """Decode images that must all come out alike; the first that does not raises `ImageProblem`."""
+    size = (target.height, target.width)
+    for file in files:
+        try:
+            pixels = decode(file, size if target.resize else None, target.channels)
+        except OSError as error:
+            raise ImageProblem("broken", f"cannot be read ({error.strerror or error})") from error
+        if (pixels.height, pixels.width) != size:
+            raise ImageProblem("size", f"{pixels.height}x{pixels.width}")
+        yield pixels.data
+
+
+def main() -> None:
+    """Serve batches: a JSON line comes in, a JSON line and the pixels go out, until the input ends.
+
+    The input ends when the parent closes it or dies, so a helper never outlives its parent by more than a
+    batch.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(b"ready\n")
+    answers.flush()
+    for line in requests:
+        request = json.loads(line)
+        problem = None
+        parts: list[bytes] = []
+        try:
+            parts.extend(decode_batch(request["files"], Target(**request["target"])))
+        except ImageProblem as error:
+            problem = [len(parts), error.kind, str(error)]
+        answers.write(json.dumps({"problem": problem}).encode() + b"\n")
+        if problem is None:
+            answers.writelines(parts)
+        answers.flush()
+
+
+def _decode(data: bytes, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:
+    image = _open(data)
+    if image.format == "PNG":  # the one format with checksums, which only verify() looks at
+        image.verify()
+        image = _open(data)
+    is_grey = image.mode in GREY_MODES
+    if channels == 1 and not is_grey:
+        raise ImageProblem("colour", "is in colour")
+    wanted = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
+    image.load()
+    turn = _turn_back(image)
+    if image.mode != wanted or "transparency" in image.info:
+        image = _to_eight_bits(image, wanted)
+    if turn is not None:
+        image = image.transpose(turn)
+    if image_size is not None and image.size != image_size[::-1]:
+        image = image.resize(image_size[::-1], Image.Resampling.BILINEAR)
+    return Pixels(image.tobytes(), image.height, image.width, 1 if wanted == "L" else 3)
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF and others depend on Pillow's build
+
+
+def _turn_back(image: Image.Image) -> Image.Transpose | None:
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return None  # nearly all images of large sets; parsing nothing would still take a tenth of the time
+    try:
+        return TURN_BACK.get(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged metadata does not make the picture unusable
+        return None
+
+
+def _to_eight_bits(image: Image.Image, wanted: str) -> Image.Image:
+    if image.mode == "F":
+        raise ImageProblem(
+            "broken", "holds floating-point pixels, which have no fixed range; convert it to 8 bits"
+        )
+    if image.mode.startswith("I"):
+        image = image.convert("I")
+        low, high = image.getextrema()
+        if low < 0 or high > 65535:  # type: ignore[operator]
+            raise ImageProblem("broken", "holds pixels of more than 16 bits; convert it to 8 bits")
+        image = image.point(lambda v: v * (1 / 257) + 0.5).convert("L")  # the sum is cut to an integer
+    elif image.mode in ALPHA_MODES or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        main()

@@ -1,0 +1,124 @@
+"""What every engine is: the thing that walks X once and knows neither penalty nor preprocessing.
+
+Conventions
+-----------
+Inside an engine X is the stored array, untouched. ``W`` is (D, C) float64, ``b`` is (C,) float64, weights
+are normalised to sum to one, and only samples with positive weight are visited. ``dual`` rows are
+``dL/ds``. Every result is float64, and its bits do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.losses.base import Floats, Ints, Loss
+
+__all__ = ["DualSums", "Engine", "Samples"]
+
+
+class DualSums(NamedTuple):
+    """Weighted sums over the dual rows of all samples, made in one pass.
+
+    Attributes
+    ----------
+    conjugate : float
+        Σ ω_i L*(a_i).
+    square : float
+        Σ ω_i ‖a_i‖².
+    features : ndarray of shape (D, C)
+        Σ ω_i x_i a_iᵀ.
+    classes : ndarray of shape (C, C)
+        Row c is the sum of ω_i a_i over the samples of class c.
+    """
+
+    conjugate: float
+    square: float
+    features: Floats
+    classes: Floats
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples an engine walks over.
+
+    Attributes
+    ----------
+    X : ndarray of shape (N, D)
+        Features in the type they are stored in.
+    y : ndarray of shape (N,), int64
+        Class numbers 0 … C-1.
+    weights : ndarray of shape (N,), float64
+        Non-negative, summing to one; samples of weight 0 are never visited.
+    n_classes : int
+        C.
+    """
+
+    X: NDArray[Any]
+    y: Ints
+    weights: Floats
+    n_classes: int
+
+
+class Engine(ABC):
+    """Walks over `Samples`; every method that returns sums over the samples is one pass.
+
+    Attributes
+    ----------
+    samples : Samples
+    rows : ndarray of int64
+        Numbers of the samples of positive weight, ascending.
+    n_passes : float
+        How often X was read so far; a walk over a part of the rows counts as that part.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+        self.rows: Ints = np.flatnonzero(samples.weights > 0.0)
+        self.n_passes = 0.0
+
+    @abstractmethod
+    def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
+        """Return ``X[rows] @ W + b``, shape (len(rows), C)."""
+
+    @abstractmethod
+    def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
+        """Return Σ ω_i L(s_i, y_i), where s_i = x_i W + b, plus row i of ``offsets`` (N, C) if given."""
+
+    @abstractmethod
+    def value_and_grad(
+        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+    ) -> tuple[float, Floats, Floats]:
+        """Return the value and its gradient in W (D, C) and b (C,)."""
+
+    @abstractmethod
+    def hessian_product(
+        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Return the product of the Hessian at (W, b) with the direction (V, c)."""
+
+    @abstractmethod
+    def dual_sums(
+        self, loss: Loss, conjugate_of: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+    ) -> DualSums:
+        """Return the sums of the dual rows of ``loss``, with the conjugate of ``conjugate_of``."""
+
+    @abstractmethod
+    def moments(self) -> tuple[Floats, Floats]:
+        """Return the weighted mean and variance of each feature, both (D,)."""
+
+    @abstractmethod
+    def class_features(self) -> Floats:
+        """Return the weighted sum of the features of each class, shape (D, C)."""
+
+    @abstractmethod
+    def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
+        """Return the weighted second moment (D, D) of ``(x - mean) * scale`` over ``rows``."""
+
+    @abstractmethod
+    def rounding(self) -> float:
+        """Return a bound on the relative rounding error of a sum over the samples."""

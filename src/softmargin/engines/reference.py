@@ -1,0 +1,89 @@
+"""The engine that is plain NumPy: short, generic over losses, and the oracle of the fast ones.
+
+It converts X to float64 as a whole, so it is meant for small data and for tests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softmargin.engines.base import DualSums, Engine, Samples
+from softmargin.losses.base import Floats, Ints, Loss
+
+__all__ = ["ReferenceEngine"]
+
+
+class ReferenceEngine(Engine):
+    """Plain NumPy over a float64 copy of the samples of positive weight."""
+
+    def __init__(self, samples: Samples) -> None:
+        super().__init__(samples)
+        self._X = samples.X[self.rows].astype(np.float64)
+        self._y = samples.y[self.rows]
+        self._weights = samples.weights[self.rows]
+
+    def _scores(self, W: Floats, b: Floats, offsets: Floats | None) -> Floats:
+        self.n_passes += 1
+        scores = self._X @ W + b
+        return scores if offsets is None else scores + offsets[self.rows]
+
+    def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
+        """Return the scores of ``rows``."""
+        return self.samples.X[rows].astype(np.float64) @ W + b
+
+    def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
+        """Return the weighted mean loss."""
+        return float(self._weights @ loss._values(self._scores(W, b, offsets), self._y))
+
+    def value_and_grad(
+        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+    ) -> tuple[float, Floats, Floats]:
+        """Return the weighted mean loss and its gradient."""
+        scores = self._scores(W, b, offsets)
+        rows = self._weights[:, None] * loss._gradient(scores, self._y)
+        return float(self._weights @ loss._values(scores, self._y)), self._X.T @ rows, rows.sum(axis=0)
+
+    def hessian_product(
+        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Return the product of the Hessian with the direction (V, c)."""
+        directions = self._X @ V + c
+        rows = loss._hessian_product(self._scores(W, b, offsets), self._y, directions)
+        rows *= self._weights[:, None]
+        return self._X.T @ rows, rows.sum(axis=0)
+
+    def dual_sums(
+        self, loss: Loss, conjugate_of: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+    ) -> DualSums:
+        """Return the sums of the dual rows."""
+        dual = loss._gradient(self._scores(W, b, offsets), self._y)
+        conjugate = float(self._weights @ conjugate_of._conjugate(dual, self._y))
+        square = float(self._weights @ (dual**2).sum(axis=1))
+        dual *= self._weights[:, None]
+        return DualSums(conjugate, square, self._X.T @ dual, self._one_hot().T @ dual)
+
+    def moments(self) -> tuple[Floats, Floats]:
+        """Return the weighted mean and variance of each feature."""
+        self.n_passes += 1
+        mean = self._weights @ self._X
+        return mean, self._weights @ (self._X - mean) ** 2
+
+    def class_features(self) -> Floats:
+        """Return the weighted sum of the features of each class."""
+        self.n_passes += 1
+        return np.asarray(self._X.T @ (self._weights[:, None] * self._one_hot()))
+
+    def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
+        """Return the weighted second moment of the preprocessed features over ``rows``."""
+        self.n_passes += len(rows) / len(self.rows)
+        weights = self.samples.weights[rows]
+        Z = (self.samples.X[rows].astype(np.float64) - mean) * scale
+        Z *= np.sqrt(weights / weights.sum())[:, None]
+        return np.asarray(Z.T @ Z)
+
+    def rounding(self) -> float:
+        """Return a bound on the relative rounding error of a sum over the samples."""
+        return float(np.finfo(np.float64).eps * (len(self.rows) + 8))
+
+    def _one_hot(self) -> Floats:
+        return np.eye(self.samples.n_classes)[self._y]

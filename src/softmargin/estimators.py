@@ -1,0 +1,282 @@
+"""The classifier as scikit-learn knows it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from softmargin.engines import CpuEngine, Samples
+from softmargin.errors import DataError, ParameterError
+from softmargin.losses import LOSSES, Loss, softmax
+from softmargin.losses.base import Floats
+from softmargin.objective import Objective
+from softmargin.preprocessing import Preprocessing, scale_for
+from softmargin.solvers import Callback, Fit, minimize
+
+__all__ = ["LinearClassifier", "make_loss"]
+
+
+def make_loss(name: str | Loss, delta: float = 1.0) -> Loss:
+    """Return the loss of this name; a `Loss` is returned as it is.
+
+    Raises
+    ------
+    ParameterError
+        If there is no loss of this name or ``delta`` is not positive.
+    """
+    if isinstance(name, Loss):
+        return name
+    if name not in LOSSES:
+        raise ParameterError(f"loss must be one of {', '.join(LOSSES)}, but it is {name!r}.")
+    chosen = LOSSES[name]
+    return chosen(delta) if "delta" in chosen._fields else chosen()  # type: ignore[attr-defined, call-arg]
+
+
+def _has_probabilities(classifier: LinearClassifier) -> bool:
+    if make_loss(classifier.loss, classifier.delta).name != "cross_entropy":
+        raise AttributeError("The hinges have margins, not probabilities: take loss='cross_entropy'.")
+    return True
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Multiclass linear classifier, trained to a certified optimum.
+
+    It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b, and proves
+    how close to the minimum it is.
+
+    Parameters
+    ----------
+    loss : {"hinge", "squared_hinge", "cross_entropy"} or Loss, default "cross_entropy"
+        The loss of a sample.
+    reg : float, default 1e-4
+        λ > 0, the factor of ΣW² (no ½). scikit-learn's C is 1/(2·N·λ).
+    delta : float, default 1.0
+        The margin Δ of the hinges. It need not be searched, λ does the same.
+    fit_intercept : bool, default True
+        Whether to fit b.
+    tol : float, default 1e-4
+        Relative duality gap to reach and prove.
+    max_passes : int, default 2000
+        Budget of readings of X.
+    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+        How the penalty sees the features; X itself stays untouched, and `coef_` is in its units.
+        "unit" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is
+        "unit" for uint8 and "none" for all else.
+    class_weight : dict or "balanced", optional
+        Factors on the weights of the samples of each class, as in scikit-learn.
+    engine : {"auto", "cpu", "reference"}, default "auto"
+        What walks over X.
+    n_threads : int, optional
+        Threads; the result does not depend on it.
+    callback : callable, optional
+        Called with each `Step` of the fit; a true return value stops it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (C,)
+        Labels of the classes that have a sample of positive weight.
+    coef_ : ndarray of shape (C, D)
+        Weights, one row a class (two rows for two classes), in units of X as given.
+    intercept_ : ndarray of shape (C,)
+    value_, lower_bound_, gap_ : float
+        F at the solution, what is proved to be below F everywhere, and their relative distance.
+    converged_ : bool
+        Whether ``gap_ <= tol``.
+    n_passes_ : int
+        Readings of X.
+    fit_ : Fit
+        The solver's result, in preprocessed coordinates, with its history.
+    preprocessing_ : Preprocessing
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (D,)
+        Only if X had string column names.
+
+    Examples
+    --------
+    >>> import softmargin as sm
+    >>> digits = sm.load_dataset("digits")
+    >>> classifier = sm.LinearClassifier("hinge", reg=1e-3).fit(digits.X, digits.y)
+    >>> bool(classifier.gap_ <= 1e-4)
+    True
+    """
+
+    def __init__(
+        self,
+        loss: str | Loss = "cross_entropy",
+        *,
+        reg: float = 1e-4,
+        delta: float = 1.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_passes: float = 2000,
+        scaling: str = "auto",
+        class_weight: dict[Any, float] | str | None = None,
+        engine: str = "auto",
+        n_threads: int | None = None,
+        callback: Callback | None = None,
+    ) -> None:
+        self.loss = loss
+        self.reg = reg
+        self.delta = delta
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_passes = max_passes
+        self.scaling = scaling
+        self.class_weight = class_weight
+        self.engine = engine
+        self.n_threads = n_threads
+        self.callback = callback
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit to the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+            Features of any real type, read in place.
+        y : array-like of shape (N,)
+            Labels: strings or integers.
+        sample_weight : array-like of shape (N,), optional
+            Non-negative weights; weight k is the same as k copies.
+
+        Returns
+        -------
+        LinearClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If X, y or the weights cannot be used; the message says where.
+        ParameterError
+            If a parameter is outside its domain.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the gap was not reached within ``max_passes``.
+        """
+        loss = make_loss(self.loss, self.delta)
+        X, y = validate_data(self, X, y, dtype="numeric", ensure_all_finite=False)
+        check_finite(X)
+        classes, codes, weights = encode_labels(y, sample_weight, X, self.class_weight)
+        objective = Objective(
+            loss,
+            X,
+            codes,
+            self.reg,
+            weights,
+            n_classes=len(classes),
+            fit_intercept=self.fit_intercept,
+            engine=self.engine,
+            n_threads=self.n_threads,
+        )
+        preprocessing = preprocess(objective, self.scaling, X.dtype)
+        objective = objective.replace(scale=preprocessing.scale)
+        fit = minimize(objective, tol=self.tol, callback=self.callback, max_passes=self.max_passes)
+        W, b = preprocessing.fold(fit.W, fit.b)
+        # Nothing of the estimator is touched before this line: an interrupted fit leaves it as it was.
+        self.classes_ = classes
+        self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
+        self.preprocessing_: Preprocessing = preprocessing
+        self.fit_: Fit = fit
+        self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
+        self.converged_, self.n_passes_ = fit.converged, fit.n_passes
+        return self
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's."""
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the label of the largest score of each sample, shape (N,)."""
+        best = self._scores(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """Return the softmax of the scores, shape (N, C); cross-entropy only."""
+        return softmax(self._scores(X))
+
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: ArrayLike) -> Floats:
+        """Return the logarithm of the probabilities, shape (N, C); cross-entropy only."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(softmax(self._scores(X))))
+
+    def _scores(self, X: ArrayLike) -> Floats:
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype="numeric", ensure_all_finite=False, reset=False)
+        check_finite(X)
+        n_samples, n_classes = len(X), len(self.classes_)
+        walked = Samples(X, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
+        return CpuEngine(walked, self.n_threads).scores(self.coef_.T, self.intercept_, np.arange(n_samples))
+
+
+def check_finite(X: NDArray[Any]) -> None:
+    """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are."""
+    if X.dtype.kind != "f":
+        return
+    if X.dtype.itemsize > 8:
+        raise DataError(f"X has dtype {X.dtype}; floating-point numbers of at most 64 bits are supported.")
+    step = max(1, (1 << 20) // max(1, X.shape[1]))
+    wrong, place = 0, (0, 0)
+    for start in range(0, len(X), step):
+        finite = np.isfinite(X[start : start + step])
+        if not finite.all():
+            rows, columns = np.nonzero(~finite)
+            if wrong == 0:
+                place = (start + int(rows[0]), int(columns[0]))
+            wrong += len(rows)
+    if wrong:
+        what = "NaN" if np.isnan(X[place]) else "infinity (inf)"
+        others = f", and {wrong - 1:,} more" if wrong > 1 else ""
+        raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
+
+
+def encode_labels(
+    y: NDArray[Any],
+    sample_weight: ArrayLike | None,
+    X: NDArray[Any],
+    class_weight: dict[Any, float] | str | None = None,
+) -> tuple[NDArray[Any], NDArray[np.int64], Floats]:
+    """Return the classes, the class number of each sample and the weights.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes with a sample of positive weight.
+    """
+    check_classification_targets(y)
+    weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64), dtype=np.float64)
+    if (weights < 0.0).any():
+        row = int(np.argmax(weights < 0.0))
+        raise DataError(f"sample_weight[{row}] is {weights[row]}; weights must not be negative.")
+    classes = np.unique(y[weights > 0.0])
+    if len(classes) < 2:
+        found = "none" if len(classes) == 0 else f"only one class, {classes[0]!r}"
+        raise DataError(f"At least two classes are needed, but y holds {found} with positive weight.")
+    codes = np.searchsorted(classes, y)
+    # A sample of weight 0 may be of a class that has no other; it takes no part whatever its number.
+    codes = np.minimum(codes, len(classes) - 1).astype(np.int64)
+    if class_weight is not None:
+        active = weights > 0.0
+        factors = compute_class_weight(class_weight, classes=classes, y=y[active])
+        weights = weights * factors[codes]
+    return classes, codes, weights
+
+
+def preprocess(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
+    """Return the scaling of the features (centring is done by the solver, where it changes nothing)."""
+    idle = np.ones(objective.n_features)
+    mean, variance = objective.moments if scaling == "standard" else (idle, idle)
+    name, scale = scale_for(scaling, dtype, mean, variance)
+    return Preprocessing(name, np.zeros(objective.n_features), scale)

@@ -1,0 +1,275 @@
+"""What every loss is: a small immutable record of its parameters that knows score space only.
+
+Conventions
+-----------
+``scores`` is (N, C) float64, ``y`` is (N,) integer with values in 0 … C-1. A *row function* sees one
+row ``s`` of C scores and its label ``y``; it is plain Python that Numba compiles into the loops of an
+engine. ``dual`` rows ``a`` are what ``gradient`` returns: their entries sum to zero.
+
+A loss writes each formula twice on purpose. The array methods are the readable NumPy form that the
+reference engine uses; the row functions are the textbook's loop, which is the fast form. The tests hold
+one against the other.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+from numpy.typing import ArrayLike, NDArray
+
+from softmargin.errors import CapabilityError, DataError, ParameterError
+
+__all__ = [
+    "Balance",
+    "Floats",
+    "Ints",
+    "Loss",
+    "check_positive",
+    "pairwise_shift",
+    "row_conjugate",
+    "row_function",
+    "row_gradient",
+    "row_hessian_product",
+    "violations",
+    "with_target",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+_RowFunction = TypeVar("_RowFunction", bound=Callable[..., Any])
+
+
+class Balance(NamedTuple):
+    """How dual rows with a small imbalance are made exactly feasible.
+
+    The rows ``shrink * a_i + shift[y_i]`` are dual feasible and their weighted sum is zero.
+
+    Attributes
+    ----------
+    shrink : float
+        Factor in (0, 1] on every dual row.
+    shift : ndarray of shape (C, C)
+        ``shift[c]`` is added to each row of class c.
+    conjugate : float
+        An upper bound on the weighted mean of L* over the new rows.
+    """
+
+    shrink: float
+    shift: Floats
+    conjugate: float
+
+
+class Loss:
+    """Mixin of every loss; the parameters themselves come from a NamedTuple.
+
+    Being a tuple lets Numba pass a loss to compiled code by value. Equality and truth are those of a
+    record, not of a tuple: two losses are equal only if they are the same loss.
+    """
+
+    __slots__ = ()
+    name: ClassVar[str]
+    """The name used on the command line and in model files."""
+    title: ClassVar[str]
+    """The name used in sentences."""
+    smooth: ClassVar[bool] = True
+    """Whether the gradient is continuous, which the smooth solvers need."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and tuple(self) == tuple(other)  # type: ignore[call-overload, no-any-return]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self))  # type: ignore[misc]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def parameters(self) -> dict[str, float]:
+        """Return the parameters by name, for model files and reports."""
+        return dict(self._asdict())  # type: ignore[attr-defined]
+
+    def values(self, scores: ArrayLike, y: ArrayLike) -> Floats:
+        """Return the loss of each sample.
+
+        Parameters
+        ----------
+        scores : array-like of shape (N, C)
+            Scores; ``-inf`` is allowed, ``+inf`` and NaN are not.
+        y : array-like of shape (N,)
+            Integer labels in 0 … C-1.
+
+        Returns
+        -------
+        ndarray of shape (N,), float64
+
+        Raises
+        ------
+        DataError
+            If shapes or labels do not fit or a score is NaN or ``+inf``.
+        """
+        return self._values(*check_scores(scores, y))
+
+    def gradient(self, scores: ArrayLike, y: ArrayLike) -> Floats:
+        """Return dL/ds of each sample, shape (N, C) float64; parameters as in `values`."""
+        return self._gradient(*check_scores(scores, y))
+
+    def _values(self, scores: Floats, y: Ints) -> Floats:
+        raise NotImplementedError
+
+    def _gradient(self, scores: Floats, y: Ints) -> Floats:
+        raise NotImplementedError
+
+    def _hessian_product(self, scores: Floats, y: Ints, directions: Floats) -> Floats:
+        """Return (d²L/ds²)·direction of each row, shape (N, C)."""
+        raise CapabilityError(f"{self!r} has no Hessian: choose a solver for non-smooth losses.")
+
+    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
+        """Return L*(a) of each dual row, shape (N,)."""
+        raise NotImplementedError
+
+    def dual_size(self, class_sums: Floats, square: float) -> float:
+        """Return a bound on the weighted mean size of the terms that L* adds up, beyond their sum.
+
+        ``square`` is the weighted mean of ‖a‖². By default twice that plus the multipliers' sum.
+        """
+        return 2.0 * square + 2.0 * abs(float(np.trace(class_sums)))
+
+    def check_smooth(self, purpose: str) -> None:
+        """Raise a `CapabilityError` that says for which purpose a smooth loss is needed."""
+        if not self.smooth:
+            raise CapabilityError(f"{self!r} is not smooth, so it cannot serve for {purpose}.")
+
+    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
+        """Make dual rows feasible for the unpenalised bias.
+
+        Parameters
+        ----------
+        class_sums : ndarray of shape (C, C)
+            Row c is the weighted sum of the dual rows of class c.
+        shares : ndarray of shape (C,)
+            Share of each class in the total weight; all positive.
+        conjugate : float
+            Weighted mean of L* over the dual rows as they are.
+
+        Returns
+        -------
+        Balance
+            See ``docs/mathematics.md``, "Restoring the balance".
+        """
+        raise NotImplementedError
+
+
+def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
+    """Return ``scores`` as float64 (N, C) and ``y`` as int64 (N,), or raise a `DataError`."""
+    scores = np.asarray(scores, dtype=np.float64)
+    labels = np.asarray(y)
+    if scores.ndim != 2:
+        raise DataError(f"scores must have two axes (samples, classes), but their shape is {scores.shape}.")
+    n_samples, n_classes = scores.shape
+    if n_classes < 2:
+        raise DataError(
+            f"scores must have a column for each of at least two classes, but they have {n_classes}."
+        )
+    if labels.shape != (n_samples,):
+        raise DataError(
+            f"y must have shape ({n_samples},) to match the scores, but its shape is {labels.shape}."
+        )
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"y must hold integer class numbers, but its dtype is {labels.dtype}.")
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if wrong.size:
+        row = wrong[0]
+        raise DataError(f"y[{row}] is {labels[row]}, but labels must lie in 0 … {n_classes - 1}.")
+    with np.errstate(invalid="ignore"):
+        usable = ~(np.isnan(scores) | (scores == np.inf)).any(axis=1) & ~(scores == -np.inf).all(axis=1)
+    if not usable.all():
+        row = int(np.flatnonzero(~usable)[0])
+        raise DataError(f"scores[{row}] holds NaN, +inf or nothing but -inf: {scores[row]}.")
+    return scores, labels.astype(np.int64)
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return ``value`` as a float, or raise a `ParameterError` that names it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{name} must be a positive number, but it is {value!r}.") from None
+    if not (0.0 < number < np.inf):
+        raise ParameterError(f"{name} must be positive and finite, but it is {value!r}.")
+    return number
+
+
+def violations(scores: Floats, y: Ints, delta: float) -> Floats:
+    """Return s_j - s_y + Δ of each class, (N, C), and 0 for the true class."""
+    rows = np.arange(len(y))
+    u = scores - scores[rows, y][:, None] + delta
+    u[rows, y] = 0.0
+    return u
+
+
+def with_target(wrong: Floats, y: Ints) -> Floats:
+    """Set the true class's entry of each row to minus the sum of the others, in place, and return the rows."""
+    rows = np.arange(len(y))
+    wrong[rows, y] = 0.0
+    wrong[rows, y] = -wrong.sum(axis=1)
+    return wrong
+
+
+def pairwise_shift(class_sums: Floats, shares: Floats) -> Floats:
+    """Return the rows Q (C, C) that cancel the imbalance r when ``Q[y]`` is added to each row of class y.
+
+    ``Q[y, j] = r_y⁺ r_j⁻ / (π_y Σ r⁺)`` for j ≠ y is never negative and ``Q[y, y] = -Σ_j Q[y, j]``, so
+    every pairwise margin loss keeps its sign constraints.
+    """
+    imbalance = class_sums.sum(axis=0)
+    positive, negative = np.maximum(imbalance, 0.0), np.maximum(-imbalance, 0.0)
+    total = positive.sum()
+    if total == 0.0:
+        return np.zeros_like(class_sums)
+    # The ratio of sums is 1 up to rounding; using each side's own sum would leave r uncancelled by that much.
+    shift = np.outer(positive / shares, negative / total)
+    return with_target(shift, np.arange(len(shift)))
+
+
+def row_gradient(loss: Any, s: Floats, y: int) -> float:
+    """Return L(s, y) and turn ``s`` into dL/ds in place. Compiled code only."""
+    raise NotImplementedError(f"{loss!r} has no row function for the gradient")
+
+
+def row_hessian_product(loss: Any, s: Floats, y: int, t: Floats) -> None:
+    """Turn the direction ``t`` into (d²L/ds²)·t in place; ``s`` is scratch afterwards. Compiled code only."""
+    raise NotImplementedError(f"{loss!r} has no row function for the Hessian product")
+
+
+def row_conjugate(loss: Any, a: Floats, y: int) -> float:
+    """Return L*(a) of one dual row. Compiled code only."""
+    raise NotImplementedError(f"{loss!r} has no row function for the conjugate")
+
+
+def row_function(
+    function: Callable[..., Any], loss_type: type[Loss]
+) -> Callable[[_RowFunction], _RowFunction]:
+    """Register the decorated function as the compiled form of ``function`` for one type of loss.
+
+    Numba chooses by the type of the record. (Passing functions as arguments would defeat the cache on
+    disk: they are recompiled in every process.)
+    """
+
+    def register(implementation: _RowFunction) -> _RowFunction:
+        def choose(*arguments: Any) -> _RowFunction | None:
+            record = arguments[0]
+            matches = isinstance(record, types.BaseNamedTuple) and record.instance_class is loss_type
+            return implementation if matches else None
+
+        choose.__signature__ = inspect.signature(implementation)  # type: ignore[attr-defined]
+        overload(function)(choose)
+        return implementation
+
+    return register

@@ -1,0 +1,207 @@
+"""Softmax cross-entropy, right to the last digits for any scores.
+
+Three things go wrong in careless code and are dealt with here:
+
+- ``exp(s_j - m)`` multiplies the absolute rounding error of the difference, so the difference is taken with
+  its error term (Knuth's two-sum): ``exp(d + e) ≈ exp(d)·(1 + e)``.
+- when the target has the largest score, the loss is ``log1p(Σ_{j≠y} e^{s_j - s_y})``: adding the 1 first
+  would lose every digit of a small loss.
+- the target's gradient is minus the sum of the others', never ``p_y - 1``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+from numpy.typing import ArrayLike
+from scipy.special import xlogy
+
+from softmargin.losses.base import (
+    Balance,
+    Floats,
+    Ints,
+    Loss,
+    check_scores,
+    row_conjugate,
+    row_function,
+    row_gradient,
+    row_hessian_product,
+    with_target,
+)
+
+__all__ = ["CrossEntropy", "softmax"]
+
+_EXP_UNDERFLOW = -746.0
+"""exp is 0 in float64 from here down; the error term of such a difference may be NaN and is not needed."""
+
+
+class _Parameters(NamedTuple):
+    pass
+
+
+class CrossEntropy(Loss, _Parameters):
+    """Softmax cross-entropy, in nats.
+
+    ``L(s, y) = log Σ_j e^{s_j} - s_y``
+
+    Examples
+    --------
+    >>> import softmargin as sm
+    >>> sm.CrossEntropy().values([[10.0, -100.0, -100.0]], [0])
+    array([3.37782376e-48])
+    """
+
+    __slots__ = ()
+    name: ClassVar[str] = "cross_entropy"
+    title: ClassVar[str] = "softmax cross-entropy"
+
+    def _values(self, scores: Floats, y: Ints) -> Floats:
+        rows = np.arange(len(y))
+        top = scores.max(axis=1)
+        weights = _exp_difference(scores, top[:, None])
+        weights[rows, y] = 0.0
+        others = weights.sum(axis=1)
+        gap, error = _two_sum_difference(top, scores[rows, y])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            behind = np.log(others + _exp_difference(scores[rows, y], top)) + error + gap
+        behind[np.isinf(gap)] = np.inf
+        return np.where(gap == 0.0, np.log1p(others), behind)
+
+    def _gradient(self, scores: Floats, y: Ints) -> Floats:
+        weights = _exp_difference(scores, scores.max(axis=1)[:, None])
+        return with_target(weights / weights.sum(axis=1, keepdims=True), y)
+
+    def _hessian_product(self, scores: Floats, y: Ints, directions: Floats) -> Floats:
+        # With u_j = t_j - t_y the target's own u is 0, so no digit is lost when p_y is close to 1.
+        rows = np.arange(len(y))
+        wrong = self._gradient(scores, y)
+        wrong[rows, y] = 0.0
+        u = directions - directions[rows, y][:, None]
+        return with_target(wrong * (u - (wrong * u).sum(axis=1, keepdims=True)), y)
+
+    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
+        rows = np.arange(len(y))
+        wrong = dual.copy()
+        wrong[rows, y] = 0.0
+        right = np.maximum(1.0 + dual[rows, y], 0.0)
+        return np.asarray(xlogy(wrong, wrong).sum(axis=1) + xlogy(right, right))
+
+    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
+        """Mix the dual rows with one that is the same for a whole class; L* is convex, so the bound holds."""
+        imbalance = class_sums.sum(axis=0)
+        mean_probabilities = imbalance + shares
+        surplus = np.maximum(imbalance, 0.0)
+        theta = float((surplus[surplus > 0.0] / mean_probabilities[surplus > 0.0]).max(initial=0.0))
+        if theta == 0.0:
+            return Balance(1.0, np.zeros_like(class_sums), conjugate)
+        mixed = np.maximum(mean_probabilities - imbalance / theta, 0.0)
+        shift = theta * (mixed - np.eye(len(shares)))
+        entropy = float(xlogy(mixed, mixed).sum())
+        return Balance(1.0 - theta, shift, (1.0 - theta) * conjugate + theta * entropy)
+
+
+def softmax(scores: ArrayLike) -> Floats:
+    """Return the probabilities e^{s_j} / Σ_k e^{s_k} of each row.
+
+    Parameters
+    ----------
+    scores : array-like of shape (N, C)
+        Scores; ``-inf`` is allowed and has probability 0.
+
+    Returns
+    -------
+    ndarray of shape (N, C), float64
+
+    Raises
+    ------
+    DataError
+        If a score is NaN or ``+inf``, or a row holds nothing but ``-inf``.
+
+    Examples
+    --------
+    >>> import softmargin as sm
+    >>> sm.softmax([[1.0, -2.0, 0.0]]).round(2)
+    array([[0.71, 0.04, 0.26]])
+    """
+    array = np.asarray(scores, dtype=np.float64)
+    array, _ = check_scores(array, np.zeros(len(array) if array.ndim else 0, dtype=np.int64))
+    weights = _exp_difference(array, array.max(axis=1, initial=-np.inf)[:, None])
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _two_sum_difference(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return d = fl(a - b) and the error e with a - b = d + e exactly; e is 0 where d is infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        d = a - b
+        part = d - a
+        e = (a - (d - part)) - (b + part)
+    return d, np.where(np.isfinite(e), e, 0.0)
+
+
+def _exp_difference(a: Floats, b: Floats) -> Floats:
+    """Return exp(a - b) to a few units in the last place, for a ≤ b."""
+    d, e = _two_sum_difference(a, b)
+    return np.asarray(np.exp(d) * (1.0 + e))
+
+
+@register_jitable
+def _row_exp_difference(a: float, b: float) -> float:
+    d = a - b
+    if d < _EXP_UNDERFLOW:
+        return 0.0
+    part = d - a
+    return math.exp(d) * (1.0 + ((a - (d - part)) - (b + part)))
+
+
+@row_function(row_gradient, CrossEntropy)
+def _row_gradient(loss: CrossEntropy, s: Floats, y: int) -> float:
+    target = s[y]
+    top = s[0]
+    for j in range(1, s.size):
+        top = max(top, s[j])
+    others = 0.0
+    for j in range(s.size):
+        if j != y:
+            s[j] = _row_exp_difference(s[j], top)
+            others += s[j]
+    own = _row_exp_difference(target, top)
+    total = others + own
+    for j in range(s.size):
+        s[j] /= total
+    s[y] = -others / total
+    gap = top - target
+    if gap == 0.0:
+        return math.log1p(others)
+    if gap == math.inf:
+        return math.inf
+    part = gap - top
+    return math.log(total) + ((top - (gap - part)) - (target + part)) + gap
+
+
+@row_function(row_hessian_product, CrossEntropy)
+def _row_hessian_product(loss: CrossEntropy, s: Floats, y: int, t: Floats) -> None:
+    row_gradient(loss, s, y)
+    along_target = t[y]
+    mean = 0.0
+    for j in range(s.size):
+        if j != y:
+            mean += s[j] * (t[j] - along_target)
+    total = 0.0
+    for j in range(s.size):
+        if j != y:
+            t[j] = s[j] * (t[j] - along_target - mean)
+            total += t[j]
+    t[y] = -total
+
+
+@row_function(row_conjugate, CrossEntropy)
+def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
+    total = 0.0
+    for j in range(a.size):
+        p = 1.0 + a[y] if j == y else a[j]
+        if p > 0.0:
+            total += p * math.log(p)
+    return total

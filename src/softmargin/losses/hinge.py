@@ -1,0 +1,99 @@
+"""The multiclass SVM loss of Weston and Watkins (1999): the sum of the hinges over all wrong classes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from softmargin.losses.base import (
+    Balance,
+    Floats,
+    Ints,
+    Loss,
+    check_positive,
+    pairwise_shift,
+    row_conjugate,
+    row_function,
+    row_gradient,
+    violations,
+    with_target,
+)
+
+__all__ = ["Hinge"]
+
+
+class _Parameters(NamedTuple):
+    delta: float
+
+
+class Hinge(Loss, _Parameters):
+    """Multiclass SVM loss.
+
+    ``L(s, y) = Σ_{j≠y} max(0, s_j - s_y + Δ)``
+
+    At a kink (a margin of exactly Δ) the subgradient is 0.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        The margin Δ > 0 that the true class must keep. It need not be searched: the minimiser at
+        (Δ, λ) is Δ times the minimiser at (1, Δλ).
+
+    References
+    ----------
+    Weston and Watkins, "Support vector machines for multi-class pattern recognition", ESANN 1999.
+
+    Examples
+    --------
+    >>> import softmargin as sm
+    >>> sm.Hinge(delta=10.0).values([[13.0, -7.0, 11.0]], [0])
+    array([8.])
+    """
+
+    __slots__ = ()
+    name: ClassVar[str] = "hinge"
+    title: ClassVar[str] = "multiclass SVM (hinge)"
+    smooth: ClassVar[bool] = False
+
+    def __new__(cls, delta: float = 1.0) -> Hinge:
+        return super().__new__(cls, check_positive("delta", delta))
+
+    def _values(self, scores: Floats, y: Ints) -> Floats:
+        return np.maximum(violations(scores, y, self.delta), 0.0).sum(axis=1)
+
+    def _gradient(self, scores: Floats, y: Ints) -> Floats:
+        return with_target((violations(scores, y, self.delta) > 0.0).astype(np.float64), y)
+
+    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
+        return self.delta * dual[np.arange(len(y)), y]
+
+    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
+        """Make dual rows feasible; L* is linear here, so the new conjugate is exact."""
+        shift = pairwise_shift(class_sums, shares)
+        shrink = 1.0 / (1.0 + max(shift.max(), 0.0))  # keeps every multiplier at most 1
+        return Balance(
+            shrink, shrink * shift, shrink * (conjugate + self.delta * float(shares @ np.diag(shift)))
+        )
+
+
+@row_function(row_gradient, Hinge)
+def _row_gradient(loss: Hinge, s: Floats, y: int) -> float:
+    target = s[y]
+    value = 0.0
+    active = 0.0
+    for j in range(s.size):
+        violation = s[j] - target + loss.delta
+        if j != y and violation > 0.0:
+            value += violation
+            active += 1.0
+            s[j] = 1.0
+        else:
+            s[j] = 0.0
+    s[y] = -active
+    return value
+
+
+@row_function(row_conjugate, Hinge)
+def _row_conjugate(loss: Hinge, a: Floats, y: int) -> float:
+    return loss.delta * a[y]

@@ -1,0 +1,118 @@
+"""The squared form of the multiclass SVM loss (L2-SVM)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from softmargin.losses.base import (
+    Balance,
+    Floats,
+    Ints,
+    Loss,
+    check_positive,
+    pairwise_shift,
+    row_conjugate,
+    row_function,
+    row_gradient,
+    row_hessian_product,
+    violations,
+    with_target,
+)
+
+__all__ = ["SquaredHinge"]
+
+
+class _Parameters(NamedTuple):
+    delta: float
+
+
+class SquaredHinge(Loss, _Parameters):
+    """Squared multiclass SVM loss.
+
+    ``L(s, y) = Σ_{j≠y} max(0, s_j - s_y + Δ)²``
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        The margin Δ > 0. It need not be searched: the minimiser at (Δ, λ) is Δ times the one at (1, λ).
+
+    Examples
+    --------
+    >>> import softmargin as sm
+    >>> sm.SquaredHinge().values([[1.0, 0.5, -3.0]], [0])
+    array([0.25])
+    """
+
+    __slots__ = ()
+    name: ClassVar[str] = "squared_hinge"
+    title: ClassVar[str] = "squared multiclass SVM (L2-SVM)"
+
+    def __new__(cls, delta: float = 1.0) -> SquaredHinge:
+        return super().__new__(cls, check_positive("delta", delta))
+
+    def _values(self, scores: Floats, y: Ints) -> Floats:
+        return (np.maximum(violations(scores, y, self.delta), 0.0) ** 2).sum(axis=1)
+
+    def _gradient(self, scores: Floats, y: Ints) -> Floats:
+        return with_target(2.0 * np.maximum(violations(scores, y, self.delta), 0.0), y)
+
+    def _hessian_product(self, scores: Floats, y: Ints, directions: Floats) -> Floats:
+        rows = np.arange(len(y))
+        active = violations(scores, y, self.delta) > 0.0
+        return with_target(np.where(active, 2.0 * (directions - directions[rows, y][:, None]), 0.0), y)
+
+    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
+        rows = np.arange(len(y))
+        squares = dual**2
+        squares[rows, y] = 0.0
+        return self.delta * dual[rows, y] + 0.25 * squares.sum(axis=1)
+
+    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
+        """Make dual rows feasible; multipliers have no upper bound here, so nothing is shrunk and all is exact."""
+        shift = pairwise_shift(class_sums, shares)
+        wrong = shift - np.diag(np.diag(shift))
+        exact = conjugate + self.delta * float(shares @ np.diag(shift))
+        exact += 0.5 * float((wrong * (class_sums + 0.5 * shares[:, None] * wrong)).sum())
+        return Balance(1.0, shift, exact)
+
+
+@row_function(row_gradient, SquaredHinge)
+def _row_gradient(loss: SquaredHinge, s: Floats, y: int) -> float:
+    target = s[y]
+    value = 0.0
+    total = 0.0
+    for j in range(s.size):
+        violation = s[j] - target + loss.delta
+        if j != y and violation > 0.0:
+            value += violation * violation
+            s[j] = 2.0 * violation
+            total += s[j]
+        else:
+            s[j] = 0.0
+    s[y] = -total
+    return value
+
+
+@row_function(row_hessian_product, SquaredHinge)
+def _row_hessian_product(loss: SquaredHinge, s: Floats, y: int, t: Floats) -> None:
+    target = s[y]
+    along_target = t[y]
+    total = 0.0
+    for j in range(s.size):
+        if j != y and s[j] - target + loss.delta > 0.0:
+            t[j] = 2.0 * (t[j] - along_target)
+            total += t[j]
+        else:
+            t[j] = 0.0
+    t[y] = -total
+
+
+@row_function(row_conjugate, SquaredHinge)
+def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
+    squares = 0.0
+    for j in range(a.size):
+        if j != y:
+            squares += a[j] * a[j]
+    return loss.delta * a[y] + 0.25 * squares

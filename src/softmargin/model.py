@@ -1,0 +1,506 @@
+"""The finished thing: weights, classes, preprocessing and where they came from; saved without any code.
+
+A model file is a safetensors file: the tensors W, b, preprocessing.mean and preprocessing.scale, and a *card*
+(JSON text) for everything else. There is exactly one file for each model, byte for byte, and a file that is not
+the one that its own content asks for is refused. The checksum covers card and tensors, the rest of the header
+follows from them, so no single bit can change unnoticed. Nothing in the file is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+from softmargin._version import __version__
+from softmargin.atomic import write_atomically
+from softmargin.data.base import counted, shown
+from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
+from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
+from softmargin.losses.base import Floats
+from softmargin.preprocessing import Preprocessing
+
+__all__ = ["Model", "load_model"]
+
+_FORMAT = "1"
+_CLASS_TYPES = {
+    "str": np.dtype(np.str_),
+    "int": np.dtype(np.int64),
+    "uint": np.dtype(np.uint64),
+    "bool": np.dtype(np.bool_),
+    "float": np.dtype(np.float64),
+}
+_RECORDS = ("W", "b", "classes", "loss", "preprocessing")
+"""Fields with a form of their own in a file; the others stand on the card as they are."""
+_FLOATS = ("reg", "value", "lower_bound", "gap", "tol", "seconds")
+_BLOCK_ELEMENTS = 1 << 20
+_INLINE_WORK = 2_000_000
+"""Fewer multiplications than this are done before a second thread would have started."""
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    return {"softmargin": __version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Model:
+    """A multiclass linear classifier and its record. Scores are ``x @ W + b`` on raw features x.
+
+    Attributes
+    ----------
+    W : ndarray of shape (D, C), float64
+        Weights for raw features: preprocessing is folded in. Read-only, like all arrays here.
+    b : ndarray of shape (C,), float64
+    classes : ndarray of shape (C,)
+        The label of each column: strings, int64, uint64, bool or float64.
+    loss : Loss
+        One of the registry ``softmargin.losses.LOSSES``.
+    reg : float
+        λ, the factor of ΣW² (of the weights on preprocessed features).
+    preprocessing : Preprocessing
+        What was folded into W and b, for the record and for reports.
+    value, lower_bound, gap, tol : float
+        F at the solution, the proved bound on its minimum, the relative gap between them and the one asked for.
+    converged : bool
+        Whether gap ≤ tol.
+    n_passes : int
+        Readings of X.
+    seconds : float
+        Wall time of the fit.
+    n_samples : int
+        N of the training data.
+    fingerprint : str
+        Of the training data (``Dataset.fingerprint``).
+    image_shape : tuple of int (height, width, channels), or None
+        Each row of X is the C-order flattening of an array of this shape.
+    image_size : tuple of int (height, width), or None
+        Set if images were resized to it on reading.
+    feature_names : tuple of str, or None
+    data_name : str
+    versions : dict of str to str
+        Versions of what made the model.
+    created : str
+        ISO 8601, UTC.
+    selection : dict
+        How loss and reg were chosen, {} if the user gave them. Kept as JSON keeps it: tuples become lists, and
+        numbers that are not finite the strings "inf", "-inf" and "nan".
+
+    Raises
+    ------
+    DataError
+        Shapes do not fit, numbers are not finite or classes are repeated or of another type.
+    ParameterError
+        The loss is not in the registry, or ``selection`` holds something that JSON cannot say.
+    """
+
+    W: Floats
+    b: Floats
+    classes: NDArray[Any]
+    loss: Loss
+    reg: float
+    preprocessing: Preprocessing
+    value: float
+    lower_bound: float
+    gap: float
+    tol: float
+    converged: bool
+    n_passes: int
+    seconds: float
+    n_samples: int
+    fingerprint: str
+    image_shape: tuple[int, int, int] | None = None
+    image_size: tuple[int, int] | None = None
+    feature_names: tuple[str, ...] | None = None
+    data_name: str = ""
+    versions: dict[str, str] = field(default_factory=_versions)
+    created: str = field(default_factory=_now)
+    selection: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if LOSSES.get(self.loss.name) is not type(self.loss):
+            raise ParameterError(
+                f"A model keeps the losses {', '.join(LOSSES)}, but this one is {type(self.loss).__name__}."
+            )
+        W = _frozen("W", self.W)
+        if W.ndim != 2 or W.shape[0] < 1 or W.shape[1] < 2:
+            raise DataError(f"W must have shape (D ≥ 1, C ≥ 2), but its shape is {W.shape}.")
+        D, C = W.shape
+        scaling, mean, scale = self.preprocessing
+        settings = {
+            "W": W,
+            "b": _frozen("b", self.b, (C,)),
+            "classes": _checked_classes(self.classes, C),
+            "preprocessing": Preprocessing(
+                scaling, _frozen("mean", mean, (D,)), _frozen("scale", scale, (D,))
+            ),
+            "selection": _plain(self.selection),
+        }
+        for name in ("image_shape", "image_size", "feature_names"):
+            if getattr(self, name) is not None:
+                settings[name] = tuple(_plain(getattr(self, name)))
+        for name, setting in settings.items():
+            object.__setattr__(self, name, setting)
+        if self.image_shape is not None and math.prod(self.image_shape) != D:
+            raise DataError(f"The image shape {self.image_shape} does not fit {D} features.")
+        if self.feature_names is not None and len(self.feature_names) != D:
+            raise DataError(f"{D} features need as many names, found {len(self.feature_names)}.")
+
+    def __repr__(self) -> str:
+        """Sizes, loss and gap, no values."""
+        return f"<Model {self.n_features:,} features, {self.n_classes:,} classes, {self.loss!r}, gap {self.gap:.2g}>"
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return int(self.W.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return int(self.W.shape[1])
+
+    def scores(self, X: ArrayLike, n_threads: int | None = None) -> Floats:
+        """Return ``X @ W + b``, in blocks of rows and without a float copy of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+            Raw features of any real type, memory-mapped or not; N may be 0.
+        n_threads : int, optional
+            By default one for each core this process may use; results do not depend on it.
+
+        Returns
+        -------
+        ndarray of shape (N, C), float64
+
+        Raises
+        ------
+        DataError
+            X has another shape or type, holds NaN or inf, or is so large that the scores overflow.
+        """
+        X = self._checked(X)
+        return self._by_blocks(X, np.empty((len(X), self.n_classes)), lambda scores: scores, n_threads)
+
+    def predict(self, X: ArrayLike, n_threads: int | None = None) -> NDArray[Any]:
+        """Return the class of largest score of each row, shape (N,); parameters and errors as in `scores`.
+
+        The first of several equal scores wins.
+        """
+        X = self._checked(X)
+        best = np.empty(len(X), dtype=np.intp)
+        return self.classes[self._by_blocks(X, best, lambda scores: scores.argmax(axis=1), n_threads)]
+
+    def predict_proba(self, X: ArrayLike, n_threads: int | None = None) -> Floats:
+        """Return the softmax of the scores, (N, C) float64; parameters and errors as in `scores`.
+
+        Raises
+        ------
+        CapabilityError
+            If the loss is not cross-entropy.
+        """
+        if not isinstance(self.loss, CrossEntropy):
+            raise CapabilityError(
+                f"The {self.loss.title} gives margins, not probabilities: use scores, or fit with the loss "
+                f"'{CrossEntropy.name}'."
+            )
+        X = self._checked(X)
+        return self._by_blocks(X, np.empty((len(X), self.n_classes)), softmax, n_threads)
+
+    def card(self) -> dict[str, Any]:
+        """Return everything but the weights as JSON values; numbers that are not finite are strings."""
+        kind = next(kind for kind, dtype in _CLASS_TYPES.items() if dtype.kind == self.classes.dtype.kind)
+        card = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _RECORDS}
+        card |= {"classes": self.classes, "classes_kind": kind, "scaling": self.preprocessing.scaling}
+        card |= {"n_features": self.n_features, "n_classes": self.n_classes}
+        card["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
+        plain: dict[str, Any] = _plain(card)
+        return plain
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model file; a file of this name is replaced in one step or stays as it was.
+
+        Raises
+        ------
+        ModelFileError
+            The folder is missing, permission is denied or the disk is full.
+        """
+        tensors = {
+            "W": self.W,
+            "b": self.b,
+            "preprocessing.mean": self.preprocessing.mean,
+            "preprocessing.scale": self.preprocessing.scale,
+        }
+        header = _header(json.dumps(self.card(), sort_keys=True, allow_nan=False), tensors)
+        try:
+            write_atomically(path, [header, *(_bytes(tensors[name]) for name in sorted(tensors))])
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ModelFileError(
+                f"{shown(os.fsdecode(path))} could not be saved ({reason}); if there was a file of this name "
+                f"before, it is unchanged."
+            ) from error
+
+    def _checked(self, X: ArrayLike) -> NDArray[Any]:
+        if isinstance(X, np.ma.MaskedArray):
+            raise DataError(
+                "X is a masked array, whose mask would be ignored; fill or drop the masked values."
+            )
+        try:
+            array = np.asarray(X)
+        except ValueError:
+            raise DataError("X is not a table: its rows have different lengths.") from None
+        if array.dtype.kind not in "biuf":
+            raise DataError(f"X has type {array.dtype}; features must be real numbers.")
+        if array.ndim != 2 or array.shape[1] != self.n_features:
+            raise DataError(
+                f"X has shape {array.shape}, but this model needs (N, {self.n_features}): one row a sample, one "
+                f"column for each of its {counted(self.n_features, 'feature')}."
+            )
+        return array
+
+    def _by_blocks(
+        self,
+        X: NDArray[Any],
+        result: NDArray[Any],
+        from_scores: Callable[[Floats], NDArray[Any]],
+        n_threads: int | None,
+    ) -> NDArray[Any]:
+        """Fill ``result`` from the scores of each block of rows; borders depend on D alone, not on threads."""
+        n_rows = max(16, _BLOCK_ELEMENTS // self.n_features)
+
+        def fill(start: int) -> int | None:
+            """Do one block and return its first row whose scores are not finite."""
+            rows = slice(start, start + n_rows)
+            with np.errstate(all="ignore"):
+                scores = np.asarray(X[rows], dtype=np.float64) @ self.W + self.b
+            finite = np.isfinite(scores).all(axis=1)
+            if not finite.all():
+                return start + int(finite.argmin())
+            result[rows] = from_scores(scores)
+            return None
+
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        n_threads = available if n_threads is None else n_threads
+        if n_threads < 1:
+            raise ParameterError(f"n_threads must be at least 1, but it is {n_threads}.")
+        starts = range(0, len(X), n_rows)
+        with _blas().limit(limits=1, user_api="blas"):  # each of our threads calls BLAS with one of its own
+            if n_threads == 1 or len(starts) == 1 or len(X) * self.W.size < _INLINE_WORK:
+                failures = [fill(start) for start in starts]
+            else:
+                with ThreadPoolExecutor(n_threads) as pool:
+                    failures = list(pool.map(fill, starts))
+        for row in failures:
+            if row is not None:
+                self._refuse(X, row, n_rows)
+        return result
+
+    def _refuse(self, X: NDArray[Any], row: int, n_rows: int) -> NoReturn:
+        """Say why the scores of this row are not finite. NaN and inf in X always reach the scores."""
+        n_wrong, place = 0, ""
+        for start in range(0, len(X), n_rows):
+            with np.errstate(over="ignore"):
+                block = np.asarray(X[start : start + n_rows], dtype=np.float64)
+            wrong = np.argwhere(~np.isfinite(block))
+            if len(wrong) and not place:
+                i, column = wrong[0]
+                name = "" if self.feature_names is None else f" ({shown(self.feature_names[column])})"
+                place = f"the first, {block[i, column]}, at row {start + i}, column {column}{name}"
+            n_wrong += len(wrong)
+        if n_wrong:
+            raise DataError(f"X has values that are NaN or infinite, {n_wrong:,} in all, {place}.")
+        raise DataError(
+            f"X row {row} is so large that its scores overflow; features must have the units of the training data."
+        )
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged in as little as one bit, of another kind or of a newer format.
+    """
+    where = shown(os.fsdecode(path))
+    if not os.path.exists(path):
+        raise ModelFileError(f"{where} does not exist: check the name of the model file.")
+    if not os.path.isfile(path):
+        raise ModelFileError(f"{where} is a folder or a device: give the name of a model file.")
+    try:
+        with open(path, "rb") as stream:
+            card, tensors = _read(stream, where)
+        return _restored(json.loads(card), tensors, where)
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise ModelFileError(
+            f"{where} could not be read ({error.strerror}): check the file and disk."
+        ) from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise _damaged(where) from error
+
+
+def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
+    name, parameters = card["loss"]["name"], card["loss"]["parameters"]
+    if name not in LOSSES:
+        raise ModelFileError(
+            f"{where} has the loss {name!r}, but this version ({__version__}) knows only {', '.join(LOSSES)}: "
+            f"install a newer softmargin."
+        )
+    as_they_are = {f.name: card[f.name] for f in fields(Model) if f.name not in _RECORDS}
+    as_they_are |= {name: float(card[name]) for name in _FLOATS}
+    return Model(
+        W=tensors["W"],
+        b=tensors["b"],
+        classes=np.array(card["classes"], dtype=_CLASS_TYPES[card["classes_kind"]]),
+        loss=LOSSES[name](**parameters),
+        preprocessing=Preprocessing(
+            card["scaling"], tensors["preprocessing.mean"], tensors["preprocessing.scale"]
+        ),
+        **as_they_are,
+    )
+
+
+# -- the container: a card and tensors, knowing nothing of models --------------------------------------------
+
+
+def _read(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
+    """Return the card and the tensors of a file; no more is read or allocated than the file holds."""
+    size = os.fstat(stream.fileno()).st_size
+    if size == 0:
+        raise ModelFileError(f"{where} is empty (0 bytes): copy it again, or fit the model again.")
+    start = stream.read(9)
+    n_header = int.from_bytes(start[:8], "little")
+    stranger = ModelFileError(f"{where} is not a softmargin model: give a file that softmargin saved.")
+    if len(start) == 9 and start[8:] != b"{":
+        raise stranger
+    if not 2 <= n_header <= size - 8:
+        raise _damaged(where)
+    header = start + stream.read(n_header - 1)
+    metadata = json.loads(header[8:].decode()).get("__metadata__", {})
+    if "softmargin" not in metadata:
+        raise stranger
+    number = metadata["format"]
+    if number != _FORMAT and number.isdecimal():
+        raise ModelFileError(
+            f"{where} has the format {number} of model files, but this version ({__version__}) knows only "
+            f"{_FORMAT}: install a newer softmargin."
+        )
+    card = metadata["softmargin"]
+    record = json.loads(card)
+    D, C = record["n_features"], len(record["classes"])
+    shapes = {"W": (D, C), "b": (C,), "preprocessing.mean": (D,), "preprocessing.scale": (D,)}
+    if size != len(header) + 8 * sum(map(math.prod, shapes.values())):
+        raise _damaged(where)
+    tensors = {}
+    for name, shape in sorted(shapes.items()):
+        data = stream.read(8 * math.prod(shape))
+        tensors[name] = np.frombuffer(data, dtype="<f8").reshape(shape).astype(np.float64, copy=False)
+    if header != _header(card, tensors):
+        raise _damaged(where)
+    return card, tensors
+
+
+def _header(card: str, tensors: dict[str, Floats]) -> bytes:
+    """Return the one header for this content, which the tensors follow in the order of their names.
+
+    (The safetensors package orders its header anew each time.)
+    """
+    metadata = {"format": _FORMAT, "sha256": _checksum(card, tensors), "softmargin": card}
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, tensor in sorted(tensors.items()):
+        begin, end = end, end + tensor.nbytes
+        entries[name] = {"dtype": "F64", "shape": tensor.shape, "data_offsets": [begin, end]}
+    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text
+
+
+def _checksum(card: str, tensors: dict[str, Floats]) -> str:
+    described = [(name, "F64", tensor.shape) for name, tensor in sorted(tensors.items())]
+    digest = hashlib.sha256(json.dumps([_FORMAT, card, described]).encode("ascii"))
+    for _, tensor in sorted(tensors.items()):
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Floats) -> memoryview:
+    return memoryview(np.ascontiguousarray(tensor, dtype="<f8").reshape(-1).view(np.uint8))
+
+
+def _damaged(where: str) -> ModelFileError:
+    return ModelFileError(
+        f"{where} is cut off or damaged: copy it again from its source, or fit the model again."
+    )
+
+
+# -- checks ------------------------------------------------------------------------------------------------
+
+
+def _frozen(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> Floats:
+    """Return a read-only float64 copy, or raise a `DataError`."""
+    array = np.array(values, dtype=np.float64, order="C")
+    if shape is not None and array.shape != shape:
+        raise DataError(f"{name} must have shape {shape} to fit W, but its shape is {array.shape}.")
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} holds NaN or infinite numbers; a model needs finite ones.")
+    array.flags.writeable = False
+    return array
+
+
+def _checked_classes(classes: ArrayLike, n_classes: int) -> NDArray[Any]:
+    array = np.asarray(classes)
+    if array.dtype.kind in "OT" and all(isinstance(label, str) for label in array.flat):
+        array = array.astype(np.str_)
+    dtype = {dtype.kind: dtype for dtype in _CLASS_TYPES.values()}.get(array.dtype.kind)
+    if dtype is None or array.shape != (n_classes,):
+        raise DataError(
+            f"classes must be {n_classes} strings, numbers or truth values, found shape {array.shape} of type "
+            f"{array.dtype}."
+        )
+    array = np.array(array, dtype=dtype)
+    if len(np.unique(array)) != n_classes:
+        raise DataError("classes must differ from each other, but one is repeated.")
+    array.flags.writeable = False
+    return array
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON keeps it; numbers that are not finite become strings that ``float`` reads."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ParameterError(
+        f"A model cannot keep a {type(value).__name__} in its record; give plain JSON values."
+    )
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the handle on the threads of BLAS."""
+    return ThreadpoolController()

@@ -1,0 +1,407 @@
+"""The objective F(W, b): mean loss plus λΣW², its derivatives and its certificate."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from softmargin.engines import Engine, Samples, make_engine
+from softmargin.errors import DataError, ParameterError
+from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
+
+__all__ = ["Certificate", "Objective"]
+
+_DENSE_FEATURES = 6144
+"""Up to this many features a (D, D) array is made (300 MB at the limit); beyond, a diagonal serves."""
+
+_EXACT_TRACE_CLASSES = 16
+"""Up to this many classes a trace is added up in full; beyond, from this many random directions."""
+
+
+class Certificate(NamedTuple):
+    """What is proved about a point: ``lower_bound <= min F <= value``.
+
+    Attributes
+    ----------
+    value : float
+        F at the point.
+    lower_bound : float
+        A bound on F everywhere, lowered by the rounding errors made in computing it.
+    gap : float
+        (value - lower_bound) / value, the relative duality gap.
+    """
+
+    value: float
+    lower_bound: float
+    gap: float
+
+
+class Objective:
+    """F(W, b) = (1/Σω) Σ_i ω_i L(z_i W + b, y_i) + λ Σ W², with z = (x - mean) * scale.
+
+    Parameters
+    ----------
+    loss : Loss
+        ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a loss of your own.
+    X : ndarray of shape (N, D)
+        Features of any real type; read in place, never copied as a whole.
+    y : array-like of shape (N,)
+        Integer labels 0 … C-1. Each class needs a sample of positive weight.
+    reg : float
+        λ ≥ 0, the factor of ΣW² (without ½).
+    sample_weight : array-like of shape (N,), optional
+        Non-negative weights ω; a sample of weight 0 takes no part.
+    n_classes : int, optional
+        C; by default the largest label plus one.
+    fit_intercept : bool, default True
+        Whether b is free (and unpenalised); if not, it stays 0.
+    mean, scale : array-like of shape (D,), optional
+        Centring and scaling, folded into W and b while X stays as it is. By default 0 and 1.
+    engine : {"auto", "cpu", "reference"}
+        What walks over X.
+    n_threads : int, optional
+        Threads of the engine; results do not depend on it.
+
+    Raises
+    ------
+    DataError
+        If shapes, labels or weights cannot be used.
+    ParameterError
+        If ``reg`` is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, softmargin as sm
+    >>> X, y = np.eye(3), [0, 1, 2]
+    >>> objective = sm.Objective(sm.Hinge(), X, y, reg=0.1)
+    >>> objective.value(np.zeros((3, 3)), np.zeros(3))
+    2.0
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        X: NDArray[Any],
+        y: ArrayLike,
+        reg: float,
+        sample_weight: ArrayLike | None = None,
+        *,
+        n_classes: int | None = None,
+        fit_intercept: bool = True,
+        mean: ArrayLike | None = None,
+        scale: ArrayLike | None = None,
+        engine: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        samples = _check_samples(X, y, sample_weight, n_classes)
+        self.loss = loss
+        self.reg = _check_reg(reg)
+        self.fit_intercept = fit_intercept
+        self.n_samples, self.n_features = samples.X.shape
+        self.n_classes = samples.n_classes
+        self.shares = np.bincount(samples.y, weights=samples.weights, minlength=samples.n_classes)
+        self._mean = _check_vector("mean", mean, self.n_features, 0.0)
+        self._scale = _check_vector("scale", scale, self.n_features, 1.0)
+        self._engine: Engine = make_engine(engine, samples, n_threads)
+        self._offsets: Floats | None = None
+        self._shared: dict[str, Any] = {}
+
+    # -- variants that share the data ------------------------------------------------------------------
+
+    def replace(
+        self,
+        *,
+        loss: Loss | None = None,
+        reg: float | None = None,
+        scale: ArrayLike | None = None,
+        offsets: Floats | None = None,
+    ) -> Objective:
+        """Return the objective on the same data with another loss, λ, scale or score offsets (N, C).
+
+        The data, its engine and what was computed from the features alone are shared.
+        """
+        other = copy.copy(self)
+        other.loss = self.loss if loss is None else loss
+        other.reg = self.reg if reg is None else _check_reg(reg)
+        other._offsets = self._offsets if offsets is None else offsets
+        if scale is not None:
+            other._scale = _check_vector("scale", scale, self.n_features, 1.0)
+            other._shared = {"moments": self.moments}
+        return other
+
+    def centred(self) -> tuple[Objective, Floats]:
+        """Return the same objective in centred features, and the shift: ``b = b_centred - shift @ W``."""
+        mean = self.moments[0]
+        other = copy.copy(self)
+        other._mean = mean
+        other._shared = self._shared.setdefault("centred", {"moments": self.moments})
+        return other, (mean - self._mean) * self._scale
+
+    # -- the function ----------------------------------------------------------------------------------
+
+    @property
+    def n_passes(self) -> float:
+        """How often X was read so far."""
+        return self._engine.n_passes
+
+    def value(self, W: ArrayLike, b: ArrayLike) -> float:
+        """Return F(W, b) for W of shape (D, C) and b of shape (C,); one pass."""
+        W, b = self._check_point(W, b)
+        data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
+        return data + self.reg * float((W * W).sum())
+
+    def value_and_grad(self, W: ArrayLike, b: ArrayLike) -> tuple[float, Floats, Floats]:
+        """Return F and its gradient in W (D, C) and in b (C,); one pass.
+
+        At a kink the gradient is the documented subgradient of the loss.
+        """
+        W, b = self._check_point(W, b)
+        value, dW, db = self._engine.value_and_grad(self.loss, *self._fold(W, b), self._offsets)
+        dW = self._unfold(dW, db) + 2.0 * self.reg * W
+        return value + self.reg * float((W * W).sum()), dW, db if self.fit_intercept else np.zeros_like(db)
+
+    def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
+        """Return the Hessian at (W, b) times the direction (V, c), shapes (D, C) and (C,); one pass.
+
+        Raises
+        ------
+        CapabilityError
+            If the loss has no Hessian.
+        """
+        W, b = self._check_point(W, b)
+        V, c = self._check_point(V, c)
+        self.loss.check_smooth("a Hessian product")
+        dW, db = self._engine.hessian_product(
+            self.loss, *self._fold(W, b), *self._fold(V, c), self._offsets
+        )
+        dW = self._unfold(dW, db) + 2.0 * self.reg * V
+        return dW, db if self.fit_intercept else np.zeros_like(db)
+
+    def certificate(self, W: ArrayLike, b: ArrayLike, dual: Objective | None = None) -> Certificate:
+        """Return what is proved about (W, b); two passes.
+
+        Parameters
+        ----------
+        W, b : array-like of shape (D, C) and (C,)
+        dual : Objective, optional
+            The objective on the same data whose dL/ds at (W, b) serve as the dual point; by default this
+            one. A smoothed hinge with its multipliers gives a hinge a far better bound than the hinge's
+            own subgradient.
+
+        Raises
+        ------
+        ParameterError
+            If λ is 0: without a penalty there is no such bound.
+
+        Notes
+        -----
+        The bound is -Σ ω_i L*(a_i) - ‖Zᵀ(ωA)‖²/(4λ) for dual rows a whose weighted sum is zero; how rows
+        that miss this by a little are made feasible is derived in ``docs/mathematics.md``.
+        """
+        W, b = self._check_point(W, b)
+        if self.reg == 0.0:
+            raise ParameterError("reg is 0: there is no lower bound without a penalty; choose a positive reg.")
+        value = self.value(W, b)
+        source = self if dual is None else dual
+        sums = self._engine.dual_sums(source.loss, self.loss, *self._fold(W, b), source._offsets)
+        imbalance = sums.classes.sum(axis=0)
+        G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
+        if self.fit_intercept:
+            shrink, shift, conjugate = self.loss.balance(sums.classes, self.shares, sums.conjugate)
+            G = shrink * G + self._class_features @ shift
+        size = float(np.linalg.norm(G))
+        scale = 1.0 / (4.0 * self.reg)
+        # Higham (2002), §3: sums of n terms are right to n·ε times the sum of the sizes of the terms. The
+        # rows' sizes bound the error of G by Cauchy and Schwarz; twice that covers centring and balance.
+        rounding = 2.0 * self._engine.rounding()
+        error = rounding * self._feature_size * np.sqrt(sums.square)
+        slack = rounding * (abs(sums.conjugate) + self.loss.dual_size(sums.classes, sums.square))
+        lower_bound = -conjugate - slack - scale * (size + error) ** 2
+        lower_bound = max(float(lower_bound), 0.0)  # every loss and the penalty are at least 0
+        gap = (value - lower_bound) / value if value > 0.0 else 0.0
+        return Certificate(value, lower_bound, max(gap, 0.0))
+
+    def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
+        """Return the scores of these rows of X (by default all), shape (n, C)."""
+        W, b = self._check_point(W, b)
+        return self._engine.scores(*self._fold(W, b), np.arange(self.n_samples) if rows is None else rows)
+
+    # -- what solvers ask about the data ---------------------------------------------------------------
+
+    def multipliers(self, W: Floats, b: Floats) -> Floats:
+        """Return dL/ds of every sample, (N, C): the dual point that belongs to (W, b)."""
+        scores = self.scores(W, b)
+        if self._offsets is not None:
+            scores += self._offsets
+        return self.loss._gradient(scores, self._engine.samples.y)
+
+    @property
+    def active_rows(self) -> Ints:
+        """Numbers of the samples of positive weight."""
+        return self._engine.rows
+
+    def batch_gradient(self, W: Floats, b: Floats, rows: Ints) -> tuple[float, Floats, Floats]:
+        """Return an unbiased estimate of F and its gradient from these rows (uniformly drawn) alone."""
+        samples = self._engine.samples
+        scores = self.scores(W, b, rows)
+        if self._offsets is not None:
+            scores += self._offsets[rows]
+        y = samples.y[rows]
+        weights = samples.weights[rows] * (len(self.active_rows) / len(rows))
+        dual = self.loss._gradient(scores, y) * weights[:, None]
+        db = dual.sum(axis=0)
+        dW = self._unfold(samples.X[rows].astype(np.float64).T @ dual, db) + 2.0 * self.reg * W
+        value = float(weights @ self.loss._values(scores, y)) + self.reg * float((W * W).sum())
+        return value, dW, db if self.fit_intercept else np.zeros_like(db)
+
+    def curvature(self, W: Floats, b: Floats) -> float:
+        """Return the mean curvature of the loss in score space, over at most 2,048 samples.
+
+        It is the trace of the mean C×C output Hessian over C - 1, from the C unit directions or, for many
+        classes, by Hutchinson's estimator. All samples see the same directions, so neither their order nor
+        whether one counts twice or stands there twice makes a difference.
+        """
+        self.loss.check_smooth("a curvature")
+        samples, rows = self._engine.samples, self._engine.rows
+        rows = rows[:: max(1, len(rows) // 2048)]
+        scores = self.scores(W, b, rows)
+        if self._offsets is not None:
+            scores += self._offsets[rows]
+        n_classes = self.n_classes
+        if n_classes <= _EXACT_TRACE_CLASSES:
+            probes = np.eye(n_classes) * np.sqrt(n_classes)
+        else:
+            probes = np.random.default_rng(0).choice([-1.0, 1.0], size=(_EXACT_TRACE_CLASSES, n_classes))
+        traces = np.zeros(len(rows))
+        for probe in probes:
+            directions = np.broadcast_to(probe, scores.shape)
+            traces += self.loss._hessian_product(scores, samples.y[rows], directions) @ probe
+        mean = float(np.average(traces, weights=samples.weights[rows])) / len(probes)
+        return mean / (n_classes - 1)
+
+    def preconditioner(self) -> CovariancePreconditioner | DiagonalPreconditioner:
+        """Return the preconditioner of these features, made once for all losses and λ.
+
+        The covariance is estimated from so many rows that it costs no more than a few passes, but from at
+        least twice as many as there are features where there are so many.
+        """
+        if "preconditioner" not in self._shared:
+            mean, variance = self.moments
+            if self.n_features > _DENSE_FEATURES:
+                made: Any = DiagonalPreconditioner(variance * self._scale**2 + ((mean - self._mean) * self._scale) ** 2)
+            else:
+                rows = self._engine.rows
+                enough = max(2 * self.n_features, 40 * len(rows) * self.n_classes // self.n_features)
+                if len(rows) > enough:
+                    rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
+                made = CovariancePreconditioner(self._engine.covariance(self._mean, self._scale, rows))
+            self._shared["preconditioner"] = made
+        return self._shared["preconditioner"]  # type: ignore[no-any-return]
+
+    @property
+    def moments(self) -> tuple[Floats, Floats]:
+        """Weighted mean and variance of each feature of X as stored, both (D,); made once, in two passes."""
+        if "moments" not in self._shared:
+            self._shared["moments"] = self._engine.moments()
+        return self._shared["moments"]  # type: ignore[no-any-return]
+
+    @property
+    def _class_features(self) -> Floats:
+        """Weighted sum of the preprocessed features of each class, (D, C)."""
+        if "class_features" not in self._shared:
+            self._shared["class_features"] = self._unfold(self._engine.class_features(), self.shares)
+        return self._shared["class_features"]  # type: ignore[no-any-return]
+
+    @property
+    def _feature_size(self) -> float:
+        """Root mean square of the length of a sample, before centring, in the scale of the features."""
+        mean, variance = self.moments
+        return float(np.sqrt(((variance + mean**2 + self._mean**2) * self._scale**2).sum()))
+
+    def _fold(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
+        raw = W * self._scale[:, None]
+        return raw, b - self._mean @ raw
+
+    def _unfold(self, raw: Floats, sums: Floats) -> Floats:
+        return np.asarray((raw - np.outer(self._mean, sums)) * self._scale[:, None])
+
+    def _check_point(self, W: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
+        W, b = np.asarray(W, dtype=np.float64), np.asarray(b, dtype=np.float64)
+        if W.shape != (self.n_features, self.n_classes) or b.shape != (self.n_classes,):
+            raise DataError(
+                f"W and b must have shapes ({self.n_features}, {self.n_classes}) and ({self.n_classes},), "
+                f"but theirs are {W.shape} and {b.shape}."
+            )
+        return W, b
+
+
+def _check_reg(reg: float) -> float:
+    try:
+        number = float(reg)
+    except (TypeError, ValueError):
+        raise ParameterError(f"reg must be a number, but it is {reg!r}.") from None
+    if not (0.0 <= number < np.inf):
+        raise ParameterError(f"reg must be at least 0 and finite, but it is {reg!r}.")
+    return number
+
+
+def _check_vector(name: str, vector: ArrayLike | None, n_features: int, default: float) -> Floats:
+    if vector is None:
+        return np.full(n_features, default)
+    array = np.asarray(vector, dtype=np.float64)
+    if array.shape != (n_features,) or not np.isfinite(array).all():
+        raise DataError(f"{name} must hold {n_features} finite numbers, one a feature.")
+    return array
+
+
+def _check_samples(
+    X: NDArray[Any], y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
+) -> Samples:
+    X, labels = np.asanyarray(X), np.asarray(y)
+    if X.ndim != 2 or X.dtype.kind not in "fiub" or X.dtype.itemsize > 8:
+        raise DataError(
+            f"X must be a two-dimensional array of real numbers of at most 64 bits, "
+            f"but its shape is {X.shape} and its dtype {X.dtype}."
+        )
+    n_samples, n_features = X.shape
+    if n_samples == 0 or n_features == 0:
+        raise DataError(f"X must hold at least one sample and one feature, but its shape is {X.shape}.")
+    if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"y must hold {n_samples} integer class numbers, one for each row of X, "
+            f"but its shape is {labels.shape} and its dtype {labels.dtype}."
+        )
+    if n_classes is None:
+        n_classes = max(int(labels.max()) + 1, 2)
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if wrong.size:
+        raise DataError(f"y[{wrong[0]}] is {labels[wrong[0]]}, but labels must lie in 0 … {n_classes - 1}.")
+    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    weights = _check_weights(sample_weight, n_samples)
+    missing = np.flatnonzero(np.bincount(labels, weights=weights, minlength=n_classes) == 0.0)
+    if missing.size:
+        raise DataError(
+            f"Class {missing[0]} has no sample of positive weight, so its unpenalised bias has no optimum: "
+            f"leave the class out."
+        )
+    return Samples(X, labels, weights, n_classes)
+
+
+def _check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
+    if sample_weight is None:
+        return np.full(n_samples, 1.0 / n_samples)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_samples,):
+        raise DataError(f"sample_weight must have shape ({n_samples},), but its shape is {weights.shape}.")
+    wrong = np.flatnonzero(~(weights >= 0.0) | np.isinf(weights))
+    if wrong.size:
+        raise DataError(f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and not negative.")
+    largest = weights.max()
+    if largest == 0.0:
+        raise DataError("sample_weight is zero for every sample; at least one weight must be positive.")
+    weights = weights / largest  # first, so that neither 1e308 nor 1e-308 leaves the range
+    return np.ascontiguousarray(weights / weights.sum())

@@ -1,0 +1,276 @@
+"""Choosing λ for each loss, and among the losses, on a held-out part of the training data.
+
+Each loss walks its path of λ from "W is nearly zero" downwards, warm from the λ before, until validation
+accuracy has stopped rising. Held-out samples get weight 0, so no part of X is copied, and one
+preconditioner serves all losses and λ. Δ is not searched: it is exchangeable with λ
+(``docs/mathematics.md``).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from softmargin.errors import ConvergenceWarning, DataError
+from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.objective import Objective
+from softmargin.solvers import Step, minimize
+
+__all__ = ["Choice", "LossPath", "PathPoint", "choose", "held_out", "largest_reg"]
+
+_DECREASE = 10**-0.5
+_MAX_POINTS = 20
+_PATIENCE = 3
+_PATH_TOL = 1e-2
+_PATH_PASSES = 400
+
+Watcher = Callable[[Loss, float, Step], None]
+"""Told the loss and λ at work, with each step of its fit."""
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """One λ of a path: what was fitted without the held-out samples, and how it does on them.
+
+    Attributes
+    ----------
+    reg : float
+        λ.
+    value, gap : float
+        F on the training part and its proved relative gap.
+    training_accuracy, validation_accuracy : float
+        Share of samples (by weight) whose class has the largest score.
+    validation_loss : float
+        Mean loss over the held-out samples.
+    n_passes : int
+    seconds : float
+    """
+
+    reg: float
+    value: float
+    gap: float
+    training_accuracy: float
+    validation_accuracy: float
+    validation_loss: float
+    n_passes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LossPath:
+    """The path of one loss, from large λ to small, and the index of its best point."""
+
+    loss: Loss
+    points: tuple[PathPoint, ...]
+    best: int
+
+    @property
+    def chosen(self) -> PathPoint:
+        """The best point."""
+        return self.points[self.best]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen and why.
+
+    Attributes
+    ----------
+    loss : Loss
+    reg : float
+    paths : tuple of LossPath
+        One for each loss that was tried.
+    n_training, n_validation : int
+        Sizes of the two parts.
+    """
+
+    loss: Loss
+    reg: float
+    paths: tuple[LossPath, ...]
+    n_training: int
+    n_validation: int
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the chosen validation accuracy: sqrt(a (1 - a) / n)."""
+        accuracy = self._chosen_path.chosen.validation_accuracy
+        return float(np.sqrt(accuracy * (1.0 - accuracy) / self.n_validation))
+
+    @property
+    def _chosen_path(self) -> LossPath:
+        return next(path for path in self.paths if path.loss == self.loss)
+
+    def reason(self) -> str:
+        """Say in a few sentences what was chosen and why."""
+        point = self._chosen_path.chosen
+        said = [
+            f"Chosen: {self.loss.name} with reg {self.reg:.3g}, by its accuracy of "
+            f"{point.validation_accuracy:.4f} ± {self.standard_error:.4f} on {self.n_validation:,} held-out samples."
+        ]
+        others = [path for path in self.paths if path is not self._chosen_path]
+        if others:
+            best = ", ".join(f"{path.loss.name} {path.chosen.validation_accuracy:.4f}" for path in others)
+            said.append(f"The others at their best: {best}.")
+            close = [p for p in others if point.validation_accuracy - p.chosen.validation_accuracy <= self.standard_error]
+            if close:
+                names = " and ".join(path.loss.name for path in close)
+                said.append(f"The lead over {names} is within one standard error: it may be chance.")
+        return " ".join(said)
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain numbers and strings, for model files and reports."""
+        return {
+            "loss": self.loss.name,
+            "reg": self.reg,
+            "n_training": self.n_training,
+            "n_validation": self.n_validation,
+            "reason": self.reason(),
+            "paths": [
+                {"loss": path.loss.name, "best": path.best, "points": [asdict(point) for point in path.points]}
+                for path in self.paths
+            ],
+        }
+
+
+def choose(
+    X: NDArray[Any],
+    y: ArrayLike,
+    losses: Sequence[Loss],
+    regs: Sequence[float] | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+    **options: Any,
+) -> Choice:
+    """Choose a loss and λ by the accuracy on a held-out part.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+    y : array-like of shape (N,)
+        Integer labels 0 … C-1.
+    losses : sequence of Loss
+        Tried in this order; of equal accuracies the first wins.
+    regs : sequence of float, optional
+        The λ to try; by default a path with a step of √10, from the data.
+    sample_weight : array-like of shape (N,), optional
+    validation_fraction : float, default 0.2
+        Share of each class that is held out.
+    seed : int, default 0
+        Of the split.
+    watcher : callable, optional
+        Called with the loss, λ and each step of a fit.
+    **options
+        Passed on to `Objective`: ``fit_intercept``, ``mean``, ``scale``, ``engine``, ``n_threads``.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    DataError
+        If no class has two samples, so that nothing can be held out.
+    """
+    labels = np.asarray(y)
+    weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    validation = held_out(labels, weights, validation_fraction, seed)
+    training_weights = weights.copy()
+    training_weights[validation] = 0.0
+    objective = Objective(losses[0], X, labels, 0.0, training_weights, **options)
+    paths = tuple(
+        _walk_path(objective.replace(loss=loss), labels, weights, validation, regs, watcher) for loss in losses
+    )
+    # Of equal accuracies the earlier loss wins, as within a path the larger λ does.
+    best = max(paths, key=lambda path: path.chosen.validation_accuracy)
+    return Choice(best.loss, best.chosen.reg, paths, len(objective.active_rows), len(validation))
+
+
+def held_out(y: NDArray[Any], weights: Floats, fraction: float, seed: int) -> Ints:
+    """Return the numbers of the held-out samples, ascending: a share of each class, but never all of it.
+
+    Raises
+    ------
+    DataError
+        If nothing can be held out.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero((y == label) & (weights > 0.0)))
+        parts.append(rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)])
+    rows = np.sort(np.concatenate(parts))
+    if rows.size == 0:
+        raise DataError("No class has two samples, so none can be held out to choose with: give the loss and reg.")
+    return rows
+
+
+def largest_reg(objective: Objective) -> float:
+    """Return the λ at which W is nearly zero: where scores first reach about a tenth of a unit.
+
+    For large λ the optimum is W = -G/(2λ), with G the gradient at zero; the scores of that are asked to
+    have a root mean square of 0.1.
+    """
+    W, b = np.zeros((objective.n_features, objective.n_classes)), np.zeros(objective.n_classes)
+    _, G, _ = objective.value_and_grad(W, b)
+    rows = objective.active_rows
+    scores = objective.scores(G, b, rows[:: max(1, len(rows) // 4096)])
+    size = float(np.sqrt((scores**2).mean()))
+    return 5.0 * size if size > 0.0 else 1.0
+
+
+def _walk_path(
+    objective: Objective,
+    y: Ints,
+    weights: Floats,
+    validation: Ints,
+    regs: Sequence[float] | None,
+    watcher: Watcher | None,
+) -> LossPath:
+    centred = objective.centred()[0] if objective.fit_intercept else objective
+    if regs is None:
+        start = largest_reg(centred)
+        grid = [start * _DECREASE**k for k in range(_MAX_POINTS)]
+    else:
+        grid = sorted(regs, reverse=True)
+    W, b = None, None
+    points: list[PathPoint] = []
+    best = 0
+    for reg in grid:
+        step = None if watcher is None else lambda seen, reg=reg: watcher(objective.loss, reg, seen)
+        with warnings.catch_warnings():
+            # A point of the path that misses its tolerance still serves the choice, and its gap is on record.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fit = minimize(
+                objective.replace(reg=reg), W, b, _PATH_TOL, step, max_passes=_PATH_PASSES
+            )
+        W, b = fit.W, fit.b
+        scores = objective.scores(W, b)
+        right = scores.argmax(axis=1) == y
+        training = objective.active_rows
+        points.append(
+            PathPoint(
+                reg=reg,
+                value=fit.value,
+                gap=fit.gap,
+                training_accuracy=float(np.average(right[training], weights=weights[training])),
+                validation_accuracy=float(np.average(right[validation], weights=weights[validation])),
+                validation_loss=float(
+                    np.average(objective.loss.values(scores[validation], y[validation]), weights=weights[validation])
+                ),
+                n_passes=fit.n_passes,
+                seconds=fit.seconds,
+            )
+        )
+        if points[-1].validation_accuracy > points[best].validation_accuracy:
+            best = len(points) - 1
+        if regs is None and len(points) - 1 - best >= _PATIENCE:
+            break
+    return LossPath(objective.loss, tuple(points), best)

@@ -1,0 +1,66 @@
+"""Plain mini-batch stochastic gradient descent: the teaching baseline, with the same honest certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from softmargin.errors import ParameterError
+from softmargin.losses.base import Floats
+from softmargin.objective import Objective
+from softmargin.solvers.base import Callback, Fit, Recorder, check_settings
+
+__all__ = ["SGD"]
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Mini-batch SGD with a step of ``learning_rate / (1 + epoch)``, for any loss.
+
+    It shows what a certificate says about the usual way of training. Samples are drawn anew in every
+    epoch, by weight 1 each and their own weight in the gradient.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step at the first epoch, in units of W per unit of gradient.
+    batch_size : int
+        Samples a step.
+    epochs : int
+        Readings of X.
+    seed : int
+        Of the order of the samples.
+    tol : float
+        Relative duality gap at which the fit is called converged; looked at once, at the end.
+    """
+
+    learning_rate: float = 0.1
+    batch_size: int = 64
+    epochs: int = 20
+    seed: int = 0
+    tol: float = 1e-4
+
+    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
+        """Take ``epochs`` walks over the samples from (W0, b0), then certify the point."""
+        check_settings(self.tol, self.epochs)
+        if not self.learning_rate > 0.0 or self.batch_size < 1:
+            raise ParameterError(
+                f"learning_rate and batch_size must be positive, but they are {self.learning_rate!r} "
+                f"and {self.batch_size!r}."
+            )
+        record = Recorder(objective, self.tol, callback)
+        rng = np.random.default_rng(self.seed)
+        W, b = W0.copy(), b0.copy()
+        for epoch in range(self.epochs):
+            step = self.learning_rate / (1.0 + epoch)
+            order = rng.permutation(objective.active_rows)
+            for start in range(0, len(order), self.batch_size):
+                _, dW, db = objective.batch_gradient(W, b, order[start : start + self.batch_size])
+                W -= step * dW
+                b -= step * db
+            record.step(objective.value(W, b), np.inf)
+            if record.stopped:
+                break
+        record.certify(W, b)
+        return record.finish(f"{self.epochs} epochs of SGD are done.")
