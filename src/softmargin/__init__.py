@@ -1,13 +1,18 @@
 """softmargin: multiclass linear classifiers, trained to a certified optimum."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from softmargin._version import __version__
-from softmargin.data import Dataset, load_dataset
-from softmargin.estimators import LinearClassifier
-from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
-from softmargin.model import Model, load_model
-from softmargin.objective import Certificate, Objective
-from softmargin.selection import Choice, choose
-from softmargin.solvers import SGD, Fit, minimize
+
+if TYPE_CHECKING:
+    from softmargin.data import Dataset, load_dataset
+    from softmargin.estimators import LinearClassifier
+    from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
+    from softmargin.model import Model, load_model
+    from softmargin.objective import Certificate, Objective
+    from softmargin.selection import Choice, choose
+    from softmargin.solvers import SGD, Fit, minimize
 
 __all__ = [
     "SGD",
@@ -28,3 +33,27 @@ __all__ = [
     "minimize",
     "softmax",
 ]
+
+_HOMES = {
+    "data": ("Dataset", "load_dataset"),
+    "estimators": ("LinearClassifier",),
+    "losses": ("CrossEntropy", "Hinge", "SquaredHinge", "softmax"),
+    "model": ("Model", "load_model"),
+    "objective": ("Certificate", "Objective"),
+    "selection": ("Choice", "choose"),
+    "solvers": ("SGD", "Fit", "minimize"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Numba and scikit-learn take two seconds to import, which `softmargin --help` need not wait for.
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"softmargin.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'softmargin' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,7 +21,7 @@ if sys.platform != "win32":
 __all__ = ["write_atomically"]
 
 _NAME_CHARACTERS = 50
-"""So much of the target's name stands in the temporary one: a name may have 255 bytes, and UTF-8 takes four."""
+"""So much of the target's name stands in the temporary one: a name may have 255 bytes, a letter four."""
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -38,7 +38,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
     Raises
     ------
     OSError
-        The folder is missing, permission is denied or the disk is full. Here, and on any other error raised
+        The folder is missing, the file is read-only or the disk is full. Here, and on any other error raised
         by ``data`` or by Ctrl-C, the old file is whole and the temporary one is gone.
     """
     pieces = [data] if isinstance(data, bytes) else data
@@ -46,8 +46,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
     with suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
     if mode is not None and not stat.S_ISREG(mode):
-        with open(path, "wb") as stream:  # a folder fails here, and elsewhere nothing could be kept whole
-            stream.writelines(pieces)
+        with open(path, "wb") as direct:  # a folder fails here, and elsewhere nothing could be kept whole
+            direct.writelines(pieces)
         return
     target = os.path.realpath(path)
     if mode is not None and not os.access(target, os.W_OK):

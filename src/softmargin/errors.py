@@ -4,8 +4,6 @@ Each message is one sentence that names the file, row and column (or the argumen
 found and what was expected. The command line prints that sentence and exits with status 2.
 """
 
-from sklearn.exceptions import ConvergenceWarning as _SklearnConvergenceWarning
-
 __all__ = [
     "CapabilityError",
     "ConvergenceWarning",
@@ -36,5 +34,5 @@ class ModelFileError(SoftmarginError, ValueError):
     """A model file is missing, damaged, of another kind or of a newer format."""
 
 
-class ConvergenceWarning(_SklearnConvergenceWarning):
+class ConvergenceWarning(UserWarning):
     """The solver stopped before the requested gap; the message states the gap it reached."""

@@ -7,18 +7,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from softmargin.data import Dataset
 from softmargin.engines import CpuEngine, Samples
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import ParameterError
 from softmargin.losses import LOSSES, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
-from softmargin.preprocessing import Preprocessing, scale_for
+from softmargin.model import Model
+from softmargin.preprocessing import Preprocessing
+from softmargin.selection import Choice, preprocess
 from softmargin.solvers import Callback, Fit, minimize
+from softmargin.validation import check_finite, encode_labels
 
 __all__ = ["LinearClassifier", "make_loss"]
 
@@ -191,6 +193,44 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.converged_, self.n_passes_ = fit.converged, fit.n_passes
         return self
 
+    def to_model(
+        self, data: Dataset, *, image_size: tuple[int, int] | None = None, choice: Choice | None = None
+    ) -> Model:
+        """Return the finished thing, which is saved, loaded and used without scikit-learn.
+
+        Parameters
+        ----------
+        data : Dataset
+            What the classifier was fitted to; its fingerprint and kind go on the record.
+        image_size : tuple of int (height, width), optional
+            Size that the images were brought to on reading, if they were.
+        choice : Choice, optional
+            How loss and λ were chosen, for the record.
+        """
+        check_is_fitted(self)
+        return Model(
+            W=np.ascontiguousarray(self.coef_.T),
+            b=self.intercept_,
+            classes=self.classes_,
+            loss=make_loss(self.loss, self.delta),
+            reg=float(self.reg),
+            preprocessing=self.preprocessing_,
+            value=self.value_,
+            lower_bound=self.lower_bound_,
+            gap=self.gap_,
+            tol=float(self.tol),
+            converged=self.converged_,
+            n_passes=self.n_passes_,
+            seconds=self.fit_.seconds,
+            n_samples=data.n_samples,
+            fingerprint=data.fingerprint(),
+            image_shape=data.image_shape,
+            image_size=image_size,
+            feature_names=data.feature_names,
+            data_name=data.name,
+            selection={} if choice is None else choice.record(),
+        )
+
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's."""
         scores = self._scores(X)
@@ -219,64 +259,3 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_samples, n_classes = len(X), len(self.classes_)
         walked = Samples(X, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
         return CpuEngine(walked, self.n_threads).scores(self.coef_.T, self.intercept_, np.arange(n_samples))
-
-
-def check_finite(X: NDArray[Any]) -> None:
-    """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are."""
-    if X.dtype.kind != "f":
-        return
-    if X.dtype.itemsize > 8:
-        raise DataError(f"X has dtype {X.dtype}; floating-point numbers of at most 64 bits are supported.")
-    step = max(1, (1 << 20) // max(1, X.shape[1]))
-    wrong, place = 0, (0, 0)
-    for start in range(0, len(X), step):
-        finite = np.isfinite(X[start : start + step])
-        if not finite.all():
-            rows, columns = np.nonzero(~finite)
-            if wrong == 0:
-                place = (start + int(rows[0]), int(columns[0]))
-            wrong += len(rows)
-    if wrong:
-        what = "NaN" if np.isnan(X[place]) else "infinity (inf)"
-        others = f", and {wrong - 1:,} more" if wrong > 1 else ""
-        raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
-
-
-def encode_labels(
-    y: NDArray[Any],
-    sample_weight: ArrayLike | None,
-    X: NDArray[Any],
-    class_weight: dict[Any, float] | str | None = None,
-) -> tuple[NDArray[Any], NDArray[np.int64], Floats]:
-    """Return the classes, the class number of each sample and the weights.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two classes with a sample of positive weight.
-    """
-    check_classification_targets(y)
-    weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64), dtype=np.float64)
-    if (weights < 0.0).any():
-        row = int(np.argmax(weights < 0.0))
-        raise DataError(f"sample_weight[{row}] is {weights[row]}; weights must not be negative.")
-    classes = np.unique(y[weights > 0.0])
-    if len(classes) < 2:
-        found = "none" if len(classes) == 0 else f"only one class, {classes[0]!r}"
-        raise DataError(f"At least two classes are needed, but y holds {found} with positive weight.")
-    codes = np.searchsorted(classes, y)
-    # A sample of weight 0 may be of a class that has no other; it takes no part whatever its number.
-    codes = np.minimum(codes, len(classes) - 1).astype(np.int64)
-    if class_weight is not None:
-        active = weights > 0.0
-        factors = compute_class_weight(class_weight, classes=classes, y=y[active])
-        weights = weights * factors[codes]
-    return classes, codes, weights
-
-
-def preprocess(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
-    """Return the scaling of the features (centring is done by the solver, where it changes nothing)."""
-    idle = np.ones(objective.n_features)
-    mean, variance = objective.moments if scaling == "standard" else (idle, idle)
-    name, scale = scale_for(scaling, dtype, mean, variance)
-    return Preprocessing(name, np.zeros(objective.n_features), scale)

@@ -1,9 +1,9 @@
 """The finished thing: weights, classes, preprocessing and where they came from; saved without any code.
 
-A model file is a safetensors file: the tensors W, b, preprocessing.mean and preprocessing.scale, and a *card*
-(JSON text) for everything else. There is exactly one file for each model, byte for byte, and a file that is not
-the one that its own content asks for is refused. The checksum covers card and tensors, the rest of the header
-follows from them, so no single bit can change unnoticed. Nothing in the file is ever executed.
+A model file is a safetensors file: the tensors W, b, preprocessing.mean and preprocessing.scale, and a
+*card* (JSON text) for everything else. There is exactly one file for each model, byte for byte, and a file
+that is not the one that its own content asks for is refused. The checksum covers card and tensors, and the
+rest of the header follows from them, so no bit can change unnoticed. Nothing in the file is ever executed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, BinaryIO, NoReturn
 
@@ -51,7 +51,7 @@ _INLINE_WORK = 2_000_000
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _versions() -> dict[str, str]:
@@ -76,7 +76,8 @@ class Model:
     preprocessing : Preprocessing
         What was folded into W and b, for the record and for reports.
     value, lower_bound, gap, tol : float
-        F at the solution, the proved bound on its minimum, the relative gap between them and the one asked for.
+        F at the solution, the proved bound on its minimum, the relative gap between them and the gap that
+        was asked for.
     converged : bool
         Whether gap ≤ tol.
     n_passes : int
@@ -98,8 +99,8 @@ class Model:
     created : str
         ISO 8601, UTC.
     selection : dict
-        How loss and reg were chosen, {} if the user gave them. Kept as JSON keeps it: tuples become lists, and
-        numbers that are not finite the strings "inf", "-inf" and "nan".
+        How loss and reg were chosen, {} if the user gave them. Kept as JSON keeps it: tuples become lists,
+        and numbers that are not finite the strings "inf", "-inf" and "nan".
 
     Raises
     ------
@@ -163,7 +164,8 @@ class Model:
 
     def __repr__(self) -> str:
         """Sizes, loss and gap, no values."""
-        return f"<Model {self.n_features:,} features, {self.n_classes:,} classes, {self.loss!r}, gap {self.gap:.2g}>"
+        sizes = f"{self.n_features:,} features, {self.n_classes:,} classes"
+        return f"<Model {sizes}, {self.loss!r}, gap {self.gap:.2g}>"
 
     @property
     def n_features(self) -> int:
@@ -204,7 +206,8 @@ class Model:
         """
         X = self._checked(X)
         best = np.empty(len(X), dtype=np.intp)
-        return self.classes[self._by_blocks(X, best, lambda scores: scores.argmax(axis=1), n_threads)]
+        self._by_blocks(X, best, lambda scores: scores.argmax(axis=1), n_threads)
+        return np.asarray(self.classes[best])
 
     def predict_proba(self, X: ArrayLike, n_threads: int | None = None) -> Floats:
         """Return the softmax of the scores, (N, C) float64; parameters and errors as in `scores`.
@@ -265,12 +268,12 @@ class Model:
             array = np.asarray(X)
         except ValueError:
             raise DataError("X is not a table: its rows have different lengths.") from None
-        if array.dtype.kind not in "biuf":
-            raise DataError(f"X has type {array.dtype}; features must be real numbers.")
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise DataError(f"X has type {array.dtype}; features must be real numbers of at most 64 bits.")
         if array.ndim != 2 or array.shape[1] != self.n_features:
             raise DataError(
-                f"X has shape {array.shape}, but this model needs (N, {self.n_features}): one row a sample, one "
-                f"column for each of its {counted(self.n_features, 'feature')}."
+                f"X has shape {array.shape}, but this model needs (N, {self.n_features}): one row a sample, "
+                f"one column for each of its {counted(self.n_features, 'feature')}."
             )
         return array
 
@@ -281,7 +284,7 @@ class Model:
         from_scores: Callable[[Floats], NDArray[Any]],
         n_threads: int | None,
     ) -> NDArray[Any]:
-        """Fill ``result`` from the scores of each block of rows; borders depend on D alone, not on threads."""
+        """Fill ``result`` from the scores of each block of rows; the borders depend on D alone."""
         n_rows = max(16, _BLOCK_ELEMENTS // self.n_features)
 
         def fill(start: int) -> int | None:
@@ -315,8 +318,7 @@ class Model:
         """Say why the scores of this row are not finite. NaN and inf in X always reach the scores."""
         n_wrong, place = 0, ""
         for start in range(0, len(X), n_rows):
-            with np.errstate(over="ignore"):
-                block = np.asarray(X[start : start + n_rows], dtype=np.float64)
+            block = np.asarray(X[start : start + n_rows], dtype=np.float64)
             wrong = np.argwhere(~np.isfinite(block))
             if len(wrong) and not place:
                 i, column = wrong[0]
@@ -326,7 +328,8 @@ class Model:
         if n_wrong:
             raise DataError(f"X has values that are NaN or infinite, {n_wrong:,} in all, {place}.")
         raise DataError(
-            f"X row {row} is so large that its scores overflow; features must have the units of the training data."
+            f"X row {row} is so large that its scores overflow; features must have the units of the "
+            f"training data."
         )
 
 
@@ -361,8 +364,8 @@ def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> M
     name, parameters = card["loss"]["name"], card["loss"]["parameters"]
     if name not in LOSSES:
         raise ModelFileError(
-            f"{where} has the loss {name!r}, but this version ({__version__}) knows only {', '.join(LOSSES)}: "
-            f"install a newer softmargin."
+            f"{where} has the loss {name!r}, but this version ({__version__}) knows only "
+            f"{', '.join(LOSSES)}: install a newer softmargin."
         )
     as_they_are = {f.name: card[f.name] for f in fields(Model) if f.name not in _RECORDS}
     as_they_are |= {name: float(card[name]) for name in _FLOATS}
@@ -443,7 +446,7 @@ def _checksum(card: str, tensors: dict[str, Floats]) -> str:
 
 
 def _bytes(tensor: Floats) -> memoryview:
-    return memoryview(np.ascontiguousarray(tensor, dtype="<f8").reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(tensor, dtype="<f8").reshape(-1).view(np.uint8).data
 
 
 def _damaged(where: str) -> ModelFileError:
@@ -473,10 +476,10 @@ def _checked_classes(classes: ArrayLike, n_classes: int) -> NDArray[Any]:
     dtype = {dtype.kind: dtype for dtype in _CLASS_TYPES.values()}.get(array.dtype.kind)
     if dtype is None or array.shape != (n_classes,):
         raise DataError(
-            f"classes must be {n_classes} strings, numbers or truth values, found shape {array.shape} of type "
-            f"{array.dtype}."
+            f"classes must be {n_classes} strings, numbers or truth values, found shape {array.shape} "
+            f"of type {array.dtype}."
         )
-    array = np.array(array, dtype=dtype)
+    array = np.array(array.tolist(), dtype=dtype)  # strings no wider than needed, as they are when loaded
     if len(np.unique(array)) != n_classes:
         raise DataError("classes must differ from each other, but one is repeated.")
     array.flags.writeable = False

@@ -24,8 +24,8 @@ SCALINGS = ("auto", "none", "unit", "standard")
 _UNITS = {np.dtype(np.uint8): 1.0 / 255.0, np.dtype(np.uint16): 1.0 / 65535.0}
 
 _CONSTANT = 1e-12
-"""A standard deviation up to this part of the mean is rounding: the mean of a million equal numbers may be off
-by a thousand ε (2e-13), and that error is all that the variance of a constant column holds."""
+"""A standard deviation up to this part of the mean is rounding: the mean of a million equal numbers may be
+off by a thousand ε (2e-13), and that error is all that the variance of a constant column holds."""
 
 
 class Preprocessing(NamedTuple):

@@ -19,9 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.errors import ConvergenceWarning, DataError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective import Objective
+from softmargin.preprocessing import Preprocessing, scale_for
 from softmargin.solvers import Step, minimize
+from softmargin.validation import check_finite, encode_labels
 
-__all__ = ["Choice", "LossPath", "PathPoint", "choose", "held_out", "largest_reg"]
+__all__ = ["Choice", "LossPath", "PathPoint", "choose", "held_out", "largest_reg", "preprocess"]
 
 _DECREASE = 10**-0.5
 _MAX_POINTS = 20
@@ -146,6 +148,7 @@ def choose(
     sample_weight: ArrayLike | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
+    scaling: str = "auto",
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Choice:
@@ -155,7 +158,7 @@ def choose(
     ----------
     X : ndarray of shape (N, D)
     y : array-like of shape (N,)
-        Integer labels 0 … C-1.
+        Labels: strings or integers.
     losses : sequence of Loss
         Tried in this order; of equal accuracies the first wins.
     regs : sequence of float, optional
@@ -165,10 +168,12 @@ def choose(
         Share of each class that is held out.
     seed : int, default 0
         Of the split.
+    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+        As in `LinearClassifier`.
     watcher : callable, optional
         Called with the loss, λ and each step of a fit.
     **options
-        Passed on to `Objective`: ``fit_intercept``, ``mean``, ``scale``, ``engine``, ``n_threads``.
+        Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``.
 
     Returns
     -------
@@ -179,18 +184,27 @@ def choose(
     DataError
         If no class has two samples, so that nothing can be held out.
     """
-    labels = np.asarray(y)
-    weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    check_finite(X)
+    _, labels, weights = encode_labels(np.asarray(y), sample_weight, X)
     validation = held_out(labels, weights, validation_fraction, seed)
     training_weights = weights.copy()
     training_weights[validation] = 0.0
     objective = Objective(losses[0], X, labels, 0.0, training_weights, **options)
+    objective = objective.replace(scale=preprocess(objective, scaling, X.dtype).scale)
     paths = tuple(
         _walk_path(objective.replace(loss=loss), labels, weights, validation, regs, watcher) for loss in losses
     )
     # Of equal accuracies the earlier loss wins, as within a path the larger λ does.
     best = max(paths, key=lambda path: path.chosen.validation_accuracy)
     return Choice(best.loss, best.chosen.reg, paths, len(objective.active_rows), len(validation))
+
+
+def preprocess(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
+    """Return the scaling of the features (centring is done by the solver, where it changes nothing)."""
+    idle = np.ones(objective.n_features)
+    mean, variance = objective.moments if scaling == "standard" else (idle, idle)
+    name, scale = scale_for(scaling, dtype, mean, variance)
+    return Preprocessing(name, np.zeros(objective.n_features), scale)
 
 
 def held_out(y: NDArray[Any], weights: Floats, fraction: float, seed: int) -> Ints:

@@ -1,0 +1,5 @@
+"""``python -m softmargin``."""
+
+from softmargin.cli import main
+
+main()
