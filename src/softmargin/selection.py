@@ -227,17 +227,17 @@ def held_out(y: NDArray[Any], weights: Floats, fraction: float, seed: int) -> In
 
 
 def largest_reg(objective: Objective) -> float:
-    """Return the λ at which W is nearly zero: where scores first reach about a tenth of a unit.
+    """Return the λ at which W is nearly zero: where scores first reach about a tenth of the loss's unit.
 
     For large λ the optimum is W = -G/(2λ), with G the gradient at zero; the scores of that are asked to
-    have a root mean square of 0.1.
+    have a root mean square of 0.1 (of 0.1 Δ for the margin losses).
     """
     W, b = np.zeros((objective.n_features, objective.n_classes)), np.zeros(objective.n_classes)
     _, G, _ = objective.value_and_grad(W, b)
     rows = objective.active_rows
     scores = objective.scores(G, b, rows[:: max(1, len(rows) // 4096)])
     size = float(np.sqrt((scores**2).mean()))
-    return 5.0 * size if size > 0.0 else 1.0
+    return 5.0 * size / objective.loss.unit if size > 0.0 else 1.0
 
 
 def _walk_path(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -25,33 +29,73 @@ def softmargin() -> None:
 
     DATA is "digits" (built in), a folder with one folder of images for each class, a .npz file with X and
     y, or a .npy file of features with its labels in another. A folder with "train" and "test" in it, or a
-    .npz with X_train and X_test, brings its own test part.
+    .npz file with X_train and X_test, brings its own test part.
 
     \b
     Try it:
       softmargin fit digits -o digits.safetensors
       softmargin evaluate digits.safetensors digits
-    """
+    """  # noqa: D301
 
 
 for verb in (fit, evaluate, predict, info):
     softmargin.add_command(verb)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every mistake of the user is one sentence on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a terminal that knows no λ shows \u03bb
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        status = softmargin.main(arguments, standalone_mode=False)
+        with _stoppable():
+            status = softmargin.main(arguments or ["--help"], "softmargin", standalone_mode=False)
     except SoftmarginError as error:
         say_err(f"Error: {error}")
         status = 2
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        hint = f" See '{context.command_path} --help'." if context else ""
+        say_err(f"Error: {error.format_message().removesuffix('.')}.{hint}")
         status = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        say_err("Interrupted. Nothing was written.")
-        status = 130
-    except BrokenPipeError:  # the reader of a pipe has gone: `softmargin predict … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+    except _Stopped as stopped:
+        say_err("Stopped. No file was left half-written.")
+        status = 128 + stopped.number
     sys.exit(status if isinstance(status, int) else 0)
+
+
+class _Stopped(BaseException):
+    """Ctrl-C or a request to end, on its way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM unwind everything, so that temporary files and helpers go; undone at the end."""
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        raise _Stopped(number)
+
+    def again(lost: Any) -> None:
+        # A signal that comes while LLVM calls back into Python raises into nowhere: send it once more.
+        if isinstance(lost.exc_value, _Stopped):
+            threading.Timer(0.01, signal.raise_signal, (lost.exc_value.number,)).start()
+        else:
+            hook(lost)
+
+    hook = sys.unraisablehook
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        sys.unraisablehook = again
+        for number, handler in found.items():
+            if handler is not signal.SIG_IGN:  # as under nohup, which is there to be obeyed
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in found.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook

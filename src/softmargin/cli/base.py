@@ -1,71 +1,92 @@
-"""What the verbs share: reading data, saying things, progress on stderr and errors in one sentence."""
+"""What the verbs share: reading models and data, saying things, and progress on stderr."""
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import math
+import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import DataError, ModelFileError, ParameterError, SoftmarginError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
     from softmargin.model import Model
 
 __all__ = [
-    "data_argument", "data_options", "json_option", "labels_of", "parse_size", "print_json", "print_table",
-    "quiet_option", "read_data", "read_for_model", "reporter", "say", "say_err", "showable",
+    "Report", "certificate_rows", "check_output", "data_argument", "is_terminal", "json_option",
+    "labels_of", "labels_option", "model_argument", "named", "parse_size", "part_option", "positive", "print_json",
+    "print_table", "quiet_option", "read_data", "read_for_model", "read_model", "reporter", "say", "say_err",
+    "showable", "write",
 ]  # fmt: skip
 
-data_argument = click.argument("data", metavar="DATA", type=str)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 Report = Callable[[str, int, int], None]
 """``report(what, done, total)``; a total of 0 means that nobody knows."""
 
+model_argument = click.argument("model", metavar="MODEL")
+data_argument = click.argument("data", metavar="DATA")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+labels_option = click.option(
+    "--labels", metavar="FILE", help="Labels of a .npy file: .npy, or .txt with one label a line."
+)
+part_option = click.option(
+    "--part",
+    type=click.Choice(("auto", "train", "test")),
+    default="auto",
+    show_default=True,
+    help="Part of DATA to use; auto: what is set aside for testing, if anything is.",
+)
 
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how DATA is read."""
-    labels = click.option(
-        "--labels", type=click.Path(), metavar="FILE", help="Labels of a .npy file: .npy, or .txt with one a line."
-    )
-    return labels(command)
+_TERMINAL_COLUMNS = 80
+_MOST_COLUMNS = 1_000_000
+_MODEL_SUFFIX = ".safetensors"
+
+
+def positive(below: float = math.inf) -> Callable[[Any], float]:
+    """Return the type of an option: a number above 0 and below a limit, neither NaN nor infinite."""
+
+    def number(value: Any) -> float:
+        with suppress(ValueError):
+            if 0.0 < float(value) < below:
+                return float(value)
+        limit = f"below {below:g}" if below < math.inf else "finite"
+        raise click.BadParameter(f"{value} is not a number above 0 and {limit}.")
+
+    return number
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """Return (height, width) from "HxW"."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip().lower())
+    match = re.fullmatch(r"([1-9]\d{0,4})[x×]([1-9]\d{0,4})", text.strip().lower())
     if match is None:
         raise ParameterError(f"--image-size must look like 32x32 (height x width), but it is {text!r}.")
     return int(match[1]), int(match[2])
 
 
-@contextmanager
-def reporter(quiet: bool) -> Iterator[Report]:
-    """Show one line of progress on stderr while work goes on, if stderr is a terminal."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda what, done, total: None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(20), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
+# -- reading -----------------------------------------------------------------------------------------------
 
-        def report(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total or None)
 
-        yield report
+def read_model(source: str) -> Model:
+    """Read MODEL; to have DATA in its place is the usual slip."""
+    from softmargin.model import load_model
+
+    if source == "digits" or Path(source).suffix in (".npy", ".npz") or os.path.isdir(source):
+        raise ModelFileError(f"{source} is not a model file: MODEL comes first, then DATA.")
+    return load_model(source)
 
 
 def read_data(
@@ -74,6 +95,9 @@ def read_data(
     """Read DATA, with progress, and say aloud what was decided on the user's behalf."""
     from softmargin.data import load_dataset
 
+    if Path(source).suffix == _MODEL_SUFFIX:
+        raise DataError(f"{source} is named like a model file, but DATA is wanted in its place.")
+    report("reading", 0, 0)
     data = load_dataset(
         source,
         labels=labels,
@@ -81,32 +105,58 @@ def read_data(
         progress=lambda done, total, what: report(what, done, total),
     )
     for note in data.notes:
-        say_err(note)
+        say_err(f"Note: {note}.")
     return data
 
 
-def read_for_model(
-    source: str, model: Model, report: Report, labels: str | None, part: str
-) -> Dataset:
+def read_for_model(source: str, model: Model, report: Report, labels: str | None, part: str) -> Dataset:
     """Read DATA as the model needs it, and take the part that was set aside for testing if there is one."""
-    data = read_data(source, report, labels=labels, image_size=model.image_size)
+    image_size = model.image_size if os.path.isdir(source) else None
+    data = read_data(source, report, labels=labels, image_size=image_size)
     if part == "test" and data.test is None:
-        raise ParameterError(f"{showable(data.name)} has no part set aside for testing: leave out --part test.")
+        raise ParameterError(f"{source} has no part set aside for testing: leave out --part test.")
     if part == "train" or data.test is None:
         return data
     if part == "auto":
-        say_err(f"Using the {data.test.n_samples:,} samples of {showable(data.name)} set aside for testing.")
+        say_err(f"Note: using the {data.test.n_samples:,} samples of {source} that are set aside for testing.")
     return data.test
 
 
-def labels_of(data: Dataset) -> Any:
-    """Return the labels, or raise an error that says how to give them."""
+def labels_of(data: Dataset, source: str) -> Any:
+    """Return the labels, of which there must be some; else raise an error that says how to give them."""
     if data.y is None:
         raise DataError(
-            f"{showable(data.name)} has no labels: give them with --labels (for a .npy file), as y in a .npz file "
+            f"{source} has no labels: give them with --labels (for a .npy file), as y in a .npz file, "
             f"or as one folder for each class of images."
         )
+    if len(data.y) == 0:
+        raise DataError(f"{source} holds no samples.")
     return data.y
+
+
+def check_output(path: str, *inputs: str | None) -> None:
+    """Raise an error now, not after minutes of work, if no file can be saved there or an input would be lost."""
+    folder = os.path.dirname(os.path.realpath(path))
+    try:
+        exists = bool(os.stat(path))
+    except FileNotFoundError:
+        exists = False
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be written: {error.strerror}.") from error
+    if os.path.isdir(path):
+        problem = "is a folder, where a file is wanted"
+    elif not os.path.isdir(folder):
+        problem = f"cannot be written: the folder {folder} does not exist"
+    elif exists and any(os.path.samefile(path, source) for source in inputs if source and os.path.exists(source)):
+        problem = "is read here, so it cannot be written too"
+    elif not os.access(path if exists else folder, os.W_OK):
+        problem = "may not be written: permission is denied"
+    else:
+        return
+    raise ModelFileError(f"{path} {problem}.")
+
+
+# -- saying ------------------------------------------------------------------------------------------------
 
 
 def showable(value: object) -> str:
@@ -115,27 +165,103 @@ def showable(value: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def named(labels: Sequence[object], most: int) -> str:
+    """List labels, the first ``most`` of them; strings come in quotes, so that '3' is not taken for 3."""
+    more = f", … ({len(labels) - most:,} more)" if len(labels) > most else ""
+    return ", ".join(repr(label) for label in labels[:most]) + more
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether somebody is looking (a closed stream is None)."""
+    return stream is not None and stream.isatty()
+
+
+def write(text: str | bytes) -> None:
+    """Write to stdout. A reader that has gone (``| head``) is click's business, a full disk is said."""
+    try:
+        click.echo(text, nl=False)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        raise SoftmarginError(f"stdout could not be written: {error.strerror}.") from error
+
+
 def say(text: str = "") -> None:
-    """Print to stdout, wrapped to the width of the terminal."""
-    Console(highlight=False).print(Text(text))
+    """Print a paragraph to stdout."""
+    write(_paragraph(text, sys.stdout))
 
 
 def say_err(text: str) -> None:
-    """Print to stderr, wrapped to the width of the terminal."""
-    Console(stderr=True, highlight=False).print(Text(text))
+    """Print a paragraph to stderr; above the line of progress, which takes the place of `sys.stderr`."""
+    if sys.stderr is not None:
+        sys.stderr.write(_paragraph(text, sys.stderr))
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document to stdout."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_table(headings: list[str], rows: list[list[str]], *, left: int = 1) -> None:
-    """Print a table whose first ``left`` columns are text and whose others are numbers."""
+    """Print a table whose first ``left`` columns are text and whose others are numbers.
+
+    On a terminal, text that is too long for its column goes on below; elsewhere nothing is cut.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < left else "right", no_wrap=i >= left)
+        table.add_column(
+            Text(showable(heading)), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(showable(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else 100
-    Console(highlight=False, width=width).print(table)
+    looked_at = is_terminal(sys.stdout)
+    width = _columns() if looked_at else _MOST_COLUMNS
+    text = io.StringIO()
+    Console(file=text, width=width, force_terminal=looked_at, highlight=False).print(table)
+    write("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
+
+
+def certificate_rows(model: Model) -> list[list[str]]:
+    """Return the rows of a table that say what is proved, and what it took."""
+    answer = "within" if model.converged else "NOT within"
+    return [
+        ["objective", f"{model.value:.8g}, proved to be nowhere below {model.lower_bound:.8g}"],
+        ["gap", f"{model.gap:.1e}, {answer} the {model.tol:g} asked for"],
+        ["work", f"{model.n_passes:,} passes, {model.seconds:.1f} s"],
+    ]
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((_TERMINAL_COLUMNS, 24)).columns
+
+
+def _paragraph(text: str, stream: TextIO | None) -> str:
+    """Escape what is not printable, and wrap between words; where nobody is looking a line stays whole."""
+    text = showable(text)
+    if is_terminal(stream):
+        text = textwrap.fill(text, _columns(), break_long_words=False, break_on_hyphens=False)
+    return text + "\n"
+
+
+@contextmanager
+def reporter(quiet: bool) -> Iterator[Report]:
+    """Show one line of progress on stderr while work goes on, if stderr is a terminal."""
+    if quiet or not is_terminal(sys.stderr):
+        yield lambda what, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    console = Console(stderr=True)
+    # Rich would send stdout to this console too, and `predict … > FILE` would find nothing in the file.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda what, done, total: progress.update(
+            task, description=f"{what}: {done:,} of {total:,}" if total else what
+        )

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from softmargin.cli.base import (
+    certificate_rows,
+    check_output,
     data_argument,
-    data_options,
     json_option,
     labels_of,
+    labels_option,
     parse_size,
+    positive,
     print_json,
     print_table,
     quiet_option,
@@ -21,8 +24,8 @@ from softmargin.cli.base import (
     reporter,
     say,
     say_err,
-    showable,
 )
+from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -38,24 +41,44 @@ _PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
 """Of equal accuracies the one with probabilities is the most useful, then the quicker one."""
 
 
-@click.command()
+@click.command(short_help="Train a classifier on DATA and save it.")
 @data_argument
 @click.option("-o", "--output", metavar="MODEL", help="Model file to save.  [default: DATA's name.safetensors]")
-@click.option("--loss", type=click.Choice(_LOSSES), help="The loss.  [default: the best on held-out data]")
-@click.option("--reg", type=float, metavar="FLOAT", help="λ, the factor of ΣW².  [default: as for --loss]")
-@click.option("--delta", type=float, default=1.0, show_default=True, help="The margin Δ of the hinges.")
-@click.option("--tol", type=float, default=1e-4, show_default=True, help="Relative duality gap to prove.")
-@click.option("--max-passes", type=int, default=2000, show_default=True, help="Budget of readings of X.")
+@click.option(
+    "--loss", type=click.Choice(_LOSSES), metavar="LOSS", help=f"{', '.join(_LOSSES)}.  [default: chosen]"
+)
+@click.option("--reg", type=positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
+@click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
+@click.option(
+    "--tol",
+    type=positive(below=1.0),
+    metavar="GAP",
+    default=1e-4,
+    help="Relative duality gap to prove.  [default: 1e-4]",
+)
+@click.option(
+    "--max-passes",
+    type=click.IntRange(1),
+    metavar="N",
+    default=2000,
+    help="Budget of readings of X.  [default: 2000]",
+)
 @click.option(
     "--scaling",
     type=click.Choice(("auto", "none", "unit", "standard")),
+    metavar="HOW",
     default="auto",
-    show_default=True,
-    help="unit: pixels / 255; standard: each feature by its standard deviation; auto: unit for 8-bit data.",
+    help="none; unit: pixels / 255; standard: each feature by its standard deviation; auto: unit for 8-bit data, "
+    "else none.  [default: auto]",
 )
-@click.option("--image-size", metavar="HxW", help="Bring every image to this size.")
-@data_options
-@click.option("--threads", type=int, help="Threads; results do not depend on it.  [default: all cores]")
+@click.option("--image-size", metavar="HxW", help="Bring every image to this height and width.")
+@labels_option
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads; results do not depend on it.  [default: all cores]",
+)
 @json_option
 @quiet_option
 def fit(
@@ -63,7 +86,7 @@ def fit(
     output: str | None,
     loss: str | None,
     reg: float | None,
-    delta: float,
+    delta: float | None,
     tol: float,
     max_passes: int,
     scaling: str,
@@ -75,67 +98,84 @@ def fit(
 ) -> int:
     """Train a classifier on DATA and save it.
 
-    Without --loss and --reg both are chosen on a fifth of the data that is held out: for each loss λ walks
-    down from the largest sensible one until accuracy has stopped rising. The chosen one is then fitted to
-    all of DATA until the requested gap is proved. Data set aside for testing is looked at once, at the end.
+    Unless given, loss and λ are chosen on a fifth of the data that is held out: for each loss λ walks down
+    from the largest sensible one until accuracy has stopped rising. The chosen one is then fitted to all of
+    DATA until the gap is proved. Data set aside for testing is looked at once, at the end.
 
     Exit status: 0, 1 if the gap was not reached (the model is saved and says so), 2 for a mistake.
     """
-    from softmargin.errors import ConvergenceWarning
-    from softmargin.estimators import LinearClassifier, make_loss
-    from softmargin.selection import choose
-
+    if delta is not None and loss == "cross_entropy":
+        raise ParameterError("--delta is the margin of the hinges; cross_entropy has none.")
     size = parse_size(image_size)
-    wanted = [make_loss(name, delta) for name in ((loss,) if loss else _PREFERRED)]
+    if output is not None:
+        check_output(output, data, labels)
     with reporter(quiet) as report:
+        from softmargin.estimators import LinearClassifier, make_loss
+        from softmargin.selection import choose
+
+        losses = [make_loss(name, 1.0 if delta is None else delta) for name in ([loss] if loss else _PREFERRED)]
         dataset = read_data(data, report, labels=labels, image_size=size)
-        y = labels_of(dataset)
+        y = labels_of(dataset, data)
         target = output or f"{dataset.name}.safetensors"
+        check_output(target, data, labels)
+        _check(dataset, data)
+        report("fitting", 0, 0)
         choice = None
-        seconds = time.perf_counter()
+        started = time.perf_counter()
         if loss is None or reg is None:
             choice = choose(
                 dataset.X,
                 y,
-                wanted,
+                losses,
                 None if reg is None else [reg],
                 scaling=scaling,
                 n_threads=threads,
                 watcher=lambda loss, reg, step: report(_stage(loss, reg, step), 0, 0),
             )
-        chosen = wanted[0] if choice is None else choice.loss
+            losses, reg = [choice.loss], choice.reg
         classifier = LinearClassifier(
-            chosen,
-            reg=reg if choice is None else choice.reg,  # type: ignore[arg-type]
-            delta=delta,
+            losses[0],
+            reg=reg,
             tol=tol,
             max_passes=max_passes,
             scaling=scaling,
             n_threads=threads,
-            callback=lambda step: report(_stage(chosen, classifier.reg, step), 0, 0),
+            callback=lambda step: report(_stage(losses[0], reg, step), 0, 0),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said below, in the words of the command line
             classifier.fit(dataset.X, y)
-        report("checking the result", 0, 0)
+        report("saving", 0, 0)
         model = classifier.to_model(dataset, image_size=size, choice=choice)
-        seconds = time.perf_counter() - seconds
+        model.save(target)
+        seconds = time.perf_counter() - started
+        report("counting what is right", 0, 0)
         accuracies = {"training": _accuracy(model, dataset)}
         if dataset.test is not None and dataset.test.y is not None:
             accuracies["test"] = _accuracy(model, dataset.test)
-        model.save(target)
 
     if as_json:
         print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
     else:
-        _print_summary(dataset, model, choice, accuracies, target, seconds)
-    if not model.converged:
-        say_err(
-            f"The fit stopped at a relative gap of {model.gap:.2g} instead of {tol:g}: {classifier.fit_.status} "
-            f"The model is saved as it is."
-        )
-        return 1
-    return 0
+        _print_summary(data, dataset, model, choice, accuracies, target, seconds)
+    if model.converged:
+        return 0
+    say_err(
+        f"The gap is {model.gap:.2g} instead of {tol:g}: {classifier.fit_.status} The model is saved as it is."
+    )
+    return 1
+
+
+def _check(data: Dataset, source: str) -> None:
+    """Name what cannot be used in either part, before anything is fitted."""
+    from softmargin.validation import check_finite
+
+    for part, where in ((data, source), (data.test, f"the test part of {source}")):
+        try:
+            if part is not None:
+                check_finite(part.X)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
 
 
 def _stage(loss: Loss, reg: float, step: Step) -> str:
@@ -148,37 +188,37 @@ def _accuracy(model: Model, data: Dataset) -> float:
 
 
 def _print_summary(
-    data: Dataset, model: Model, choice: Choice | None, accuracies: dict[str, float], target: str, seconds: float
+    source: str,
+    data: Dataset,
+    model: Model,
+    choice: Choice | None,
+    accuracies: dict[str, float],
+    target: str,
+    seconds: float,
 ) -> None:
-    held = "" if data.test is None else f"; {data.test.n_samples:,} more are set aside for testing"
+    aside = "" if data.test is None else f"; {data.test.n_samples:,} more are set aside for testing"
     say(
-        f"{showable(data.name)}: {data.n_samples:,} samples, {data.n_features:,} features ({data.X.dtype}), "
-        f"{model.n_classes:,} classes{held}."
+        f"{source}: {data.n_samples:,} samples, {data.n_features:,} features ({data.X.dtype}), "
+        f"{model.n_classes:,} classes{aside}."
     )
-    headings = ["loss", "reg", "gap", "passes", "seconds", "training"]
-    headings += ["validation"] if choice else []
-    headings += ["test"] if "test" in accuracies else []
-    rows: list[list[str]] = []
+    say()
     if choice is not None:
-        say(choice.reason())
+        rows = []
         for path in choice.paths:
-            point = path.chosen
-            work = [sum(p.n_passes for p in path.points), sum(p.seconds for p in path.points)]
-            row = [f"{path.loss.name}, best of {len(path.points)}", f"{point.reg:.3g}", f"{point.gap:.0e}"]
-            row += [f"{work[0]:,}", f"{work[1]:.1f}", f"{point.training_accuracy:.4f}"]
-            rows.append([*row, f"{point.validation_accuracy:.4f}", *([""] if "test" in accuracies else [])])
-    final = [f"{model.loss.name}, fitted to all" if choice else model.loss.name]
-    final += [f"{model.reg:.3g}", f"{model.gap:.0e}", f"{model.n_passes:,}", f"{model.seconds:.1f}"]
-    final += [f"{accuracies['training']:.4f}", *([""] if choice else [])]
-    rows.append([*final, *([f"{accuracies['test']:.4f}"] if "test" in accuracies else [])])
-    say()
-    print_table(headings, rows)
-    say()
-    proof = "proved" if model.converged else "NOT reached"
-    say(
-        f"F = {model.value:.8g}, and nowhere below {model.lower_bound:.8g}: a gap of {model.gap:.1e} "
-        f"({model.tol:g} is {proof})."
-    )
-    say(f"Saved {showable(target)} after {seconds:.1f} s.")
-
-
+            point, passes = path.chosen, sum(p.n_passes for p in path.points)
+            row = [path.loss.name, f"{len(path.points)}", f"{point.reg:.3g}", f"{point.gap:.0e}", f"{passes:,}"]
+            row += [f"{sum(p.seconds for p in path.points):.1f}"]
+            rows.append([*row, f"{point.training_accuracy:.4f}", f"{point.validation_accuracy:.4f}"])
+        print_table(["loss", "tried", "best reg", "gap", "passes", "seconds", "training", "held out"], rows)
+        say()
+        say(choice.reason())
+        say()
+    said = ", ".join(f"{accuracy:.4f} on the {part} data" for part, accuracy in accuracies.items())
+    rows = [
+        ["loss", repr(model.loss)],
+        ["reg", f"{model.reg:.6g}"],
+        *certificate_rows(model),
+        ["accuracy", said],
+        ["saved", f"after {seconds:.1f} s"],
+    ]
+    print_table(["model", target], rows, left=2)

@@ -3,99 +3,119 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from softmargin.cli.base import (
-    data_options,
+    certificate_rows,
     json_option,
+    labels_option,
     print_json,
     print_table,
     quiet_option,
     read_data,
+    read_model,
     reporter,
     say,
-    showable,
 )
+
+if TYPE_CHECKING:
+    from softmargin.data import Dataset
 
 __all__ = ["info"]
 
+_MOST_NAMES = 10
+_MOST_CLASSES = 50
 
-@click.command()
+
+@click.command(short_help="Show what a model file or DATA holds.")
 @click.argument("source", metavar="MODEL|DATA")
-@data_options
+@labels_option
 @json_option
 @quiet_option
-def info(source: str, labels: str | None, as_json: bool, quiet: bool) -> int:
-    """Show what a model file or DATA holds: sizes, loss, λ and certificate, or classes and types."""
-    return _info_model(source, as_json) if _is_model(source) else _info_data(source, labels, as_json, quiet)
+def info(source: str, labels: str | None, as_json: bool, quiet: bool) -> None:
+    """Show what a model file or DATA holds.
+
+    For a model its loss, λ, classes, origin and certificate; for DATA sizes, types and classes. The
+    fingerprint of DATA tells whether a model was trained on exactly this.
+    """
+    if _is_model(source):
+        _info_model(source, as_json)
+    else:
+        _info_data(source, labels, as_json, quiet)
 
 
 def _is_model(source: str) -> bool:
     return Path(source).suffix == ".safetensors"
 
 
-def _info_model(source: str, as_json: bool) -> int:
-    from softmargin.model import load_model
-
-    model = load_model(source)
+def _info_model(source: str, as_json: bool) -> None:
+    model = read_model(source)
     if as_json:
         print_json(model.card())
-        return 0
-    names = [showable(label) for label in model.classes[:10]]
-    more = f", … ({model.n_classes - 10} more)" if model.n_classes > 10 else ""
-    shape = "" if model.image_shape is None else f" (pictures of {'×'.join(map(str, model.image_shape))})"
-    proof = "proved" if model.converged else "not reached"
+        return
+    names = ", ".join(map(str, model.classes[:_MOST_NAMES]))
+    more = f", … ({model.n_classes - _MOST_NAMES:,} more)" if model.n_classes > _MOST_NAMES else ""
     rows = [
         ["loss", repr(model.loss)],
         ["reg", f"{model.reg:.6g}"],
-        ["features", f"{model.n_features:,}{shape}"],
-        ["classes", f"{model.n_classes:,}: {', '.join(names)}{more}"],
-        ["scaling", model.preprocessing.scaling],
-        ["trained on", f"{showable(model.data_name)}, {model.n_samples:,} samples"],
-        ["fingerprint", model.fingerprint[:16] + "…"],
-        ["objective", f"{model.value:.8g}, nowhere below {model.lower_bound:.8g}"],
-        ["gap", f"{model.gap:.2e} ({model.tol:g} is {proof})"],
-        ["work", f"{model.n_passes:,} passes, {model.seconds:.1f} s"],
-        ["created", f"{model.created} with softmargin {model.versions.get('softmargin', 'unknown')}"],
+        ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {model.preprocessing.scaling}"],
+        ["classes", f"{model.n_classes:,}: {names}{more}"],
+        ["trained on", f"{model.data_name}, {model.n_samples:,} samples"],
+        ["fingerprint", _short(model.fingerprint)],
+        *certificate_rows(model),
+        ["created", f"{model.created} by softmargin {model.versions.get('softmargin', 'unknown')}"],
     ]
-    print_table(["model", showable(source)], rows, left=2)
+    print_table(["model", source], rows, left=2)
     if model.selection.get("reason"):
         say()
         say(str(model.selection["reason"]))
-    return 0
 
 
-def _info_data(source: str, labels: str | None, as_json: bool, quiet: bool) -> int:
-    import numpy as np
-
+def _info_data(source: str, labels: str | None, as_json: bool, quiet: bool) -> None:
     with reporter(quiet) as report:
         data = read_data(source, report, labels=labels)
-    parts = [("data", data)] + ([("test part", data.test)] if data.test is not None else [])
-    record = {}
-    for name, part in parts:
-        counts = {} if part.y is None else dict(zip(*map(np.ndarray.tolist, np.unique(part.y, return_counts=True)), strict=True))
-        record[name] = {
-            "name": part.name,
-            "n_samples": part.n_samples,
-            "n_features": part.n_features,
-            "dtype": str(part.X.dtype),
-            "image_shape": part.image_shape,
-            "classes": {str(label): count for label, count in counts.items()},
-            "fingerprint": part.fingerprint(),
-        }
+        parts = {"data": data} if data.test is None else {"data": data, "test": data.test}
+        report("taking the fingerprint", 0, 0)
+        records = {name: _record(part) for name, part in parts.items()}
     if as_json:
-        print_json(record)
-        return 0
-    for name, part in parts:
-        shape = "" if part.image_shape is None else f", pictures of {'×'.join(map(str, part.image_shape))}"
-        say(f"{name}: {part.n_samples:,} samples, {part.n_features:,} features ({part.X.dtype}{shape})")
-    counted = record["data"]["classes"]
-    if counted:
-        say()
-        print_table(["class", "samples"], [[label, f"{count:,}"] for label, count in list(counted.items())[:50]])  # type: ignore[attr-defined]
-        if len(counted) > 50:  # type: ignore[arg-type]
-            say(f"… and {len(counted) - 50} more classes.")  # type: ignore[arg-type]
-    else:
+        print_json(records)
+        return
+    rows = []
+    for name, part in parts.items():
+        size = f"{part.n_samples:,} samples, {part.n_features:,} features"
+        rows.append([name, f"{size} ({part.X.dtype}{_shape(part.image_shape)})"])
+        rows.append(["fingerprint", _short(records[name]["fingerprint"])])
+    print_table(["source", source], rows, left=2)
+    say()
+    counts = records["data"]["classes"]
+    if not counts:
         say("No labels.")
-    return 0
+        return
+    print_table(["class", "samples"], [[label, f"{n:,}"] for label, n in list(counts.items())[:_MOST_CLASSES]])
+    if len(counts) > _MOST_CLASSES:
+        say(f"… and {len(counts) - _MOST_CLASSES:,} more classes.")
+
+
+def _record(part: Dataset) -> dict[str, Any]:
+    import numpy as np
+
+    labels, counts = np.unique([] if part.y is None else part.y, return_counts=True)
+    return {
+        "name": part.name,
+        "n_samples": part.n_samples,
+        "n_features": part.n_features,
+        "dtype": str(part.X.dtype),
+        "image_shape": part.image_shape,
+        "classes": dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True)),
+        "fingerprint": part.fingerprint(),
+    }
+
+
+def _shape(image_shape: tuple[int, ...] | None) -> str:
+    return "" if image_shape is None else f", images of {'×'.join(map(str, image_shape))}"
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint[:16] + "…"

@@ -39,8 +39,8 @@ _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "
 _TILE_CLASSES = 32
 """Up to this many classes the tile kernels beat BLAS (measured crossover between 24 and 48 on AVX2)."""
 
-_BLOCK_BYTES = 1 << 18
-"""A block of rows should fit the second-level cache of a core beside the weights."""
+_BLOCK_BYTES = 3 << 18
+"""A block of rows should stay in cache between its two products, and be long against the time of a call."""
 
 _LANE_BYTES = 1 << 25
 """All partial gradients together should not exceed this."""

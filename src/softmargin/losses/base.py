@@ -95,6 +95,11 @@ class Loss:
         """Return the parameters by name, for model files and reports."""
         return dict(self._asdict())  # type: ignore[attr-defined]
 
+    @property
+    def unit(self) -> float:
+        """The size of a score difference that matters: Δ for the margin losses, 1 for cross-entropy."""
+        return self.parameters().get("delta", 1.0)
+
     def values(self, scores: ArrayLike, y: ArrayLike) -> Floats:
         """Return the loss of each sample.
 

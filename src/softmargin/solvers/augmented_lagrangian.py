@@ -28,6 +28,9 @@ __all__ = ["AugmentedLagrangian"]
 _INNER_SHARE = 0.2
 """The inner problem is solved to this share of the gap that is left."""
 
+_LEAST_SHARE = 1e-3
+"""It is halved down to this while the gap does not come down."""
+
 _NARROWER = 0.3
 """The width shrinks by this factor when a round has not brought the gap down by `_ENOUGH`."""
 
@@ -64,24 +67,27 @@ class AugmentedLagrangian:
             raise CapabilityError(f"The augmented Lagrangian is for Hinge, not for {objective.loss!r}; take L-BFGS.")
         record = Recorder(objective, self.tol, callback)
         delta = objective.loss.delta
-        width, multipliers = delta, np.zeros((objective.n_samples, objective.n_classes))
+        # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.
+        width, multipliers = 2.0 * delta, np.zeros((objective.n_samples, objective.n_classes))
         P, status = np.vstack([W0, b0]), ""
-        gap = 1.0
+        gap, share, value = 1.0, _INNER_SHARE, objective.value(W0, b0)
         while True:
             smoothed = objective.replace(loss=SmoothedHinge(delta, width), offsets=width * multipliers)
-            target = max(_INNER_SHARE * gap, 0.3 * self.tol)
+            target = max(share * gap, 0.3 * self.tol) * value
 
             def near(P: Floats, value: float, estimate: float, target: float = target) -> bool:
-                return estimate <= target
+                return estimate * value <= target
 
             P, status = self.inner.descend(smoothed, P, record, near)
             before, gap = gap, record.certify(P[:-1], P[-1], dual=smoothed)
+            value = record.value
             if gap <= self.tol:
                 return record.finish("The requested gap is proved.")
-            if record.stopped or record.n_passes >= self.max_passes:
+            if record.stopped:
                 return record.finish(status)
-            if status != "Done." and gap > _ENOUGH * before:
-                return record.finish(status)
+            if record.n_passes >= self.max_passes:
+                return record.finish(f"The budget of {self.max_passes:g} passes is used up: raise max_passes.")
             multipliers = np.maximum(smoothed.multipliers(P[:-1], P[-1]), 0.0)  # the target's entry is negative
             if gap > _ENOUGH * before:
                 width = max(_NARROWER * width, _NARROWEST * delta)
+                share = max(0.5 * share, _LEAST_SHARE)

@@ -149,6 +149,11 @@ class Recorder:
         return self.gap
 
     @property
+    def value(self) -> float:
+        """The best value certified so far."""
+        return np.inf if self._best is None else self._best[2]
+
+    @property
     def gap(self) -> float:
         """The relative gap between the best value and the best bound, infinite before the first certificate."""
         if self._best is None:

@@ -28,9 +28,15 @@ __all__ = ["LBFGS"]
 
 _SUFFICIENT_DECREASE = 1e-4
 _CURVATURE_CONDITION = 0.9
-_MAX_TRIALS = 25
+_MAX_TRIALS = 40
+_LEAST_CURVATURE = 1e-3
+"""A step of the bias is at most a thousand units of the loss, whatever the curvature seems to be."""
+
 _ROUNDING = 1e-12
 """Values of F that differ by less than this fraction are taken to be equal."""
+
+_ROUNDING_OF_SCORES = 1e-15
+"""So are values that differ by less than this many units of the loss: scores are rounded that much."""
 
 
 class _Point(NamedTuple):
@@ -105,7 +111,10 @@ class LBFGS:
             if record.n_passes >= self.max_passes:
                 return point.P, f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
             if iteration == refresh:
-                curvature, refresh = max(objective.curvature(point.P[:-1], point.P[-1]), 1e-10), 2 * refresh
+                # Where the loss is all but linear, the bias must not be sent to infinity.
+                steepest = float(np.abs(point.gradient[-1]).max())
+                floor = max(_LEAST_CURVATURE * steepest / objective.loss.unit, np.finfo(np.float64).tiny)
+                curvature, refresh = max(objective.curvature(point.P[:-1], point.P[-1]), floor), 2 * refresh
 
             def first_guess(G: Floats, c: float = curvature) -> Floats:
                 return np.vstack([preconditioner.solve(c, objective.reg, G[:-1]), G[-1:] / c])
@@ -133,7 +142,7 @@ def _evaluate(objective: Objective, P: Floats) -> _Point:
 def _estimate(objective: Objective, point: _Point) -> float:
     """Return the relative gap that a certificate would show: exact but for the balance of the bias."""
     gap = float((point.gradient[:-1] ** 2).sum()) / (4.0 * objective.reg)
-    imbalance = float(np.abs(point.gradient[-1]).sum())
+    imbalance = objective.loss.unit * float(np.abs(point.gradient[-1]).sum())
     return (gap + imbalance) / point.value if point.value > 0.0 else 0.0
 
 
@@ -162,9 +171,9 @@ def _search(objective: Objective, point: _Point, direction: Floats) -> _Point | 
     slope = float(np.vdot(direction, point.gradient))
     if not slope < 0.0:
         return None
-    allowed = point.value + _ROUNDING * abs(point.value)
+    allowed = point.value + _ROUNDING * abs(point.value) + _ROUNDING_OF_SCORES * objective.loss.unit
     low, low_slope, high, high_slope = 0.0, slope, np.inf, np.inf
-    t = 1.0
+    t, width = 1.0, np.inf
     for _ in range(_MAX_TRIALS):
         trial = _evaluate(objective, point.P + t * direction)
         trial_slope = float(np.vdot(direction, trial.gradient))
@@ -181,8 +190,8 @@ def _search(objective: Objective, point: _Point, direction: Floats) -> _Point | 
             high, high_slope = t, trial_slope
         if high == np.inf:
             t *= 4.0
+        elif high - low > 0.5 * width or not np.isfinite(high_slope):
+            t, width = 0.5 * (low + high), high - low  # the secant crept from one side: halve instead
         else:
-            secant = low - low_slope * (high - low) / (high_slope - low_slope) if np.isfinite(high_slope) else 0.0
-            margin = 0.1 * (high - low)
-            t = min(max(secant, low + margin), high - margin)
+            t, width = low - low_slope * (high - low) / (high_slope - low_slope), high - low
     return None

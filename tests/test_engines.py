@@ -1,0 +1,204 @@
+"""The engines: the fast one against the reference, the reference against the textbook, the same bits always."""
+
+import numpy as np
+import pytest
+
+import softmargin as sm
+from softmargin import textbook
+from softmargin.engines import CpuEngine, ReferenceEngine, Samples, make_engine
+from softmargin.errors import ParameterError
+from softmargin.losses import SmoothedHinge
+from tests.problems import DTYPES, random_problem
+
+EPS = np.finfo(np.float64).eps
+LOSSES = [sm.Hinge(1.5), sm.SquaredHinge(1.5), sm.CrossEntropy(), SmoothedHinge(1.0, 0.5)]
+SHAPES = [(1, 1, 2), (3, 7, 3), (37, 5, 3), (101, 33, 40), (123, 252, 11), (507, 64, 10), (1100, 3, 33), (2500, 90, 6)]
+
+
+def _samples(n, d, c, dtype=np.float64, seed=0, zeros=True):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * 20 + 60
+    X = X > 60 if dtype is np.bool_ else X.astype(dtype)
+    weights = rng.random(n)
+    if zeros and n > 5:
+        weights[::3] = 0.0
+    return Samples(X, rng.integers(0, c, n), weights / weights.sum(), c)
+
+
+def _point(samples, seed=1):
+    rng = np.random.default_rng(seed)
+    d, c = samples.X.shape[1], samples.n_classes
+    return rng.normal(size=(d, c)) / (60 * d), rng.normal(size=c)
+
+
+def _everything(engine, loss, W, b, offsets):
+    V, v = _point(engine.samples, 2)
+    parts = [np.array(engine.value(loss, W, b, offsets)), *engine.value_and_grad(loss, W, b, offsets)]
+    parts += engine.dual_sums(loss, loss, W, b, offsets)
+    if loss.smooth:
+        parts += engine.hessian_product(loss, W, b, V, v, offsets)
+    parts += [*engine.moments(), engine.class_features(), engine.scores(W, b, engine.rows[::2])]
+    d = engine.samples.X.shape[1]
+    parts.append(engine.covariance(np.full(d, 60.0), np.full(d, 0.1), engine.rows[::2]))
+    return [np.asarray(part) for part in parts]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_cpu_agrees_with_reference(shape, loss):
+    samples = _samples(*shape)
+    W, b = _point(samples)
+    offsets = np.random.default_rng(3).random((shape[0], shape[2]))
+    for got, true in zip(
+        _everything(CpuEngine(samples), loss, W, b, offsets),
+        _everything(ReferenceEngine(samples), loss, W, b, offsets),
+        strict=True,
+    ):
+        # Sums of N·D terms of size up to 60²; both engines round.
+        assert got == pytest.approx(true, rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda t: np.dtype(t).name)
+def test_every_dtype_is_read_exactly(dtype):
+    samples = _samples(150, 19, 5, dtype)
+    wide = Samples(samples.X.astype(np.float64), samples.y, samples.weights, 5)
+    W, b = _point(samples)
+    for got, true in zip(
+        _everything(CpuEngine(samples), sm.CrossEntropy(), W, b, None),
+        _everything(ReferenceEngine(wide), sm.CrossEntropy(), W, b, None),
+        strict=True,
+    ):
+        assert got == pytest.approx(true, rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(507, 64, 10), (5000, 90, 6), (3000, 40, 50)], ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_same_bits_for_any_number_of_threads(shape, loss):
+    samples = _samples(*shape, dtype=np.float32)
+    W, b = _point(samples)
+    one, *others = [_everything(CpuEngine(samples, n), loss, W, b, None) for n in (1, 2, 3, 4)]
+    for other in others:
+        for got, true in zip(other, one, strict=True):
+            assert np.array_equal(got, true)
+
+
+def _layouts(X):
+    n, d = X.shape
+    yield "fortran", np.asfortranarray(X)
+    yield "strided", np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3]
+    yield "reversed", np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    yield "read-only", read_only
+    yield "big-endian", X.astype(X.dtype.newbyteorder(">"))
+    padded = np.zeros((n, d + 3), X.dtype)
+    padded[:, 2:-1] = X
+    yield "padded", padded[:, 2:-1]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64], ids=lambda t: np.dtype(t).name)
+def test_layout_does_not_matter(dtype, tmp_path):
+    samples = _samples(300, 21, 4, dtype)
+    W, b = _point(samples)
+    plain = _everything(CpuEngine(samples), sm.CrossEntropy(), W, b, None)
+    np.save(tmp_path / "X.npy", samples.X)
+    layouts = [*_layouts(samples.X), ("mapped", np.load(tmp_path / "X.npy", mmap_mode="r"))]
+    for name, X in layouts:
+        assert np.array_equal(X, samples.X)
+        got = _everything(CpuEngine(Samples(X, samples.y, samples.weights, 4)), sm.CrossEntropy(), W, b, None)
+        assert all(np.array_equal(a, b) for a, b in zip(got, plain, strict=True)), name
+
+
+def test_broadcast_rows():
+    row = np.arange(6.0, dtype=np.float32)
+    samples = _samples(50, 6, 3)
+    X = np.broadcast_to(row, (50, 6))
+    W, b = _point(samples)
+    got = CpuEngine(Samples(X, samples.y, samples.weights, 3)).value_and_grad(sm.CrossEntropy(), W, b)
+    true = CpuEngine(Samples(X.copy(), samples.y, samples.weights, 3)).value_and_grad(sm.CrossEntropy(), W, b)
+    assert all(np.array_equal(a, b) for a, b in zip(got, true, strict=True))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_row_order_repeats_and_class_names(loss):
+    samples = _samples(200, 12, 5, zeros=False)
+    W, b = _point(samples)
+    value, G, g = CpuEngine(samples).value_and_grad(loss, W, b)
+    order = np.random.default_rng(0).permutation(200)
+    shuffled = Samples(samples.X[order], samples.y[order], samples.weights[order], 5)
+    new_names = np.array([3, 0, 4, 1, 2])
+    renamed = Samples(samples.X, new_names[samples.y], samples.weights, 5)
+    places = np.argsort(new_names)
+    twice = Samples(np.repeat(samples.X, 2, 0), np.repeat(samples.y, 2), np.repeat(samples.weights / 2, 2), 5)
+    for other, columns, inverse in ((shuffled, range(5), range(5)), (twice, range(5), range(5)), (renamed, places, new_names)):
+        v, H, h = CpuEngine(other).value_and_grad(loss, W[:, list(columns)], b[list(columns)])
+        assert v == pytest.approx(value, rel=1e-13)
+        assert H[:, list(inverse)] == pytest.approx(G, rel=1e-11, abs=1e-12)
+        assert h[list(inverse)] == pytest.approx(g, rel=1e-11, abs=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_random_problems_down_to_the_textbook(seed):
+    """cpu = reference = textbook (through repeats), and gradients = differences, for every loss."""
+    problem = random_problem(seed)
+    W, b = problem.point(seed)
+    naive = {
+        "hinge": lambda: textbook.svm_loss_naive(W, X, y, problem.reg, problem.delta, b=b),
+        "squared_hinge": lambda: textbook.squared_hinge_loss_naive(W, X, y, problem.reg, problem.delta, b=b),
+        "cross_entropy": lambda: textbook.softmax_loss_naive(W, X, y, problem.reg, b=b),
+    }
+    if seed % 3 == 0:  # integral weights are repeats, which is how the textbook knows weights
+        problem.weights = np.random.default_rng(seed).integers(0, 3, len(problem.y)).astype(float)
+        problem.weights[: problem.n_classes] = 1.0
+    for loss in problem.losses():
+        cpu, reference = problem.objective(loss, engine="cpu"), problem.objective(loss, engine="reference")
+        value, dW, db = cpu.value_and_grad(W, b)
+        true_value, true_dW, true_db = reference.value_and_grad(W, b)
+        assert value == pytest.approx(true_value, rel=1e-12)
+        assert cpu.value(W, b) == pytest.approx(true_value, rel=1e-12)
+        size = np.abs(true_dW).max() + 1.0
+        assert dW == pytest.approx(true_dW, rel=1e-10, abs=1e-12 * size)
+        assert db == pytest.approx(true_db, rel=1e-10, abs=1e-13)
+        if seed % 3 == 0:
+            repeats = problem.weights.astype(int)
+            X, y = np.repeat(problem.X.astype(float), repeats, axis=0), np.repeat(problem.y, repeats)
+            assert true_value == pytest.approx(naive[loss.name](), rel=1e-11)
+        rng = np.random.default_rng(seed)
+        V, v = rng.normal(size=W.shape), rng.normal(size=b.shape)
+        h = 1e-6 / max(1.0, np.abs(problem.X.astype(float)).max())
+        slope = (reference.value(W + h * V, b + h * v) - reference.value(W - h * V, b - h * v)) / (2 * h)
+        scale = abs(slope) + np.abs(dW * V).sum() + np.abs(db * v).sum() + value
+        assert (dW * V).sum() + (db * v).sum() == pytest.approx(slope, abs=2e-7 * scale)
+        if loss.smooth:
+            Hv = cpu.hessian_product(W, b, V, v)
+            true_Hv = reference.hessian_product(W, b, V, v)
+            size = np.abs(true_Hv[0]).max() + 1.0
+            assert Hv[0] == pytest.approx(true_Hv[0], rel=1e-10, abs=1e-12 * size)
+            assert Hv[1] == pytest.approx(true_Hv[1], rel=1e-10, abs=1e-12 * size)
+
+
+def test_choices():
+    samples = _samples(10, 3, 2)
+    assert isinstance(make_engine("auto", samples), CpuEngine)
+    assert isinstance(make_engine("reference", samples), ReferenceEngine)
+    with pytest.raises(ParameterError, match="'gpu'"):
+        make_engine("gpu", samples)
+    with pytest.raises(ParameterError, match="n_threads"):
+        CpuEngine(samples, 0)
+
+
+def test_an_interrupt_stops_all_threads():
+    samples = _samples(4000, 64, 10)
+    engine = CpuEngine(samples, 2)
+    seen = []
+
+    def lane(blocks):
+        for _ in blocks:
+            seen.append(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine._walk(lane)
+    assert len(seen) <= engine._n_lanes
+    W, b = _point(samples)
+    assert np.isfinite(engine.value(sm.Hinge(), W, b))  # and it goes on working

@@ -1,0 +1,157 @@
+"""The objective: folding, certificates, exchange relations, and errors at its door."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import softmargin as sm
+from softmargin.errors import CapabilityError, ConvergenceWarning, DataError, ParameterError
+from softmargin.losses import LOSSES, SmoothedHinge
+from tests.problems import optimum, random_problem
+
+ALL = [sm.Hinge(1.5), sm.SquaredHinge(1.5), sm.CrossEntropy()]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_bounds_enclose_the_optimum(seed):
+    """lower_bound ≤ min F ≤ value: at random points, with borrowed dual points, and where a fit ends."""
+    problem = random_problem(seed)
+    for loss in problem.losses():
+        below, above = optimum(problem, loss.name)
+        assert above - below <= 1e-7 * above  # the independent route itself got there
+        slack = 1e-12 * above
+        objective = problem.objective(loss, engine="cpu" if seed % 2 else "reference")
+        duals = [None, objective.replace(loss=SmoothedHinge(problem.delta, 0.7))] if loss.name == "hinge" else [None]
+        for scale in (0.0, 0.03, 1.0):
+            W, b = problem.point(seed)
+            for dual in duals:
+                certificate = objective.certificate(scale * W, scale * b, dual)
+                assert certificate.lower_bound <= above + slack
+                assert below <= certificate.value + slack
+                assert certificate.value == pytest.approx(objective.value(scale * W, scale * b), rel=1e-12)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the hinge may need longer; its bound must hold
+            fit = sm.minimize(objective, tol=1e-6, max_passes=2000)
+        assert fit.lower_bound <= above + slack
+        assert below <= fit.value + slack
+        assert fit.value == pytest.approx(objective.value(fit.W, fit.b), rel=1e-12)
+        assert fit.gap == pytest.approx((fit.value - fit.lower_bound) / fit.value, abs=1e-15)
+        assert fit.converged == (fit.gap <= 1e-6)
+        assert fit.value <= above * (1.0 + fit.gap + 1e-12)
+        if loss.smooth:
+            assert fit.converged
+        else:
+            assert fit.gap <= 1e-2
+
+
+def test_golden_example_in_the_plane():
+    W = np.array([[2.06, 1.48], [0.44, -1.82], [2.27, -2.04]]).T
+    b = np.array([-0.42, 0.52, -0.10])
+    X = np.array([(0.5, 0.4), (0.8, 0.3), (0.3, 0.8), (-0.4, 0.3), (-0.3, 0.7), (-0.7, 0.2), (0.7, -0.4), (0.5, -0.6), (-0.4, -0.5)])
+    y = np.repeat([0, 1, 2], 3)
+    objective = sm.Objective(sm.Hinge(), X, y, reg=0.1)
+    assert objective.value(W, b) == pytest.approx(2.57, abs=5e-3)
+    assert objective.value(W, b) - 0.1 * (W**2).sum() == pytest.approx(0.64, abs=5e-3)
+    assert 0.1 * (W**2).sum() == pytest.approx(1.925, abs=5e-4)
+
+
+def test_golden_example_of_one_sample():
+    W = np.array([[0.01, -0.05, 0.1, 0.05], [0.7, 0.2, 0.05, 0.16], [0, -0.45, -0.2, 0.03]]).T
+    X, b = np.array([[-15, 22, -44, 56], [0, 0, 0, 0], [0, 0, 0, 0]]), np.array([0, 0.2, -0.3])
+    weights = [1.0, 1e-15, 1e-15]  # the two others only make every class present
+    assert sm.Objective(sm.Hinge(), X, [2, 0, 1], 0.0, weights).value(W, b) == pytest.approx(1.58, abs=5e-3)
+    assert sm.Objective(sm.CrossEntropy(), X, [2, 0, 1], 0.0, weights).value(W, b) == pytest.approx(1.04, abs=5e-3)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_preprocessing_is_folded_in(loss, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (90, 7)).astype(dtype), rng.integers(0, 4, 90)
+    mean, scale = rng.normal(size=7) * 100, rng.random(7) / 50
+    W, b = rng.normal(size=(7, 4)), rng.normal(size=4)
+    folded = sm.Objective(loss, X, y, 0.1, mean=mean, scale=scale)
+    plain = sm.Objective(loss, (X.astype(np.float64) - mean) * scale, y, 0.1)
+    for got, true in zip(folded.value_and_grad(W, b), plain.value_and_grad(W, b), strict=True):
+        assert got == pytest.approx(true, rel=1e-11, abs=1e-12)
+    assert folded.certificate(W, b) == pytest.approx(plain.certificate(W, b), rel=1e-9)
+    if loss.smooth:
+        for got, true in zip(folded.hessian_product(W, b, -W, b), plain.hessian_product(W, b, -W, b), strict=True):
+            assert got == pytest.approx(true, rel=1e-10, abs=1e-11)
+    centred, shift = folded.centred()
+    assert centred.value(W, b + shift @ W) == pytest.approx(folded.value(W, b), rel=1e-12)
+    assert X.dtype == dtype
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_certificates_are_tight_at_the_optimum(name):
+    X, y = load_digits(return_X_y=True)
+    objective = sm.Objective(LOSSES[name](), X / 16, y, 1e-2)
+    assert sm.minimize(objective, tol=1e-6).gap <= 1e-6
+
+
+def test_weights_of_any_size():
+    rng = np.random.default_rng(0)
+    X, y, weights = rng.normal(size=(40, 3)), rng.integers(0, 3, 40), rng.random(40) + 0.1
+    W, b = rng.normal(size=(3, 3)), rng.normal(size=3)
+    true = sm.Objective(sm.Hinge(), X, y, 0.1, weights).value(W, b)
+    for factor in (1e308, 1e-308, 7.0):
+        with np.errstate(over="raise"):
+            assert sm.Objective(sm.Hinge(), X, y, 0.1, weights * factor).value(W, b) == pytest.approx(true, rel=1e-14)
+
+
+def test_hinge_has_no_hessian():
+    objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
+    W, b = np.zeros((3, 3)), np.zeros(3)
+    with pytest.raises(CapabilityError, match="not smooth"):
+        objective.hessian_product(W, b, W, b)
+
+
+def test_without_a_penalty_there_is_no_certificate():
+    objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.0)
+    assert objective.value(np.zeros((3, 3)), np.zeros(3)) == 2.0
+    with pytest.raises(ParameterError, match="reg is 0"):
+        objective.certificate(np.zeros((3, 3)), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"X": np.zeros((0, 2)), "y": []}, "at least one sample"),
+        ({"X": np.zeros((3, 0))}, "at least one sample and one feature"),
+        ({"X": np.zeros(3)}, "two-dimensional"),
+        ({"X": np.zeros((3, 2), complex)}, "complex"),
+        ({"X": np.zeros((3, 2), np.longdouble)}, "64 bits"),
+        ({"X": np.full((3, 2), "1")}, "real numbers"),
+        ({"y": [0, 1]}, r"3 integer class numbers"),
+        ({"y": [0.0, 1.0, 1.0]}, "integer"),
+        ({"y": [0, -1, 1]}, r"y\[1\] is -1"),
+        ({"y": [0, 3, 1], "n_classes": 3}, r"y\[1\] is 3"),
+        ({"y": [0, 2, 2]}, "Class 1 has no sample"),
+        ({"sample_weight": [1, 1, 0]}, "Class 2 has no sample"),
+        ({"sample_weight": [1, -1, 1]}, r"sample_weight\[1\] is -1"),
+        ({"sample_weight": [1, np.nan, 1]}, r"sample_weight\[1\] is nan"),
+        ({"sample_weight": [0, 0, 0]}, "zero for every sample"),
+        ({"sample_weight": [1, 1]}, r"shape \(3,\)"),
+        ({"mean": [1.0]}, "mean must hold 2"),
+        ({"scale": [1.0, np.nan]}, "scale must hold 2"),
+    ],
+)
+def test_data_that_cannot_be_used(change, said):
+    arguments = {"loss": sm.Hinge(), "X": np.ones((3, 2)), "y": [0, 1, 2], "reg": 0.1} | change
+    with pytest.raises(DataError, match=said):
+        sm.Objective(**arguments)
+
+
+@pytest.mark.parametrize("reg", [-1.0, np.nan, np.inf, "much"])
+def test_reg_must_make_sense(reg):
+    with pytest.raises(ParameterError, match="reg must be"):
+        sm.Objective(sm.Hinge(), np.eye(2), [0, 1], reg)
+
+
+def test_points_of_the_wrong_shape():
+    objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
+    with pytest.raises(DataError, match=r"\(3, 3\)"):
+        objective.value(np.zeros((3, 2)), np.zeros(3))

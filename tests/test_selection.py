@@ -1,0 +1,116 @@
+"""Choosing λ and the loss on held-out samples."""
+
+import json
+
+import numpy as np
+import pytest
+
+import softmargin as sm
+from softmargin.errors import DataError
+from softmargin.selection import held_out, largest_reg
+
+LOSSES = [sm.CrossEntropy(), sm.SquaredHinge(), sm.Hinge()]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return sm.load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def choice(digits):
+    return sm.choose(digits.X, digits.y, LOSSES)
+
+
+def test_the_split_is_stratified_and_never_takes_a_whole_class():
+    y = np.repeat([0, 1, 2, 3], [100, 10, 2, 1])
+    rows = held_out(y, np.ones(len(y)), 0.2, 0)
+    assert list(np.bincount(y[rows], minlength=4)) == [20, 2, 1, 0]
+    assert np.array_equal(rows, np.unique(rows))
+    assert np.array_equal(rows, held_out(y, np.ones(len(y)), 0.2, 0))
+    assert not np.array_equal(rows, held_out(y, np.ones(len(y)), 0.2, 1))
+    with pytest.raises(DataError, match="two samples"):
+        held_out(np.arange(4), np.ones(4), 0.2, 0)
+
+
+def test_samples_without_weight_are_not_held_out():
+    weights = (np.arange(60) % 2).astype(float)
+    assert np.all(held_out(np.arange(60) % 3, weights, 0.3, 0) % 2 == 1)
+
+
+def test_the_choice_is_what_the_paths_say(choice):
+    best = [path.chosen.validation_accuracy for path in choice.paths]
+    assert choice.loss == choice.paths[int(np.argmax(best))].loss
+    for path in choice.paths:
+        accuracies = [point.validation_accuracy for point in path.points]
+        assert path.best == int(np.argmax(accuracies))  # of equal ones the first, the largest λ
+        regs = [point.reg for point in path.points]
+        assert regs == sorted(regs, reverse=True)
+        # The path ends only when three smaller λ were no better: the best is not at the edge.
+        assert path.best + 3 == len(path.points) - 1 or len(path.points) == 20
+        assert max(accuracies) > 0.93
+        assert all(0 <= point.gap <= 1e-2 or point.n_passes >= 400 for point in path.points)
+    assert choice.n_training + choice.n_validation == 1442
+
+
+def test_the_path_point_is_what_a_fit_without_the_held_out_samples_gives(digits, choice):
+    path = choice.paths[0]
+    point = path.chosen
+    rows = held_out(digits.y, np.ones(len(digits.y)), 0.2, 0)
+    weights = np.ones(len(digits.y))
+    weights[rows] = 0.0
+    classifier = sm.LinearClassifier(path.loss, reg=point.reg, tol=1e-4).fit(digits.X, digits.y, weights)
+    assert classifier.lower_bound_ <= point.value <= classifier.value_ * (1 + 1.01e-2)
+    accuracy = classifier.score(digits.X[rows], digits.y[rows])
+    assert accuracy == pytest.approx(point.validation_accuracy, abs=0.02)
+
+
+def test_the_first_lambda_leaves_almost_nothing(digits):
+    objective = sm.Objective(sm.CrossEntropy(), digits.X, digits.y, 0.0).centred()[0]
+    fit = sm.minimize(objective.replace(reg=largest_reg(objective)))
+    scores = objective.scores(fit.W, fit.b)
+    assert 0.03 < np.sqrt(((scores - scores.mean(axis=0)) ** 2).mean()) < 0.3
+
+
+@pytest.mark.parametrize("delta", [0.25, 16.0])
+@pytest.mark.parametrize("loss", [sm.Hinge, sm.SquaredHinge])
+def test_delta_does_not_change_the_choice(digits, loss, delta):
+    """λ moves as the exchange relation says, and nothing else does."""
+    one = sm.choose(digits.X, digits.y, [loss()])
+    other = sm.choose(digits.X, digits.y, [loss(delta)])
+    moved = delta if loss is sm.Hinge else 1.0
+    assert [p.reg * moved for p in other.paths[0].points] == pytest.approx([p.reg for p in one.paths[0].points])
+    assert other.paths[0].best == one.paths[0].best
+    assert [p.validation_accuracy for p in other.paths[0].points] == pytest.approx(
+        [p.validation_accuracy for p in one.paths[0].points], abs=1.5 / one.n_validation
+    )
+
+
+def test_a_choice_needs_no_particular_order_of_threads(digits):
+    one = sm.choose(digits.X, digits.y, [sm.CrossEntropy()], n_threads=1)
+    two = sm.choose(digits.X, digits.y, [sm.CrossEntropy()], n_threads=2)
+    strip = [[(p.reg, p.value, p.gap, p.validation_accuracy) for p in c.paths[0].points] for c in (one, two)]
+    assert strip[0] == strip[1]
+
+
+def test_record_and_reason(choice):
+    record = choice.record()
+    assert json.loads(json.dumps(record)) == record
+    assert record["loss"] == choice.loss.name
+    reason = choice.reason()
+    for path in choice.paths:
+        assert path.loss.name in reason
+    assert f"{choice.reg:.3g}" in reason
+    assert "held-out" in reason
+
+
+def test_given_lambdas_are_the_ones_tried(digits):
+    choice = sm.choose(digits.X, digits.y, [sm.CrossEntropy()], [1e-3, 1.0])
+    assert [point.reg for point in choice.paths[0].points] == [1.0, 1e-3]
+    assert choice.reg == 1e-3
+
+
+def test_the_watcher_sees_the_work(digits):
+    seen = []
+    sm.choose(digits.X, digits.y, [sm.Hinge()], [1.0], watcher=lambda loss, reg, step: seen.append((loss, reg)))
+    assert set(seen) == {(sm.Hinge(), 1.0)}

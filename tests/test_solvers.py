@@ -1,0 +1,265 @@
+"""The solvers: known optima, exchange relations, honest results when stopped early."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+import softmargin as sm
+from softmargin.errors import CapabilityError, ConvergenceWarning, ParameterError
+from softmargin.losses import SmoothedHinge
+from softmargin.solvers import LBFGS, AugmentedLagrangian
+from tests.problems import random_problem
+
+LOSSES = [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()]
+
+
+def _blobs(n=300, d=6, c=4, seed=0, spread=1.0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, c, n)
+    return rng.normal(size=(c, d))[y] + spread * rng.normal(size=(n, d)), y
+
+
+@pytest.mark.parametrize("reg", [1e-2, 1e-3, 1e-4])
+def test_cross_entropy_reaches_the_optimum_of_scikit_learn(reg):
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    objective = sm.Objective(sm.CrossEntropy(), X, y, reg)
+    fit = sm.minimize(objective, tol=1e-10)
+    with threadpool_limits(1):
+        peer = LogisticRegression(C=1 / (2 * len(X) * reg), solver="newton-cholesky", tol=1e-12, max_iter=1000)
+        peer.fit(X, y)
+    theirs = objective.value(peer.coef_.T, peer.intercept_)
+    assert fit.converged
+    assert abs(fit.value - theirs) <= 1e-8 * theirs
+    assert fit.lower_bound <= theirs  # their optimum is above our proved bound
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_delta_and_reg_exchange(loss):
+    """Hinge: F(Δ, λ) = Δ·F(1, Δλ) at the optimum; squared hinge: F(Δ, λ) = Δ²·F(1, λ)."""
+    if loss == sm.CrossEntropy():
+        pytest.skip("cross-entropy has no delta")
+    X, y = _blobs()
+    delta, reg = 3.0, 0.05
+    wide = sm.minimize(sm.Objective(type(loss)(delta), X, y, reg), tol=1e-7, max_passes=5000)
+    power, other = (1, delta * reg) if isinstance(loss, sm.Hinge) else (2, reg)
+    unit = sm.minimize(sm.Objective(loss, X, y, other), tol=1e-7, max_passes=5000)
+    assert wide.value == pytest.approx(delta**power * unit.value, rel=2e-7)
+    assert wide.W == pytest.approx(delta * unit.W, abs=2 * delta * np.sqrt(2e-7 * unit.value / other))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_weights_are_repeats_and_order_and_names_do_not_matter(loss):
+    X, y = _blobs(150)
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 4, 150)
+    order = rng.permutation(150)
+    names = np.array([2, 0, 3, 1])
+    variants = [
+        sm.Objective(loss, X, y, 0.02, counts),
+        sm.Objective(loss, np.repeat(X, counts, axis=0), np.repeat(y, counts), 0.02),
+        sm.Objective(loss, X[order], y[order], 0.02, counts[order]),
+        sm.Objective(loss, X, names[y], 0.02, counts),
+        sm.Objective(loss, X, y, 0.02, 7.5 * counts),
+    ]
+    values = [sm.minimize(objective, tol=1e-8, max_passes=20_000).value for objective in variants]
+    assert values == pytest.approx([values[0]] * 5, rel=1e-8)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_duplicate_column_shares_the_weight(loss):
+    X, y = _blobs(120)
+    once = sm.minimize(sm.Objective(loss, X * np.sqrt(2), y, 0.02), tol=1e-8, max_passes=20_000)
+    twice = sm.minimize(sm.Objective(loss, np.hstack([X, X]), y, 0.02), tol=1e-8, max_passes=20_000)
+    assert twice.value == pytest.approx(once.value, rel=2e-8)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_more_features_than_samples_and_constant_columns(loss):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 60)), np.arange(20) % 4
+    plain = sm.minimize(sm.Objective(loss, X, y, 0.05), tol=1e-6, max_passes=20_000)
+    padded = np.hstack([X, np.full((20, 2), 5.0), np.zeros((20, 1))])
+    fit = sm.minimize(sm.Objective(loss, padded, y, 0.05), tol=1e-6, max_passes=20_000)
+    assert plain.converged
+    assert fit.converged
+    assert fit.value == pytest.approx(plain.value, rel=2e-6)
+    assert np.abs(fit.W[60:]).max() <= 1e-2 * np.abs(fit.W).max()
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_two_classes_agree_with_the_binary_problem(loss):
+    """With C=2 only w = W_1 - W_0 counts, and the best split of it has ΣW² = ‖w‖²/2."""
+    X, y = _blobs(200, c=2)
+    fit = sm.minimize(sm.Objective(loss, X, y, 0.1), tol=1e-8, max_passes=20_000)
+    w, b = fit.W[:, 1] - fit.W[:, 0], fit.b[1] - fit.b[0]
+    margins = np.where(y == 1, 1.0, -1.0) * (X @ w + b)
+    binary = {
+        "hinge": np.maximum(0.0, 1.0 - margins),
+        "squared_hinge": np.maximum(0.0, 1.0 - margins) ** 2,
+        "cross_entropy": np.log1p(np.exp(-margins)),
+    }[loss.name]
+    assert fit.value == pytest.approx(binary.mean() + 0.1 * (w @ w) / 2, rel=1e-6)
+    assert fit.W[:, 0] == pytest.approx(-fit.W[:, 1], abs=1e-3 * np.abs(w).max())
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_large_penalty_leaves_the_best_constant(loss):
+    X, y = _blobs(100)
+    fit = sm.minimize(sm.Objective(loss, X, y, 1e8), tol=1e-6)
+    assert np.abs(fit.W).max() < 1e-6
+    if loss == sm.CrossEntropy():
+        shares = np.bincount(y) / len(y)
+        assert fit.value == pytest.approx(-(shares @ np.log(shares)), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_units_of_the_features_do_not_matter(loss, factor):
+    X, y = _blobs(150)
+    plain = sm.minimize(sm.Objective(loss, X, y, 0.05), tol=1e-6, max_passes=5000)
+    fit = sm.minimize(sm.Objective(loss, X * factor, y, 0.05 * factor**2), tol=1e-6, max_passes=5000)
+    assert fit.value == pytest.approx(plain.value, rel=2e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_far_off_centre_features(loss):
+    X, y = _blobs(150)
+    plain = sm.minimize(sm.Objective(loss, X, y, 0.05), tol=1e-6, max_passes=5000)
+    fit = sm.minimize(sm.Objective(loss, X + 1000.0, y, 0.05), tol=1e-6, max_passes=5000)
+    assert fit.value == pytest.approx(plain.value, rel=2e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_without_intercept(loss):
+    X, y = _blobs(150)
+    fit = sm.minimize(sm.Objective(loss, X, y, 0.05, fit_intercept=False), tol=1e-6, max_passes=5000)
+    assert fit.converged
+    assert np.array_equal(fit.b, np.zeros(4))
+    column = np.hstack([X, np.ones((150, 1))])
+    worse = sm.minimize(sm.Objective(loss, X, y, 0.05), tol=1e-6, max_passes=5000)
+    between = sm.minimize(sm.Objective(loss, column, y, 0.05, fit_intercept=False), tol=1e-6, max_passes=5000)
+    assert worse.value <= between.value * (1 + 1e-6) <= fit.value * (1 + 2e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_same_bits_for_any_number_of_threads(loss):
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (3000, 200), dtype=np.uint8), rng.integers(0, 5, 3000)
+    fits = [
+        sm.minimize(sm.Objective(loss, X, y, 3.0, n_threads=n, scale=np.full(200, 1 / 255)), tol=1e-3)
+        for n in (1, 2, 3, 4)
+    ]
+    for fit in fits[1:]:
+        assert np.array_equal(fit.W, fits[0].W)
+        assert np.array_equal(fit.b, fits[0].b)
+        assert fit.lower_bound == fits[0].lower_bound
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_history_and_callback(loss):
+    X, y = _blobs()
+    seen = []
+    fit = sm.minimize(sm.Objective(loss, X, y, 1e-3), tol=1e-4, callback=seen.append)
+    assert tuple(seen) == fit.history
+    passes = [step.n_passes for step in fit.history]
+    assert passes == sorted(passes)
+    assert fit.n_passes == int(np.ceil(passes[-1]))
+    assert fit.history[-1].value == fit.value
+    assert fit.history[-1].lower_bound == fit.lower_bound
+    bounds = [step.lower_bound for step in fit.history]
+    assert bounds == sorted(bounds)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("after", [1, 3, 8])
+def test_stopped_by_the_callback_with_its_true_gap(loss, after):
+    X, y = _blobs(spread=2.0)
+    objective = sm.Objective(loss, X, y, 1e-5)
+    count = []
+    with pytest.warns(ConvergenceWarning, match="Stopped by the callback"):
+        fit = sm.minimize(objective, tol=1e-9, callback=lambda step: count.append(step) or len(count) >= after)
+    assert not fit.converged
+    best = sm.minimize(objective, tol=1e-4, max_passes=50_000)
+    assert fit.lower_bound <= best.value
+    assert fit.value >= best.lower_bound
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_short_budget_is_never_called_converged(loss):
+    X, y = _blobs(spread=2.0)
+    with pytest.warns(ConvergenceWarning, match=r"relative gap of .* instead of 1e-10\. The budget of 5 passes"):
+        fit = sm.minimize(sm.Objective(loss, X, y, 1e-5), tol=1e-10, max_passes=5)
+    assert not fit.converged
+    assert fit.gap > 1e-10
+    assert fit.n_passes <= 20  # what a round in progress and the certificate still need
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_warm_start_at_the_optimum_is_cheap(loss):
+    X, y = _blobs()
+    objective = sm.Objective(loss, X, y, 1e-2)
+    fit = sm.minimize(objective, tol=1e-6, max_passes=5000)
+    again = sm.minimize(objective, fit.W, fit.b, tol=1e-3)
+    assert again.value <= fit.value * (1 + 1e-3)
+    if loss.smooth:
+        assert again.n_passes <= 8
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_sgd_is_certified_like_the_others(loss):
+    X, y = _blobs()
+    objective = sm.Objective(loss, X, y, 1e-2)
+    best = sm.minimize(objective, tol=1e-6, max_passes=5000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = sm.minimize(objective, solver=sm.SGD(epochs=30))
+        again = sm.minimize(objective, solver=sm.SGD(epochs=30))
+    assert np.array_equal(fit.W, again.W)
+    assert best.lower_bound <= fit.value <= 1.2 * best.value
+    assert fit.lower_bound <= best.value
+    start = objective.value(np.zeros((6, 4)), np.zeros(4))
+    assert [step.value for step in fit.history][0] < start
+
+
+def test_batch_gradients_are_unbiased():
+    problem = random_problem(33)
+    W, b = problem.point()
+    objective = problem.objective(sm.CrossEntropy())
+    rows = objective.active_rows
+    parts = [objective.batch_gradient(W, b, rows[i : i + 1]) for i in range(len(rows))]
+    value, dW, db = objective.value_and_grad(W, b)
+    assert np.mean([part[0] for part in parts]) == pytest.approx(value, rel=1e-12)
+    assert np.mean([part[1] for part in parts], axis=0) == pytest.approx(dW, rel=1e-10, abs=1e-10)
+    assert np.mean([part[2] for part in parts], axis=0) == pytest.approx(db, rel=1e-10, abs=1e-12)
+
+
+def test_misfits_fail_before_any_work():
+    X, y = _blobs(50)
+    hinge, smooth = sm.Objective(sm.Hinge(), X, y, 0.1), sm.Objective(sm.CrossEntropy(), X, y, 0.1)
+    with pytest.raises(CapabilityError, match="not smooth"):
+        sm.minimize(hinge, solver=LBFGS())
+    with pytest.raises(CapabilityError, match="for Hinge, not for CrossEntropy"):
+        sm.minimize(smooth, solver=AugmentedLagrangian(LBFGS()))
+    assert sm.minimize(sm.Objective(SmoothedHinge(), X, y, 0.1)).converged
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"tol": 0.0}, "tol"), ({"tol": 2.0}, "tol"), ({"tol": np.nan}, "tol"), ({"max_passes": 0}, "max_passes")],
+)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_settings_must_make_sense(loss, settings, said):
+    X, y = _blobs(50)
+    with pytest.raises(ParameterError, match=said):
+        sm.minimize(sm.Objective(loss, X, y, 0.1), **settings)
+
+
+def test_no_penalty_is_refused():
+    X, y = _blobs(50)
+    with pytest.raises(ParameterError, match="separable"):
+        sm.minimize(sm.Objective(sm.Hinge(), X, y, 0.0))
