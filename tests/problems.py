@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp, softmax
+from threadpoolctl import threadpool_limits
 
 import softmargin as sm
 
@@ -53,6 +54,7 @@ def random_problem(seed):
     return Problem(X, y, weights, n_classes, float(rng.choice([0.5, 1.0, 3.0])), reg)
 
 
+@threadpool_limits.wrap(limits=1)  # threads inside such small systems thrash
 def optimum(problem, loss_name):
     """Return numbers around min F, closely: (below, above), by Newton's method on plain NumPy formulas.
 

@@ -12,7 +12,16 @@ from tests.problems import DTYPES, random_problem
 
 EPS = np.finfo(np.float64).eps
 LOSSES = [sm.Hinge(1.5), sm.SquaredHinge(1.5), sm.CrossEntropy(), SmoothedHinge(1.0, 0.5)]
-SHAPES = [(1, 1, 2), (3, 7, 3), (37, 5, 3), (101, 33, 40), (123, 252, 11), (507, 64, 10), (1100, 3, 33), (2500, 90, 6)]
+SHAPES = [
+    (1, 1, 2),
+    (3, 7, 3),
+    (37, 5, 3),
+    (101, 33, 40),
+    (123, 252, 11),
+    (507, 64, 10),
+    (1100, 3, 33),
+    (2500, 90, 6),
+]
 
 
 def _samples(n, d, c, dtype=np.float64, seed=0, zeros=True):
@@ -130,7 +139,11 @@ def test_row_order_repeats_and_class_names(loss):
     renamed = Samples(samples.X, new_names[samples.y], samples.weights, 5)
     places = np.argsort(new_names)
     twice = Samples(np.repeat(samples.X, 2, 0), np.repeat(samples.y, 2), np.repeat(samples.weights / 2, 2), 5)
-    for other, columns, inverse in ((shuffled, range(5), range(5)), (twice, range(5), range(5)), (renamed, places, new_names)):
+    for other, columns, inverse in (
+        (shuffled, range(5), range(5)),
+        (twice, range(5), range(5)),
+        (renamed, places, new_names),
+    ):
         v, H, h = CpuEngine(other).value_and_grad(loss, W[:, list(columns)], b[list(columns)])
         assert v == pytest.approx(value, rel=1e-13)
         assert H[:, list(inverse)] == pytest.approx(G, rel=1e-11, abs=1e-12)

@@ -86,7 +86,9 @@ def test_standard_scaling_is_a_standard_scaler(name):
     y = rng.integers(0, 3, 200)
     X = (rng.normal(size=(3, 6))[y] + rng.normal(size=(200, 6))) * 10.0 ** np.arange(-3, 3) + 50.0
     folded = sm.LinearClassifier(name, reg=1e-2, scaling="standard", tol=1e-7, max_passes=9000).fit(X, y)
-    pipeline = make_pipeline(StandardScaler(), sm.LinearClassifier(name, reg=1e-2, tol=1e-7, max_passes=9000)).fit(X, y)
+    pipeline = make_pipeline(StandardScaler(), sm.LinearClassifier(name, reg=1e-2, tol=1e-7, max_passes=9000)).fit(
+        X, y
+    )
     assert folded.value_ == pytest.approx(pipeline[-1].value_, rel=2e-7)
     assert np.mean(folded.predict(X) == pipeline.predict(X)) > 0.98
 
@@ -224,7 +226,7 @@ def test_wrong_data(digits):
         classifier.predict(X[:, :5])
     with pytest.raises(DataError, match=r"sample_weight\[2\] is -1"):
         classifier.fit(X, y, sample_weight=np.where(np.arange(len(y)) == 2, -1.0, 1.0))
-    with pytest.raises(ValueError, match="[Cc]omplex"):
+    with pytest.raises(ValueError, match=r"[Cc]omplex"):
         classifier.fit(X.astype(complex), y)
 
 

@@ -176,7 +176,9 @@ def test_balance_makes_dual_rows_feasible(loss, seed):
     weights /= weights.sum()
     dual = loss.gradient(S, y)
     one_hot = np.eye(5)[y]
-    balance = loss.balance(one_hot.T @ (weights[:, None] * dual), weights @ one_hot, weights @ loss._conjugate(dual, y))
+    balance = loss.balance(
+        one_hot.T @ (weights[:, None] * dual), weights @ one_hot, weights @ loss._conjugate(dual, y)
+    )
     feasible = balance.shrink * dual + balance.shift[y]
     assert weights @ feasible == pytest.approx(np.zeros(5), abs=1e-14)
     assert feasible.sum(axis=1) == pytest.approx(np.zeros(80), abs=1e-13)

@@ -251,9 +251,7 @@ def test_the_same_content_under_another_header_is_refused(tmp_path):
 def test_newer_format(tmp_path, number):
     path = tmp_path / "m"
     model().save(path)
-    path.write_bytes(
-        rewritten(path.read_bytes(), lambda header: header["__metadata__"].update(format=number))
-    )
+    path.write_bytes(rewritten(path.read_bytes(), lambda header: header["__metadata__"].update(format=number)))
     refused(path, f"format {number}", "newer softmargin")
 
 
@@ -548,9 +546,7 @@ def test_standard_leaves_constant_columns_as_they_are():
     np.testing.assert_array_equal(scale[2:], 1.0)
     np.testing.assert_allclose((X * scale)[:, :2].std(axis=0), 1.0, rtol=1e-9)
     for factor in (1e-150, 1e150):
-        np.testing.assert_allclose(
-            scale_for("standard", X.dtype, *moments(X * factor))[1][:2] * factor, scale[:2]
-        )
+        np.testing.assert_allclose(scale_for("standard", X.dtype, *moments(X * factor))[1][:2] * factor, scale[:2])
 
 
 @pytest.mark.parametrize(
@@ -570,9 +566,7 @@ def test_wrong_scalings(scaling, dtype, words):
 # ---- scores ----
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.uint8, np.float16, np.float32, np.int64, np.float64, np.bool_, ">f4", ">i2"]
-)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.int64, np.float64, np.bool_, ">f4", ">i2"])
 @pytest.mark.parametrize("D", [5, 70_000])  # one block; blocks of 16 rows, the last one ragged
 def test_scores_are_those_of_the_float64_copy(tmp_path, dtype, D):
     rng = np.random.default_rng(0)

@@ -21,21 +21,26 @@ def test_bounds_enclose_the_optimum(seed):
     for loss in problem.losses():
         below, above = optimum(problem, loss.name)
         assert above - below <= 1e-7 * above  # the independent route itself got there
+        # F at any point bounds the optimum from above, so `above` is good to rounding. That `below` is below
+        # rests on the smoothed problem being solved, to about 1e-7 for the hinge.
         slack = 1e-12 * above
+        below -= (1e-7 if loss.name == "hinge" else 1e-12) * above
         objective = problem.objective(loss, engine="cpu" if seed % 2 else "reference")
-        duals = [None, objective.replace(loss=SmoothedHinge(problem.delta, 0.7))] if loss.name == "hinge" else [None]
+        duals = (
+            [None, objective.replace(loss=SmoothedHinge(problem.delta, 0.7))] if loss.name == "hinge" else [None]
+        )
         for scale in (0.0, 0.03, 1.0):
             W, b = problem.point(seed)
             for dual in duals:
                 certificate = objective.certificate(scale * W, scale * b, dual)
                 assert certificate.lower_bound <= above + slack
-                assert below <= certificate.value + slack
+                assert below <= certificate.value
                 assert certificate.value == pytest.approx(objective.value(scale * W, scale * b), rel=1e-12)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the hinge may need longer; its bound must hold
             fit = sm.minimize(objective, tol=1e-6, max_passes=2000)
         assert fit.lower_bound <= above + slack
-        assert below <= fit.value + slack
+        assert below <= fit.value
         assert fit.value == pytest.approx(objective.value(fit.W, fit.b), rel=1e-12)
         assert fit.gap == pytest.approx((fit.value - fit.lower_bound) / fit.value, abs=1e-15)
         assert fit.converged == (fit.gap <= 1e-6)
@@ -49,7 +54,19 @@ def test_bounds_enclose_the_optimum(seed):
 def test_golden_example_in_the_plane():
     W = np.array([[2.06, 1.48], [0.44, -1.82], [2.27, -2.04]]).T
     b = np.array([-0.42, 0.52, -0.10])
-    X = np.array([(0.5, 0.4), (0.8, 0.3), (0.3, 0.8), (-0.4, 0.3), (-0.3, 0.7), (-0.7, 0.2), (0.7, -0.4), (0.5, -0.6), (-0.4, -0.5)])
+    X = np.array(
+        [
+            (0.5, 0.4),
+            (0.8, 0.3),
+            (0.3, 0.8),
+            (-0.4, 0.3),
+            (-0.3, 0.7),
+            (-0.7, 0.2),
+            (0.7, -0.4),
+            (0.5, -0.6),
+            (-0.4, -0.5),
+        ]
+    )
     y = np.repeat([0, 1, 2], 3)
     objective = sm.Objective(sm.Hinge(), X, y, reg=0.1)
     assert objective.value(W, b) == pytest.approx(2.57, abs=5e-3)
@@ -99,7 +116,9 @@ def test_weights_of_any_size():
     true = sm.Objective(sm.Hinge(), X, y, 0.1, weights).value(W, b)
     for factor in (1e308, 1e-308, 7.0):
         with np.errstate(over="raise"):
-            assert sm.Objective(sm.Hinge(), X, y, 0.1, weights * factor).value(W, b) == pytest.approx(true, rel=1e-14)
+            assert sm.Objective(sm.Hinge(), X, y, 0.1, weights * factor).value(W, b) == pytest.approx(
+                true, rel=1e-14
+            )
 
 
 def test_hinge_has_no_hessian():
@@ -155,3 +174,12 @@ def test_points_of_the_wrong_shape():
     objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
     with pytest.raises(DataError, match=r"\(3, 3\)"):
         objective.value(np.zeros((3, 2)), np.zeros(3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_a_fit_names_the_column_that_it_cannot_use(loss, value):
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    X[11, 2] = value
+    with pytest.raises(DataError, match="Column 2 of X"):
+        sm.minimize(sm.Objective(loss, X, np.arange(30) % 3, 0.1))

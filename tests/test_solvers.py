@@ -49,7 +49,7 @@ def test_delta_and_reg_exchange(loss):
     power, other = (1, delta * reg) if isinstance(loss, sm.Hinge) else (2, reg)
     unit = sm.minimize(sm.Objective(loss, X, y, other), tol=1e-7, max_passes=5000)
     assert wide.value == pytest.approx(delta**power * unit.value, rel=2e-7)
-    assert wide.W == pytest.approx(delta * unit.W, abs=2 * delta * np.sqrt(2e-7 * unit.value / other))
+    assert pytest.approx(delta * unit.W, abs=2 * delta * np.sqrt(2e-7 * unit.value / other)) == wide.W
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -223,7 +223,7 @@ def test_sgd_is_certified_like_the_others(loss):
     assert best.lower_bound <= fit.value <= 1.2 * best.value
     assert fit.lower_bound <= best.value
     start = objective.value(np.zeros((6, 4)), np.zeros(4))
-    assert [step.value for step in fit.history][0] < start
+    assert fit.history[0].value < start
 
 
 def test_batch_gradients_are_unbiased():

@@ -15,8 +15,8 @@ from softmargin.engines import CpuEngine, Samples
 from softmargin.errors import ParameterError
 from softmargin.losses import LOSSES, Loss, softmax
 from softmargin.losses.base import Floats
-from softmargin.objective import Objective
 from softmargin.model import Model
+from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing
 from softmargin.selection import Choice, preprocess
 from softmargin.solvers import Callback, Fit, minimize
@@ -47,7 +47,7 @@ def _has_probabilities(classifier: LinearClassifier) -> bool:
     return True
 
 
-class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LinearClassifier(ClassifierMixin, BaseEstimator):
     """Multiclass linear classifier, trained to a certified optimum.
 
     It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b, and proves
@@ -166,12 +166,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If the gap was not reached within ``max_passes``.
         """
         loss = make_loss(self.loss, self.delta)
-        X, y = validate_data(self, X, y, dtype="numeric", ensure_all_finite=False)
-        check_finite(X)
-        classes, codes, weights = encode_labels(y, sample_weight, X, self.class_weight)
+        features, labels = validate_data(self, X, y, dtype="numeric", ensure_all_finite=False)
+        check_finite(features)
+        classes, codes, weights = encode_labels(labels, sample_weight, features, self.class_weight)
         objective = Objective(
             loss,
-            X,
+            features,
             codes,
             self.reg,
             weights,
@@ -180,7 +180,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             engine=self.engine,
             n_threads=self.n_threads,
         )
-        preprocessing = preprocess(objective, self.scaling, X.dtype)
+        preprocessing = preprocess(objective, self.scaling, features.dtype)
         objective = objective.replace(scale=preprocessing.scale)
         fit = minimize(objective, tol=self.tol, callback=self.callback, max_passes=self.max_passes)
         W, b = preprocessing.fold(fit.W, fit.b)
@@ -241,12 +241,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best = self._scores(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return the softmax of the scores, shape (N, C); cross-entropy only."""
         return softmax(self._scores(X))
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Return the logarithm of the probabilities, shape (N, C); cross-entropy only."""
         with np.errstate(divide="ignore"):
@@ -254,8 +254,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _scores(self, X: ArrayLike) -> Floats:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype="numeric", ensure_all_finite=False, reset=False)
-        check_finite(X)
-        n_samples, n_classes = len(X), len(self.classes_)
-        walked = Samples(X, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
+        features = validate_data(self, X, dtype="numeric", ensure_all_finite=False, reset=False)
+        check_finite(features)
+        n_samples, n_classes = len(features), len(self.classes_)
+        walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
         return CpuEngine(walked, self.n_threads).scores(self.coef_.T, self.intercept_, np.arange(n_samples))

@@ -147,9 +147,7 @@ class Model:
             "W": W,
             "b": _frozen("b", self.b, (C,)),
             "classes": _checked_classes(self.classes, C),
-            "preprocessing": Preprocessing(
-                scaling, _frozen("mean", mean, (D,)), _frozen("scale", scale, (D,))
-            ),
+            "preprocessing": Preprocessing(scaling, _frozen("mean", mean, (D,)), _frozen("scale", scale, (D,))),
             "selection": _plain(self.selection),
         }
         for name in ("image_shape", "image_size", "feature_names"):
@@ -261,9 +259,7 @@ class Model:
 
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
         if isinstance(X, np.ma.MaskedArray):
-            raise DataError(
-                "X is a masked array, whose mask would be ignored; fill or drop the masked values."
-            )
+            raise DataError("X is a masked array, whose mask would be ignored; fill or drop the masked values.")
         try:
             array = np.asarray(X)
         except ValueError:
@@ -328,8 +324,7 @@ class Model:
         if n_wrong:
             raise DataError(f"X has values that are NaN or infinite, {n_wrong:,} in all, {place}.")
         raise DataError(
-            f"X row {row} is so large that its scores overflow; features must have the units of the "
-            f"training data."
+            f"X row {row} is so large that its scores overflow; features must have the units of the training data."
         )
 
 
@@ -353,9 +348,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     except ModelFileError:
         raise
     except OSError as error:
-        raise ModelFileError(
-            f"{where} could not be read ({error.strerror}): check the file and disk."
-        ) from error
+        raise ModelFileError(f"{where} could not be read ({error.strerror}): check the file and disk.") from error
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise _damaged(where) from error
 
@@ -450,9 +443,7 @@ def _bytes(tensor: Floats) -> memoryview:
 
 
 def _damaged(where: str) -> ModelFileError:
-    return ModelFileError(
-        f"{where} is cut off or damaged: copy it again from its source, or fit the model again."
-    )
+    return ModelFileError(f"{where} is cut off or damaged: copy it again from its source, or fit the model again.")
 
 
 # -- checks ------------------------------------------------------------------------------------------------
@@ -498,9 +489,7 @@ def _plain(value: Any) -> Any:
         return repr(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ParameterError(
-        f"A model cannot keep a {type(value).__name__} in its record; give plain JSON values."
-    )
+    raise ParameterError(f"A model cannot keep a {type(value).__name__} in its record; give plain JSON values.")
 
 
 @cache

@@ -103,7 +103,8 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.n_samples, self.n_features = samples.X.shape
         self.n_classes = samples.n_classes
-        self.shares = np.bincount(samples.y, weights=samples.weights, minlength=samples.n_classes)
+        shares = np.bincount(samples.y, weights=samples.weights, minlength=samples.n_classes)
+        self.shares: Floats = shares.astype(np.float64)
         self._mean = _check_vector("mean", mean, self.n_features, 0.0)
         self._scale = _check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
@@ -175,9 +176,7 @@ class Objective:
         W, b = self._check_point(W, b)
         V, c = self._check_point(V, c)
         self.loss.check_smooth("a Hessian product")
-        dW, db = self._engine.hessian_product(
-            self.loss, *self._fold(W, b), *self._fold(V, c), self._offsets
-        )
+        dW, db = self._engine.hessian_product(self.loss, *self._fold(W, b), *self._fold(V, c), self._offsets)
         dW = self._unfold(dW, db) + 2.0 * self.reg * V
         return dW, db if self.fit_intercept else np.zeros_like(db)
 
@@ -292,7 +291,7 @@ class Objective:
         if "preconditioner" not in self._shared:
             mean, variance = self.moments
             if self.n_features > _DENSE_FEATURES:
-                made: Any = DiagonalPreconditioner(variance * self._scale**2 + ((mean - self._mean) * self._scale) ** 2)
+                made: Any = DiagonalPreconditioner((variance + (mean - self._mean) ** 2) * self._scale**2)
             else:
                 rows = self._engine.rows
                 enough = max(2 * self.n_features, 40 * len(rows) * self.n_classes // self.n_features)
@@ -300,21 +299,26 @@ class Objective:
                     rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
                 made = CovariancePreconditioner(self._engine.covariance(self._mean, self._scale, rows))
             self._shared["preconditioner"] = made
-        return self._shared["preconditioner"]  # type: ignore[no-any-return]
+        return self._shared["preconditioner"]
 
     @property
     def moments(self) -> tuple[Floats, Floats]:
         """Weighted mean and variance of each feature of X as stored, both (D,); made once, in two passes."""
         if "moments" not in self._shared:
-            self._shared["moments"] = self._engine.moments()
-        return self._shared["moments"]  # type: ignore[no-any-return]
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean, variance = self._engine.moments()
+            if not np.isfinite(variance).all():
+                column = int(np.argmin(np.isfinite(variance)))
+                raise DataError(f"Column {column} of X holds NaN, infinity or numbers too large to be squared.")
+            self._shared["moments"] = mean, variance
+        return self._shared["moments"]
 
     @property
     def _class_features(self) -> Floats:
         """Weighted sum of the preprocessed features of each class, (D, C)."""
         if "class_features" not in self._shared:
             self._shared["class_features"] = self._unfold(self._engine.class_features(), self.shares)
-        return self._shared["class_features"]  # type: ignore[no-any-return]
+        return self._shared["class_features"]
 
     @property
     def _feature_size(self) -> float:
@@ -399,7 +403,9 @@ def _check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
         raise DataError(f"sample_weight must have shape ({n_samples},), but its shape is {weights.shape}.")
     wrong = np.flatnonzero(~(weights >= 0.0) | np.isinf(weights))
     if wrong.size:
-        raise DataError(f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and not negative.")
+        raise DataError(
+            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and not negative."
+        )
     largest = weights.max()
     if largest == 0.0:
         raise DataError("sample_weight is zero for every sample; at least one weight must be positive.")

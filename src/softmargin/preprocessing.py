@@ -90,9 +90,7 @@ def scale_for(
         If the name is unknown, or "unit" is asked for features that have no largest value.
     """
     if scaling not in SCALINGS:
-        raise ParameterError(
-            f"scaling must be one of {', '.join(map(repr, SCALINGS))}, but it is {scaling!r}."
-        )
+        raise ParameterError(f"scaling must be one of {', '.join(map(repr, SCALINGS))}, but it is {scaling!r}.")
     dtype = np.dtype(dtype)
     if scaling == "auto":
         scaling = "unit" if dtype == np.uint8 else "none"

@@ -112,13 +112,18 @@ class Choice:
         point = self._chosen_path.chosen
         said = [
             f"Chosen: {self.loss.name} with reg {self.reg:.3g}, by its accuracy of "
-            f"{point.validation_accuracy:.4f} ± {self.standard_error:.4f} on {self.n_validation:,} held-out samples."
+            f"{point.validation_accuracy:.4f} ± {self.standard_error:.4f} on {self.n_validation:,} "
+            f"held-out samples."
         ]
         others = [path for path in self.paths if path is not self._chosen_path]
         if others:
             best = ", ".join(f"{path.loss.name} {path.chosen.validation_accuracy:.4f}" for path in others)
             said.append(f"The others at their best: {best}.")
-            close = [p for p in others if point.validation_accuracy - p.chosen.validation_accuracy <= self.standard_error]
+            close = [
+                p
+                for p in others
+                if point.validation_accuracy - p.chosen.validation_accuracy <= self.standard_error
+            ]
             if close:
                 names = " and ".join(path.loss.name for path in close)
                 said.append(f"The lead over {names} is within one standard error: it may be chance.")
@@ -262,13 +267,12 @@ def _walk_path(
         with warnings.catch_warnings():
             # A point of the path that misses its tolerance still serves the choice, and its gap is on record.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fit = minimize(
-                objective.replace(reg=reg), W, b, _PATH_TOL, step, max_passes=_PATH_PASSES
-            )
+            fit = minimize(objective.replace(reg=reg), W, b, _PATH_TOL, step, max_passes=_PATH_PASSES)
         W, b = fit.W, fit.b
         scores = objective.scores(W, b)
         right = scores.argmax(axis=1) == y
         training = objective.active_rows
+        losses = objective.loss.values(scores[validation], y[validation])
         points.append(
             PathPoint(
                 reg=reg,
@@ -276,9 +280,7 @@ def _walk_path(
                 gap=fit.gap,
                 training_accuracy=float(np.average(right[training], weights=weights[training])),
                 validation_accuracy=float(np.average(right[validation], weights=weights[validation])),
-                validation_loss=float(
-                    np.average(objective.loss.values(scores[validation], y[validation]), weights=weights[validation])
-                ),
+                validation_loss=float(np.average(losses, weights=weights[validation])),
                 n_passes=fit.n_passes,
                 seconds=fit.seconds,
             )

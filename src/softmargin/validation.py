@@ -41,7 +41,7 @@ def encode_labels(
     sample_weight: ArrayLike | None,
     X: NDArray[Any],
     class_weight: dict[Any, float] | str | None = None,
-) -> tuple[NDArray[Any], NDArray[np.int64], Floats]:
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
     """Return the classes, the class number of each sample and the weights.
 
     Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import threading
@@ -45,8 +46,8 @@ for verb in (fit, evaluate, predict, info):
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every mistake of the user is one sentence on stderr and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # a terminal that knows no λ shows \u03bb
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no λ shows \u03bb
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with _stoppable():
@@ -76,8 +77,10 @@ class _Stopped(BaseException):
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM unwind everything, so that temporary files and helpers go; undone at the end."""
+    asked: list[int] = []
 
     def stop(number: int, frame: Any) -> NoReturn:
+        asked.append(number)
         raise _Stopped(number)
 
     def again(lost: Any) -> None:
@@ -95,6 +98,10 @@ def _stoppable() -> Iterator[None]:
             if handler is not signal.SIG_IGN:  # as under nohup, which is there to be obeyed
                 signal.signal(number, stop)
         yield
+    except Exception as error:
+        if asked:  # an import that is interrupted in C fails with an error of its own
+            raise _Stopped(asked[0]) from error
+        raise
     finally:
         for number, handler in found.items():
             signal.signal(number, handler)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -118,10 +117,21 @@ def _json_blocks(model: Model, data: Dataset, labels: NDArray[Any], kind: str | 
         yield "".join(json.dumps(record) + "\n" for record in records)
 
 
+class _Lines(list[str]):
+    """Takes rows from `csv.writer` and ends them with LF.
+
+    The writer is left to its CR LF: told to end with LF it would put no quotes around a CR in a name.
+    """
+
+    def write(self, row: str) -> None:
+        """Add one row."""
+        self.append(row.removesuffix("\r\n") + "\n")
+
+
 def _csv(rows: list[list[Any]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)  # ends lines with CR LF, and so puts quotes around a CR in a name
-    return text.getvalue()
+    lines = _Lines()
+    csv.writer(lines).writerows(rows)
+    return "".join(lines)
 
 
 def _encoded(text: str) -> bytes:

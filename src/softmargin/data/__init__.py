@@ -72,9 +72,7 @@ def load_dataset(
                 if labels is not None and reader is not npy:
                     raise ParameterError(f"labels= goes with a .npy file, which {shown(place)} is not.")
                 if image_size is not None and reader is not images:
-                    raise ParameterError(
-                        f"image_size= goes with a folder of images, which {shown(place)} is not."
-                    )
+                    raise ParameterError(f"image_size= goes with a folder of images, which {shown(place)} is not.")
                 dataset: Dataset = reader.read(place, options)
                 return dataset
         found = "is of no known format" if os.path.exists(place) else "does not exist"

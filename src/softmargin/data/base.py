@@ -162,9 +162,7 @@ class NpyHeader:
 
 def shown(text: str | os.PathLike[str]) -> str:
     """Make a file name or a label safe for a one-line message: what cannot be printed is escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in os.fspath(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in os.fspath(text))
 
 
 def counted(n: int, one: str, many: str = "") -> str:
@@ -305,8 +303,7 @@ def _check_table(array: NDArray[Any], where: str) -> None:
         raise DataError(f"{where} has type {array.dtype}; features must be real numbers.")
     if array.ndim != 2:
         raise DataError(
-            f"{where} has shape {array.shape}; features must be 2-D, one row a sample "
-            f"(reshape(N, -1) flattens)."
+            f"{where} has shape {array.shape}; features must be 2-D, one row a sample (reshape(N, -1) flattens)."
         )
     if array.shape[1] == 0:
         raise DataError(f"{where} has shape {array.shape}: there is not one feature.")

@@ -82,7 +82,7 @@ def _map(path: Path) -> NDArray[Any]:
         if header.n_bytes == 0:  # nothing to map, and mmap refuses a length of 0
             return np.empty(header.shape, header.dtype)
         order = "F" if header.fortran_order else "C"
-        return np.memmap(stream, header.dtype, "r", header.offset, header.shape, order)  # type: ignore[call-overload,no-any-return]
+        return np.memmap(stream, header.dtype, "r", header.offset, header.shape, order)  # type: ignore[call-overload]
 
 
 def _labels_beside(path: Path) -> Path | None:
@@ -110,9 +110,7 @@ def _read_labels(path: Path, n_rows: int, beside: Path) -> NDArray[Any]:
         return as_labels(_map(path), n_rows, where)
     if suffix == ".txt":
         return as_labels(_lines(path), n_rows, where)
-    raise DataError(
-        f"{where} is of no known format for labels; expected .npy, or .txt with one label a line."
-    )
+    raise DataError(f"{where} is of no known format for labels; expected .npy, or .txt with one label a line.")
 
 
 def _lines(path: Path) -> NDArray[Any]:

@@ -66,9 +66,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path) -> Dataset:
         if entry.filename.endswith(".npy"):
             key = entry.filename.removesuffix(".npy")
             if key.lower() in entries:
-                raise DataError(
-                    f"{shown(path)} holds {shown(key)} twice, upper and lower case counting the same."
-                )
+                raise DataError(f"{shown(path)} holds {shown(key)} twice, upper and lower case counting the same.")
             entries[key.lower()] = entry
     plain = _one_of(entries, FEATURES, path)
     train = _one_of(entries, _with_part(FEATURES, "train"), path)
@@ -176,8 +174,6 @@ def _named(y: NDArray[Any], classes: NDArray[np.str_], where: str) -> NDArray[An
     outside = (y < 0) | (y >= len(classes))
     if outside.any():
         row = int(np.argmax(outside))
-        raise DataError(
-            f"{where} row {row}: label {y[row]} has no name, there are {len(classes)} class names."
-        )
+        raise DataError(f"{where} row {row}: label {y[row]} has no name, there are {len(classes)} class names.")
     named: NDArray[Any] = classes[y]
     return named

@@ -17,7 +17,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import numba
@@ -191,8 +191,9 @@ def _dual_rows(
     return conjugate, square
 
 
-_CACHED = {f: numba.njit(nogil=True, cache=True)(f) for f in (_gradient_rows, _hessian_rows, _dual_rows)}
-_FOREIGN = {f: numba.njit(nogil=True)(f) for f in (_gradient_rows, _hessian_rows, _dual_rows)}
+_KERNELS: tuple[Callable[..., Any], ...] = (_gradient_rows, _hessian_rows, _dual_rows)
+_CACHED: dict[Callable[..., Any], Any] = {f: numba.njit(nogil=True, cache=True)(f) for f in _KERNELS}
+_FOREIGN: dict[Callable[..., Any], Any] = {f: numba.njit(nogil=True)(f) for f in _KERNELS}
 
 
 def _compiled(kernel: Callable[..., _Result], *losses: Loss) -> Callable[..., _Result]:
@@ -202,7 +203,8 @@ def _compiled(kernel: Callable[..., _Result], *losses: Loss) -> Callable[..., _R
     notebook, say) would make the whole index unreadable there.
     """
     ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
-    return (_CACHED if ours else _FOREIGN)[kernel]
+    found: Callable[..., _Result] = (_CACHED if ours else _FOREIGN)[kernel]
+    return found
 
 
 class CpuEngine(Engine):
@@ -263,8 +265,12 @@ class CpuEngine(Engine):
     def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result]) -> list[_Result]:
         """Return the result of each lane, in the order of the lanes; one pass."""
         self.n_passes += 1
-        tasks = [lambda stop, lane=lane: lane_sums(_until(stop, self._lane_blocks(lane))) for lane in range(self._n_lanes)]
-        return self._run(tasks, work=len(self.rows) * self._n_features * self.samples.n_classes)
+
+        def task(lane: int, stop: threading.Event) -> _Result:
+            return lane_sums(_until(stop, self._lane_blocks(lane)))
+
+        work = len(self.rows) * self._n_features * self.samples.n_classes
+        return self._run([partial(task, lane) for lane in range(self._n_lanes)], work)
 
     def _run(self, tasks: list[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
         stop = threading.Event()
@@ -288,14 +294,14 @@ class CpuEngine(Engine):
         Wt = np.ascontiguousarray(W.T)
         result = np.empty((len(rows), len(b)))
 
-        def fill(start: int) -> None:
+        def fill(start: int, stop: threading.Event) -> None:
+            if stop.is_set():
+                return
             part = slice(start, start + self._n_block)
             block = np.ascontiguousarray(self.samples.X[rows[part]], dtype=self._block_dtype)
             result[part] = self._score_block(block, W, Wt, b)
 
-        starts = range(0, len(rows), self._n_block)
-        tasks = [lambda stop, start=start: fill(start) for start in starts]
-        self._run(tasks, work=len(rows) * W.size)
+        self._run([partial(fill, start) for start in range(0, len(rows), self._n_block)], len(rows) * W.size)
         return result
 
     def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
@@ -428,11 +434,7 @@ class CpuEngine(Engine):
             Z = (self.samples.X[part].astype(np.float64) - mean) * scale
             Z *= weights[start : start + 512, None]
 
-            def add(panel: slice, Z: Floats = Z) -> None:
-                total[panel, : panel.stop] += Z[:, panel].T @ Z[:, : panel.stop]
-
-            tasks = [lambda stop, panel=panel, add=add: add(panel) for panel in panels]
-            self._run(tasks, work=len(part) * D * D)
+            self._run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
         lower = np.tril(total)
         return np.asarray(lower + np.tril(total, -1).T)
 
@@ -458,6 +460,10 @@ def _block_rows(n_features: int, itemsize: int, use_blas: bool) -> int:
     """Return how many rows a block has: a multiple of four, more of them where BLAS needs tall blocks."""
     rows = _BLOCK_BYTES // max(1, n_features * itemsize)
     return max(128, min(1024, rows * 4)) if use_blas else max(16, min(512, rows // 4 * 4))
+
+
+def _add_panel(total: Floats, Z: Floats, panel: slice, stop: threading.Event) -> None:
+    total[panel, : panel.stop] += Z[:, panel].T @ Z[:, : panel.stop]
 
 
 def _sum(parts: list[Floats]) -> Floats:

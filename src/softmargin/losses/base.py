@@ -80,13 +80,13 @@ class Loss:
     """Whether the gradient is continuous, which the smooth solvers need."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and tuple(self) == tuple(other)  # type: ignore[call-overload, no-any-return]
+        return type(self) is type(other) and self.parameters() == other.parameters()
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:
-        return hash((type(self), *self))  # type: ignore[misc]
+        return hash((type(self), *self.parameters().values()))
 
     def __bool__(self) -> bool:
         return True
@@ -179,13 +179,9 @@ def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
         raise DataError(f"scores must have two axes (samples, classes), but their shape is {scores.shape}.")
     n_samples, n_classes = scores.shape
     if n_classes < 2:
-        raise DataError(
-            f"scores must have a column for each of at least two classes, but they have {n_classes}."
-        )
+        raise DataError(f"scores must have a column for each of at least two classes, but they have {n_classes}.")
     if labels.shape != (n_samples,):
-        raise DataError(
-            f"y must have shape ({n_samples},) to match the scores, but its shape is {labels.shape}."
-        )
+        raise DataError(f"y must have shape ({n_samples},) to match the scores, but its shape is {labels.shape}.")
     if labels.dtype.kind not in "iu":
         raise DataError(f"y must hold integer class numbers, but its dtype is {labels.dtype}.")
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
@@ -258,9 +254,7 @@ def row_conjugate(loss: Any, a: Floats, y: int) -> float:
     raise NotImplementedError(f"{loss!r} has no row function for the conjugate")
 
 
-def row_function(
-    function: Callable[..., Any], loss_type: type[Loss]
-) -> Callable[[_RowFunction], _RowFunction]:
+def row_function(function: Callable[..., Any], loss_type: type[Loss]) -> Callable[[_RowFunction], _RowFunction]:
     """Register the decorated function as the compiled form of ``function`` for one type of loss.
 
     Numba chooses by the type of the record. (Passing functions as arguments would defeat the cache on
@@ -270,7 +264,9 @@ def row_function(
     def register(implementation: _RowFunction) -> _RowFunction:
         def choose(*arguments: Any) -> _RowFunction | None:
             record = arguments[0]
-            matches = isinstance(record, types.BaseNamedTuple) and record.instance_class is loss_type
+            matches = (
+                isinstance(record, types.BaseNamedTuple) and getattr(record, "instance_class", None) is loss_type
+            )
             return implementation if matches else None
 
         choose.__signature__ = inspect.signature(implementation)  # type: ignore[attr-defined]

@@ -72,9 +72,7 @@ class Hinge(Loss, _Parameters):
         """Make dual rows feasible; L* is linear here, so the new conjugate is exact."""
         shift = pairwise_shift(class_sums, shares)
         shrink = 1.0 / (1.0 + max(shift.max(), 0.0))  # keeps every multiplier at most 1
-        return Balance(
-            shrink, shrink * shift, shrink * (conjugate + self.delta * float(shares @ np.diag(shift)))
-        )
+        return Balance(shrink, shrink * shift, shrink * (conjugate + self.delta * float(shares @ np.diag(shift))))
 
 
 @row_function(row_gradient, Hinge)

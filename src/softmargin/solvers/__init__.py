@@ -12,7 +12,17 @@ from softmargin.solvers.base import Callback, Fit, Solver, Step, start
 from softmargin.solvers.lbfgs import LBFGS
 from softmargin.solvers.sgd import SGD
 
-__all__ = ["LBFGS", "SGD", "AugmentedLagrangian", "Callback", "Fit", "Solver", "Step", "default_solver", "minimize"]
+__all__ = [
+    "LBFGS",
+    "SGD",
+    "AugmentedLagrangian",
+    "Callback",
+    "Fit",
+    "Solver",
+    "Step",
+    "default_solver",
+    "minimize",
+]
 
 
 def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 2000) -> Solver:
@@ -46,7 +56,7 @@ def minimize(
     max_passes : float, default 2000
         Budget of readings of X.
     solver : Solver, optional
-        By default L-BFGS for smooth losses and the augmented Lagrangian for the hinge. A given solver
+        By default L-BFGS for smooth losses and the augmented Lagrangian over it for the hinge. A given solver
         brings its own ``tol`` and ``max_passes``.
 
     Returns

@@ -21,7 +21,7 @@ from softmargin.errors import CapabilityError
 from softmargin.losses import Hinge, SmoothedHinge
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
-from softmargin.solvers.base import Callback, Fit, Recorder, check_settings
+from softmargin.solvers.base import Callback, Fit, Recorder, SmoothSolver, check_settings
 
 __all__ = ["AugmentedLagrangian"]
 
@@ -46,7 +46,7 @@ class AugmentedLagrangian:
 
     Parameters
     ----------
-    inner : Descent
+    inner : SmoothSolver
         The smooth solver.
     tol : float
         Relative duality gap to prove.
@@ -54,17 +54,15 @@ class AugmentedLagrangian:
         Budget of readings of X, over all rounds.
     """
 
-    inner: Descent
+    inner: SmoothSolver
     tol: float = 1e-4
     max_passes: float = 2000
 
-    def minimize(
-        self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None
-    ) -> Fit:
+    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
         """Minimise from (W0, b0) until the gap is proved or the budget is used up."""
         check_settings(self.tol, self.max_passes)
         if not isinstance(objective.loss, Hinge):
-            raise CapabilityError(f"The augmented Lagrangian is for Hinge, not for {objective.loss!r}; take L-BFGS.")
+            raise CapabilityError(f"The augmented Lagrangian is for Hinge, not for {objective.loss!r}.")
         record = Recorder(objective, self.tol, callback)
         delta = objective.loss.delta
         # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeAlias
@@ -13,7 +14,26 @@ from softmargin.errors import ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Certificate, Objective
 
-__all__ = ["Callback", "Descent", "Fit", "Recorder", "Solver", "Step", "check_settings", "start"]
+__all__ = [
+    "Callback", "Curvature", "FirstGuess", "Fit", "Point", "Recorder", "SmoothSolver", "Solver", "Step",
+    "check_settings", "start",
+]  # fmt: skip
+
+
+_SUFFICIENT_DECREASE = 1e-4
+_CURVATURE_CONDITION = 0.9
+_MAX_TRIALS = 40
+_LEAST_CURVATURE = 1e-3
+"""A step of the bias is at most a thousand units of the loss, whatever the curvature seems to be."""
+
+_NO_CURVATURE = 1e-12
+"""Less than this, in units of the loss, is none: the penalty alone then shapes the step."""
+
+_ROUNDING = 1e-12
+"""Values of F that differ by less than this fraction are taken to be equal."""
+
+_ROUNDING_OF_SCORES = 1e-15
+"""So are values that differ by less than this many units of the loss: scores are rounded that much."""
 
 
 class Step(NamedTuple):
@@ -93,24 +113,8 @@ class Fit:
 class Solver(Protocol):
     """One algorithm; its settings are the fields of a frozen dataclass."""
 
-    def minimize(
-        self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None
-    ) -> Fit:
+    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
         """Minimise from (W0, b0)."""
-        ...
-
-
-class Descent(Protocol):
-    """A solver that another one can drive: it minimises a smooth objective until it is told to stop."""
-
-    def descend(
-        self,
-        objective: Objective,
-        P: Floats,
-        record: Recorder,
-        done: Callable[[Floats, float, float], bool],
-    ) -> tuple[Floats, str]:
-        """Minimise from P (D + 1, C) until ``done(P, value, estimate)``; return the point and why it ended."""
         ...
 
 
@@ -186,3 +190,181 @@ def start(objective: Objective, W0: Floats | None, b0: Floats | None) -> tuple[F
     W = np.zeros((objective.n_features, objective.n_classes)) if W0 is None else np.array(W0, dtype=np.float64)
     b = np.zeros(objective.n_classes) if b0 is None else np.array(b0, dtype=np.float64)
     return W, b
+
+
+class Point(NamedTuple):
+    """A point with what was computed there in one pass.
+
+    Attributes
+    ----------
+    P : ndarray of shape (D + 1, C)
+        W, and b as its last row.
+    value : float
+        F.
+    gradient : ndarray of shape (D + 1, C)
+        Of F, in the same order.
+    """
+
+    P: Floats
+    value: float
+    gradient: Floats
+
+
+def evaluate(objective: Objective, P: Floats) -> Point:
+    value, dW, db = objective.value_and_grad(P[:-1], P[-1])
+    return Point(P, value, np.vstack([dW, db]))
+
+
+def estimated_gap(objective: Objective, point: Point) -> float:
+    """Return the relative gap that a certificate would show: exact but for the balance of the bias."""
+    gap = float((point.gradient[:-1] ** 2).sum()) / (4.0 * objective.reg)
+    imbalance = objective.loss.unit * float(np.abs(point.gradient[-1]).sum())
+    return (gap + imbalance) / point.value if point.value > 0.0 else 0.0
+
+
+def search(objective: Objective, point: Point, direction: Floats) -> Point | None:
+    """Return a point along the direction that meets the Wolfe conditions, or None.
+
+    F is convex, so its slope along the direction only rises: the zero of the slope is bracketed and closed
+    in upon by the secant, which needs no differences of F.
+    """
+    slope = float(np.vdot(direction, point.gradient))
+    if not slope < 0.0:
+        return None
+    allowed = point.value + _ROUNDING * abs(point.value) + _ROUNDING_OF_SCORES * objective.loss.unit
+    low, low_slope, high, high_slope = 0.0, slope, np.inf, np.inf
+    t, width = 1.0, np.inf
+    for _ in range(_MAX_TRIALS):
+        with np.errstate(over="ignore", invalid="ignore"):  # a step too far is taken back below
+            trial = evaluate(objective, point.P + t * direction)
+        trial_slope = float(np.vdot(direction, trial.gradient))
+        if np.isfinite(trial.value) and np.isfinite(trial_slope):
+            low_enough = trial.value <= min(allowed, point.value + _SUFFICIENT_DECREASE * t * slope)
+            low_enough |= trial.value <= allowed and trial_slope <= -(1.0 - 2.0 * _SUFFICIENT_DECREASE) * slope
+            if low_enough and trial_slope >= _CURVATURE_CONDITION * slope:
+                return trial
+        else:
+            trial_slope = np.inf
+        if trial_slope < 0.0:
+            low, low_slope = t, trial_slope
+        else:
+            high, high_slope = t, trial_slope
+        if high == np.inf:
+            t *= 4.0
+        elif high - low > 0.5 * width or not np.isfinite(high_slope):
+            t, width = 0.5 * (low + high), high - low  # the secant crept from one side: halve instead
+        else:
+            t, width = low - low_slope * (high - low) / (high_slope - low_slope), high - low
+    return None
+
+
+class Curvature(Protocol):
+    """What a smooth solver knows of the Hessian while it descends."""
+
+    def direction(self, point: Point) -> Floats:
+        """Return a descent direction (D + 1, C)."""
+        ...
+
+    def learn(self, before: Point, after: Point) -> None:
+        """Take note of a step."""
+        ...
+
+    def forget(self) -> bool:
+        """Drop what was learnt; return whether there was anything."""
+        ...
+
+
+class FirstGuess:
+    """The Hessian as the feature covariance sees it: ``c Σ + 2λ I`` for W and ``c`` for b.
+
+    c is the mean output curvature of the loss, refreshed at points 1, 2, 4, 8, …
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._preconditioner = objective.preconditioner()
+        self._curvature = 1.0
+        self._seen, self._refresh = 0, 1
+
+    def look(self, point: Point) -> None:
+        """See the next point; on some, measure the curvature of the loss there."""
+        self._seen += 1
+        if self._seen == self._refresh:
+            self._refresh *= 2
+            measured = self._objective.curvature(point.P[:-1], point.P[-1])
+            # Where the loss is all but linear, the bias must not be sent to infinity.
+            steepest = float(np.abs(point.gradient[-1]).max())
+            floor = max(_LEAST_CURVATURE * steepest, _NO_CURVATURE) / self._objective.loss.unit
+            self._curvature = max(measured, floor)
+
+    def solve(self, G: Floats) -> Floats:
+        """Return the inverse of the guess times G (D + 1, C)."""
+        c = self._curvature
+        return np.vstack([self._preconditioner.solve(c, self._objective.reg, G[:-1]), G[-1:] / c])
+
+
+@dataclass(frozen=True)
+class SmoothSolver(ABC):
+    """A descent with line search; what it knows of the Hessian is a subclass's business.
+
+    Parameters
+    ----------
+    tol : float
+        Relative duality gap to prove.
+    max_passes : float
+        Budget of readings of X.
+    """
+
+    tol: float = 1e-4
+    max_passes: float = 2000
+
+    @abstractmethod
+    def curvature(self, objective: Objective) -> Curvature:
+        """Return what is known of the Hessian at the start."""
+
+    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
+        """Minimise from (W0, b0) until the gap is proved, the budget is used up or nothing improves."""
+        check_settings(self.tol, self.max_passes)
+        record = Recorder(objective, self.tol, callback)
+        threshold = self.tol
+
+        def proved(P: Floats, value: float, estimate: float) -> bool:
+            nonlocal threshold
+            if estimate > threshold:
+                return False
+            threshold = 0.5 * min(threshold, estimate)  # if this proof falls short, the next waits for half
+            return record.certify(P[:-1], P[-1]) <= self.tol
+
+        P, status = self.descend(objective, np.vstack([W0, b0]), record, proved)
+        if record.gap > self.tol:
+            record.certify(P[:-1], P[-1])
+        return record.finish(status if record.gap > self.tol else "The requested gap is proved.")
+
+    def descend(
+        self,
+        objective: Objective,
+        P: Floats,
+        record: Recorder,
+        done: Callable[[Floats, float, float], bool],
+    ) -> tuple[Floats, str]:
+        """Minimise from P (D + 1, C) until ``done(P, value, estimate)``; return the point and why it ended."""
+        objective.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
+        known = self.curvature(objective)
+        point = evaluate(objective, P)
+        while True:
+            estimate = estimated_gap(objective, point)
+            record.step(point.value, estimate)
+            if done(point.P, point.value, estimate):
+                return point.P, "Done."
+            if record.stopped:
+                return point.P, "Stopped by the callback."
+            if record.n_passes >= self.max_passes:
+                return point.P, f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
+            direction = known.direction(point)
+            found = search(objective, point, direction)
+            if found is None and known.forget():  # what was learnt misleads
+                found = search(objective, point, known.direction(point))
+            if found is None:
+                return point.P, "No step improves the value any more: rounding is in the way."
+            known.learn(point, found)
+            point = found

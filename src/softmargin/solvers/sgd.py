@@ -35,7 +35,7 @@ class SGD:
         Relative duality gap at which the fit is called converged; looked at once, at the end.
     """
 
-    learning_rate: float = 0.5
+    learning_rate: float = 0.3
     batch_size: int = 64
     epochs: int = 20
     seed: int = 0

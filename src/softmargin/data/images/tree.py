@@ -108,17 +108,14 @@ def _part(root: Path, part: str, listed: _Folder) -> tuple[Part, tuple[str, ...]
             return Part(tuple(listed.images), None), notes
         has = f"found {counted(len(classes), 'folder')} and {counted(n_skipped, 'other file')}"
         raise DataError(
-            f"{shown(where)} holds no image; expected folders named after the classes "
-            f"with images in them, {has}."
+            f"{shown(where)} holds no image; expected folders named after the classes with images in them, {has}."
         )
     empty = [name for name, files in classes.items() if not files]
     if empty:
         folder = shown(os.path.join(where, empty[0]))
         raise DataError(f"the class folder {folder} holds no image; fill it, or remove it.")
     if listed.images:
-        notes += (
-            f"skipped {counted(len(listed.images), 'image')} beside the class folders in {shown(where)}",
-        )
+        notes += (f"skipped {counted(len(listed.images), 'image')} beside the class folders in {shown(where)}",)
     files = tuple(file for name in classes for file in classes[name])
     labels = tuple(name for name in classes for _ in classes[name])
     return Part(files, labels), notes
