@@ -37,7 +37,7 @@ def random_problem(seed):
     """Return a small ragged problem: any type of X, weights with zeros, two to forty classes."""
     rng = np.random.default_rng(seed)
     dtype = DTYPES[seed % len(DTYPES)]
-    n_classes = int(rng.choice([2, 2, 3, 3, 4, 5, 7, 10, 13, 40], p=[0.1] * 10))
+    n_classes = int(rng.choice([2, 2, 3, 3, 4, 5, 7, 10, 13, 40], p=[0.12] * 8 + [0.03, 0.01]))
     n_features = int(rng.integers(1, 9 if n_classes < 40 else 4))
     n_samples = n_classes + int(rng.integers(1, 50))
     centres = rng.normal(size=(n_classes, n_features)) * rng.choice([0.3, 1.0, 3.0])

@@ -203,6 +203,9 @@ def test_infinite_scores():
     assert sm.CrossEntropy().values([[-np.inf, 0.0]], [0]) == np.inf
     assert sm.CrossEntropy().values([[0.0, -np.inf]], [0]) == 0.0
     assert np.array_equal(sm.CrossEntropy().gradient([[-np.inf, 0.0]], [0]), [[-1.0, 1.0]])
+    for loss in ALL:
+        assert loss.values([[-np.inf, -np.inf, 0.0]], [0]) == np.inf
+        assert loss.values([[0.0, -np.inf, -np.inf]], [0]) == 0.0
     assert sm.CrossEntropy().values(np.full((1, 4), 1e30), [2]) == pytest.approx(np.log(4), rel=1e-15)
     assert sm.CrossEntropy().values([[0.0, -40.0]], [0]) == pytest.approx(4.248354255291589e-18, rel=1e-15)
 

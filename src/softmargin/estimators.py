@@ -232,23 +232,43 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def decision_function(self, X: ArrayLike) -> Floats:
-        """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's."""
+        """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+        """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the label of the largest score of each sample, shape (N,)."""
+        """Return the label of the largest score of each sample, shape (N,).
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+        """
         best = self._scores(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """Return the softmax of the scores, shape (N, C); cross-entropy only."""
+        """Return the softmax of the scores, shape (N, C); cross-entropy only.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+        """
         return softmax(self._scores(X))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> Floats:
-        """Return the logarithm of the probabilities, shape (N, C); cross-entropy only."""
+        """Return the logarithm of the probabilities, shape (N, C); cross-entropy only.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+        """
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(softmax(self._scores(X))))
 

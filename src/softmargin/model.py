@@ -236,6 +236,10 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file; a file of this name is replaced in one step or stays as it was.
 
+        Parameters
+        ----------
+        path : str or path
+
         Raises
         ------
         ModelFileError
@@ -330,6 +334,14 @@ class Model:
 
 def load_model(path: str | os.PathLike[str]) -> Model:
     """Read a model file.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    Model
 
     Raises
     ------

@@ -124,6 +124,15 @@ class Objective:
         """Return the objective on the same data with another loss, λ, scale or score offsets (N, C).
 
         The data, its engine and what was computed from the features alone are shared.
+
+        Parameters
+        ----------
+        loss : Loss, optional
+        reg : float, optional
+            λ.
+        scale : array-like of shape (D,), optional
+        offsets : ndarray of shape (N, C), optional
+            Added to the scores of each sample.
         """
         other = copy.copy(self)
         other.loss = self.loss if loss is None else loss
@@ -150,7 +159,13 @@ class Objective:
         return self._engine.n_passes
 
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
-        """Return F(W, b) for W of shape (D, C) and b of shape (C,); one pass."""
+        """Return F(W, b); one pass.
+
+        Parameters
+        ----------
+        W : array-like of shape (D, C)
+        b : array-like of shape (C,)
+        """
         W, b = self._check_point(W, b)
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
         return data + self.reg * float((W * W).sum())
@@ -159,6 +174,11 @@ class Objective:
         """Return F and its gradient in W (D, C) and in b (C,); one pass.
 
         At a kink the gradient is the documented subgradient of the loss.
+
+        Parameters
+        ----------
+        W : array-like of shape (D, C)
+        b : array-like of shape (C,)
         """
         W, b = self._check_point(W, b)
         value, dW, db = self._engine.value_and_grad(self.loss, *self._fold(W, b), self._offsets)
@@ -167,6 +187,13 @@ class Objective:
 
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
         """Return the Hessian at (W, b) times the direction (V, c), shapes (D, C) and (C,); one pass.
+
+        Parameters
+        ----------
+        W, b : array-like of shape (D, C) and (C,)
+            The point.
+        V, c : array-like of shape (D, C) and (C,)
+            The direction.
 
         Raises
         ------
@@ -225,14 +252,28 @@ class Objective:
         return Certificate(value, lower_bound, max(gap, 0.0))
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
-        """Return the scores of these rows of X (by default all), shape (n, C)."""
+        """Return the scores of some samples, shape (n, C).
+
+        Parameters
+        ----------
+        W : array-like of shape (D, C)
+        b : array-like of shape (C,)
+        rows : ndarray of int64, optional
+            Numbers of the samples; by default all.
+        """
         W, b = self._check_point(W, b)
         return self._engine.scores(*self._fold(W, b), np.arange(self.n_samples) if rows is None else rows)
 
     # -- what solvers ask about the data ---------------------------------------------------------------
 
     def multipliers(self, W: Floats, b: Floats) -> Floats:
-        """Return dL/ds of every sample, (N, C): the dual point that belongs to (W, b)."""
+        """Return dL/ds of every sample, (N, C): the dual point that belongs to (W, b).
+
+        Parameters
+        ----------
+        W : ndarray of shape (D, C)
+        b : ndarray of shape (C,)
+        """
         scores = self.scores(W, b)
         if self._offsets is not None:
             scores += self._offsets
@@ -244,7 +285,15 @@ class Objective:
         return self._engine.rows
 
     def batch_gradient(self, W: Floats, b: Floats, rows: Ints) -> tuple[float, Floats, Floats]:
-        """Return an unbiased estimate of F and its gradient from these rows (uniformly drawn) alone."""
+        """Return an unbiased estimate of F and its gradient from a few samples.
+
+        Parameters
+        ----------
+        W : ndarray of shape (D, C)
+        b : ndarray of shape (C,)
+        rows : ndarray of int64
+            Numbers of samples, drawn uniformly among `active_rows`.
+        """
         samples = self._engine.samples
         scores = self.scores(W, b, rows)
         if self._offsets is not None:
@@ -260,6 +309,13 @@ class Objective:
     def curvature(self, W: Floats, b: Floats) -> float:
         """Return the mean curvature of the loss in score space, over at most 2,048 samples.
 
+        Parameters
+        ----------
+        W : ndarray of shape (D, C)
+        b : ndarray of shape (C,)
+
+        Notes
+        -----
         It is the trace of the mean C×C output Hessian over C - 1, from the C unit directions or, for many
         classes, by Hutchinson's estimator. All samples see the same directions, so neither their order nor
         whether one counts twice or stands there twice makes a difference.

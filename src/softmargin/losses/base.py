@@ -142,12 +142,23 @@ class Loss:
     def dual_size(self, class_sums: Floats, square: float) -> float:
         """Return a bound on the weighted mean size of the terms that L* adds up, beyond their sum.
 
-        ``square`` is the weighted mean of ‖a‖². By default twice that plus the multipliers' sum.
+        Parameters
+        ----------
+        class_sums : ndarray of shape (C, C)
+            Row c is the weighted sum of the dual rows of class c.
+        square : float
+            Weighted mean of ‖a‖².
         """
         return 2.0 * square + 2.0 * abs(float(np.trace(class_sums)))
 
     def check_smooth(self, purpose: str) -> None:
-        """Raise a `CapabilityError` that says for which purpose a smooth loss is needed."""
+        """Raise a `CapabilityError` if the loss is not smooth.
+
+        Parameters
+        ----------
+        purpose : str
+            What a smooth loss is needed for.
+        """
         if not self.smooth:
             raise CapabilityError(f"{self!r} is not smooth, so it cannot serve for {purpose}.")
 
@@ -210,7 +221,9 @@ def check_positive(name: str, value: float) -> float:
 def violations(scores: Floats, y: Ints, delta: float) -> Floats:
     """Return s_j - s_y + Δ of each class, (N, C), and 0 for the true class."""
     rows = np.arange(len(y))
-    u = scores - scores[rows, y][:, None] + delta
+    with np.errstate(invalid="ignore"):
+        u = scores - scores[rows, y][:, None] + delta
+    u[np.isnan(u)] = 0.0  # both scores are -inf; another class makes the loss +inf
     u[rows, y] = 0.0
     return u
 

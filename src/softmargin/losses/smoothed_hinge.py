@@ -51,9 +51,9 @@ class SmoothedHinge(Loss, _Parameters):
         return super().__new__(cls, check_positive("delta", delta), check_positive("width", width))
 
     def _values(self, scores: Floats, y: Ints) -> Floats:
-        u = violations(scores, y, self.delta)
-        t = np.clip(u / self.width, 0.0, 1.0)
-        return (t * (u - 0.5 * self.width * t)).sum(axis=1)
+        u = np.maximum(violations(scores, y, self.delta), 0.0)
+        t = np.minimum(u / self.width, 1.0)
+        return np.where(t < 1.0, 0.5 * u * t, u - 0.5 * self.width).sum(axis=1)
 
     def _gradient(self, scores: Floats, y: Ints) -> Floats:
         return with_target(np.clip(violations(scores, y, self.delta) / self.width, 0.0, 1.0), y)

@@ -106,7 +106,12 @@ class Fit:
         return self.gap <= self.tol
 
     def with_bias(self, b: Floats) -> Fit:
-        """Return the same fit with another bias: the one that belongs to features that are not centred."""
+        """Return the same fit with another bias: the one that belongs to features that are not centred.
+
+        Parameters
+        ----------
+        b : ndarray of shape (C,)
+        """
         return replace(self, b=b)
 
 

@@ -42,7 +42,17 @@ class SGD:
     tol: float = 1e-4
 
     def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
-        """Take ``epochs`` walks over the samples from (W0, b0), then certify the point."""
+        """Take ``epochs`` walks over the samples, then certify the point.
+
+        Parameters
+        ----------
+        objective : Objective
+        W0 : ndarray of shape (D, C)
+        b0 : ndarray of shape (C,)
+            Where to start.
+        callback : callable, optional
+            Called with a `Step` after each epoch; a true return value stops.
+        """
         check_settings(self.tol, self.epochs)
         if not self.learning_rate > 0.0 or self.batch_size < 1:
             raise ParameterError(
