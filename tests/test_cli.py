@@ -227,6 +227,14 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(line: str, words: str,
     assert contents(at_home) == before
 
 
+def test_a_bad_output_is_noticed_before_the_work(at_home: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    assert "nowhere/m cannot be written" in run("fit", "no data", "-o", "nowhere/m").err  # before reading
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("softmargin.selection.choose", lambda *_, **__: pytest.fail("too late"))
+    (tmp_path / "good.safetensors").mkdir()
+    assert "good.safetensors is a folder" in run("fit", at_home / "good.npz").err
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_noticed_before_the_work(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -25,6 +25,7 @@ FLOORS = {
     "losses": 1,
     "data": 1,
     "textbook": 1,
+    "container": 1,
     "preprocessing": 1,
     "validation": 1,
     # What touches X. The preconditioner stands beside the engines: it needs the covariance they add up, but as an

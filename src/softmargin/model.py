@@ -1,14 +1,11 @@
 """The finished thing: weights, classes, preprocessing and where they came from; saved without any code.
 
 A model file is a safetensors file: the tensors W, b, preprocessing.mean and preprocessing.scale, and a
-*card* (JSON text) for everything else. There is exactly one file for each model, byte for byte, and a file
-that is not the one that its own content asks for is refused. The checksum covers card and tensors, and the
-rest of the header follows from them, so no bit can change unnoticed. Nothing in the file is ever executed.
+*card* (JSON text) for everything else; ``container.py`` says how it is kept whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -18,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from softmargin._version import __version__
 from softmargin.atomic import write_atomically
+from softmargin.container import container_header, damaged, read_container, tensor_bytes
 from softmargin.data.base import counted, shown
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
@@ -34,7 +32,6 @@ from softmargin.preprocessing import Preprocessing
 
 __all__ = ["Model", "load_model"]
 
-_FORMAT = "1"
 _CLASS_TYPES = {
     "str": np.dtype(np.str_),
     "int": np.dtype(np.int64),
@@ -251,9 +248,9 @@ class Model:
             "preprocessing.mean": self.preprocessing.mean,
             "preprocessing.scale": self.preprocessing.scale,
         }
-        header = _header(json.dumps(self.card(), sort_keys=True, allow_nan=False), tensors)
+        header = container_header(json.dumps(self.card(), sort_keys=True, allow_nan=False), tensors)
         try:
-            write_atomically(path, [header, *(_bytes(tensors[name]) for name in sorted(tensors))])
+            write_atomically(path, [header, *(tensor_bytes(tensors[name]) for name in sorted(tensors))])
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             reason = getattr(error, "strerror", None) or str(error)
             raise ModelFileError(
@@ -355,14 +352,14 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{where} is a folder or a device: give the name of a model file.")
     try:
         with open(path, "rb") as stream:
-            card, tensors = _read(stream, where)
+            card, tensors = read_container(stream, where)
         return _restored(json.loads(card), tensors, where)
     except ModelFileError:
         raise
     except OSError as error:
         raise ModelFileError(f"{where} could not be read ({error.strerror}): check the file and disk.") from error
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise _damaged(where) from error
+        raise damaged(where) from error
 
 
 def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
@@ -384,78 +381,6 @@ def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> M
         ),
         **as_they_are,
     )
-
-
-# -- the container: a card and tensors, knowing nothing of models --------------------------------------------
-
-
-def _read(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
-    """Return the card and the tensors of a file; no more is read or allocated than the file holds."""
-    size = os.fstat(stream.fileno()).st_size
-    if size == 0:
-        raise ModelFileError(f"{where} is empty (0 bytes): copy it again, or fit the model again.")
-    start = stream.read(9)
-    n_header = int.from_bytes(start[:8], "little")
-    stranger = ModelFileError(f"{where} is not a softmargin model: give a file that softmargin saved.")
-    if len(start) == 9 and start[8:] != b"{":
-        raise stranger
-    if not 2 <= n_header <= size - 8:
-        raise _damaged(where)
-    header = start + stream.read(n_header - 1)
-    metadata = json.loads(header[8:].decode()).get("__metadata__", {})
-    if "softmargin" not in metadata:
-        raise stranger
-    number = metadata["format"]
-    if number != _FORMAT and number.isdecimal():
-        raise ModelFileError(
-            f"{where} has the format {number} of model files, but this version ({__version__}) knows only "
-            f"{_FORMAT}: install a newer softmargin."
-        )
-    card = metadata["softmargin"]
-    record = json.loads(card)
-    D, C = record["n_features"], len(record["classes"])
-    shapes = {"W": (D, C), "b": (C,), "preprocessing.mean": (D,), "preprocessing.scale": (D,)}
-    if size != len(header) + 8 * sum(map(math.prod, shapes.values())):
-        raise _damaged(where)
-    tensors = {}
-    for name, shape in sorted(shapes.items()):
-        data = stream.read(8 * math.prod(shape))
-        tensors[name] = np.frombuffer(data, dtype="<f8").reshape(shape).astype(np.float64, copy=False)
-    if header != _header(card, tensors):
-        raise _damaged(where)
-    return card, tensors
-
-
-def _header(card: str, tensors: dict[str, Floats]) -> bytes:
-    """Return the one header for this content, which the tensors follow in the order of their names.
-
-    (The safetensors package orders its header anew each time.)
-    """
-    metadata = {"format": _FORMAT, "sha256": _checksum(card, tensors), "softmargin": card}
-    entries: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name, tensor in sorted(tensors.items()):
-        begin, end = end, end + tensor.nbytes
-        entries[name] = {"dtype": "F64", "shape": tensor.shape, "data_offsets": [begin, end]}
-    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
-    text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text
-
-
-def _checksum(card: str, tensors: dict[str, Floats]) -> str:
-    described = [(name, "F64", tensor.shape) for name, tensor in sorted(tensors.items())]
-    digest = hashlib.sha256(json.dumps([_FORMAT, card, described]).encode("ascii"))
-    for _, tensor in sorted(tensors.items()):
-        digest.update(_bytes(tensor))
-    return digest.hexdigest()
-
-
-def _bytes(tensor: Floats) -> memoryview:
-    return np.ascontiguousarray(tensor, dtype="<f8").reshape(-1).view(np.uint8).data
-
-
-def _damaged(where: str) -> ModelFileError:
-    return ModelFileError(f"{where} is cut off or damaged: copy it again from its source, or fit the model again.")
 
 
 # -- checks ------------------------------------------------------------------------------------------------
