@@ -12,6 +12,7 @@ from softmargin.engines import Engine, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
+from softmargin.validation import check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
 
@@ -97,16 +98,16 @@ class Objective:
         engine: str = "auto",
         n_threads: int | None = None,
     ) -> None:
-        samples = _check_samples(X, y, sample_weight, n_classes)
+        samples = Samples(*check_samples(X, y, sample_weight, n_classes))
         self.loss = loss
-        self.reg = _check_reg(reg)
+        self.reg = check_reg(reg)
         self.fit_intercept = fit_intercept
         self.n_samples, self.n_features = samples.X.shape
         self.n_classes = samples.n_classes
         shares = np.bincount(samples.y, weights=samples.weights, minlength=samples.n_classes)
         self.shares: Floats = shares.astype(np.float64)
-        self._mean = _check_vector("mean", mean, self.n_features, 0.0)
-        self._scale = _check_vector("scale", scale, self.n_features, 1.0)
+        self._mean = check_vector("mean", mean, self.n_features, 0.0)
+        self._scale = check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
         self._offsets: Floats | None = None
         self._shared: dict[str, Any] = {}
@@ -136,10 +137,10 @@ class Objective:
         """
         other = copy.copy(self)
         other.loss = self.loss if loss is None else loss
-        other.reg = self.reg if reg is None else _check_reg(reg)
+        other.reg = self.reg if reg is None else check_reg(reg)
         other._offsets = self._offsets if offsets is None else offsets
         if scale is not None:
-            other._scale = _check_vector("scale", scale, self.n_features, 1.0)
+            other._scale = check_vector("scale", scale, self.n_features, 1.0)
             other._shared = {"moments": self.moments}
         return other
 
@@ -397,73 +398,3 @@ class Objective:
                 f"but theirs are {W.shape} and {b.shape}."
             )
         return W, b
-
-
-def _check_reg(reg: float) -> float:
-    try:
-        number = float(reg)
-    except (TypeError, ValueError):
-        raise ParameterError(f"reg must be a number, but it is {reg!r}.") from None
-    if not (0.0 <= number < np.inf):
-        raise ParameterError(f"reg must be at least 0 and finite, but it is {reg!r}.")
-    return number
-
-
-def _check_vector(name: str, vector: ArrayLike | None, n_features: int, default: float) -> Floats:
-    if vector is None:
-        return np.full(n_features, default)
-    array = np.asarray(vector, dtype=np.float64)
-    if array.shape != (n_features,) or not np.isfinite(array).all():
-        raise DataError(f"{name} must hold {n_features} finite numbers, one a feature.")
-    return array
-
-
-def _check_samples(
-    X: NDArray[Any], y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
-) -> Samples:
-    X, labels = np.asanyarray(X), np.asarray(y)
-    if X.ndim != 2 or X.dtype.kind not in "fiub" or X.dtype.itemsize > 8:
-        raise DataError(
-            f"X must be a two-dimensional array of real numbers of at most 64 bits, "
-            f"but its shape is {X.shape} and its dtype {X.dtype}."
-        )
-    n_samples, n_features = X.shape
-    if n_samples == 0 or n_features == 0:
-        raise DataError(f"X must hold at least one sample and one feature, but its shape is {X.shape}.")
-    if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"y must hold {n_samples} integer class numbers, one for each row of X, "
-            f"but its shape is {labels.shape} and its dtype {labels.dtype}."
-        )
-    if n_classes is None:
-        n_classes = max(int(labels.max()) + 1, 2)
-    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
-    if wrong.size:
-        raise DataError(f"y[{wrong[0]}] is {labels[wrong[0]]}, but labels must lie in 0 … {n_classes - 1}.")
-    labels = np.ascontiguousarray(labels, dtype=np.int64)
-    weights = _check_weights(sample_weight, n_samples)
-    missing = np.flatnonzero(np.bincount(labels, weights=weights, minlength=n_classes) == 0.0)
-    if missing.size:
-        raise DataError(
-            f"Class {missing[0]} has no sample of positive weight, so its unpenalised bias has no optimum: "
-            f"leave the class out."
-        )
-    return Samples(X, labels, weights, n_classes)
-
-
-def _check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
-    if sample_weight is None:
-        return np.full(n_samples, 1.0 / n_samples)
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n_samples,):
-        raise DataError(f"sample_weight must have shape ({n_samples},), but its shape is {weights.shape}.")
-    wrong = np.flatnonzero(~(weights >= 0.0) | np.isinf(weights))
-    if wrong.size:
-        raise DataError(
-            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and not negative."
-        )
-    largest = weights.max()
-    if largest == 0.0:
-        raise DataError("sample_weight is zero for every sample; at least one weight must be positive.")
-    weights = weights / largest  # first, so that neither 1e308 nor 1e-308 leaves the range
-    return np.ascontiguousarray(weights / weights.sum())
