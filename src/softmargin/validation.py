@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,16 @@ def encode_labels(
     DataError
         If there are fewer than two classes with a sample of positive weight.
     """
-    check_classification_targets(y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there are many classes is no mistake
+        check_classification_targets(y)
     weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64), dtype=np.float64)
     if (weights < 0.0).any():
         row = int(np.argmax(weights < 0.0))
         raise DataError(f"sample_weight[{row}] is {weights[row]}; weights must not be negative.")
     classes = np.unique(y[weights > 0.0])
     if len(classes) < 2:
-        found = "none" if len(classes) == 0 else f"only one class, {classes[0]!r}"
+        found = "none" if len(classes) == 0 else f"only one class, {classes.tolist()[0]!r}"
         raise DataError(f"At least two classes are needed, but y holds {found} with positive weight.")
     codes = np.searchsorted(classes, y)
     # A sample of weight 0 may be of a class that has no other; it takes no part whatever its number.

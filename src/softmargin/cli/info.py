@@ -47,7 +47,14 @@ def info(source: str, labels: str | None, as_json: bool, quiet: bool) -> None:
 
 
 def _is_model(source: str) -> bool:
-    return Path(source).suffix == ".safetensors"
+    path = Path(source)
+    if path.suffix == ".safetensors":
+        return True
+    try:
+        with path.open("rb") as stream:  # whatever it is called, a model begins with a length and its card
+            return stream.read(24)[8:] == b'{"__metadata__":'
+    except OSError:  # a folder, a built-in name, or a file that the reader of data will complain about
+        return False
 
 
 def _info_model(source: str, as_json: bool) -> None:

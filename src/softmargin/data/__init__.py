@@ -13,6 +13,9 @@ from softmargin.errors import DataError, ParameterError
 
 __all__ = ["Dataset", "Progress", "load_dataset"]
 
+_MOST_PIXELS = 10_000_000
+"""More than this is a slip of the keyboard, not the size of a feature vector."""
+
 READERS = (digits, images, npy, npz)
 
 
@@ -100,6 +103,8 @@ def _checked_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
         raise ParameterError(
             f"image_size must be (height, width) in pixels, at least 1 each, found {image_size!r}."
         )
+    if height * width > _MOST_PIXELS:
+        raise ParameterError(f"image_size {height}x{width} has more than {_MOST_PIXELS:,} pixels.")
     return height, width
 
 
