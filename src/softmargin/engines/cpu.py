@@ -37,8 +37,8 @@ _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "
 """Products may be summed in any order (that is what vectors are); inf and NaN keep their meaning."""
 
 _TILE_CLASSES = 32
-"""Up to this many classes the tile kernels multiply, beyond it BLAS. (At 10 classes the tiles took half the time of
-BLAS on blocks, with AVX2; where the two really cross has not been measured.)"""
+"""Up to this many classes the tile kernels multiply, beyond it BLAS. (At 10 classes the tiles took half the time
+of BLAS on blocks, with AVX2; where the two really cross has not been measured.)"""
 
 _BLOCK_BYTES = 3 << 18
 """A block of rows should stay in cache between its two products, and be long against the time of a call."""
