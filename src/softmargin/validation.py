@@ -96,6 +96,8 @@ def check_samples(
     X: NDArray[Any], y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64], int]:
     """Return X, the labels, the weights (summing to one) and C as an engine takes them, or raise a `DataError`."""
+    if hasattr(X, "toarray"):
+        raise DataError("X is sparse, which is not supported yet: pass X.toarray() if it fits into memory.")
     X, labels = np.asanyarray(X), np.asarray(y)
     if X.ndim != 2 or X.dtype.kind not in "fiub" or X.dtype.itemsize > 8:
         raise DataError(
