@@ -119,10 +119,16 @@ class Choice:
         if others:
             best = ", ".join(f"{path.loss.name} {path.chosen.validation_accuracy:.4f}" for path in others)
             said.append(f"The others at their best: {best}.")
+            ties = [path for path in others if path.chosen.validation_accuracy == point.validation_accuracy]
+            if ties:
+                names = " and ".join(path.loss.name for path in ties)
+                said.append(
+                    f"{self.loss.name} does no better than {names}: it is taken because it was tried first."
+                )
             close = [
                 p
                 for p in others
-                if point.validation_accuracy - p.chosen.validation_accuracy <= self.standard_error
+                if 0.0 < point.validation_accuracy - p.chosen.validation_accuracy <= self.standard_error
             ]
             if close:
                 names = " and ".join(path.loss.name for path in close)

@@ -89,8 +89,8 @@ class Fit:
         What happened, in words.
     """
 
-    W: Floats
-    b: Floats
+    W: Floats = field(repr=False)
+    b: Floats = field(repr=False)
     value: float
     lower_bound: float
     gap: float
