@@ -41,6 +41,13 @@ class Certificate(NamedTuple):
     gap: float
 
 
+def relative_gap(value: float, lower_bound: float) -> float:
+    """Return (value - lower_bound) / value; infinite, so that nothing is proved, where either is not finite."""
+    if not (np.isfinite(value) and np.isfinite(lower_bound)):
+        return np.inf
+    return max(value - lower_bound, 0.0) / value if value > 0.0 else 0.0
+
+
 class Objective:
     """F(W, b) = (1/Σω) Σ_i ω_i L(z_i W + b, y_i) + λ Σ W², with z = (x - mean) * scale.
 
@@ -232,6 +239,10 @@ class Objective:
         W, b = self._check_point(W, b)
         if self.reg == 0.0:
             raise ParameterError("reg is 0: there is no lower bound without a penalty; choose a positive reg.")
+        if not self.fit_intercept and b.any():
+            raise DataError("b must be zero, since this objective has no intercept.")
+        if not (np.isfinite(W).all() and np.isfinite(b).all()):
+            return Certificate(np.inf, 0.0, np.inf)
         value = self.value(W, b)
         source = self if dual is None else dual
         sums = self._engine.dual_sums(source.loss, self.loss, *self._fold(W, b), source._offsets)
@@ -248,9 +259,10 @@ class Objective:
         error = rounding * self._feature_size * np.sqrt(sums.square)
         slack = rounding * (abs(sums.conjugate) + self.loss.dual_size(sums.classes, sums.square))
         lower_bound = -conjugate - slack - scale * (size + error) ** 2
-        lower_bound = max(float(lower_bound), 0.0)  # every loss and the penalty are at least 0
-        gap = (value - lower_bound) / value if value > 0.0 else 0.0
-        return Certificate(value, lower_bound, max(gap, 0.0))
+        lower_bound = (
+            max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
+        )  # every loss and the penalty are at least 0
+        return Certificate(value, lower_bound, relative_gap(value, lower_bound))
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).

@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import ArrayLike
-from scipy.special import xlogy
+from scipy.special import xlog1py, xlogy
 
 from softmargin.losses.base import (
     Balance,
@@ -86,8 +86,8 @@ class CrossEntropy(Loss, _Parameters):
         rows = np.arange(len(y))
         wrong = dual.copy()
         wrong[rows, y] = 0.0
-        right = np.maximum(1.0 + dual[rows, y], 0.0)
-        return np.asarray(xlogy(wrong, wrong).sum(axis=1) + xlogy(right, right))
+        others = np.maximum(dual[rows, y], -1.0)
+        return np.asarray(xlogy(wrong, wrong).sum(axis=1) + xlog1py(1.0 + others, others))
 
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Mix the dual rows with one that is the same for a whole class; L* is convex, so the bound holds."""
@@ -201,7 +201,8 @@ def _row_hessian_product(loss: CrossEntropy, s: Floats, y: int, t: Floats) -> No
 def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
     total = 0.0
     for j in range(a.size):
-        p = 1.0 + a[y] if j == y else a[j]
-        if p > 0.0:
-            total += p * math.log(p)
+        if j != y and a[j] > 0.0:
+            total += a[j] * math.log(a[j])
+        elif j == y and a[y] > -1.0:
+            total += (1.0 + a[y]) * math.log1p(a[y])
     return total

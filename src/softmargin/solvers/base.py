@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from softmargin.errors import ParameterError
+from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats
-from softmargin.objective import Certificate, Objective
+from softmargin.objective import Certificate, Objective, relative_gap
 
 __all__ = [
     "Callback", "Curvature", "FirstGuess", "Fit", "Point", "Recorder", "SmoothSolver", "Solver", "Step",
@@ -153,7 +153,7 @@ class Recorder:
         """Make a certificate, keep what is best of it, and return the relative gap proved so far."""
         certificate: Certificate = self._objective.certificate(W, b, dual)
         self.lower_bound = max(self.lower_bound, certificate.lower_bound)
-        if self._best is None or certificate.value < self._best[2]:
+        if self._best is None or not self._best[2] <= certificate.value:
             self._best = W.copy(), b.copy(), certificate.value
         return self.gap
 
@@ -168,7 +168,7 @@ class Recorder:
         if self._best is None:
             return np.inf
         value = self._best[2]
-        return max(value - self.lower_bound, 0.0) / value if value > 0.0 else 0.0
+        return relative_gap(value, self.lower_bound)
 
     def finish(self, status: str) -> Fit:
         """Return the result; a certificate must have been made."""
@@ -194,6 +194,10 @@ def start(objective: Objective, W0: Floats | None, b0: Floats | None) -> tuple[F
     """Return copies of the starting point, or zeros."""
     W = np.zeros((objective.n_features, objective.n_classes)) if W0 is None else np.array(W0, dtype=np.float64)
     b = np.zeros(objective.n_classes) if b0 is None else np.array(b0, dtype=np.float64)
+    if not (np.isfinite(W).all() and np.isfinite(b).all()):
+        raise DataError("W0 and b0 must be finite to start from.")
+    if not objective.fit_intercept and b.any():
+        raise DataError("b0 must be zero, since this objective has no intercept.")
     return W, b
 
 
