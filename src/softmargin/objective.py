@@ -259,9 +259,8 @@ class Objective:
         error = rounding * self._feature_size * np.sqrt(sums.square)
         slack = rounding * (abs(sums.conjugate) + self.loss.dual_size(sums.classes, sums.square))
         lower_bound = -conjugate - slack - scale * (size + error) ** 2
-        lower_bound = (
-            max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
-        )  # every loss and the penalty are at least 0
+        # Every loss and the penalty are at least 0, so 0 is a bound whatever was computed.
+        lower_bound = max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
         return Certificate(value, lower_bound, relative_gap(value, lower_bound))
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
