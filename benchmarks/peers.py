@@ -283,22 +283,24 @@ def torch_adam_batches(case, watch):
 def _epoch(X, y, order, squares, Wt, T, delta, step):
     """Visit every sample once; W = -step · XᵀA, where A is T with minus the sum of each row for its target."""
     C, D = Wt.shape
-    s, change = np.empty(C, X.dtype), np.empty(C, X.dtype)
+    s, change, x = np.empty(C), np.empty(C), np.empty(D)
     for i in order:
+        for d in range(D):
+            x[d] = X[i, d]
         for c in range(C):
-            total = X.dtype.type(0)
+            total = 0.0
             for d in range(D):
-                total += X[i, d] * Wt[c, d]
+                total += x[d] * Wt[c, d]
             s[c] = total
         q = squares[i] * step
         if q <= 0.0:
             continue
-        target, moved = y[i], X.dtype.type(0)
+        target, moved = y[i], 0.0
         for c in range(C):
             change[c] = 0
             if c != target:
                 old = T[i, c]
-                new = min(max(old + (delta + s[c] - s[target]) / (2 * q), X.dtype.type(0)), X.dtype.type(1))
+                new = min(max(old + (delta + s[c] - s[target]) / (2.0 * q), 0.0), 1.0)
                 if new != old:
                     T[i, c], change[c] = new, new - old
                     s[c] -= q * change[c]
@@ -309,31 +311,32 @@ def _epoch(X, y, order, squares, Wt, T, delta, step):
             if change[c] != 0.0:
                 factor = step * change[c]
                 for d in range(D):
-                    Wt[c, d] -= factor * X[i, d]
+                    Wt[c, d] -= factor * x[d]
 
 
 def dual_ascent(X, y, n_classes, delta, reg, limit, gap):
     """Minimise the hinge without a bias, one sample at a time; return (seconds, epochs, F, bound) as it went on.
 
-    One thread, in the type of X. For each sample in random order its scores, then one sweep over its C - 1
-    multipliers, each set to the best it can be in [0, 1], then W. F and the bound belong to the W of the
-    multipliers, computed anew in float64 while the clock stands still.
+    One thread. X is read in its type, all else is float64: in float32 it comes to rest at a gap of 1e-6 or so.
+    For each sample in random order its scores, then one sweep over its C - 1 multipliers, each set to the best
+    it can be in [0, 1], then W. F and the bound belong to the W of the multipliers, computed anew while the
+    clock stands still.
     """
     n, step = len(X), 1.0 / (2.0 * reg * len(X))
     objective = sm.Objective(sm.Hinge(delta), X, y, reg, n_classes=n_classes, fit_intercept=False)
-    squares = np.einsum("ij,ij->i", X, X)
-    Wt, T = np.zeros((n_classes, X.shape[1]), X.dtype), np.zeros((n, n_classes), X.dtype)
-    kind, rng, history = X.dtype.type, np.random.default_rng(0), []
+    squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    Wt, T = np.zeros((n_classes, X.shape[1])), np.zeros((n, n_classes))
+    rng, history = np.random.default_rng(0), []
     seconds, epochs, due = 0.0, 0, 0.0
     while seconds < limit:
         started = time.perf_counter()
-        _epoch(X, y, rng.permutation(n), squares, Wt, T, kind(delta), kind(step))
+        _epoch(X, y, rng.permutation(n), squares, Wt, T, delta, step)
         seconds, epochs = seconds + time.perf_counter() - started, epochs + 1
         if seconds >= due:
             due = SPACING * seconds
             W, total = np.zeros((X.shape[1], n_classes)), 0.0
             for rows in (slice(k, k + 1024) for k in range(0, n, 1024)):
-                A = T[rows].astype(np.float64)
+                A = T[rows].copy()
                 total += A.sum()
                 A[np.arange(len(A)), y[rows]] = -A.sum(axis=1)
                 W -= step * (X[rows].T.astype(np.float64) @ A)
