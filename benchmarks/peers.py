@@ -80,7 +80,7 @@ class Watch:
         if now >= self.due:
             self.kept.append(self.last)
             self.due = SPACING * now
-            if value is None or value <= self.goal * (1.0 + 1e-6):  # it may be there: ask in float64
+            if value is None or value <= self.goal * (1.0 + 3e-6):  # it may be there: ask in float64
                 stopped = time.perf_counter()
                 if self.case.objective.value(W, b) <= self.goal:
                     raise Stop

@@ -42,7 +42,8 @@ from peers import DUAL, NAMES, OTHER, Case, dual_ascent, peers_for, run_peer
 TARGETS = (1e-2, 1e-4, 1e-6)
 REGS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 LOSSES = {"cross_entropy": sm.CrossEntropy(), "squared_hinge": sm.SquaredHinge(), "hinge": sm.Hinge()}
-PLOTTED_REG, PLOTTED_POINTS, FEW = 1e-4, 40, 1e-4
+PLOTTED_REG, PLOTTED_POINTS = 1e-4, 40
+FEW = 1e-4  # the means are over λ up to this
 KEY = ("data", "loss", "reg", "solver")
 COLUMNS = (
     *KEY,
@@ -190,10 +191,10 @@ def run_case(X, XP, y, scale, loss, reg, options):
             ours.setdefault(target, []).append(events)
             best = min([best] + [F for _, _, F, _ in events])
             bound = max([bound] + [lower for *_, lower in events])
+        print(f"  softmargin {events[-1][0]:.2f} s", end="", flush=True)
         if not watches:  # the reference a little closer, beside the clock
             fit, events = our_fit(make, 0.1 * TARGETS[-1], limit, (fit.W, fit.b))
             best, bound = min(best, fit.value), max(bound, fit.lower_bound)
-        print(f"  softmargin {events[-1][0]:.2f} s", end="", flush=True)
         for name, peer in peers.items():
             watch = run_peer(peer, case, limit, bound / (1.0 - TARGETS[-1]))
             watches.setdefault(name, []).append(watch.own_end if name in OTHER else watch.events())
@@ -286,77 +287,80 @@ def this_run(options):
     }
 
 
-def table(rows, loss, target, peers, title):
+def shown(row):
+    return ("" if int(row["reached"]) else "> ") + f"{float(row['seconds']):.3g}"
+
+
+def rank(row):
+    """Sort the quickest that came there first; of those that did not, the one that came closest."""
+    return (0, float(row["seconds"])) if int(row["reached"]) else (1, float(row["final_gap"]))
+
+
+def table(rows, loss, target, peers, title, ours=("softmargin", "softmargin-proved")):
     """Return lines of one table: ours beside the quickest of the peers, ratios, and their geometric means."""
     lines, logs = [], {}
     for (data, reg), group in groupby(rows, key=lambda row: (row["data"], row["reg"])):
         of = {row["solver"]: row for row in group if row["target"] == f"{target:g}"}
         rivals = [row for name, row in of.items() if name in peers]
-        if not rivals or "softmargin" not in of:
+        if not rivals or not of.keys() >= set(ours):
             continue
-        # The quickest that came there; if none did, the one that came closest.
-        rival = min(
-            rivals,
-            key=lambda r: (-int(r["reached"]), float(r["seconds"] if int(r["reached"]) else r["final_gap"])),
-        )
-        cells = [data, f"{float(reg):g}"]
-        for name in ("softmargin", "softmargin-proved"):
-            cells.append(("" if int(of[name]["reached"]) else "> ") + f"{float(of[name]['seconds']):.3g}")
-        cells.append(
-            ("" if int(rival["reached"]) else "> ") + f"{float(rival['seconds']):.3g} ({rival['solver']})"
-        )
-        for name in ("softmargin", "softmargin-proved"):
+        rival = min(rivals, key=rank)
+        ratios = []
+        for name in ours:
             ratio = float(rival["seconds"]) / float(of[name]["seconds"])
-            sure = int(rival["reached"]), int(of[name]["reached"])
-            cells.append({(1, 1): "", (0, 1): "> ", (1, 0): "< ", (0, 0): "? "}[sure] + f"{ratio:.2f}")
-            if float(reg) <= FEW * 1.001 and any(sure):
-                for which in (data, "all"):
-                    logs.setdefault((which, name), []).append((np.log(ratio), all(sure)))
-        lines.append("| " + " | ".join(cells) + " |")
+            sign = {(1, 1): "", (0, 1): "> ", (1, 0): "< ", (0, 0): "? "}[
+                int(rival["reached"]), int(of[name]["reached"])
+            ]
+            ratios.append(f"{sign}{ratio:.2f}")
+            if float(reg) <= FEW:
+                for which in (data, "all data"):
+                    logs.setdefault((which, name), []).append((np.log(ratio), sign))
+        cells = [data, f"{float(reg):g}", *(shown(of[name]) for name in ours)]
+        lines.append("| " + " | ".join([*cells, f"{shown(rival)} ({rival['solver']})", *ratios]) + " |")
     if not lines:
         return []
-    head = ["data", "λ", "ours s", "ours proved s", f"{title} s", "ratio", "ratio, proved"]
-    head = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for which in sorted({which for which, _ in logs}):
-        cells = [f"**{which}**", f"≤ {FEW:g}", "", "", "geometric mean"]
-        for name in ("softmargin", "softmargin-proved"):
-            found = logs[which, name]
-            mark = "" if all(sure for _, sure in found) else " (some are bounds)"
-            cells.append(f"**{np.exp(np.mean([log for log, _ in found])):.2f}**{mark}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return ["", f"### {loss}: {target:g}, against {title}", "", *head, *lines]
+    head = ["data", "λ", *(f"{name} s" for name in ours), f"{title} s", *["ratio"] * len(ours)]
+    for which in dict.fromkeys(which for which, _ in logs):
+        means = []
+        for name in ours:
+            signs = {sign for _, sign in logs[which, name]} - {""}
+            sign = "" if not signs else signs.pop() if len(signs) == 1 else "? "
+            means.append(f"**{sign}{np.exp(np.mean([log for log, _ in logs[which, name]])):.2f}**")
+        lines.append(
+            "| " + " | ".join([which, f"≤ {FEW:g}", *[""] * len(ours), "**geometric mean**", *means]) + " |"
+        )
+    rule = "|" + " --- |" * len(head)
+    return ["", f"### {loss}: {target:g}, against {title}", "", "| " + " | ".join(head) + " |", rule, *lines]
 
 
 def write_tables(file, rows, runs):
+    worst = max(float(row["others"]) for row in rows)
     lines = [
         "# How soon each solver is there",
         "",
-        "Made by `benchmarks/solvers.py`, which says what is measured.",
-    ]
-    lines += ["Seconds until the relative suboptimality is below the heading; ours also until it is *proved*.", ""]
-    worst = max(float(row["others"]) for row in rows)
-    lines += [f"Other processes took up to {worst:.2f} of a core meanwhile.", ""]
-    lines += [
-        "Ratio: seconds of the best peer over ours; `>` and `<` where one side was stopped at its limit.",
+        "Made by `benchmarks/solvers.py`, which says what is measured: seconds until the relative suboptimality",
+        "is below the heading, and (`softmargin-proved`) until ours is proved to be. Ratio: seconds of the best",
+        "peer over ours; `>` and `<` where one side was stopped at its limit, `?` where both were.",
+        f"Other processes took up to {worst:.2f} of a core meanwhile.",
         "",
     ]
     for number in sorted({row["run"] for row in rows}, key=int):
-        lines += [f"- run {number}: " + "; ".join(f"{k} {v}" for k, v in runs[int(number)].items())]
+        lines.append(f"- run {number}: " + "; ".join(f"{k} {v}" for k, v in runs[int(number)].items()))
+    scikit = [name for name in NAMES if name.startswith("sklearn") and name not in OTHER]
+    pytorch = [name for name in NAMES if name.startswith("torch")]
+    against = [("scikit-learn's best", scikit), ("PyTorch's best", pytorch)]
     for loss in LOSSES:
         own = [row for row in rows if row["loss"] == loss]
-        theirs = [name for name in NAMES if name.startswith("sklearn") and name not in OTHER]
-        others = [name for name in NAMES if name not in theirs and name not in OTHER and name != DUAL]
-        for title, peers in (("the best of scikit-learn", theirs), ("the best of PyTorch", others)):
+        for title, peers in against:
             for target in TARGETS:
                 lines += table(own, loss, target, peers, title)
-        rest = [row for row in own if row["solver"] in (*OTHER, DUAL, "softmargin-nobias")]
+        for target in TARGETS:
+            lines += table(own, loss, target, (DUAL,), "dual ascent, both without a bias", ("softmargin-nobias",))
+        rest = [row for row in own if row["solver"] in OTHER]
         if rest:
-            lines += ["", f"### {loss}: without a bias, and solvers of another objective", ""]
-            lines += ["| data | λ | solver | target | s |", "|" + " --- |" * 5]
-            for row in rest:
-                mark = "" if int(row["reached"]) else "> "
-                cells = row["data"], row["reg"], row["solver"], row["target"], mark + row["seconds"]
-                lines += ["| " + " | ".join(cells) + " |"]
+            lines += ["", f"### {loss}: solvers of another objective, to their own tolerance", ""]
+            lines += ["| data | λ | solver | s |", "|" + " --- |" * 4]
+            lines += [f"| {row['data']} | {row['reg']} | {row['solver']} | {shown(row)} |" for row in rest]
     file.write_text("\n".join(lines) + "\n")
 
 
