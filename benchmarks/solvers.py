@@ -12,7 +12,7 @@ that was asked for that gap returns with its proof; and ``softmargin-nobias``, t
 beside ``dual-ascent``, which is without a bias too and has a proved gap of its own.
 LinearSVC and liblinear minimise another objective: they are timed until their own tolerance, no more.
 
-On a busy machine every solver whose threads wait by spinning is ten times slower than it is: the column
+On a busy machine every solver whose threads wait by spinning can be ten times slower: the column
 ``others`` tells how much of a core other processes took, and should be near 0.
 
 The results of a run replace those of the same data, loss, λ and solver, so that a long run can be done in parts.
