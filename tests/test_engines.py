@@ -1,5 +1,11 @@
 """The engines: the fast one against the reference, the reference against the textbook, the same bits always."""
 
+import copy
+import os
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -215,3 +221,41 @@ def test_an_interrupt_stops_all_threads():
     assert len(seen) <= engine._n_lanes
     W, b = _point(samples)
     assert np.isfinite(engine.value(sm.Hinge(), W, b))  # and it goes on working
+
+
+FORKS = """
+import multiprocessing, sys
+import numpy as np
+import softmargin as sm
+
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(4000, 64)), np.arange(4000) % 10  # more work than one thread is given
+objective = sm.Objective(sm.CrossEntropy(), X, y, 1.0, n_threads=2)
+before = sm.minimize(objective).W
+fork = multiprocessing.get_context("fork")
+queue = fork.SimpleQueue()
+child = fork.Process(target=lambda: queue.put(sm.minimize(objective).W), daemon=True)
+child.start()
+child.join(60)
+sys.exit("the child hangs" if child.is_alive() else not np.array_equal(queue.get(), before))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_forked_child_has_threads_of_its_own():
+    command = [sys.executable, "-W", "ignore", "-c", FORKS]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("other", [copy.deepcopy, lambda engine: pickle.loads(pickle.dumps(engine))])
+def test_an_engine_with_threads_can_be_pickled_and_copied(other):
+    samples = _samples(4000, 64, 10, zeros=False)
+    W, b = _point(samples)
+    objective = sm.Objective(sm.CrossEntropy(), samples.X, samples.y, 0.1, samples.weights, n_threads=2)
+    value = objective.value(W, b)
+    assert objective._engine._pool is not None
+    found = other(objective)
+    assert found._engine._pool is None
+    assert found.value(W, b) == value
+    assert objective._engine._pool is not None

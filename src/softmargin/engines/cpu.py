@@ -235,6 +235,11 @@ class CpuEngine(Engine):
         self._n_lanes = max(1, min(n_blocks, max(4, min(32, affordable))))
         self._contiguous = len(self.rows) == len(samples.y)
         self._pool: ThreadPoolExecutor | None = None
+        self._pool_owner = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the threads behind: where the engine arrives, it starts its own."""
+        return self.__dict__ | {"_pool": None}
 
     def _block(self, rows: Ints) -> NDArray[Any]:
         """Return these rows of X as contiguous float32 or float64, in place where they already are."""
@@ -278,8 +283,9 @@ class CpuEngine(Engine):
         with _blas().limit(limits=1, user_api="blas"):
             if self.n_threads == 1 or len(tasks) == 1 or work < _INLINE_WORK:
                 return [task(stop) for task in tasks]
-            if self._pool is None:
+            if self._pool is None or self._pool_owner != os.getpid():  # a forked child has none of the threads
                 self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
+                self._pool_owner = os.getpid()
             futures = [self._pool.submit(task, stop) for task in tasks]
             try:
                 return [future.result() for future in futures]
