@@ -259,3 +259,11 @@ def test_an_engine_with_threads_can_be_pickled_and_copied(other):
     assert found._engine._pool is None
     assert found.value(W, b) == value
     assert objective._engine._pool is not None
+
+
+def test_cores_are_those_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 7}, raising=False)
+    assert CpuEngine(_samples(10, 3, 2)).n_threads == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert CpuEngine(_samples(10, 3, 2)).n_threads == 1

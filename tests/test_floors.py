@@ -21,6 +21,7 @@ FLOORS = {
     "_version": 0,
     "errors": 0,
     "atomic": 0,
+    "threads": 0,
     # What knows neither an engine nor an optimum: formulas, readers, checks.
     "losses": 1,
     "data": 1,
@@ -254,3 +255,9 @@ def test_the_door_opens_quickly(module):
     loaded = {name.partition(".")[0] for name in run.stdout.split()}
     assert loaded.isdisjoint({"numba", "sklearn", "scipy", "torch", "dask", "pyarrow", "pandas"})
     assert "softmargin" in loaded
+
+
+def test_cores_and_threads_of_blas_are_asked_for_in_one_place():
+    words = re.compile("affinity|ThreadpoolController|cpu_count")
+    asking = [name for name, path in FILES.items() if words.search(path.read_text("utf-8"))]
+    assert asking == ["softmargin.threads"]

@@ -14,12 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import ThreadpoolController
 
 from softmargin._version import __version__
 from softmargin.atomic import write_atomically
@@ -29,6 +27,7 @@ from softmargin.errors import CapabilityError, DataError, ModelFileError, Parame
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.preprocessing import Preprocessing
+from softmargin.threads import INLINE_WORK, blas, usable_cores
 
 __all__ = ["Model", "load_model"]
 
@@ -43,8 +42,6 @@ _RECORDS = ("W", "b", "classes", "loss", "preprocessing")
 """Fields with a form of their own in a file; the others stand on the card as they are."""
 _FLOATS = ("reg", "value", "lower_bound", "gap", "tol", "seconds")
 _BLOCK_ELEMENTS = 1 << 20
-_INLINE_WORK = 2_000_000
-"""Fewer multiplications than this are done before a second thread would have started."""
 
 
 def _now() -> str:
@@ -295,13 +292,12 @@ class Model:
             result[rows] = from_scores(scores)
             return None
 
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        n_threads = available if n_threads is None else n_threads
+        n_threads = usable_cores() if n_threads is None else n_threads
         if n_threads < 1:
             raise ParameterError(f"n_threads must be at least 1, but it is {n_threads}.")
         starts = range(0, len(X), n_rows)
-        with _blas().limit(limits=1, user_api="blas"):  # each of our threads calls BLAS with one of its own
-            if n_threads == 1 or len(starts) == 1 or len(X) * self.W.size < _INLINE_WORK:
+        with blas().limit(limits=1, user_api="blas"):  # each of our threads calls BLAS with one of its own
+            if n_threads == 1 or len(starts) == 1 or len(X) * self.W.size < INLINE_WORK:
                 failures = [fill(start) for start in starts]
             else:
                 with ThreadPoolExecutor(n_threads) as pool:
@@ -427,9 +423,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise ParameterError(f"A model cannot keep a {type(value).__name__} in its record; give plain JSON values.")
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Return the handle on the threads of BLAS."""
-    return ThreadpoolController()

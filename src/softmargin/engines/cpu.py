@@ -17,17 +17,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from softmargin.engines.base import DualSums, Engine, Samples
 from softmargin.errors import ParameterError
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
+from softmargin.threads import INLINE_WORK, blas, usable_cores
 
 __all__ = ["CpuEngine"]
 
@@ -45,15 +45,6 @@ _BLOCK_BYTES = 3 << 18
 
 _LANE_BYTES = 1 << 25
 """All partial gradients together should not exceed this."""
-
-_INLINE_WORK = 2_000_000
-"""Less work than this many multiplications is not worth waking a second thread."""
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Return the handle on the BLAS threads: each of our threads calls BLAS with one thread of its own."""
-    return ThreadpoolController()
 
 
 @_PRODUCT
@@ -220,8 +211,7 @@ class CpuEngine(Engine):
 
     def __init__(self, samples: Samples, n_threads: int | None = None) -> None:
         super().__init__(samples)
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.n_threads = available if n_threads is None else n_threads
+        self.n_threads = usable_cores() if n_threads is None else n_threads
         if self.n_threads < 1:
             raise ParameterError(f"n_threads must be at least 1, but it is {n_threads}.")
         self._n_features = samples.X.shape[1]
@@ -280,8 +270,8 @@ class CpuEngine(Engine):
 
     def _run(self, tasks: list[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
         stop = threading.Event()
-        with _blas().limit(limits=1, user_api="blas"):
-            if self.n_threads == 1 or len(tasks) == 1 or work < _INLINE_WORK:
+        with blas().limit(limits=1, user_api="blas"):
+            if self.n_threads == 1 or len(tasks) == 1 or work < INLINE_WORK:
                 return [task(stop) for task in tasks]
             if self._pool is None or self._pool_owner != os.getpid():  # a forked child has none of the threads
                 self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from softmargin.data.base import Progress
 from softmargin.data.images import base
 from softmargin.data.images.base import ImageProblem, Target, decode_batch
+from softmargin.threads import usable_cores
 
 __all__ = ["FileProblem", "decode_all"]
 
@@ -120,8 +121,7 @@ def _n_workers(files: Sequence[str], n_workers: int | None) -> int:
         return n_workers
     if len(files) < FEW_FILES and sum(map(os.path.getsize, files)) < FEW_BYTES:
         return 1
-    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(n_processors, MOST_HELPERS)
+    return min(usable_cores(), MOST_HELPERS)
 
 
 def _here(batch: range, files: Sequence[str], target: Target, out: NDArray[np.uint8], tell: _Teller) -> None:
