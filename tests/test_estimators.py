@@ -239,3 +239,22 @@ def test_to_model_is_the_same_classifier(tmp_path):
     assert model.scores(data.test.X) == pytest.approx(classifier.decision_function(data.test.X), abs=1e-12)
     assert (model.gap, model.value, model.reg) == (classifier.gap_, classifier.value_, 1e-3)
     assert model.fingerprint == data.fingerprint()
+
+
+def test_parameters_set_after_the_fit_do_not_change_what_was_fitted(digits):
+    X, y = digits
+    data = sm.load_dataset("digits")
+    classifier = sm.LinearClassifier("cross_entropy", reg=1e-2, tol=1e-3).fit(X, y)
+    probabilities = classifier.predict_proba(X)
+    classifier.set_params(loss="hinge", delta=3.0, reg=7.0, tol=1e-9)
+    assert np.array_equal(classifier.predict_proba(X), probabilities)
+    model = classifier.to_model(data)
+    assert (model.loss, model.reg, model.tol) == (sm.CrossEntropy(), 1e-2, 1e-3)
+    classifier = sm.LinearClassifier("hinge", delta=2.0, reg=1e-2, tol=1e-2).fit(X, y)
+    classifier.set_params(loss="cross_entropy", reg=7.0)
+    assert not hasattr(classifier, "predict_proba")
+    assert classifier.to_model(data).loss == sm.Hinge(2.0)
+
+
+def test_a_loss_that_there_is_not_has_no_probabilities():
+    assert not hasattr(sm.LinearClassifier("l2"), "predict_proba")

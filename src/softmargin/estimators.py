@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from softmargin.data import Dataset
 from softmargin.engines import CpuEngine, Samples
 from softmargin.errors import ParameterError
-from softmargin.losses import LOSSES, Loss, softmax
+from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.model import Model
 from softmargin.objective import Objective
@@ -42,7 +42,11 @@ def make_loss(name: str | Loss, delta: float = 1.0) -> Loss:
 
 
 def _has_probabilities(classifier: LinearClassifier) -> bool:
-    if make_loss(classifier.loss, classifier.delta).name != "cross_entropy":
+    try:  # what was fitted counts, or else what is going to be
+        loss = getattr(classifier, "loss_", None) or make_loss(classifier.loss, classifier.delta)
+    except ParameterError as error:
+        raise AttributeError(str(error)) from error
+    if not isinstance(loss, CrossEntropy):
         raise AttributeError("The hinges have margins, not probabilities: take loss='cross_entropy'.")
     return True
 
@@ -87,10 +91,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     coef_ : ndarray of shape (C, D)
         Weights, one row a class (two rows for two classes), in units of X as given.
     intercept_ : ndarray of shape (C,)
+    loss_ : Loss
+    reg_, tol_ : float
+        The loss, λ and tolerance of the fit, whatever the parameters have been set to since.
     value_, lower_bound_, gap_ : float
         F at the solution, what is proved to be below F everywhere, and their relative distance.
     converged_ : bool
-        Whether ``gap_ <= tol``.
+        Whether ``gap_ <= tol_``.
     n_passes_ : int
         Readings of X.
     fit_ : Fit
@@ -187,6 +194,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         # Nothing of the estimator is touched before this line: an interrupted fit leaves it as it was.
         self.classes_ = classes
         self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
+        self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
         self.preprocessing_: Preprocessing = preprocessing
         self.fit_: Fit = fit
         self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
@@ -212,13 +220,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             W=np.ascontiguousarray(self.coef_.T),
             b=self.intercept_,
             classes=self.classes_,
-            loss=make_loss(self.loss, self.delta),
-            reg=float(self.reg),
+            loss=self.loss_,
+            reg=self.reg_,
             preprocessing=self.preprocessing_,
             value=self.value_,
             lower_bound=self.lower_bound_,
             gap=self.gap_,
-            tol=float(self.tol),
+            tol=self.tol_,
             converged=self.converged_,
             n_passes=self.n_passes_,
             seconds=self.fit_.seconds,
