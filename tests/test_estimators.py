@@ -188,12 +188,15 @@ def test_the_place_of_a_number_that_is_none(value, digits):
         (np.zeros(30, int), "only one class"),
         (np.linspace(0, 1, 30), "continuous"),
         (np.array([0, np.nan] * 15), "NaN"),
-        (np.array(["a", 1] * 15, dtype=object), "str"),
+        (np.array(["a", 1] * 15, dtype=object), "y mixes labels of the types int, str"),
+        (["a", 1] * 15, "y mixes labels of the types int, str"),  # NumPy would make the labels "a" and "1" of it
+        ([None] * 30, "Unknown label type"),
+        ([b"a", b"b"] * 15, "y cannot be used as labels"),
         (np.zeros(29, int), "inconsistent"),
     ],
 )
 def test_wrong_labels(y, said):
-    with pytest.raises((ValueError, TypeError), match=said):
+    with pytest.raises(DataError, match=said):
         sm.LinearClassifier().fit(np.random.default_rng(0).normal(size=(30, 2)), y)
 
 
@@ -208,7 +211,19 @@ def test_wrong_labels(y, said):
         ({"max_passes": 0}, "max_passes"),
         ({"scaling": "robust"}, "robust"),
         ({"engine": "gpu"}, "gpu"),
-        ({"n_threads": 0}, "n_threads"),
+        ({"n_threads": 0}, "n_threads must be at least 1"),
+        ({"n_threads": "2"}, "n_threads must be a whole number"),
+        ({"n_threads": 1.5}, "n_threads must be a whole number"),
+        ({"loss": [1]}, "loss must be one of hinge"),
+        ({"tol": "x"}, "tol must be a number, but it is 'x'"),
+        ({"tol": None}, "tol must be a number"),
+        ({"max_passes": "x"}, "max_passes must be a number, but it is 'x'"),
+        ({"callback": 3}, "callback must be a function that takes a Step, but it is 3"),
+        ({"class_weight": {0: -1.0}}, r"class_weight\[0\] must be finite and not negative, but it is -1.0"),
+        ({"class_weight": {0: np.nan}}, r"class_weight\[0\] must be finite"),
+        ({"class_weight": {0: "heavy"}}, r"class_weight\[0\] must be a number, but it is 'heavy'"),
+        ({"class_weight": {77: 1.0}}, "class_weight has the label 77, which is no class of y"),
+        ({"class_weight": "fair"}, "class_weight must be a dict or 'balanced'"),
     ],
 )
 def test_wrong_parameters(settings, said, digits):
@@ -228,6 +243,37 @@ def test_wrong_data(digits):
         classifier.fit(X, y, sample_weight=np.where(np.arange(len(y)) == 2, -1.0, 1.0))
     with pytest.raises(ValueError, match=r"[Cc]omplex"):
         classifier.fit(X.astype(complex), y)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (np.ones(3), r"must have shape \(40,\), but its shape is \(3,\)"),
+        (np.ones((40, 1)), r"its shape is \(40, 1\)"),
+        (np.where(np.arange(40) == 7, np.nan, 1.0), r"sample_weight\[7\] is nan"),
+        (np.where(np.arange(40) == 7, np.inf, 1.0), r"sample_weight\[7\] is inf"),
+        (np.where(np.arange(40) == 7, -2.0, 1.0), r"sample_weight\[7\] is -2.0"),
+        (np.zeros(40), "zero for every sample"),
+        (["1"] * 40, "sample_weight must be an array of real numbers"),
+        (np.ones(40) * 1j, "sample_weight must be an array of real numbers"),
+        (np.ma.masked_less(np.arange(40.0), 3), "sample_weight is a masked array"),
+    ],
+)
+def test_wrong_weights(weights, said, digits):
+    X, y = digits
+    with pytest.raises(DataError, match=said):
+        sm.LinearClassifier().fit(X[:40], y[:40], weights)
+
+
+def test_what_is_masked_is_not_used(digits):
+    X, y = digits
+    classifier = sm.LinearClassifier(reg=1e-2).fit(X, y)
+    for masked in (np.ma.masked_greater(X, 0.5), np.ma.masked_array(X)):
+        for call in (lambda X=masked: classifier.fit(X, y), lambda X=masked: classifier.predict(X)):
+            with pytest.raises(DataError, match="X is a masked array"):
+                call()
+    with pytest.raises(DataError, match="y is a masked array"):
+        classifier.fit(X, np.ma.masked_equal(y, 3))
 
 
 def test_to_model_is_the_same_classifier(tmp_path):

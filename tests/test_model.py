@@ -682,3 +682,10 @@ def test_scores_that_overflow_are_no_scores():
     with pytest.raises(DataError) as caught:
         model(W=np.full((5, 3), 1e200)).predict(X)
     sentence(caught, "row 17", "overflow")
+
+
+@pytest.mark.parametrize("n_threads", [0, 1.5, "2", True])
+def test_threads_are_a_whole_number(n_threads):
+    with pytest.raises(ParameterError) as caught:
+        model().scores(np.zeros((2, 5)), n_threads=n_threads)
+    sentence(caught, "n_threads must be", repr(n_threads))

@@ -158,6 +158,17 @@ def test_without_a_penalty_there_is_no_certificate():
         ({"sample_weight": [1, 1]}, r"shape \(3,\)"),
         ({"mean": [1.0]}, "mean must hold 2"),
         ({"scale": [1.0, np.nan]}, "scale must hold 2"),
+        ({"mean": "abc"}, "mean must be an array of real numbers"),
+        ({"scale": [[1.0], [1.0, 2.0]]}, "scale must be an array of real numbers"),
+        ({"sample_weight": "abc"}, "sample_weight must be an array of real numbers"),
+        ({"X": [[1.0, 2.0], [3.0]]}, "rows have different lengths"),
+        ({"X": np.ma.masked_array(np.ones((3, 2)))}, "X is a masked array"),
+        ({"y": np.ma.masked_array([0, 1, 2])}, "y is a masked array"),
+        ({"y": [[0], [1, 2], [2]]}, "one class number for each row"),
+        # An array with a place for each class would take terabytes.
+        ({"y": 10**12 + np.arange(3)}, "Class 0 has no sample"),
+        ({"y": np.array([0, 1, 2**64 - 1], np.uint64)}, "Class 2 has no sample"),
+        ({"n_classes": 10**12}, "Class 3 has no sample"),
     ],
 )
 def test_data_that_cannot_be_used(change, said):
@@ -166,7 +177,30 @@ def test_data_that_cannot_be_used(change, said):
         sm.Objective(**arguments)
 
 
-@pytest.mark.parametrize("reg", [-1.0, np.nan, np.inf, "much"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"loss": "hinge"}, r"pass Hinge\(\) instead of 'hinge'"),
+        ({"loss": sm.Hinge}, r"pass Hinge\(\) instead of <class"),
+        ({"loss": "l2"}, r"loss must be a loss such as softmargin.Hinge\(\), but it is 'l2'"),
+        ({"loss": None}, "loss must be a loss"),
+        ({"n_classes": "3"}, "n_classes must be a whole number, but it is '3'"),
+        ({"n_classes": 1}, "n_classes must be at least 2"),
+        ({"n_threads": True}, "n_threads must be a whole number"),
+    ],
+)
+def test_arguments_that_make_no_sense(change, said):
+    arguments = {"loss": sm.Hinge(), "X": np.ones((3, 2)), "y": [0, 1, 2], "reg": 0.1} | change
+    with pytest.raises(ParameterError, match=said):
+        sm.Objective(**arguments)
+
+
+def test_another_loss_must_be_one():
+    with pytest.raises(ParameterError, match=r"pass CrossEntropy\(\)"):
+        sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1).replace(loss="cross_entropy")
+
+
+@pytest.mark.parametrize("reg", [-1.0, np.nan, np.inf, "much", "0.1", 10**400])
 def test_reg_must_make_sense(reg):
     with pytest.raises(ParameterError, match="reg must be"):
         sm.Objective(sm.Hinge(), np.eye(2), [0, 1], reg)
@@ -176,6 +210,8 @@ def test_points_of_the_wrong_shape():
     objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
     with pytest.raises(DataError, match=r"\(3, 3\)"):
         objective.value(np.zeros((3, 2)), np.zeros(3))
+    with pytest.raises(DataError, match="W must be an array of real numbers"):
+        objective.value("W", np.zeros(3))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import softmargin as sm
-from softmargin.errors import DataError
+from softmargin.errors import DataError, ParameterError
 from softmargin.selection import held_out, largest_reg
 
 LOSSES = [sm.CrossEntropy(), sm.SquaredHinge(), sm.Hinge()]
@@ -114,3 +114,27 @@ def test_the_watcher_sees_the_work(digits):
     seen = []
     sm.choose(digits.X, digits.y, [sm.Hinge()], [1.0], watcher=lambda loss, reg, step: seen.append((loss, reg)))
     assert set(seen) == {(sm.Hinge(), 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"losses": []}, ParameterError, "losses must be a list of at least one loss"),
+        ({"losses": sm.Hinge()}, ParameterError, "losses must be a list"),
+        ({"losses": ["hinge"]}, ParameterError, r"pass Hinge\(\) instead of 'hinge'"),
+        ({"regs": []}, ParameterError, "regs holds no λ"),
+        ({"regs": [0.1, "x"]}, ParameterError, "reg must be a number, but it is 'x'"),
+        ({"validation_fraction": 2}, ParameterError, "validation_fraction must lie between 0 and 1, but it is 2"),
+        ({"validation_fraction": "x"}, ParameterError, "validation_fraction must be a number"),
+        ({"seed": -1}, ParameterError, "seed must be at least 0"),
+        ({"X": np.ma.masked_array(np.eye(6))}, DataError, "X is a masked array"),
+        ({"X": np.zeros(6)}, DataError, "two-dimensional"),
+        ({"y": ["a", 1, "b"] * 2}, DataError, "y mixes labels"),
+        ({"y": [0, 1]}, DataError, "y must hold 6 labels"),
+        ({"sample_weight": [1, 2]}, DataError, r"sample_weight must have shape \(6,\)"),
+    ],
+)
+def test_arguments_that_make_no_sense(changes, error, said):
+    arguments = {"X": np.eye(6), "y": [0, 1, 2] * 2, "losses": [sm.Hinge()], "regs": [0.1]} | changes
+    with pytest.raises(error, match=said):
+        sm.choose(**arguments)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 import softmargin as sm
-from softmargin.errors import CapabilityError, ConvergenceWarning, ParameterError
+from softmargin.errors import CapabilityError, ConvergenceWarning, DataError, ParameterError
 from softmargin.losses import SmoothedHinge
 from softmargin.solvers import LBFGS, AugmentedLagrangian
 from tests.problems import random_problem
@@ -257,6 +257,46 @@ def test_settings_must_make_sense(loss, settings, said):
     X, y = _blobs(50)
     with pytest.raises(ParameterError, match=said):
         sm.minimize(sm.Objective(loss, X, y, 0.1), **settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"W0": np.zeros((4, 6))}, r"W0 must have shape \(6, 4\), but its shape is \(4, 6\)"),
+        ({"W0": "zeros"}, "W0 must be an array of real numbers"),
+        ({"b0": np.zeros(6)}, r"b0 must have shape \(4,\), but its shape is \(6,\)"),
+        ({"b0": 0.0}, r"b0 must have shape \(4,\), but its shape is \(\)"),  # it would have been broadcast
+        ({"W0": np.full((6, 4), np.nan)}, "must be finite"),
+        ({"b0": np.full(4, np.inf)}, "must be finite"),
+    ],
+)
+def test_starts_that_do_not_fit(arguments, said):
+    X, y = _blobs(50)
+    with pytest.raises(DataError, match=said):
+        sm.minimize(sm.Objective(sm.CrossEntropy(), X, y, 0.1), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"tol": "x"}, "tol must be a number, but it is 'x'"),
+        ({"max_passes": "x"}, "max_passes must be a number, but it is 'x'"),
+        ({"callback": 3}, "callback must be a function that takes a Step, but it is 3"),
+        ({"solver": 3}, "solver must be a solver such as softmargin.SGD"),
+        ({"solver": sm.SGD}, "solver must be a solver such as softmargin.SGD"),
+        ({"solver": LBFGS(tol="x")}, "tol must be a number"),
+        ({"solver": sm.SGD(batch_size=1.5)}, "batch_size must be a whole number, but it is 1.5"),
+        ({"solver": sm.SGD(batch_size=0)}, "batch_size must be at least 1"),
+        ({"solver": sm.SGD(epochs="x")}, "epochs must be a whole number"),
+        ({"solver": sm.SGD(seed=-1)}, "seed must be at least 0"),
+        ({"solver": sm.SGD(learning_rate="x")}, "learning_rate must be a number"),
+        ({"solver": sm.SGD(learning_rate=np.inf)}, "learning_rate must be positive and finite"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments, said):
+    X, y = _blobs(50)
+    with pytest.raises(ParameterError, match=said):
+        sm.minimize(sm.Objective(sm.CrossEntropy(), X, y, 0.1), **arguments)
 
 
 def test_no_penalty_is_refused():

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.data import Dataset
 from softmargin.engines import CpuEngine, Samples
-from softmargin.errors import ParameterError
+from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.model import Model
@@ -20,7 +20,7 @@ from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing
 from softmargin.selection import Choice, preprocess
 from softmargin.solvers import Callback, Fit, minimize
-from softmargin.validation import check_finite, encode_labels
+from softmargin.validation import check_finite, check_labels, encode_labels, refuse_masked
 
 __all__ = ["LinearClassifier", "make_loss"]
 
@@ -35,7 +35,7 @@ def make_loss(name: str | Loss, delta: float = 1.0) -> Loss:
     """
     if isinstance(name, Loss):
         return name
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise ParameterError(f"loss must be one of {', '.join(LOSSES)}, but it is {name!r}.")
     chosen = LOSSES[name]
     return chosen(delta) if "delta" in chosen._fields else chosen()  # type: ignore[attr-defined, call-arg]
@@ -173,9 +173,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             If the gap was not reached within ``max_passes``.
         """
         loss = make_loss(self.loss, self.delta)
-        features, labels = validate_data(self, X, y, dtype="numeric", ensure_all_finite=False)
-        check_finite(features)
-        classes, codes, weights = encode_labels(labels, sample_weight, features, self.class_weight)
+        features, labels = self._validated(X, y)
+        classes, codes, weights = encode_labels(labels, sample_weight, self.class_weight)
         objective = Objective(
             loss,
             features,
@@ -282,8 +281,20 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
     def _scores(self, X: ArrayLike) -> Floats:
         check_is_fitted(self)
-        features = validate_data(self, X, dtype="numeric", ensure_all_finite=False, reset=False)
-        check_finite(features)
+        features = self._validated(X)
         n_samples, n_classes = len(features), len(self.classes_)
         walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
         return CpuEngine(walked, self.n_threads).scores(self.coef_.T, self.intercept_, np.arange(n_samples))
+
+    def _validated(self, X: ArrayLike, *y: ArrayLike) -> Any:
+        """Return the features, or features and labels, as scikit-learn wants them checked."""
+        refuse_masked("X", X)
+        labels = [check_labels(y) for y in y]
+        try:
+            checked = validate_data(self, X, *labels, dtype="numeric", ensure_all_finite=False, reset=bool(y))
+        except DataError:
+            raise
+        except ValueError as error:  # scikit-learn's words, but our kind
+            raise DataError(str(error)) from error
+        check_finite(checked[0] if y else checked)
+        return checked

@@ -28,6 +28,7 @@ from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.preprocessing import Preprocessing
 from softmargin.threads import INLINE_WORK, blas, usable_cores
+from softmargin.validation import check_count, refuse_masked
 
 __all__ = ["Model", "load_model"]
 
@@ -256,8 +257,7 @@ class Model:
             ) from error
 
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
-        if isinstance(X, np.ma.MaskedArray):
-            raise DataError("X is a masked array, whose mask would be ignored; fill or drop the masked values.")
+        refuse_masked("X", X)
         try:
             array = np.asarray(X)
         except ValueError:
@@ -292,9 +292,7 @@ class Model:
             result[rows] = from_scores(scores)
             return None
 
-        n_threads = usable_cores() if n_threads is None else n_threads
-        if n_threads < 1:
-            raise ParameterError(f"n_threads must be at least 1, but it is {n_threads}.")
+        n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
         starts = range(0, len(X), n_rows)
         with blas().limit(limits=1, user_api="blas"):  # each of our threads calls BLAS with one of its own
             if n_threads == 1 or len(starts) == 1 or len(X) * self.W.size < INLINE_WORK:

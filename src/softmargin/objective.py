@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from softmargin.engines import Engine, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
+from softmargin.losses import LOSSES
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
-from softmargin.validation import check_reg, check_samples, check_vector
+from softmargin.validation import as_floats, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
 
@@ -48,6 +49,16 @@ def relative_gap(value: float, lower_bound: float) -> float:
     return max(value - lower_bound, 0.0) / value if value > 0.0 else 0.0
 
 
+def _check_loss(loss: Loss) -> Loss:
+    """Return the loss, or raise a `ParameterError` that says which object to pass."""
+    if isinstance(loss, Loss):
+        return loss
+    meant: object = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if isinstance(meant, type) and issubclass(meant, Loss):
+        raise ParameterError(f"loss must be a loss itself: pass {meant.__name__}() instead of {loss!r}.")
+    raise ParameterError(f"loss must be a loss such as softmargin.Hinge(), but it is {loss!r}.")
+
+
 class Objective:
     """F(W, b) = (1/Σω) Σ_i ω_i L(z_i W + b, y_i) + λ Σ W², with z = (x - mean) * scale.
 
@@ -79,7 +90,7 @@ class Objective:
     DataError
         If shapes, labels or weights cannot be used.
     ParameterError
-        If ``reg`` is negative or not finite.
+        If ``reg`` is negative or not finite, ``loss`` is no loss or ``n_classes`` or ``n_threads`` no number.
 
     Examples
     --------
@@ -105,8 +116,8 @@ class Objective:
         engine: str = "auto",
         n_threads: int | None = None,
     ) -> None:
+        self.loss = _check_loss(loss)
         samples = Samples(*check_samples(X, y, sample_weight, n_classes))
-        self.loss = loss
         self.reg = check_reg(reg)
         self.fit_intercept = fit_intercept
         self.n_samples, self.n_features = samples.X.shape
@@ -143,7 +154,7 @@ class Objective:
             Added to the scores of each sample.
         """
         other = copy.copy(self)
-        other.loss = self.loss if loss is None else loss
+        other.loss = self.loss if loss is None else _check_loss(loss)
         other.reg = self.reg if reg is None else check_reg(reg)
         other._offsets = self._offsets if offsets is None else offsets
         if scale is not None:
@@ -402,7 +413,7 @@ class Objective:
         return np.asarray((raw - np.outer(self._mean, sums)) * self._scale[:, None])
 
     def _check_point(self, W: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
-        W, b = np.asarray(W, dtype=np.float64), np.asarray(b, dtype=np.float64)
+        W, b = as_floats("W", W), as_floats("b", b)
         if W.shape != (self.n_features, self.n_classes) or b.shape != (self.n_classes,):
             raise DataError(
                 f"W and b must have shapes ({self.n_features}, {self.n_classes}) and ({self.n_classes},), "

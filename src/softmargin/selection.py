@@ -16,12 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.errors import ConvergenceWarning, DataError
+from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, scale_for
 from softmargin.solvers import Step, minimize
-from softmargin.validation import check_finite, encode_labels
+from softmargin.validation import (
+    check_count,
+    check_features,
+    check_finite,
+    check_labels,
+    check_number,
+    check_reg,
+    encode_labels,
+)
 
 __all__ = ["Choice", "LossPath", "PathPoint", "choose", "held_out", "largest_reg", "preprocess"]
 
@@ -193,10 +201,23 @@ def choose(
     Raises
     ------
     DataError
-        If no class has two samples, so that nothing can be held out.
+        If X, y or the weights cannot be used, or no class has two samples, so that nothing can be held out.
+    ParameterError
+        If an argument is outside its domain.
     """
+    X = check_features(X)
     check_finite(X)
-    _, labels, weights = encode_labels(np.asarray(y), sample_weight, X)
+    if isinstance(losses, (Loss, str)) or len(losses) == 0:
+        raise ParameterError(f"losses must be a list of at least one loss, but it is {losses!r}.")
+    if regs is not None and len(regs) == 0:
+        raise ParameterError("regs holds no λ to try: give at least one, or leave it out for a path.")
+    if not 0.0 < check_number("validation_fraction", validation_fraction) < 1.0:
+        raise ParameterError(f"validation_fraction must lie between 0 and 1, but it is {validation_fraction!r}.")
+    check_count("seed", seed, 0)
+    given = np.asarray(check_labels(y))
+    if given.shape != (len(X),):
+        raise DataError(f"y must hold {len(X)} labels, one for each row of X, but its shape is {given.shape}.")
+    _, labels, weights = encode_labels(given, sample_weight)
     validation = held_out(labels, weights, validation_fraction, seed)
     training_weights = weights.copy()
     training_weights[validation] = 0.0
@@ -264,7 +285,7 @@ def _walk_path(
         start = largest_reg(centred)
         grid = [start * _DECREASE**k for k in range(_MAX_POINTS)]
     else:
-        grid = sorted(regs, reverse=True)
+        grid = sorted(map(check_reg, regs), reverse=True)
     W, b = None, None
     points: list[PathPoint] = []
     best = 0

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.engines.base import DualSums, Engine, Samples
-from softmargin.errors import ParameterError
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
 from softmargin.threads import INLINE_WORK, blas, usable_cores
+from softmargin.validation import check_count
 
 __all__ = ["CpuEngine"]
 
@@ -211,9 +211,7 @@ class CpuEngine(Engine):
 
     def __init__(self, samples: Samples, n_threads: int | None = None) -> None:
         super().__init__(samples)
-        self.n_threads = usable_cores() if n_threads is None else n_threads
-        if self.n_threads < 1:
-            raise ParameterError(f"n_threads must be at least 1, but it is {n_threads}.")
+        self.n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
         self._n_features = samples.X.shape[1]
         self._use_blas = samples.n_classes > _TILE_CLASSES
         dtype = samples.X.dtype

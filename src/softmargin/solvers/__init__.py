@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 
-from softmargin.errors import ConvergenceWarning, ParameterError
+from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.augmented_lagrangian import AugmentedLagrangian
 from softmargin.solvers.base import Callback, Fit, Solver, Step, start
 from softmargin.solvers.lbfgs import LBFGS
 from softmargin.solvers.sgd import SGD
+from softmargin.validation import as_floats, check_number
 
 __all__ = [
     "LBFGS",
@@ -71,8 +72,11 @@ def minimize(
 
     Raises
     ------
+    DataError
+        If ``W0`` or ``b0`` have another shape or are not finite.
     ParameterError
-        If ``reg`` is 0: the infimum need not be attained and nothing could be certified.
+        If ``reg`` is 0: the infimum need not be attained and nothing could be certified. Or if another
+        argument makes no sense.
     """
     if objective.reg == 0.0:
         raise ParameterError(
@@ -80,6 +84,14 @@ def minimize(
             "choose a small positive reg."
         )
     solver = default_solver(objective, tol, max_passes) if solver is None else solver
+    if isinstance(solver, type) or not callable(getattr(solver, "minimize", None)):
+        raise ParameterError(f"solver must be a solver such as softmargin.SGD(), but it is {solver!r}.")
+    for setting in ("tol", "max_passes"):
+        check_number(setting, getattr(solver, setting, 1.0))
+    if callback is not None and not callable(callback):
+        raise ParameterError(f"callback must be a function that takes a Step, but it is {callback!r}.")
+    W0 = _check_start("W0", W0, (objective.n_features, objective.n_classes))
+    b0 = _check_start("b0", b0, (objective.n_classes,))
     W, b = start(objective, W0, b0)
     if objective.fit_intercept:
         # Centred features do not change the optimum, and free the bias from the weights.
@@ -95,3 +107,12 @@ def minimize(
             stacklevel=2,
         )
     return fit
+
+
+def _check_start(name: str, point: Floats | None, shape: tuple[int, ...]) -> Floats | None:
+    if point is None:
+        return None
+    array = as_floats(name, point)
+    if array.shape != shape:
+        raise DataError(f"{name} must have shape {shape}, but its shape is {array.shape}.")
+    return array

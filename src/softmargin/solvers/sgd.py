@@ -10,6 +10,7 @@ from softmargin.errors import ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.base import Callback, Fit, Recorder, check_settings
+from softmargin.validation import check_count, check_number
 
 __all__ = ["SGD"]
 
@@ -53,12 +54,11 @@ class SGD:
         callback : callable, optional
             Called with a `Step` after each epoch; a true return value stops.
         """
-        check_settings(self.tol, self.epochs)
-        if not self.learning_rate > 0.0 or self.batch_size < 1:
-            raise ParameterError(
-                f"learning_rate and batch_size must be positive, but they are {self.learning_rate!r} "
-                f"and {self.batch_size!r}."
-            )
+        check_settings(check_number("tol", self.tol), check_count("epochs", self.epochs))
+        check_count("batch_size", self.batch_size)
+        check_count("seed", self.seed, 0)
+        if not 0.0 < check_number("learning_rate", self.learning_rate) < np.inf:
+            raise ParameterError(f"learning_rate must be positive and finite, but it is {self.learning_rate!r}.")
         record = Recorder(objective, self.tol, callback)
         rng = np.random.default_rng(self.seed)
         W, b = W0.copy(), b0.copy()
