@@ -136,6 +136,32 @@ def test_without_a_penalty_there_is_no_certificate():
         objective.certificate(np.zeros((3, 3)), np.zeros(3))
 
 
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_a_point_that_is_not_finite_proves_nothing(loss, value, engine):
+    rng = np.random.default_rng(0)
+    objective = sm.Objective(loss, rng.normal(size=(30, 4)), np.arange(30) % 3, 0.1, engine=engine)
+    for row in range(4):
+        W, b = rng.normal(size=(4, 3)), rng.normal(size=3)
+        W[row, row % 3] = value
+        assert objective.certificate(W, b) == (np.inf, 0.0, np.inf)
+    for column in range(3):
+        W, b = rng.normal(size=(4, 3)), rng.normal(size=3)
+        b[column] = value
+        assert objective.certificate(W, b) == (np.inf, 0.0, np.inf)
+    assert objective.certificate(np.full((4, 3), value), np.full(3, value)) == (np.inf, 0.0, np.inf)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_without_an_intercept_there_is_no_certificate_for_a_bias(loss):
+    objective = sm.Objective(loss, np.eye(3), [0, 1, 2], 0.1, fit_intercept=False)
+    W = np.zeros((3, 3))
+    with pytest.raises(DataError, match="b must be zero"):
+        objective.certificate(W, np.array([0.0, 1e-300, 0.0]))
+    assert objective.certificate(W, np.zeros(3)).lower_bound >= 0.0
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
