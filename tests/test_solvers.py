@@ -299,6 +299,77 @@ def test_arguments_that_make_no_sense(arguments, said):
         sm.minimize(sm.Objective(sm.CrossEntropy(), X, y, 0.1), **arguments)
 
 
+EXTREMES = {
+    "a huge reg": {"reg": 1e308},
+    "a tiny reg": {"reg": 5e-324},
+    "a far start": {"W0": 1e200},
+    "the farthest start": {"W0": -1e308},
+    "a far bias": {"b0": 1e300},
+    "features out of range": {"scale": 1e160},
+    "a step that diverges": {"solver": sm.SGD(1e300, epochs=3)},
+    "a step that diverges slowly": {"solver": sm.SGD(1e10, epochs=3)},
+}
+
+
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+@pytest.mark.parametrize("extreme", EXTREMES)
+@pytest.mark.parametrize("loss", [*LOSSES, sm.SquaredHinge(1e160)], ids=repr)
+def test_numbers_out_of_range_are_told_by_the_gap_and_by_nothing_else(loss, extreme, engine):
+    X, y = _blobs(60)
+    settings = {"reg": 0.1, "scale": 1.0, "W0": 0.0, "b0": 0.0, "solver": None} | EXTREMES[extreme]
+    directions = np.random.default_rng(1).uniform(-1, 1, (6, 4))
+    objective = sm.Objective(loss, X, y, settings["reg"], scale=np.full(6, settings["scale"]), engine=engine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # any other warning is an error
+        fit = sm.minimize(
+            objective,
+            settings["W0"] * directions,
+            settings["b0"] * directions[0],
+            max_passes=20,
+            solver=settings["solver"],
+        )
+        plain = sm.minimize(sm.Objective(loss, X, y, min(settings["reg"], 1e100)), max_passes=20)
+    assert fit.gap >= 0.0
+    if not (np.isfinite(fit.value) and np.isfinite(fit.lower_bound)):
+        assert fit.gap == np.inf
+    assert fit.converged == (fit.gap <= 1e-4)
+    if settings["scale"] == 1.0:
+        assert not fit.lower_bound > plain.value
+
+
+def test_a_fit_is_quiet_about_its_own_arithmetic_only():
+    X, y = _blobs(60)
+
+    def square(step):
+        return bool(np.float64(1e200) ** 2 < step.value)
+
+    objective = sm.Objective(sm.CrossEntropy(), X, y, 0.1)
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        sm.minimize(objective, callback=square)
+    with np.errstate(over="ignore"):
+        assert sm.minimize(objective, callback=square).converged
+    assert np.geterr()["over"] == "warn"
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_descent_that_diverges_is_never_called_converged(loss):
+    X, y = _blobs()
+    with pytest.warns(ConvergenceWarning, match="relative gap of inf"):
+        fit = sm.minimize(sm.Objective(loss, X, y, 0.1), solver=sm.SGD(1e300, tol=0.9))
+    assert not np.isfinite(fit.value)
+    assert fit.gap == np.inf
+    assert not fit.converged
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_without_an_intercept_there_is_no_bias_to_start_from(loss):
+    X, y = _blobs(50)
+    objective = sm.Objective(loss, X, y, 0.1, fit_intercept=False)
+    with pytest.raises(DataError, match="b0 must be zero"):
+        sm.minimize(objective, b0=np.array([0.0, 0.0, 1e-300, 0.0]))
+    assert np.array_equal(sm.minimize(objective, b0=np.zeros(4), tol=1e-2).b, np.zeros(4))
+
+
 def test_no_penalty_is_refused():
     X, y = _blobs(50)
     with pytest.raises(ParameterError, match="separable"):

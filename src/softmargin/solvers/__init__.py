@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
@@ -88,18 +90,22 @@ def minimize(
         raise ParameterError(f"solver must be a solver such as softmargin.SGD(), but it is {solver!r}.")
     for setting in ("tol", "max_passes"):
         check_number(setting, getattr(solver, setting, 1.0))
-    if callback is not None and not callable(callback):
-        raise ParameterError(f"callback must be a function that takes a Step, but it is {callback!r}.")
+    if callback is not None:
+        if not callable(callback):
+            raise ParameterError(f"callback must be a function that takes a Step, but it is {callback!r}.")
+        callback = np.errstate(**np.geterr())(callback)  # its arithmetic is not ours to keep quiet about
     W0 = _check_start("W0", W0, (objective.n_features, objective.n_classes))
     b0 = _check_start("b0", b0, (objective.n_classes,))
     W, b = start(objective, W0, b0)
-    if objective.fit_intercept:
-        # Centred features do not change the optimum, and free the bias from the weights.
-        centred, shift = objective.centred()
-        fit = solver.minimize(centred, W, b + shift @ W, callback)
-        fit = fit.with_bias(fit.b - shift @ fit.W)
-    else:
-        fit = solver.minimize(objective, W, b, callback)
+    # Numbers that leave the range make the value or the bound infinite, and the gap says so.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if objective.fit_intercept:
+            # Centred features do not change the optimum, and free the bias from the weights.
+            centred, shift = objective.centred()
+            fit = solver.minimize(centred, W, b + shift @ W, callback)
+            fit = fit.with_bias(fit.b - shift @ fit.W)
+        else:
+            fit = solver.minimize(objective, W, b, callback)
     if not fit.converged:
         warnings.warn(
             f"The fit stopped at a relative gap of {fit.gap:.2g} instead of {fit.tol:g}. {fit.status}",
