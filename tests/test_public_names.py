@@ -15,15 +15,21 @@ import softmargin as sm
 
 NAMES = [
     "SGD",
+    "CapabilityError",
     "Certificate",
     "Choice",
+    "ConvergenceWarning",
     "CrossEntropy",
+    "DataError",
     "Dataset",
     "Fit",
     "Hinge",
     "LinearClassifier",
     "Model",
+    "ModelFileError",
     "Objective",
+    "ParameterError",
+    "SoftmarginError",
     "SquaredHinge",
     "__version__",
     "choose",
@@ -250,7 +256,19 @@ def public_methods() -> dict[str, tuple[Callable[..., Any], str]]:
 METHODS = public_methods()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "__version__"])
+ERRORS = {name for name in NAMES if name.endswith(("Error", "Warning"))}
+
+
+def test_all_errors_and_warnings_are_public():
+    from softmargin import errors
+
+    assert set(errors.__all__) == ERRORS
+    assert all(getattr(sm, name) is getattr(errors, name) for name in ERRORS)
+    for error in ERRORS - {"ConvergenceWarning", "SoftmarginError"}:
+        assert issubclass(getattr(sm, error), sm.SoftmarginError)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "__version__" and name not in ERRORS])
 def test_functions_and_classes_explain_each_parameter(name):
     function = getattr(sm, name)
     assert unexplained(inspect.getdoc(function), list(parameters(function)), in_prose=False) is None

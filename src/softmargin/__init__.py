@@ -7,6 +7,14 @@ from softmargin._version import __version__
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset, load_dataset
+    from softmargin.errors import (
+        CapabilityError,
+        ConvergenceWarning,
+        DataError,
+        ModelFileError,
+        ParameterError,
+        SoftmarginError,
+    )
     from softmargin.estimators import LinearClassifier
     from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
     from softmargin.model import Model, load_model
@@ -16,15 +24,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SGD",
+    "CapabilityError",
     "Certificate",
     "Choice",
+    "ConvergenceWarning",
     "CrossEntropy",
+    "DataError",
     "Dataset",
     "Fit",
     "Hinge",
     "LinearClassifier",
     "Model",
+    "ModelFileError",
     "Objective",
+    "ParameterError",
+    "SoftmarginError",
     "SquaredHinge",
     "__version__",
     "choose",
@@ -36,6 +50,14 @@ __all__ = [
 
 _HOMES = {
     "data": ("Dataset", "load_dataset"),
+    "errors": (
+        "CapabilityError",
+        "ConvergenceWarning",
+        "DataError",
+        "ModelFileError",
+        "ParameterError",
+        "SoftmarginError",
+    ),
     "estimators": ("LinearClassifier",),
     "losses": ("CrossEntropy", "Hinge", "SquaredHinge", "softmax"),
     "model": ("Model", "load_model"),
