@@ -302,6 +302,12 @@ def test_missing_file_folder_and_odd_names(tmp_path):
 # ---- saving ----
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda content: [bytearray(content), b""]])
+def test_any_bytes_can_be_written(tmp_path, kind):
+    write_atomically(tmp_path / "m", kind(b"content"))
+    assert (tmp_path / "m").read_bytes() == b"content"
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
 @pytest.mark.parametrize("reason", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()])
 def test_a_save_that_fails_changes_nothing(tmp_path, monkeypatch, call, reason):

@@ -13,18 +13,20 @@ import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 if sys.platform != "win32":
     import fcntl
 
 __all__ = ["write_atomically"]
 
+_Bytes: TypeAlias = bytes | bytearray | memoryview
+
 _NAME_CHARACTERS = 50
 """So much of the target's name stands in the temporary one: a name may have 255 bytes, a letter four."""
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+def write_atomically(path: str | os.PathLike[str], data: _Bytes | Iterable[_Bytes]) -> None:
     """Write a file so that no reader ever sees a part of it.
 
     Parameters
@@ -32,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
     path : str or path
         The target. A symbolic link stays one: the file it leads to is replaced. An existing file keeps its
         permissions, a new one gets those that the umask leaves. A pipe or device is written to directly.
-    data : bytes or iterable of bytes-like
+    data : bytes, bytearray, memoryview or iterable of these
         The content, at once or in pieces.
 
     Raises
@@ -41,7 +43,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes 
         The folder is missing, the file is read-only or the disk is full. Here, and on any other error raised
         by ``data`` or by Ctrl-C, the old file is whole and the temporary one is gone.
     """
-    pieces = [data] if isinstance(data, bytes) else data
+    pieces = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
     mode: int | None = None
     with suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
