@@ -73,6 +73,35 @@ def test_cpu_agrees_with_reference(shape, loss):
         assert got == pytest.approx(true, rel=1e-11, abs=1e-11)
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+def test_engines_count_the_same_passes(zeros):
+    samples = _samples(60, 7, 3, zeros=zeros)
+    W, b = _point(samples)
+    loss, d = sm.SquaredHinge(), 7
+    cpu, reference = engines = CpuEngine(samples), ReferenceEngine(samples)
+    for call in (
+        lambda engine: engine.value(loss, W, b),
+        lambda engine: engine.value_and_grad(loss, W, b),
+        lambda engine: engine.hessian_product(loss, W, b, W, b),
+        lambda engine: engine.dual_sums(loss, loss, W, b),
+        lambda engine: engine.scores(W, b, np.arange(60)),
+        lambda engine: engine.scores(W, b, engine.rows[::4]),
+        lambda engine: engine.covariance(np.zeros(d), np.ones(d), engine.rows[::4]),
+        lambda engine: engine.moments(),
+        lambda engine: engine.class_features(),
+    ):
+        before = cpu.n_passes
+        for engine in engines:
+            call(engine)
+        assert cpu.n_passes > before
+        assert reference.n_passes == cpu.n_passes
+    fits = [
+        sm.minimize(sm.Objective(sm.CrossEntropy(), samples.X, samples.y, 1.0, samples.weights, engine=name))
+        for name in ("cpu", "reference")
+    ]
+    assert fits[0].n_passes == fits[1].n_passes
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda t: np.dtype(t).name)
 def test_every_dtype_is_read_exactly(dtype):
     samples = _samples(150, 19, 5, dtype)

@@ -29,6 +29,7 @@ class ReferenceEngine(Engine):
 
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return the scores of ``rows``."""
+        self.n_passes += len(rows) / max(1, len(self.samples.y))
         return self.samples.X[rows].astype(np.float64) @ W + b
 
     def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
@@ -64,7 +65,7 @@ class ReferenceEngine(Engine):
 
     def moments(self) -> tuple[Floats, Floats]:
         """Return the weighted mean and variance of each feature."""
-        self.n_passes += 1
+        self.n_passes += 2
         mean = self._weights @ self._X
         return mean, self._weights @ (self._X - mean) ** 2
 
