@@ -18,6 +18,7 @@ import threadpoolctl
 
 import softmargin
 from softmargin.atomic import write_atomically
+from softmargin.container import container_header, tensor_bytes
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Hinge, SmoothedHinge, SquaredHinge
 from softmargin.model import Model, load_model
@@ -37,7 +38,7 @@ def model(D=5, classes=("cat", "dog", "owl"), loss=None, seed=0, **changes):
         "classes": np.array(classes),
         "loss": CrossEntropy() if loss is None else loss,
         "preprocessing": Preprocessing("standard", rng.standard_normal(D), rng.random(D)),
-        "converged": True,
+        "converged": False,
         "n_passes": 7,
         "n_samples": 100,
         "fingerprint": "ab" * 32,
@@ -195,6 +196,23 @@ def test_a_model_owns_its_arrays():
         ({"feature_names": ("a",)}, DataError, "5 features"),
         ({"loss": SmoothedHinge()}, ParameterError, "SmoothedHinge"),
         ({"selection": {"when": {1, 2}}}, ParameterError, "set"),
+        ({"selection": [1]}, ParameterError, "selection must be a dict"),
+        ({"reg": "much"}, ParameterError, "reg must be a number, but it is 'much'"),
+        ({"reg": -1.0}, ParameterError, "reg must be at least 0"),
+        ({"tol": np.inf}, ParameterError, "tol must be at least 0 and finite"),
+        ({"gap": np.nan}, ParameterError, "gap must be at least 0"),
+        ({"converged": True}, ParameterError, "converged is True, but the gap is 1e+308 and tol 0.0001"),
+        ({"gap": 1e-5}, ParameterError, "converged is False, but the gap is 1e-05"),
+        ({"converged": 1}, ParameterError, "converged must be true or false"),
+        ({"n_passes": 7.5}, ParameterError, "n_passes must be a whole number"),
+        ({"n_samples": -1}, ParameterError, "n_samples must be at least 0"),
+        ({"fingerprint": 7}, ParameterError, "fingerprint must be a string"),
+        ({"versions": {"numpy": 2}}, ParameterError, "versions must be a dict of strings"),
+        ({"image_shape": (5, 1)}, ParameterError, "image_shape must hold 3"),
+        ({"image_shape": (5, 1, 1.0)}, ParameterError, "image_shape[2] must be a whole number"),
+        ({"image_size": 5}, ParameterError, "image_size must hold 2"),
+        ({"feature_names": (1, 2, 3, 4, 5)}, ParameterError, "feature_names must be strings"),
+        ({"preprocessing": Preprocessing("auto", np.zeros(5), np.ones(5))}, ParameterError, "scaling"),
     ],
 )
 def test_what_does_not_fit_is_no_model(changes, error, word):
@@ -245,6 +263,108 @@ def test_the_same_content_under_another_header_is_refused(tmp_path):
     model().save(path)
     path.write_bytes(rewritten(path.read_bytes(), lambda header: None))
     refused(path, "damaged")
+
+
+def forged(path, saved, change):
+    """Write the file that a program would write which knows the format, checksum and all, but not what it says."""
+    card = saved.card()
+    tensors = {
+        "W": saved.W,
+        "b": saved.b,
+        "preprocessing.mean": saved.preprocessing.mean,
+        "preprocessing.scale": saved.preprocessing.scale,
+    }
+    text = change(card, tensors)
+    header = container_header(text if isinstance(text, str) else json.dumps(card), tensors)
+    path.write_bytes(header + b"".join(tensor_bytes(tensors[name]) for name in sorted(tensors)))
+
+
+def put(**entries):
+    return lambda card, tensors: card.update(entries)
+
+
+def test_an_honest_forgery_is_a_model(tmp_path):
+    forged(tmp_path / "m", model(), lambda card, tensors: None)
+    assert same(load_model(tmp_path / "m"), model())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put(reg="much"), ["reg must be a number, but it is 'much'"]),
+        (put(reg="0.5"), ["reg must be a number, but it is '0.5'"]),
+        (put(reg=None), ["reg must be a number, but it is None"]),
+        (put(reg="nan"), ["reg must be at least 0 and finite, but it is nan"]),
+        (put(reg=-0.5), ["reg must be at least 0"]),
+        (put(reg=1), ["reg is 1 on its card where 1.0 belongs"]),
+        (put(reg=True), ["reg is true on its card"]),
+        (put(value=[1.0]), ["value must be a number, but it is [1.0]"]),
+        (put(value=10**400), ["value must be a number"]),
+        (put(gap=-1.0), ["gap must be at least 0"]),
+        (put(gap="nan"), ["gap must be at least 0"]),
+        (put(seconds="inf"), ["seconds must be at least 0 and finite"]),
+        (put(converged=True), ["converged is True, but the gap is 1e+308 and tol 0.0001"]),
+        (put(gap=1e-9), ["converged is False, but the gap is 1e-09"]),
+        (put(converged="yes"), ["converged must be true or false, but it is 'yes'"]),
+        (put(converged=0), ["converged must be true or false, but it is 0"]),
+        (put(n_passes="7"), ["n_passes must be a whole number, but it is '7'"]),
+        (put(n_passes=7.0), ["n_passes must be a whole number, but it is 7.0"]),
+        (put(n_samples=-3), ["n_samples must be at least 0"]),
+        (put(n_features=6), ["n_features is 6 on its card where 5 belongs"]),
+        (put(n_classes="3"), ['n_classes is "3" on its card where 3 belongs']),
+        (put(fingerprint=None), ["fingerprint must be a string"]),
+        (put(created=2024), ["created must be a string"]),
+        (put(data_name=["digits"]), ["data_name must be a string"]),
+        (put(versions="1.0"), ["versions must be a dict of strings"]),
+        (put(selection=None), ["selection must be a dict"]),
+        (put(image_shape="511"), ["image_shape must hold 3 whole numbers"]),
+        (put(image_shape=[5, 1]), ["image_shape must hold 3 whole numbers"]),
+        (put(image_shape=[5, 1, -1]), ["image_shape[2] must be at least 1"]),
+        (put(image_shape=[5, 1, 2]), ["does not fit 5 features"]),
+        (put(image_size={"height": 5}), ["image_size must hold 2"]),
+        (put(feature_names=[1, 2, 3, 4, 5]), ["feature_names must be strings"]),
+        (put(feature_names=["a"]), ["5 features need as many names"]),
+        (put(feature_names="abcde"), ["5 features need as many names"]),
+        (put(scaling="robust"), ["scaling must be the name of what was done, but it is 'robust'"]),
+        (put(scaling=None), ["scaling must be"]),
+        (put(classes=[1, 2, 3]), ['classes is [1, 2, 3] on its card where ["1", "2", "3"] belongs']),
+        (put(classes=["1", "2", "3"], classes_kind="int"), ['classes is ["1"']),
+        (put(classes=[1.5, 2.5, 3.5], classes_kind="int"), ["classes is [1.5"]),
+        (put(classes=["a", "b"]), ["classes must be 3"]),
+        (put(classes=["a", "b", "a"]), ["repeated"]),
+        (put(loss="hinge"), ['has a card on which the loss is "hinge"']),
+        (put(loss={"name": "hinge"}), ["no name and parameters"]),
+        (put(loss={"name": "hinge", "parameters": {"delta": -1.0}}), ["delta must be positive"]),
+        (put(loss={"name": "hinge", "parameters": {"delta": "1"}}), ["loss is"]),
+        (put(comment="\N{SNOWMAN}" * 99), ["The card of", "has the entry", "of which this version knows nothing"]),
+        (lambda card, tensors: card.pop("n_passes") and None, ["The card of", "has no entry 'n_passes'"]),
+        (lambda card, tensors: card.pop("tol") and None, ["has no entry 'tol'"]),
+        (lambda card, tensors: "[1]", ["The card of", "is [1], and no table"]),
+        (lambda card, tensors: tensors.pop("b") is None, ["has no tensor 'b', without which it is no model"]),
+        (lambda card, tensors: tensors.update(extra=np.ones(3)), ['has the tensor "extra"']),
+        (lambda card, tensors: tensors.update(W=np.ones((5, 4))), ["b must have shape (4,)"]),
+        (lambda card, tensors: tensors.update(W=np.full((5, 3), np.nan)), ["W holds NaN"]),
+    ],
+)
+def test_nonsense_with_a_right_checksum_is_refused_and_named(tmp_path, change, words):
+    forged(tmp_path / "m", model(), change)
+    refused(tmp_path / "m", *words)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put(classes_kind="complex"),
+        put(classes_kind=[1]),
+        put(classes=[["a"], "b", "c"]),
+        put(loss={"name": "hinge", "parameters": [1]}),
+        put(loss={"name": "hinge", "parameters": {"gamma": 1.0}}),
+        lambda card, tensors: "not JSON",
+    ],
+)
+def test_nonsense_beyond_words_is_refused(tmp_path, change):
+    forged(tmp_path / "m", model(), change)
+    refused(tmp_path / "m")
 
 
 @pytest.mark.parametrize("number", ["2", "10"])

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -26,9 +26,9 @@ from softmargin.data.base import counted, shown
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
-from softmargin.preprocessing import Preprocessing
+from softmargin.preprocessing import SCALINGS, Preprocessing
 from softmargin.threads import INLINE_WORK, blas, usable_cores
-from softmargin.validation import check_count, refuse_masked
+from softmargin.validation import check_count, check_number, refuse_masked
 
 __all__ = ["Model", "load_model"]
 
@@ -42,6 +42,11 @@ _CLASS_TYPES = {
 _RECORDS = ("W", "b", "classes", "loss", "preprocessing")
 """Fields with a form of their own in a file; the others stand on the card as they are."""
 _FLOATS = ("reg", "value", "lower_bound", "gap", "tol", "seconds")
+_COUNTS = ("n_passes", "n_samples")
+_TEXTS = ("fingerprint", "data_name", "created")
+_TENSORS = ("W", "b", "preprocessing.mean", "preprocessing.scale")
+_DERIVED = ("classes", "classes_kind", "loss", "scaling", "n_features", "n_classes")
+"""What stands on the card besides the fields that are kept as they are."""
 _BLOCK_ELEMENTS = 1 << 20
 
 
@@ -102,7 +107,8 @@ class Model:
     DataError
         Shapes do not fit, numbers are not finite or classes are repeated or of another type.
     ParameterError
-        The loss is not in the registry, or ``selection`` holds something that JSON cannot say.
+        The loss is not in the registry, ``selection`` holds something that JSON cannot say, or what is on
+        record makes no sense: a reg that is no number, say, or a gap above tol that is called converged.
     """
 
     W: Floats
@@ -144,10 +150,10 @@ class Model:
             "classes": _checked_classes(self.classes, C),
             "preprocessing": Preprocessing(scaling, _frozen("mean", mean, (D,)), _frozen("scale", scale, (D,))),
             "selection": _plain(self.selection),
+            **_checked_record(self),
         }
-        for name in ("image_shape", "image_size", "feature_names"):
-            if getattr(self, name) is not None:
-                settings[name] = tuple(_plain(getattr(self, name)))
+        if scaling not in SCALINGS or scaling == "auto":
+            raise ParameterError(f"scaling must be the name of what was done, but it is {scaling!r}.")
         for name, setting in settings.items():
             object.__setattr__(self, name, setting)
         if self.image_shape is not None and math.prod(self.image_shape) != D:
@@ -337,7 +343,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     Raises
     ------
     ModelFileError
-        The file is missing, damaged in as little as one bit, of another kind or of a newer format.
+        The file is missing, damaged in as little as one bit, of another kind or of a newer format, or what
+        is in it makes no sense.
     """
     where = shown(os.fsdecode(path))
     if not os.path.exists(path):
@@ -357,24 +364,61 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 
 def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
-    name, parameters = card["loss"]["name"], card["loss"]["parameters"]
+    """Return the model of a card and its tensors, if it would be saved as just these."""
+    as_they_are = [f.name for f in fields(Model) if f.name not in _RECORDS]
+    _check_names(card, (*as_they_are, *_DERIVED), f"The card of {where}", "entry")
+    _check_names(tensors, _TENSORS, where, "tensor")
+    loss = card["loss"]
+    if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
+        raise ModelFileError(
+            f"{where} has a card on which the loss is {_brief(loss)}: it has no name and parameters."
+        )
+    name = loss["name"]
     if name not in LOSSES:
         raise ModelFileError(
             f"{where} has the loss {name!r}, but this version ({__version__}) knows only "
             f"{', '.join(LOSSES)}: install a newer softmargin."
         )
-    as_they_are = {f.name: card[f.name] for f in fields(Model) if f.name not in _RECORDS}
-    as_they_are |= {name: float(card[name]) for name in _FLOATS}
-    return Model(
-        W=tensors["W"],
-        b=tensors["b"],
-        classes=np.array(card["classes"], dtype=_CLASS_TYPES[card["classes_kind"]]),
-        loss=LOSSES[name](**parameters),
-        preprocessing=Preprocessing(
-            card["scaling"], tensors["preprocessing.mean"], tensors["preprocessing.scale"]
-        ),
-        **as_they_are,
-    )
+    record = {name: card[name] for name in as_they_are}
+    record |= {name: float(card[name]) for name in _FLOATS if card[name] in ("inf", "-inf", "nan")}
+    try:
+        model = Model(
+            W=tensors["W"],
+            b=tensors["b"],
+            classes=np.array(card["classes"], dtype=_CLASS_TYPES[card["classes_kind"]]),
+            loss=LOSSES[name](**loss["parameters"]),
+            preprocessing=Preprocessing(
+                card["scaling"], tensors["preprocessing.mean"], tensors["preprocessing.scale"]
+            ),
+            **record,
+        )
+    except (DataError, ParameterError) as error:
+        raise ModelFileError(f"{where} holds what cannot be a model: {error}") from error
+    made = model.card()
+    for entry, found in card.items():
+        if json.dumps(found, sort_keys=True) != json.dumps(made[entry], sort_keys=True):
+            raise ModelFileError(
+                f"{where} contradicts itself: {entry} is {_brief(found)} on its card where {_brief(made[entry])} "
+                f"belongs."
+            )
+    return model
+
+
+def _check_names(found: dict[str, Any], expected: Iterable[str], where: str, kind: str) -> None:
+    """Raise a `ModelFileError` unless a part of the file holds just these."""
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{where} is {_brief(found)}, and no table of {kind} names.")
+    missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing:
+        raise ModelFileError(f"{where} has no {kind} {missing[0]!r}, without which it is no model.")
+    if unknown:
+        raise ModelFileError(f"{where} has the {kind} {_brief(unknown[0])}, of which this version knows nothing.")
+
+
+def _brief(value: Any) -> str:
+    """Return a JSON value in a few printable characters."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 # -- checks ------------------------------------------------------------------------------------------------
@@ -389,6 +433,44 @@ def _frozen(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) 
         raise DataError(f"{name} holds NaN or infinite numbers; a model needs finite ones.")
     array.flags.writeable = False
     return array
+
+
+def _checked_record(model: Model) -> dict[str, Any]:
+    """Return the numbers and words of a model as plain Python has them, or raise a `ParameterError`."""
+    record: dict[str, Any] = {name: check_number(name, getattr(model, name)) for name in _FLOATS}
+    record |= {name: check_count(name, getattr(model, name), 0) for name in _COUNTS}
+    if not isinstance(model.converged, (bool, np.bool_)):
+        raise ParameterError(f"converged must be true or false, but it is {model.converged!r}.")
+    record["converged"] = bool(model.converged)
+    for name in ("reg", "tol", "seconds"):
+        if not 0.0 <= record[name] < np.inf:
+            raise ParameterError(f"{name} must be at least 0 and finite, but it is {record[name]!r}.")
+    if not record["gap"] >= 0.0:
+        raise ParameterError(f"gap must be at least 0, but it is {record['gap']!r}.")
+    if record["converged"] != (record["gap"] <= record["tol"]):
+        raise ParameterError(
+            f"converged is {record['converged']}, but the gap is {record['gap']:g} and tol {record['tol']:g}."
+        )
+    for name in _TEXTS:
+        if not isinstance(getattr(model, name), str):
+            raise ParameterError(f"{name} must be a string, but it is {getattr(model, name)!r}.")
+    if not (isinstance(model.versions, dict) and all(isinstance(v, str) for v in model.versions.values())):
+        raise ParameterError(f"versions must be a dict of strings, but it is {model.versions!r}.")
+    if not isinstance(model.selection, dict):
+        raise ParameterError(f"selection must be a dict, but it is {model.selection!r}.")
+    for name, n_sides in (("image_shape", 3), ("image_size", 2)):
+        sides = getattr(model, name)
+        if sides is not None:
+            sides = (sides,) if isinstance(sides, (str, dict)) or not isinstance(sides, Iterable) else tuple(sides)
+            if len(sides) != n_sides:
+                raise ParameterError(f"{name} must hold {n_sides} whole numbers, but it is {sides!r}.")
+            record[name] = tuple(check_count(f"{name}[{k}]", side) for k, side in enumerate(sides))
+    if model.feature_names is not None:
+        names = () if isinstance(model.feature_names, str) else tuple(model.feature_names)
+        if not all(isinstance(name, str) for name in names):
+            raise ParameterError("feature_names must be strings.")
+        record["feature_names"] = tuple(map(str, names))
+    return record
 
 
 def _checked_classes(classes: ArrayLike, n_classes: int) -> NDArray[Any]:
