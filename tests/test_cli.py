@@ -300,6 +300,19 @@ def test_tables_fit_80_columns_and_carry_no_trailing_blanks(tmp_path: Path, monk
     assert [line for line in lines if line != line.rstrip()] == []
 
 
+def test_a_perfect_score_is_not_taken_for_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    y = np.arange(60) % 3
+    np.savez("easy.npz", X=np.eye(3)[y], y=y)
+    run("fit", "easy.npz", "-o", "easy.safetensors", "--loss", "hinge", "--reg", "0.01")
+    assert run("evaluate", "easy.safetensors", "easy.npz").text.startswith(
+        "easy.npz: accuracy 1.0000 ± 0.0082 on 60 samples."  # 1 / 122
+    )
+    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["standard_error"] == pytest.approx(
+        1 / 122
+    )
+
+
 def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
     data, model = load_dataset("digits").test, load_model("digits.safetensors")
     assert data is not None

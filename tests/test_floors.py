@@ -20,6 +20,7 @@ FLOORS = {
     # Words that everything may use.
     "_version": 0,
     "errors": 0,
+    "accuracy": 0,
     "atomic": 0,
     "threads": 0,
     # What knows neither an engine nor an optimum: formulas, readers, checks.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import softmargin as sm
+from softmargin.accuracy import standard_error
 from softmargin.errors import DataError, ParameterError
 from softmargin.selection import held_out, largest_reg
 
@@ -138,3 +139,28 @@ def test_arguments_that_make_no_sense(changes, error, said):
     arguments = {"X": np.eye(6), "y": [0, 1, 2] * 2, "losses": [sm.Hinge()], "regs": [0.1]} | changes
     with pytest.raises(error, match=said):
         sm.choose(**arguments)
+
+
+@pytest.mark.parametrize(("n_right", "n"), [(0, 1), (1, 1), (288, 288), (279, 288), (0, 10_000), (4128, 10_000)])
+def test_the_standard_error_is_half_of_wilsons_interval(n_right, n):
+    """The interval holds the p for which n_right / n is at most one standard error of p away."""
+    accuracy = n_right / n
+    low, high = np.sort(np.roots([1 + 1 / n, -(2 * accuracy + 1 / n), accuracy**2]))
+    # Two roots as close as 1/n are right to about the square root of ε times their distance.
+    assert standard_error(accuracy, n) == pytest.approx((high - low) / 2, rel=1e-6)
+    assert standard_error(accuracy, n) >= 0.5 / (n + 1) * (1 - 1e-12)  # of one more sample, half a count
+    assert standard_error(1 - accuracy, n) == pytest.approx(standard_error(accuracy, n), rel=1e-12)
+
+
+def test_the_standard_error_of_many_samples_is_the_known_one():
+    for accuracy in (0.1, 0.5, 0.97):
+        assert standard_error(accuracy, 10**8) == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 1e8), rel=1e-6)
+
+
+def test_a_perfect_score_is_not_taken_for_certain():
+    rows = np.arange(60) % 3
+    choice = sm.choose(np.eye(3)[rows], rows, [sm.CrossEntropy()], [1e-3])
+    assert choice.paths[0].chosen.validation_accuracy == 1.0
+    assert choice.n_validation == 12
+    assert choice.standard_error == standard_error(1.0, 12)
+    assert "1.0000 ± 0.0385 on 12 held-out" in choice.reason()  # 1 / 26

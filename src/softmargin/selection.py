@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from softmargin.accuracy import standard_error
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective import Objective
@@ -107,9 +108,8 @@ class Choice:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of the chosen validation accuracy: sqrt(a (1 - a) / n)."""
-        accuracy = self._chosen_path.chosen.validation_accuracy
-        return float(np.sqrt(accuracy * (1.0 - accuracy) / self.n_validation))
+        """Standard error of the chosen validation accuracy: half of Wilson's interval, which is never 0."""
+        return standard_error(self._chosen_path.chosen.validation_accuracy, self.n_validation)
 
     @property
     def _chosen_path(self) -> LossPath:

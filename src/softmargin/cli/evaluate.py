@@ -38,11 +38,12 @@ _MOST_NAMES = 3
 def evaluate(model: str, data: str, labels: str | None, part: str, as_json: bool, quiet: bool) -> None:
     """Say how good MODEL is on the labelled samples of DATA.
 
-    Prints the accuracy with its standard error, the recall of each class and the pairs of classes that are
-    confused most.
+    Prints the accuracy with its standard error (half of Wilson's interval), the recall of each class and the
+    pairs of classes that are confused most.
     """
     import numpy as np
 
+    from softmargin.accuracy import standard_error
     from softmargin.errors import DataError
 
     loaded = read_model(model)
@@ -62,7 +63,7 @@ def evaluate(model: str, data: str, labels: str | None, part: str, as_json: bool
         )
     right = predicted == y
     accuracy = float(right.mean())
-    error = float(np.sqrt(accuracy * (1.0 - accuracy) / len(y)))
+    error = standard_error(accuracy, len(y))
     counts = np.bincount(true)
     recalls = np.bincount(true, weights=right) / counts
     pairs, times = np.unique((true * len(answers) + given)[~right], return_counts=True)
