@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.engines import Engine, Samples, make_engine
+from softmargin.engines import DualRows, Engine, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES
 from softmargin.losses.base import Floats, Ints, Loss
@@ -226,15 +226,15 @@ class Objective:
         dW = self._unfold(dW, db) + 2.0 * self.reg * V
         return dW, db if self.fit_intercept else np.zeros_like(db)
 
-    def certificate(self, W: ArrayLike, b: ArrayLike, dual: Objective | None = None) -> Certificate:
-        """Return what is proved about (W, b); two passes.
+    def certificate(self, W: ArrayLike, b: ArrayLike, dual: Objective | NDArray[Any] | None = None) -> Certificate:
+        """Return what is proved about (W, b); one pass.
 
         Parameters
         ----------
         W, b : array-like of shape (D, C) and (C,)
-        dual : Objective, optional
-            The objective on the same data whose dL/ds at (W, b) serve as the dual point; by default this
-            one. A smoothed hinge with its multipliers gives a hinge a far better bound than the hinge's
+        dual : Objective or ndarray of shape (N, C), optional
+            The dual rows, or the objective on the same data whose dL/ds at (W, b) serve as such; by default
+            this one. A smoothed hinge with its multipliers gives a hinge a far better bound than the hinge's
             own subgradient.
 
         Raises
@@ -254,9 +254,10 @@ class Objective:
             raise DataError("b must be zero, since this objective has no intercept.")
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             return Certificate(np.inf, 0.0, np.inf)
-        value = self.value(W, b)
-        source = self if dual is None else dual
-        sums = self._engine.dual_sums(source.loss, self.loss, *self._fold(W, b), source._offsets)
+        rows = dual if isinstance(dual, np.ndarray) else None
+        source = dual if isinstance(dual, Objective) else self
+        sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows)
+        value = sums.value + self.reg * float((W * W).sum())
         imbalance = sums.classes.sum(axis=0)
         G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
         if self.fit_intercept:
@@ -288,6 +289,19 @@ class Objective:
         return self._engine.scores(*self._fold(W, b), np.arange(self.n_samples) if rows is None else rows)
 
     # -- what solvers ask about the data ---------------------------------------------------------------
+
+    def dual_rows(self, dtype: Any = np.float32) -> DualRows:
+        """Return dual rows, all zero, ready to ascend: for losses that can.
+
+        Parameters
+        ----------
+        dtype : dtype
+            float32 or float64.
+        """
+        mean, variance = self.moments
+        size = float(((variance + (mean - self._mean) ** 2) * self._scale**2).sum())
+        constant = (size if size > 0.0 else 1.0) if self.fit_intercept else 0.0
+        return DualRows(self._engine, self.loss, self.reg, self._mean, self._scale, constant, dtype)
 
     def multipliers(self, W: Floats, b: Floats) -> Floats:
         """Return dL/ds of every sample, (N, C): the dual point that belongs to (W, b).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from softmargin.engines.base import DualSums, Engine, Samples
 from softmargin.engines.cpu import CpuEngine
+from softmargin.engines.dual import DualRows, Sweep
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.errors import ParameterError
 
-__all__ = ["ENGINES", "CpuEngine", "DualSums", "Engine", "ReferenceEngine", "Samples", "make_engine"]
+__all__ = ["ENGINES", "CpuEngine", "DualRows", "DualSums", "Engine", "ReferenceEngine", "Samples", "Sweep", "make_engine"]
 
 ENGINES = ("auto", "cpu", "reference")
 

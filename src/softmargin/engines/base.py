@@ -26,6 +26,8 @@ class DualSums(NamedTuple):
 
     Attributes
     ----------
+    value : float
+        Σ ω_i L(s_i, y_i), without offsets.
     conjugate : float
         Σ ω_i L*(a_i).
     square : float
@@ -36,6 +38,7 @@ class DualSums(NamedTuple):
         Row c is the sum of ω_i a_i over the samples of class c.
     """
 
+    value: float
     conjugate: float
     square: float
     features: Floats
@@ -80,6 +83,18 @@ class Engine(ABC):
         self.samples = samples
         self.rows: Ints = np.flatnonzero(samples.weights > 0.0)
         self.n_passes = 0.0
+        self.n_threads = 1
+
+    def dense_rows(self, rows: Ints, mean: Floats, scale: Floats) -> NDArray[Any]:
+        """Return ``(X[rows] - mean) * scale``: float32 where X is of small integers, else float64.
+
+        A float X may lie so far from 0 that float32 would lose what is left after the subtraction.
+        """
+        Z = self.samples.X[rows]
+        dtype = np.float32 if Z.dtype.kind in "bui" and Z.dtype.itemsize == 1 else np.float64
+        Z = np.subtract(Z, mean, dtype=dtype, casting="unsafe")
+        Z *= scale
+        return Z
 
     @abstractmethod
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
@@ -103,9 +118,19 @@ class Engine(ABC):
 
     @abstractmethod
     def dual_sums(
-        self, loss: Loss, conjugate_of: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        source: Loss,
+        offsets: Floats | None = None,
+        dual: NDArray[Any] | None = None,
     ) -> DualSums:
-        """Return the sums of the dual rows of ``loss``, with the conjugate of ``conjugate_of``."""
+        """Return the value of ``loss`` at (W, b), and the sums of dual rows with its conjugate.
+
+        The rows are dL/ds of ``source`` at the scores plus offsets, or those given as ``dual`` (N, C), made
+        feasible for ``loss``.
+        """
 
     @abstractmethod
     def moments(self) -> tuple[Floats, Floats]:

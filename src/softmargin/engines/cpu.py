@@ -167,20 +167,26 @@ def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) ->
 
 
 def _dual_rows(
-    loss: Loss, conjugate_of: Loss, S: Floats, y: Ints, weights: Floats, class_sums: Floats
-) -> tuple[float, float]:
-    """Turn scores into weighted dual rows, add them up by class; return the sums of L* and of squares."""
+    loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats, class_sums: Floats
+) -> tuple[float, float, float]:
+    """Turn T into weighted dual rows in place and add them up by class; return the sums of L, L* and squares.
+
+    S are the scores of the loss, scratch afterwards. T are the scores of the source or, if given, dual rows.
+    """
+    value = 0.0
     conjugate = 0.0
     square = 0.0
     for i in range(S.shape[0]):
-        row_gradient(loss, S[i], y[i])
-        conjugate += weights[i] * row_conjugate(conjugate_of, S[i], y[i])
+        value += weights[i] * row_gradient(loss, S[i], y[i])
+        if not given:
+            row_gradient(source, T[i], y[i])
+        conjugate += weights[i] * row_conjugate(loss, T[i], y[i])
         sums = class_sums[y[i]]
-        for j in range(S.shape[1]):
-            square += weights[i] * S[i, j] * S[i, j]
-            S[i, j] *= weights[i]
-            sums[j] += S[i, j]
-    return conjugate, square
+        for j in range(T.shape[1]):
+            square += weights[i] * T[i, j] * T[i, j]
+            T[i, j] *= weights[i]
+            sums[j] += T[i, j]
+    return value, conjugate, square
 
 
 _KERNELS: tuple[Callable[..., Any], ...] = (_gradient_rows, _hessian_rows, _dual_rows)
@@ -354,30 +360,36 @@ class CpuEngine(Engine):
         return np.ascontiguousarray(_sum([Gt for Gt, _ in lanes]).T), _sum([g for _, g in lanes])
 
     def dual_sums(
-        self, loss: Loss, conjugate_of: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        source: Loss,
+        offsets: Floats | None = None,
+        dual: NDArray[Any] | None = None,
     ) -> DualSums:
-        """Return the sums of the dual rows."""
-        dual_rows = _compiled(_dual_rows, loss, conjugate_of)
+        """Return the value and the sums of the dual rows."""
+        dual_rows = _compiled(_dual_rows, loss, source)
         Wt = np.ascontiguousarray(W.T)
 
-        def lane(blocks: Iterator[Ints]) -> tuple[list[float], list[float], Floats, Floats]:
-            conjugates, squares, Gt, M = [], [], np.zeros_like(Wt), np.zeros((len(b), len(b)))
+        def lane(blocks: Iterator[Ints]) -> tuple[list[tuple[float, float, float]], Floats, Floats]:
+            parts, Gt, M = [], np.zeros_like(Wt), np.zeros((len(b), len(b)))
             for rows in blocks:
                 X = self._block(rows)
-                S = self._scored(X, rows, W, Wt, b, offsets)
-                conjugate, square = dual_rows(loss, conjugate_of, S, *self._labels(rows), M)
-                conjugates.append(conjugate)
-                squares.append(square)
-                self._back_block(X, S, Gt)
-            return conjugates, squares, Gt, M
+                y, weights = self._labels(rows)
+                S = self._score_block(X, W, Wt, b)
+                if dual is not None:
+                    T = loss._feasible(dual[rows].astype(np.float64), y)
+                else:
+                    T = S.copy() if offsets is None else S + offsets[rows]
+                parts.append(dual_rows(loss, source, S, T, dual is not None, y, weights, M))
+                self._back_block(X, T, Gt)
+            return parts, Gt, M
 
         lanes = self._walk(lane)
-        return DualSums(
-            math.fsum(part for parts, _, _, _ in lanes for part in parts),
-            math.fsum(part for _, parts, _, _ in lanes for part in parts),
-            np.ascontiguousarray(_sum([Gt for _, _, Gt, _ in lanes]).T),
-            _sum([M for _, _, _, M in lanes]),
-        )
+        sums = [math.fsum(column) for column in zip(*(part for parts, _, _ in lanes for part in parts), strict=True)]
+        features = np.ascontiguousarray(_sum([Gt for _, Gt, _ in lanes]).T)
+        return DualSums(*sums, features, _sum([M for _, _, M in lanes]))
 
     def moments(self) -> tuple[Floats, Floats]:
         """Return the weighted mean and variance of each feature."""

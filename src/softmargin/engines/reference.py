@@ -5,7 +5,10 @@ It converts X to float64 as a whole, so it is meant for small data and for tests
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.engines.base import DualSums, Engine, Samples
 from softmargin.losses.base import Floats, Ints, Loss
@@ -54,14 +57,25 @@ class ReferenceEngine(Engine):
         return self._X.T @ rows, rows.sum(axis=0)
 
     def dual_sums(
-        self, loss: Loss, conjugate_of: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        source: Loss,
+        offsets: Floats | None = None,
+        dual: NDArray[Any] | None = None,
     ) -> DualSums:
-        """Return the sums of the dual rows."""
-        dual = loss._gradient(self._scores(W, b, offsets), self._y)
-        conjugate = float(self._weights @ conjugate_of._conjugate(dual, self._y))
-        square = float(self._weights @ (dual**2).sum(axis=1))
-        dual *= self._weights[:, None]
-        return DualSums(conjugate, square, self._X.T @ dual, self._one_hot().T @ dual)
+        """Return the value and the sums of the dual rows."""
+        scores = self._scores(W, b, None)
+        value = float(self._weights @ loss._values(scores, self._y))
+        if dual is None:
+            rows = source._gradient(scores if offsets is None else scores + offsets[self.rows], self._y)
+        else:
+            rows = loss._feasible(dual[self.rows].astype(np.float64), self._y)
+        conjugate = float(self._weights @ loss._conjugate(rows, self._y))
+        square = float(self._weights @ (rows**2).sum(axis=1))
+        rows *= self._weights[:, None]
+        return DualSums(value, conjugate, square, self._X.T @ rows, self._one_hot().T @ rows)
 
     def moments(self) -> tuple[Floats, Floats]:
         """Return the weighted mean and variance of each feature."""

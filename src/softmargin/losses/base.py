@@ -25,12 +25,15 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.errors import CapabilityError, DataError, ParameterError
 
 __all__ = [
+    "MAX_SWEEPS",
+    "SWEEP_TOLERANCE",
     "Balance",
     "Floats",
     "Ints",
     "Loss",
     "check_positive",
     "pairwise_shift",
+    "row_ascent",
     "row_conjugate",
     "row_function",
     "row_gradient",
@@ -38,6 +41,10 @@ __all__ = [
     "violations",
     "with_target",
 ]
+
+MAX_SWEEPS = 20
+SWEEP_TOLERANCE = 1e-3
+"""The dual of one row of a margin loss is maximised by sweeps over its classes, to a thousandth of what matters."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -78,6 +85,8 @@ class Loss:
     """The name used in sentences."""
     smooth: ClassVar[bool] = True
     """Whether the gradient is continuous, which the smooth solvers need."""
+    ascends: ClassVar[bool] = False
+    """Whether there is a row function that maximises the dual over one row."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.parameters() == other.parameters()
@@ -137,6 +146,10 @@ class Loss:
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         """Return L*(a) of each dual row, shape (N,)."""
+        raise NotImplementedError
+
+    def _feasible(self, dual: Floats, y: Ints) -> Floats:
+        """Turn rows into dual feasible ones close by, in place where it can, and return them."""
         raise NotImplementedError
 
     def dual_size(self, class_sums: Floats, square: float) -> float:
@@ -265,6 +278,16 @@ def row_hessian_product(loss: Any, s: Floats, y: int, t: Floats) -> None:
 def row_conjugate(loss: Any, a: Floats, y: int) -> float:
     """Return L*(a) of one dual row. Compiled code only."""
     raise NotImplementedError(f"{loss!r} has no row function for the conjugate")
+
+
+def row_ascent(loss: Any, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+    """Maximise the dual over one row ``a``, in place; return about its loss and its duality gap before.
+
+    The maximiser of ``-L*(a') + ⟨a', s⟩ - (q/2) ‖a' - a‖²``: s are the scores at the dual row as it was, and
+    q says how much they follow when it moves. ``change`` becomes a' - a; ``s`` is scratch afterwards. Compiled
+    code only.
+    """
+    raise NotImplementedError(f"{loss!r} has no row function for dual ascent")
 
 
 def row_function(function: Callable[..., Any], loss_type: type[Loss]) -> Callable[[_RowFunction], _RowFunction]:

@@ -25,6 +25,7 @@ from softmargin.losses.base import (
     Ints,
     Loss,
     check_scores,
+    row_ascent,
     row_conjugate,
     row_function,
     row_gradient,
@@ -36,6 +37,12 @@ __all__ = ["CrossEntropy", "softmax"]
 
 _EXP_UNDERFLOW = -746.0
 """exp is 0 in float64 from here down; the error term of such a difference may be NaN and is not needed."""
+
+
+_MAX_NEWTON_STEPS = 30
+_NEWTON_TOLERANCE = 1e-3
+_LONGEST_STEP = 4.0
+"""Newton's step in the logarithm of a probability is cut at this."""
 
 
 class _Parameters(NamedTuple):
@@ -57,6 +64,7 @@ class CrossEntropy(Loss, _Parameters):
     __slots__ = ()
     name: ClassVar[str] = "cross_entropy"
     title: ClassVar[str] = "softmax cross-entropy"
+    ascends: ClassVar[bool] = True
 
     def _values(self, scores: Floats, y: Ints) -> Floats:
         rows = np.arange(len(y))
@@ -88,6 +96,11 @@ class CrossEntropy(Loss, _Parameters):
         wrong[rows, y] = 0.0
         others = np.maximum(dual[rows, y], -1.0)
         return np.asarray(xlogy(wrong, wrong).sum(axis=1) + xlog1py(1.0 + others, others))
+
+    def _feasible(self, dual: Floats, y: Ints) -> Floats:
+        dual = with_target(np.maximum(dual, 0.0, out=dual), y)
+        dual /= np.maximum(1.0, -dual[np.arange(len(y)), y])[:, None]
+        return dual
 
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Mix the dual rows with one that is the same for a whole class; L* is convex, so the bound holds."""
@@ -206,3 +219,68 @@ def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
         elif j == y and a[y] > -1.0:
             total += (1.0 + a[y]) * math.log1p(a[y])
     return total
+
+
+@row_function(row_ascent, CrossEntropy)
+def _row_ascent(loss: CrossEntropy, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+    # The new probabilities p obey log p_j + q p_j = z_j - ν with z = s + q (a + e_y), for the ν that makes
+    # them sum to one: Newton's method in log p, from the softmax of s.
+    C = s.size
+    top = s[0]
+    for j in range(1, C):
+        top = max(top, s[j])
+    total = 0.0
+    for j in range(C):
+        change[j] = math.exp(s[j] - top)
+        total += change[j]
+    shift = top + math.log(total)
+    value = max(shift - s[y], 0.0)
+    gap = 0.0
+    largest = 0.0
+    for j in range(C):
+        p = change[j] / total
+        old = a[j] + 1.0 if j == y else a[j]
+        change[j] = p
+        difference = abs(p - old)
+        if difference > 0.0:
+            gap += difference * difference / (p + old)  # close to the Kullback-Leibler divergence
+        largest = max(largest, difference)
+    enough = _NEWTON_TOLERANCE * largest
+    z = s
+    for j in range(C):
+        z[j] += q * (a[j] + 1.0 if j == y else a[j]) - shift
+    for _ in range(_MAX_NEWTON_STEPS):
+        above = 0.0
+        below = 0.0
+        total = 0.0
+        for j in range(C):
+            p = change[j]
+            if p > 0.0:
+                weight = p / (1.0 + q * p)
+                above += weight * (z[j] - q * p - math.log(p))
+                below += weight
+                total += p
+        nu = (above + total - 1.0) / below
+        largest = 0.0
+        for j in range(C):
+            p = change[j]
+            if p > 0.0:
+                move = (z[j] - q * p - math.log(p) - nu) / (1.0 + q * p)
+                new = p * math.exp(min(move, _LONGEST_STEP))
+                largest = max(largest, abs(new - p))
+                change[j] = new
+        if largest <= enough:
+            break
+    total = 0.0
+    for j in range(C):
+        total += change[j]
+    others = 0.0
+    for j in range(C):
+        if j != y:
+            p = change[j] / total
+            change[j] = p - a[j]
+            a[j] = p
+            others += p
+    change[y] = -others - a[y]
+    a[y] = -others
+    return value, gap

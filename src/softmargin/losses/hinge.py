@@ -7,12 +7,15 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from softmargin.losses.base import (
+    MAX_SWEEPS,
+    SWEEP_TOLERANCE,
     Balance,
     Floats,
     Ints,
     Loss,
     check_positive,
     pairwise_shift,
+    row_ascent,
     row_conjugate,
     row_function,
     row_gradient,
@@ -55,6 +58,7 @@ class Hinge(Loss, _Parameters):
     name: ClassVar[str] = "hinge"
     title: ClassVar[str] = "multiclass SVM (hinge)"
     smooth: ClassVar[bool] = False
+    ascends: ClassVar[bool] = True
 
     def __new__(cls, delta: float = 1.0) -> Hinge:
         return super().__new__(cls, check_positive("delta", delta))
@@ -67,6 +71,9 @@ class Hinge(Loss, _Parameters):
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         return self.delta * dual[np.arange(len(y)), y]
+
+    def _feasible(self, dual: Floats, y: Ints) -> Floats:
+        return with_target(np.clip(dual, 0.0, 1.0, out=dual), y)
 
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; L* is linear here, so the new conjugate is exact."""
@@ -95,3 +102,34 @@ def _row_gradient(loss: Hinge, s: Floats, y: int) -> float:
 @row_function(row_conjugate, Hinge)
 def _row_conjugate(loss: Hinge, a: Floats, y: int) -> float:
     return loss.delta * a[y]
+
+
+@row_function(row_ascent, Hinge)
+def _row_ascent(loss: Hinge, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+    target = s[y]
+    value = 0.0
+    gap = 0.0
+    for j in range(s.size):
+        change[j] = 0.0
+        violation = s[j] - target + loss.delta
+        if j != y:
+            value += max(violation, 0.0)
+            gap += max(violation, 0.0) - a[j] * violation
+    moved = 0.0  # the target's entry moves by minus this
+    for _ in range(MAX_SWEEPS):
+        largest = 0.0
+        for j in range(s.size):
+            if j != y:
+                old = a[j] + change[j]
+                violation = s[j] - target + loss.delta - q * (change[j] + moved)
+                step = min(max(old + violation / (2.0 * q), 0.0), 1.0) - old
+                if step != 0.0:
+                    change[j] += step
+                    moved += step
+                    largest = max(largest, abs(step))
+        if largest <= SWEEP_TOLERANCE:
+            break
+    change[y] = -moved
+    for j in range(s.size):
+        a[j] += change[j]
+    return value, gap

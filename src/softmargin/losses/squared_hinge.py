@@ -7,12 +7,15 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from softmargin.losses.base import (
+    MAX_SWEEPS,
+    SWEEP_TOLERANCE,
     Balance,
     Floats,
     Ints,
     Loss,
     check_positive,
     pairwise_shift,
+    row_ascent,
     row_conjugate,
     row_function,
     row_gradient,
@@ -48,6 +51,7 @@ class SquaredHinge(Loss, _Parameters):
     __slots__ = ()
     name: ClassVar[str] = "squared_hinge"
     title: ClassVar[str] = "squared multiclass SVM (L2-SVM)"
+    ascends: ClassVar[bool] = True
 
     def __new__(cls, delta: float = 1.0) -> SquaredHinge:
         return super().__new__(cls, check_positive("delta", delta))
@@ -68,6 +72,9 @@ class SquaredHinge(Loss, _Parameters):
         squares = dual**2
         squares[rows, y] = 0.0
         return self.delta * dual[rows, y] + 0.25 * squares.sum(axis=1)
+
+    def _feasible(self, dual: Floats, y: Ints) -> Floats:
+        return with_target(np.maximum(dual, 0.0, out=dual), y)
 
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; multipliers have no upper bound here, so nothing is shrunk and all is exact."""
@@ -116,3 +123,37 @@ def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
         if j != y:
             squares += a[j] * a[j]
     return loss.delta * a[y] + 0.25 * squares
+
+
+@row_function(row_ascent, SquaredHinge)
+def _row_ascent(loss: SquaredHinge, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+    target = s[y]
+    value = 0.0
+    gap = 0.0
+    largest = 0.0
+    for j in range(s.size):
+        change[j] = 0.0
+        violation = s[j] - target + loss.delta
+        if j != y:
+            value += max(violation, 0.0) ** 2
+            gap += max(violation, 0.0) ** 2 + a[j] * (0.25 * a[j] - violation)
+            largest = max(largest, abs(violation))
+    enough = SWEEP_TOLERANCE * largest / (0.5 + 2.0 * q)
+    moved = 0.0  # the target's entry moves by minus this
+    for _ in range(MAX_SWEEPS):
+        largest = 0.0
+        for j in range(s.size):
+            if j != y:
+                old = a[j] + change[j]
+                violation = s[j] - target + loss.delta - q * (change[j] + moved)
+                step = max(old + (violation - 0.5 * old) / (0.5 + 2.0 * q), 0.0) - old
+                if step != 0.0:
+                    change[j] += step
+                    moved += step
+                    largest = max(largest, abs(step))
+        if largest <= enough:
+            break
+    change[y] = -moved
+    for j in range(s.size):
+        a[j] += change[j]
+    return value, gap
