@@ -47,6 +47,9 @@ FLOORS = {
 }
 """The floor of each file or folder of the package."""
 
+FURTHER_BASES = {"softmargin.engines.blocks"}
+"""Files that, like a base.py, serve their siblings: what several engines share but not every engine is."""
+
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
 """Distributions whose import name is another one."""
 
@@ -95,9 +98,10 @@ def unit(module: str) -> str:
 
 
 def is_base_above(module: str, target: str) -> bool:
-    """Tell whether the target is the base.py of a folder that holds the module, at any depth."""
+    """Tell whether the target is the base.py of a folder that holds the module, or one that serves so."""
     folder, _, name = target.rpartition(".")
-    return name == "base" and target != module and module.startswith(folder + ".")
+    below = target != module and module.startswith(folder + ".")
+    return below and (name == "base" or (target in FURTHER_BASES and module != f"{folder}.base"))
 
 
 def refusals(
@@ -195,6 +199,9 @@ FORBIDDEN = {
     "a sibling": ("softmargin.losses.smoothed_hinge", "from softmargin.losses.hinge import Hinge"),
     "a relative sibling": ("softmargin.losses.smoothed_hinge", "from .hinge import Hinge"),
     "its own roof": ("softmargin.losses.hinge", "from softmargin.losses import LOSSES"),
+    "an engine another engine": ("softmargin.engines.sparse", "from softmargin.engines.cpu import CpuEngine"),
+    "a base a further base": ("softmargin.engines.base", "from softmargin.engines.blocks import BlockEngine"),
+    "a further base its siblings": ("softmargin.engines.blocks", "from softmargin.engines.cpu import CpuEngine"),
     "a base its siblings": ("softmargin.losses.base", "from softmargin.losses.hinge import Hinge"),
     "a verb another verb": ("softmargin.cli.fit", "from softmargin.cli.info import info"),
     "a cousin": ("softmargin.data.npz", "from softmargin.data.images.base import decode"),
@@ -233,6 +240,8 @@ ALLOWED = {
     "a roof its relative files": ("softmargin.losses", "from .hinge import Hinge"),
     "a roof its inner folders": ("softmargin.data", "from softmargin.data import images"),
     "an inner base": ("softmargin.data.images.pool", "from softmargin.data.images import base"),
+    "a further base": ("softmargin.engines.cpu", "from softmargin.engines.blocks import BlockEngine"),
+    "the base of a further base": ("softmargin.engines.blocks", "from softmargin.engines.base import Engine"),
     "an outer base": ("softmargin.data.images.base", "from softmargin.data.base import shown"),
     "the preconditioner": ("softmargin.objective", "import softmargin.preconditioner"),
     "a dependency": ("softmargin.data.digits", "from sklearn.datasets import load_digits"),

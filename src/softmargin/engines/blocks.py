@@ -1,0 +1,362 @@
+"""What the engines for X in main memory share: blocks of rows that stay in cache, over several threads.
+
+One block of rows is scored, its scores are turned into dual rows by the compiled row functions of the
+loss, and these are multiplied back while the block is still in cache: X is read once per pass and the
+(N, C) score matrix never exists. How a block is stored, scored and multiplied back is the engine's own.
+
+The rows are cut into *lanes*, whose number depends on the shape of the problem alone. A lane adds up its
+blocks in order, the lanes are added up in order, and threads only take turns at the lanes: the same bits
+come out for any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.engines.base import DualSums, Engine, Samples
+from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
+from softmargin.threads import INLINE_WORK, blas, usable_cores
+from softmargin.validation import check_count
+
+__all__ = ["BlockEngine", "sum_in_order"]
+
+_Result = TypeVar("_Result")
+
+_LANE_BYTES = 1 << 25
+"""All partial gradients together should not exceed this."""
+
+def _gradient_rows(loss: Loss, S: Floats, y: Ints, weights: Floats) -> float:
+    """Turn scores into weighted dual rows in place; return the weighted sum of the losses."""
+    total = 0.0
+    for i in range(S.shape[0]):
+        total += weights[i] * row_gradient(loss, S[i], y[i])
+        for j in range(S.shape[1]):
+            S[i, j] *= weights[i]
+    return total
+
+
+def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) -> None:
+    """Turn score directions T into weighted Hessian products in place; S is scratch afterwards."""
+    for i in range(S.shape[0]):
+        row_hessian_product(loss, S[i], y[i], T[i])
+        for j in range(S.shape[1]):
+            T[i, j] *= weights[i]
+
+
+def _dual_rows(
+    loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats, class_sums: Floats
+) -> tuple[float, float, float]:
+    """Turn T into weighted dual rows in place and add them up by class; return the sums of L, L* and squares.
+
+    S are the scores of the loss, scratch afterwards. T are the scores of the source or, if given, dual rows.
+    """
+    value = 0.0
+    conjugate = 0.0
+    square = 0.0
+    for i in range(S.shape[0]):
+        value += weights[i] * row_gradient(loss, S[i], y[i])
+        if not given:
+            row_gradient(source, T[i], y[i])
+        conjugate += weights[i] * row_conjugate(loss, T[i], y[i])
+        sums = class_sums[y[i]]
+        for j in range(T.shape[1]):
+            square += weights[i] * T[i, j] * T[i, j]
+            T[i, j] *= weights[i]
+            sums[j] += T[i, j]
+    return value, conjugate, square
+
+
+_KERNELS: tuple[Callable[..., Any], ...] = (_gradient_rows, _hessian_rows, _dual_rows)
+_CACHED: dict[Callable[..., Any], Any] = {f: numba.njit(nogil=True, cache=True)(f) for f in _KERNELS}
+_FOREIGN: dict[Callable[..., Any], Any] = {f: numba.njit(nogil=True)(f) for f in _KERNELS}
+
+
+def _compiled(kernel: Callable[..., _Result], *losses: Loss) -> Callable[..., _Result]:
+    """Return the compiled kernel: from the cache on disk for our own losses only.
+
+    The index of Numba's cache names the type of the loss. One that another program cannot import (from a
+    notebook, say) would make the whole index unreadable there.
+    """
+    ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
+    found: Callable[..., _Result] = (_CACHED if ours else _FOREIGN)[kernel]
+    return found
+
+
+class BlockEngine(Engine):
+    """Blocks of rows in cache, over threads, with a fixed order of summation.
+
+    Parameters
+    ----------
+    samples : Samples
+    n_threads : int, optional
+        Number of threads; by default one for each core this process may use.
+    n_block : int
+        Rows of a block.
+    row_size : int
+        Numbers that a row takes to read and to multiply: D where all are stored.
+    """
+
+    _order: ClassVar[Literal["C", "F"]] = "C"
+    """The layout of the (C, D) arrays that the products read and fill."""
+
+    def __init__(self, samples: Samples, n_threads: int | None, n_block: int, row_size: int) -> None:
+        super().__init__(samples)
+        self.n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
+        self._n_features = samples.X.shape[1]
+        self._n_block = n_block
+        self._row_size = row_size
+        n_blocks = -(-len(self.rows) // n_block)
+        affordable = _LANE_BYTES // (8 * self._n_features * samples.n_classes)
+        # Partial gradients that take longer to add up than X takes to read would serve nobody.
+        worthwhile = len(self.rows) * row_size // self._n_features
+        self._n_lanes = max(1, min(n_blocks, worthwhile, max(4, min(32, affordable))))
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_owner = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the threads behind: where the engine arrives, it starts its own."""
+        return self.__dict__ | {"_pool": None}
+
+    @abstractmethod
+    def _block(self, rows: Ints) -> Any:
+        """Return these rows of X, ascending, in the form that the products take."""
+
+    @abstractmethod
+    def _gathered(self, rows: Ints) -> Any:
+        """Return any rows of X in the form that the products take."""
+
+    @abstractmethod
+    def _dense(self, rows: Ints) -> Floats:
+        """Return a dense float64 copy of any rows of X."""
+
+    @abstractmethod
+    def _score_block(self, X: Any, W: Floats, Wt: Floats, b: Floats) -> Floats:
+        """Return ``X @ W + b`` for a block; Wt is W.T in the layout of this engine."""
+
+    @abstractmethod
+    def _back_block(self, X: Any, A: Floats, Gt: Floats) -> None:
+        """Add ``A.T @ X`` to Gt, in the layout of this engine, for a block."""
+
+    def _laid_out(self, W: Floats) -> Floats:
+        return np.asarray(W.T, order=self._order)
+
+    def _lane_blocks(self, lane: int) -> Iterator[Ints]:
+        n_blocks = -(-len(self.rows) // self._n_block)
+        first, last = lane * n_blocks // self._n_lanes, (lane + 1) * n_blocks // self._n_lanes
+        for block in range(first, last):
+            yield self.rows[block * self._n_block : (block + 1) * self._n_block]
+
+    def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result]) -> list[_Result]:
+        """Return the result of each lane, in the order of the lanes; one pass."""
+        self.n_passes += 1
+
+        def task(lane: int, stop: threading.Event) -> _Result:
+            return lane_sums(_until(stop, self._lane_blocks(lane)))
+
+        work = len(self.rows) * self._row_size * self.samples.n_classes
+        return self._run([partial(task, lane) for lane in range(self._n_lanes)], work)
+
+    def _run(self, tasks: list[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
+        stop = threading.Event()
+        with blas().limit(limits=1, user_api="blas"):
+            if self.n_threads == 1 or len(tasks) == 1 or work < INLINE_WORK:
+                return [task(stop) for task in tasks]
+            if self._pool is None or self._pool_owner != os.getpid():  # a forked child has none of the threads
+                self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
+                self._pool_owner = os.getpid()
+            # The context brings NumPy's errstate along, which belongs to a thread.
+            futures = [self._pool.submit(copy_context().run, task, stop) for task in tasks]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:  # Ctrl-C too: no thread may go on walking over X
+                stop.set()
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
+        """Return the scores of ``rows``."""
+        self.n_passes += len(rows) / max(1, len(self.samples.y))
+        Wt = self._laid_out(W)
+        result = np.empty((len(rows), len(b)))
+
+        def fill(start: int, stop: threading.Event) -> None:
+            if stop.is_set():
+                return
+            part = slice(start, start + self._n_block)
+            result[part] = self._score_block(self._gathered(rows[part]), W, Wt, b)
+
+        work = len(rows) * self._row_size * len(b)
+        self._run([partial(fill, start) for start in range(0, len(rows), self._n_block)], work)
+        return result
+
+    def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
+        """Return the weighted mean loss."""
+        gradient_rows = _compiled(_gradient_rows, loss)
+        Wt = self._laid_out(W)
+
+        def lane(blocks: Iterator[Ints]) -> list[float]:
+            return [
+                gradient_rows(loss, self._scored(self._block(rows), rows, W, Wt, b, offsets), *self._labels(rows))
+                for rows in blocks
+            ]
+
+        return math.fsum(part for parts in self._walk(lane) for part in parts)
+
+    def value_and_grad(
+        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+    ) -> tuple[float, Floats, Floats]:
+        """Return the weighted mean loss and its gradient."""
+        gradient_rows = _compiled(_gradient_rows, loss)
+        Wt = self._laid_out(W)
+
+        def lane(blocks: Iterator[Ints]) -> tuple[list[float], Floats, Floats]:
+            parts, Gt, g = [], np.zeros_like(Wt), np.zeros(len(b))
+            for rows in blocks:
+                X = self._block(rows)
+                S = self._scored(X, rows, W, Wt, b, offsets)
+                parts.append(gradient_rows(loss, S, *self._labels(rows)))
+                self._back_block(X, S, Gt)
+                g += S.sum(axis=0)
+            return parts, Gt, g
+
+        lanes = self._walk(lane)
+        value = math.fsum(part for parts, _, _ in lanes for part in parts)
+        return (
+            value,
+            np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T),
+            sum_in_order([g for _, _, g in lanes]),
+        )
+
+    def hessian_product(
+        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Return the product of the Hessian with the direction (V, c)."""
+        hessian_rows = _compiled(_hessian_rows, loss)
+        Wt, Vt = self._laid_out(W), self._laid_out(V)
+
+        def lane(blocks: Iterator[Ints]) -> tuple[Floats, Floats]:
+            Gt, g = np.zeros_like(Wt), np.zeros(len(b))
+            for rows in blocks:
+                X = self._block(rows)
+                T = self._score_block(X, V, Vt, c)
+                hessian_rows(loss, self._scored(X, rows, W, Wt, b, offsets), *self._labels(rows), T)
+                self._back_block(X, T, Gt)
+                g += T.sum(axis=0)
+            return Gt, g
+
+        lanes = self._walk(lane)
+        return np.ascontiguousarray(sum_in_order([Gt for Gt, _ in lanes]).T), sum_in_order([g for _, g in lanes])
+
+    def dual_sums(
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        source: Loss,
+        offsets: Floats | None = None,
+        dual: NDArray[Any] | None = None,
+    ) -> DualSums:
+        """Return the value and the sums of the dual rows."""
+        dual_rows = _compiled(_dual_rows, loss, source)
+        Wt = self._laid_out(W)
+
+        def lane(blocks: Iterator[Ints]) -> tuple[list[tuple[float, float, float]], Floats, Floats]:
+            parts, Gt, M = [], np.zeros_like(Wt), np.zeros((len(b), len(b)))
+            for rows in blocks:
+                X = self._block(rows)
+                y, weights = self._labels(rows)
+                S = self._score_block(X, W, Wt, b)
+                if dual is not None:
+                    T = loss._feasible(dual[rows].astype(np.float64), y)
+                else:
+                    T = S.copy() if offsets is None else S + offsets[rows]
+                parts.append(dual_rows(loss, source, S, T, dual is not None, y, weights, M))
+                self._back_block(X, T, Gt)
+            return parts, Gt, M
+
+        lanes = self._walk(lane)
+        sums = [math.fsum(column) for column in zip(*(part for parts, _, _ in lanes for part in parts), strict=True)]
+        features = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
+        return DualSums(*sums, features, sum_in_order([M for _, _, M in lanes]))
+
+    def class_features(self) -> Floats:
+        """Return the weighted sum of the features of each class."""
+        n_classes = self.samples.n_classes
+
+        def lane(blocks: Iterator[Ints]) -> Floats:
+            Gt = np.zeros((n_classes, self._n_features), order=self._order)
+            for rows in blocks:
+                y, weights = self._labels(rows)
+                one_hot = np.zeros((len(rows), n_classes))
+                one_hot[np.arange(len(rows)), y] = weights
+                self._back_block(self._block(rows), one_hot, Gt)
+            return Gt
+
+        return np.ascontiguousarray(sum_in_order(self._walk(lane)).T)
+
+    def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
+        """Return the weighted second moment of the preprocessed features over ``rows``.
+
+        Threads share the work by panels of the result, so there is one (D, D) array whatever their number.
+        """
+        self.n_passes += len(rows) / len(self.rows)
+        D = self._n_features
+        weights = np.sqrt(self.samples.weights[rows] / self.samples.weights[rows].sum())
+        total = np.zeros((D, D))
+        panels = [slice(start, min(start + 512, D)) for start in range(0, D, 512)]
+
+        for start in range(0, len(rows), 512):
+            part = rows[start : start + 512]
+            Z = (self._dense(part) - mean) * scale
+            Z *= weights[start : start + 512, None]
+
+            self._run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
+        lower = np.tril(total)
+        return np.asarray(lower + np.tril(total, -1).T)
+
+    def rounding(self) -> float:
+        """Return a bound on the relative rounding error of a sum over the samples."""
+        n_blocks = -(-len(self.rows) // self._n_block)
+        terms = self._n_block + -(-n_blocks // self._n_lanes) + self._n_lanes
+        return float(np.finfo(np.float64).eps * (terms + 8))
+
+    def _scored(self, X: Any, rows: Ints, W: Floats, Wt: Floats, b: Floats, offsets: Floats | None) -> Floats:
+        scores = self._score_block(X, W, Wt, b)
+        if offsets is not None:
+            scores += offsets[rows]
+        return scores
+
+    def _labels(self, rows: Ints) -> tuple[Ints, Floats]:
+        return self.samples.y[rows], self.samples.weights[rows]
+
+
+def _add_panel(total: Floats, Z: Floats, panel: slice, stop: threading.Event) -> None:
+    total[panel, : panel.stop] += Z[:, panel].T @ Z[:, : panel.stop]
+
+
+def sum_in_order(parts: list[Floats]) -> Floats:
+    """Return the sum of the parts, added from the first to the last."""
+    total = parts[0].copy(order="K")
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def _until(stop: threading.Event, blocks: Iterator[Ints]) -> Iterator[Ints]:
+    for block in blocks:
+        if stop.is_set():
+            return
+        yield block
