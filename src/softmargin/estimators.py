@@ -6,12 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.data import Dataset
-from softmargin.engines import CpuEngine, Samples
+from softmargin.engines import Samples, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
@@ -143,13 +145,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.n_threads = n_threads
         self.callback = callback
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def fit(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to the samples.
 
         Parameters
         ----------
-        X : array-like of shape (N, D)
-            Features of any real type, read in place.
+        X : array-like or sparse array of shape (N, D)
+            Features of any real type, read in place; sparse X is not filled in.
         y : array-like of shape (N,)
             Labels: strings or integers.
         sample_weight : array-like of shape (N,), optional
@@ -238,60 +245,62 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             selection={} if choice is None else choice.record(),
         )
 
-    def decision_function(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: ArrayLike | csr_array) -> Floats:
         """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's.
 
         Parameters
         ----------
-        X : array-like of shape (N, D)
+        X : array-like or sparse array of shape (N, D)
         """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike | csr_array) -> NDArray[Any]:
         """Return the label of the largest score of each sample, shape (N,).
 
         Parameters
         ----------
-        X : array-like of shape (N, D)
+        X : array-like or sparse array of shape (N, D)
         """
         best = self._scores(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X: ArrayLike) -> Floats:
+    def predict_proba(self, X: ArrayLike | csr_array) -> Floats:
         """Return the softmax of the scores, shape (N, C); cross-entropy only.
 
         Parameters
         ----------
-        X : array-like of shape (N, D)
+        X : array-like or sparse array of shape (N, D)
         """
         return softmax(self._scores(X))
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X: ArrayLike) -> Floats:
+    def predict_log_proba(self, X: ArrayLike | csr_array) -> Floats:
         """Return the logarithm of the probabilities, shape (N, C); cross-entropy only.
 
         Parameters
         ----------
-        X : array-like of shape (N, D)
+        X : array-like or sparse array of shape (N, D)
         """
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(softmax(self._scores(X))))
 
-    def _scores(self, X: ArrayLike) -> Floats:
+    def _scores(self, X: ArrayLike | csr_array) -> Floats:
         check_is_fitted(self)
         features = self._validated(X)
-        n_samples, n_classes = len(features), len(self.classes_)
+        n_samples, n_classes = features.shape[0], len(self.classes_)
         walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
-        return CpuEngine(walked, self.n_threads).scores(self.coef_.T, self.intercept_, np.arange(n_samples))
+        engine = make_engine("auto", walked, self.n_threads)
+        return engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
 
-    def _validated(self, X: ArrayLike, *y: ArrayLike) -> Any:
+    def _validated(self, X: ArrayLike | csr_array, *y: ArrayLike) -> Any:
         """Return the features, or features and labels, as scikit-learn wants them checked."""
         refuse_masked("X", X)
         labels = [check_labels(y) for y in y]
+        checks: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": False}
         try:
-            checked = validate_data(self, X, *labels, dtype="numeric", ensure_all_finite=False, reset=bool(y))
+            checked = validate_data(self, X, *labels, reset=bool(y), **checks)
         except DataError:
             raise
         except ValueError as error:  # scikit-learn's words, but our kind

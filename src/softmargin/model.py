@@ -18,11 +18,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 
 from softmargin._version import __version__
 from softmargin.atomic import write_atomically
 from softmargin.container import container_header, damaged, read_container, tensor_bytes
 from softmargin.data.base import counted, shown
+from softmargin.engines import canonical_csr
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
@@ -176,12 +178,12 @@ class Model:
         """C."""
         return int(self.W.shape[1])
 
-    def scores(self, X: ArrayLike, n_threads: int | None = None) -> Floats:
+    def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
         """Return ``X @ W + b``, in blocks of rows and without a float copy of X.
 
         Parameters
         ----------
-        X : array-like of shape (N, D)
+        X : array-like or sparse array of shape (N, D)
             Raw features of any real type, memory-mapped or not; N may be 0.
         n_threads : int, optional
             By default one for each core this process may use; results do not depend on it.
@@ -196,19 +198,19 @@ class Model:
             X has another shape or type, holds NaN or inf, or is so large that the scores overflow.
         """
         X = self._checked(X)
-        return self._by_blocks(X, np.empty((len(X), self.n_classes)), lambda scores: scores, n_threads)
+        return self._by_blocks(X, np.empty((X.shape[0], self.n_classes)), lambda scores: scores, n_threads)
 
-    def predict(self, X: ArrayLike, n_threads: int | None = None) -> NDArray[Any]:
+    def predict(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> NDArray[Any]:
         """Return the class of largest score of each row, shape (N,); parameters and errors as in `scores`.
 
         The first of several equal scores wins.
         """
         X = self._checked(X)
-        best = np.empty(len(X), dtype=np.intp)
+        best = np.empty(X.shape[0], dtype=np.intp)
         self._by_blocks(X, best, lambda scores: scores.argmax(axis=1), n_threads)
         return np.asarray(self.classes[best])
 
-    def predict_proba(self, X: ArrayLike, n_threads: int | None = None) -> Floats:
+    def predict_proba(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
         """Return the softmax of the scores, (N, C) float64; parameters and errors as in `scores`.
 
         Raises
@@ -222,7 +224,7 @@ class Model:
                 f"'{CrossEntropy.name}'."
             )
         X = self._checked(X)
-        return self._by_blocks(X, np.empty((len(X), self.n_classes)), softmax, n_threads)
+        return self._by_blocks(X, np.empty((X.shape[0], self.n_classes)), softmax, n_threads)
 
     def card(self) -> dict[str, Any]:
         """Return everything but the weights as JSON values; numbers that are not finite are strings."""
@@ -262,10 +264,10 @@ class Model:
                 f"before, it is unchanged."
             ) from error
 
-    def _checked(self, X: ArrayLike) -> NDArray[Any]:
+    def _checked(self, X: ArrayLike | csr_array) -> Any:
         refuse_masked("X", X)
         try:
-            array = np.asarray(X)
+            array = canonical_csr(X) if issparse(X) else np.asarray(X)
         except ValueError:
             raise DataError("X is not a table: its rows have different lengths.") from None
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
@@ -279,19 +281,20 @@ class Model:
 
     def _by_blocks(
         self,
-        X: NDArray[Any],
+        X: Any,
         result: NDArray[Any],
         from_scores: Callable[[Floats], NDArray[Any]],
         n_threads: int | None,
     ) -> NDArray[Any]:
-        """Fill ``result`` from the scores of each block of rows; the borders depend on D alone."""
-        n_rows = max(16, _BLOCK_ELEMENTS // self.n_features)
+        """Fill ``result`` from the scores of each block of rows; the borders depend on X alone."""
+        row_size = X.nnz // max(1, X.shape[0]) + self.n_classes if issparse(X) else self.n_features
+        n_rows = max(16, _BLOCK_ELEMENTS // row_size)
 
         def fill(start: int) -> int | None:
             """Do one block and return its first row whose scores are not finite."""
             rows = slice(start, start + n_rows)
             with np.errstate(all="ignore"):
-                scores = np.asarray(X[rows], dtype=np.float64) @ self.W + self.b
+                scores = X[rows].astype(np.float64, copy=False) @ self.W + self.b
             finite = np.isfinite(scores).all(axis=1)
             if not finite.all():
                 return start + int(finite.argmin())
@@ -299,9 +302,9 @@ class Model:
             return None
 
         n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
-        starts = range(0, len(X), n_rows)
+        starts = range(0, X.shape[0], n_rows)
         with blas().limit(limits=1, user_api="blas"):  # each of our threads calls BLAS with one of its own
-            if n_threads == 1 or len(starts) == 1 or len(X) * self.W.size < INLINE_WORK:
+            if n_threads == 1 or len(starts) == 1 or X.shape[0] * row_size * self.n_classes < INLINE_WORK:
                 failures = [fill(start) for start in starts]
             else:
                 with ThreadPoolExecutor(n_threads) as pool:
@@ -311,12 +314,12 @@ class Model:
                 self._refuse(X, row, n_rows)
         return result
 
-    def _refuse(self, X: NDArray[Any], row: int, n_rows: int) -> NoReturn:
+    def _refuse(self, X: Any, row: int, n_rows: int) -> NoReturn:
         """Say why the scores of this row are not finite. NaN and inf in X always reach the scores."""
         n_wrong, place = 0, ""
-        for start in range(0, len(X), n_rows):
-            block = np.asarray(X[start : start + n_rows], dtype=np.float64)
-            wrong = np.argwhere(~np.isfinite(block))
+        for start in range(0, X.shape[0], n_rows):
+            block = X[start : start + n_rows].astype(np.float64, copy=False)
+            wrong = _not_finite(block)
             if len(wrong) and not place:
                 i, column = wrong[0]
                 name = "" if self.feature_names is None else f" ({shown(self.feature_names[column])})"
@@ -327,6 +330,15 @@ class Model:
         raise DataError(
             f"X row {row} is so large that its scores overflow; features must have the units of the training data."
         )
+
+
+def _not_finite(block: Any) -> NDArray[np.intp]:
+    """Return row and column of each NaN and infinity, one a line."""
+    if not issparse(block):
+        return np.argwhere(~np.isfinite(block))
+    entries = block.tocoo()
+    wrong = ~np.isfinite(entries.data)
+    return np.column_stack([entries.row[wrong], entries.col[wrong]])
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

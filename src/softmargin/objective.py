@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 
 from softmargin.engines import DualRows, Engine, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
@@ -19,6 +20,9 @@ __all__ = ["Certificate", "Objective"]
 
 _DENSE_FEATURES = 6144
 """Up to this many features a (D, D) array is made (300 MB at the limit); beyond, a diagonal serves."""
+
+_SPARSE_FEATURES = 2048
+"""The same for sparse X, whose passes cost so little that a (D, D) array soon outweighs them."""
 
 _EXACT_TRACE_CLASSES = 16
 """Up to this many classes a trace is added up in full; beyond, from this many random directions."""
@@ -66,8 +70,9 @@ class Objective:
     ----------
     loss : Loss
         ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a loss of your own.
-    X : ndarray of shape (N, D)
-        Features of any real type; read in place, never copied as a whole.
+    X : ndarray or sparse array of shape (N, D)
+        Features of any real type; read in place, never copied as a whole. Sparse X of another format than
+        canonical CSR is converted to that first.
     y : array-like of shape (N,)
         Integer labels 0 … C-1. Each class needs a sample of positive weight.
     reg : float
@@ -104,7 +109,7 @@ class Objective:
     def __init__(
         self,
         loss: Loss,
-        X: NDArray[Any],
+        X: NDArray[Any] | csr_array,
         y: ArrayLike,
         reg: float,
         sample_weight: ArrayLike | None = None,
@@ -383,11 +388,16 @@ class Objective:
         """
         if "preconditioner" not in self._shared:
             mean, variance = self.moments
-            if self.n_features > _DENSE_FEATURES:
+            X, limit, density = self._engine.samples.X, _DENSE_FEATURES, 1.0
+            if issparse(X):
+                limit, density = _SPARSE_FEATURES, X.nnz / (self.n_samples * self.n_features)
+            if self.n_features > limit:
                 made: Any = DiagonalPreconditioner((variance + (mean - self._mean) ** 2) * self._scale**2)
             else:
                 rows = self._engine.rows
-                enough = max(2 * self.n_features, 40 * len(rows) * self.n_classes // self.n_features)
+                enough = max(
+                    2 * self.n_features, int(density * 40 * len(rows) * self.n_classes) // self.n_features
+                )
                 if len(rows) > enough:
                     rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
                 made = CovariancePreconditioner(self._engine.covariance(self._mean, self._scale, rows))

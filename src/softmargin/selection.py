@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 
 from softmargin.accuracy import standard_error
+from softmargin.engines import canonical_csr
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective import Objective
@@ -159,7 +161,7 @@ class Choice:
 
 
 def choose(
-    X: NDArray[Any],
+    X: NDArray[Any] | csr_array,
     y: ArrayLike,
     losses: Sequence[Loss],
     regs: Sequence[float] | None = None,
@@ -175,7 +177,7 @@ def choose(
 
     Parameters
     ----------
-    X : ndarray of shape (N, D)
+    X : ndarray or sparse array of shape (N, D)
     y : array-like of shape (N,)
         Labels: strings or integers.
     losses : sequence of Loss
@@ -206,6 +208,8 @@ def choose(
         If an argument is outside its domain.
     """
     X = check_features(X)
+    if issparse(X):
+        X = canonical_csr(X)
     check_finite(X)
     if isinstance(losses, (Loss, str)) or len(losses) == 0:
         raise ParameterError(f"losses must be a list of at least one loss, but it is {losses!r}.")
@@ -215,8 +219,8 @@ def choose(
         raise ParameterError(f"validation_fraction must lie between 0 and 1, but it is {validation_fraction!r}.")
     check_count("seed", seed, 0)
     given = np.asarray(check_labels(y))
-    if given.shape != (len(X),):
-        raise DataError(f"y must hold {len(X)} labels, one for each row of X, but its shape is {given.shape}.")
+    if given.shape != (X.shape[0],):
+        raise DataError(f"y must hold {X.shape[0]} labels, one for each row of X, but its shape is {given.shape}.")
     _, labels, weights = encode_labels(given, sample_weight)
     validation = held_out(labels, weights, validation_fraction, seed)
     training_weights = weights.copy()

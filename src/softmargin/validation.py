@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from softmargin.errors import DataError, ParameterError
 
@@ -68,23 +69,30 @@ def as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
         raise DataError(f"{name} must be an array of real numbers.") from None
 
 
-def check_finite(X: NDArray[Any]) -> None:
-    """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are."""
+def check_finite(X: Any) -> None:
+    """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
+
+    X is dense or CSR.
+    """
     if X.dtype.kind != "f":
         return
     if X.dtype.itemsize > 8:
         raise DataError(f"X has dtype {X.dtype}; floating-point numbers of at most 64 bits are supported.")
-    step = max(1, (1 << 20) // max(1, X.shape[1]))
+    stored = X.data[:, None] if issparse(X) else X
+    step = max(1, (1 << 20) // max(1, stored.shape[1]))
     wrong, place = 0, (0, 0)
-    for start in range(0, len(X), step):
-        finite = np.isfinite(X[start : start + step])
+    for start in range(0, len(stored), step):
+        finite = np.isfinite(stored[start : start + step])
         if not finite.all():
             rows, columns = np.nonzero(~finite)
             if wrong == 0:
                 place = (start + int(rows[0]), int(columns[0]))
             wrong += len(rows)
     if wrong:
-        what = "NaN" if np.isnan(X[place]) else "infinity (inf)"
+        what = "NaN" if np.isnan(stored[place]) else "infinity (inf)"
+        if issparse(X):
+            entry = place[0]
+            place = (int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry]))
         others = f", and {wrong - 1:,} more" if wrong > 1 else ""
         raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
 
@@ -181,13 +189,11 @@ def check_vector(name: str, vector: ArrayLike | None, n_features: int, default: 
     return array
 
 
-def check_features(X: ArrayLike) -> NDArray[Any]:
-    """Return X as an array that an engine can walk over, or raise a `DataError`."""
+def check_features(X: ArrayLike) -> Any:
+    """Return X, dense or sparse, as an array that an engine can walk over, or raise a `DataError`."""
     refuse_masked("X", X)
-    if hasattr(X, "toarray"):
-        raise DataError("X is sparse, which is not supported yet: pass X.toarray() if it fits into memory.")
     try:
-        array: NDArray[Any] = np.asanyarray(X)
+        array: Any = X if issparse(X) else np.asanyarray(X)
     except ValueError:
         raise DataError("X is not a table: its rows have different lengths.") from None
     if array.ndim != 2 or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
@@ -205,7 +211,7 @@ def check_samples(
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64], int]:
     """Return X, the labels, the weights (summing to one) and C as an engine takes them, or raise a `DataError`."""
     X = check_features(X)
-    n_samples = len(X)
+    n_samples = X.shape[0]
     refuse_masked("y", y)
     try:
         labels = np.asarray(y)

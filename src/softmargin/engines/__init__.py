@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from scipy.sparse import issparse
+
 from softmargin.engines.base import DualSums, Engine, Samples
 from softmargin.engines.cpu import CpuEngine
 from softmargin.engines.dual import DualRows, Sweep
 from softmargin.engines.reference import ReferenceEngine
+from softmargin.engines.sparse import SparseEngine, canonical_csr
 from softmargin.errors import ParameterError
 
-__all__ = ["ENGINES", "CpuEngine", "DualRows", "DualSums", "Engine", "ReferenceEngine", "Samples", "Sweep", "make_engine"]
+__all__ = [
+    "ENGINES",
+    "CpuEngine",
+    "DualRows",
+    "DualSums",
+    "Engine",
+    "ReferenceEngine",
+    "Samples",
+    "SparseEngine",
+    "Sweep",
+    "canonical_csr",
+    "make_engine",
+]
 
 ENGINES = ("auto", "cpu", "reference")
 
 
 def make_engine(name: str, samples: Samples, n_threads: int | None = None) -> Engine:
-    """Return the engine of this name for these samples; "auto" is the CPU engine for any array in memory.
+    """Return the engine of this name for these samples; "auto" is the CPU's for any X in memory, dense or sparse.
 
     Raises
     ------
+    DataError
+        If X is sparse and not valid.
     ParameterError
         If there is no engine of this name.
     """
+    if issparse(samples.X):
+        samples = replace(samples, X=canonical_csr(samples.X))
     if name == "reference":
-        return ReferenceEngine(samples)
+        return ReferenceEngine(replace(samples, X=samples.X.toarray()) if issparse(samples.X) else samples)
     if name in ("auto", "cpu"):
-        return CpuEngine(samples, n_threads)
+        return SparseEngine(samples, n_threads) if issparse(samples.X) else CpuEngine(samples, n_threads)
     raise ParameterError(f"engine must be one of {', '.join(map(repr, ENGINES))}, but it is {name!r}.")

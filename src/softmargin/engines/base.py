@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softmargin.losses.base import Floats, Ints, Loss
 
@@ -51,7 +50,7 @@ class Samples:
 
     Attributes
     ----------
-    X : ndarray of shape (N, D)
+    X : ndarray or CSR array of shape (N, D)
         Features in the type they are stored in.
     y : ndarray of shape (N,), int64
         Class numbers 0 … C-1.
@@ -61,7 +60,7 @@ class Samples:
         C.
     """
 
-    X: NDArray[Any]
+    X: Any
     y: Ints
     weights: Floats
     n_classes: int

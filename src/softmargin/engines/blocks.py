@@ -119,8 +119,8 @@ class BlockEngine(Engine):
         self._row_size = row_size
         n_blocks = -(-len(self.rows) // n_block)
         affordable = _LANE_BYTES // (8 * self._n_features * samples.n_classes)
-        # Partial gradients that take longer to add up than X takes to read would serve nobody.
-        worthwhile = len(self.rows) * row_size // self._n_features
+        # Clearing and adding up the partial gradients should take little of the time that X takes to read.
+        worthwhile = len(self.rows) * row_size // (4 * self._n_features)
         self._n_lanes = max(1, min(n_blocks, worthwhile, max(4, min(32, affordable))))
         self._pool: ThreadPoolExecutor | None = None
         self._pool_owner = 0
