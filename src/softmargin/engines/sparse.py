@@ -32,7 +32,9 @@ _TILE_CLASSES = 8
 a row that took half the time; at 8 both took the same.)"""
 
 _BLOCK_BYTES = 3 << 18
-"""A block of rows and its scores should stay in cache between its two products."""
+"""A block of rows and its scores should stay in cache between its two products. But where there are many columns,
+it is W and the gradient that push each other out of the cache between one product and the next: then a block
+has entries enough to meet each column four times. (With 100,000 columns and 3 classes that took a third off.)"""
 
 
 class _Rows(NamedTuple):
@@ -165,7 +167,9 @@ class SparseEngine(BlockEngine):
         self._in_place = X.dtype in (np.float32, np.float64)
         row_size = max(1, -(-X.nnz // X.shape[0]))
         row_bytes = row_size * (8 + X.indices.itemsize) + 16 * samples.n_classes
-        super().__init__(samples, n_threads, max(16, min(4096, _BLOCK_BYTES // row_bytes)), row_size)
+        in_cache = min(4096, _BLOCK_BYTES // row_bytes)
+        revisiting = min(65536, 4 * X.shape[1] // row_size)
+        super().__init__(samples, n_threads, max(16, in_cache, revisiting), row_size)
 
     def _block(self, rows: Ints) -> _Rows:
         """Return these rows, which ascend; what is converted for them reaches from the first to the last."""
