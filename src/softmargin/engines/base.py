@@ -84,16 +84,9 @@ class Engine(ABC):
         self.n_passes = 0.0
         self.n_threads = 1
 
-    def dense_rows(self, rows: Ints, mean: Floats, scale: Floats) -> NDArray[Any]:
-        """Return ``(X[rows] - mean) * scale``: float32 where X is of small integers, else float64.
-
-        A float X may lie so far from 0 that float32 would lose what is left after the subtraction.
-        """
-        Z = self.samples.X[rows]
-        dtype = np.float32 if Z.dtype.kind in "bui" and Z.dtype.itemsize == 1 else np.float64
-        Z = np.subtract(Z, mean, dtype=dtype, casting="unsafe")
-        Z *= scale
-        return Z
+    @abstractmethod
+    def dense_rows(self, rows: Ints) -> NDArray[Any]:
+        """Return a dense copy of any rows of X: float32 where X is of integers of one byte, else float64."""
 
     @abstractmethod
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:

@@ -138,10 +138,6 @@ class BlockEngine(Engine):
         """Return any rows of X in the form that the products take."""
 
     @abstractmethod
-    def _dense(self, rows: Ints) -> Floats:
-        """Return a dense float64 copy of any rows of X."""
-
-    @abstractmethod
     def _score_block(self, X: Any, W: Floats, Wt: Floats, b: Floats) -> Floats:
         """Return ``X @ W + b`` for a block; Wt is W.T in the layout of this engine."""
 
@@ -320,7 +316,7 @@ class BlockEngine(Engine):
 
         for start in range(0, len(rows), 512):
             part = rows[start : start + 512]
-            Z = (self._dense(part) - mean) * scale
+            Z = (self.dense_rows(part).astype(np.float64, copy=False) - mean) * scale
             Z *= weights[start : start + 512, None]
 
             self._run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
@@ -330,7 +326,7 @@ class BlockEngine(Engine):
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""
         n_blocks = -(-len(self.rows) // self._n_block)
-        terms = self._n_block + -(-n_blocks // self._n_lanes) + self._n_lanes
+        terms = self._n_block * -(-n_blocks // self._n_lanes) + self._n_lanes
         return float(np.finfo(np.float64).eps * (terms + 8))
 
     def _scored(self, X: Any, rows: Ints, W: Floats, Wt: Floats, b: Floats, offsets: Floats | None) -> Floats:

@@ -160,8 +160,11 @@ class CpuEngine(BlockEngine):
     def _gathered(self, rows: Ints) -> NDArray[Any]:
         return np.ascontiguousarray(self.samples.X[rows], dtype=self._block_dtype)
 
-    def _dense(self, rows: Ints) -> Floats:
-        return np.asarray(self.samples.X[rows].astype(np.float64))
+    def dense_rows(self, rows: Ints) -> NDArray[Any]:
+        """Return a copy of ``rows``."""
+        X = self.samples.X
+        bytes_each = X.dtype.kind in "biu" and X.dtype.itemsize == 1
+        return np.asarray(X[rows].astype(np.float32 if bytes_each else np.float64))
 
     def _score_block(self, X: NDArray[Any], W: Floats, Wt: Floats, b: Floats) -> Floats:
         if self._use_blas:

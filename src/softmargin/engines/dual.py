@@ -172,7 +172,11 @@ class DualRows:
         return Sweep(value + self._reg * float((self.W * self.W).sum()), gap, share)
 
     def _features(self, block: Ints) -> tuple[NDArray[Any], Floats]:
-        Z = self._engine.dense_rows(block, self._mean, self._scale).astype(self.A.dtype, copy=False)
+        # A float X may lie so far from 0 that float32 would lose what the subtraction leaves.
+        Z = self._engine.dense_rows(block)
+        Z -= self._mean.astype(Z.dtype)
+        Z *= self._scale.astype(Z.dtype)
+        Z = Z.astype(self.A.dtype, copy=False)
         K = (Z @ Z.T).astype(np.float64)
         K += self._constant
         return Z, K

@@ -35,6 +35,10 @@ class ReferenceEngine(Engine):
         self.n_passes += len(rows) / max(1, len(self.samples.y))
         return self.samples.X[rows].astype(np.float64) @ W + b
 
+    def dense_rows(self, rows: Ints) -> Floats:
+        """Return a dense copy of ``rows``."""
+        return np.asarray(self.samples.X[rows].astype(np.float64))
+
     def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
         """Return the weighted mean loss."""
         return float(self._weights @ loss._values(self._scores(W, b, offsets), self._y))

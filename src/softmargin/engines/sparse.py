@@ -190,7 +190,8 @@ class SparseEngine(BlockEngine):
         borders = part.indptr.astype(np.int64)
         return _Rows(borders[:-1], borders[1:], part.indices, part.data.astype(np.float64))
 
-    def _dense(self, rows: Ints) -> Floats:
+    def dense_rows(self, rows: Ints) -> Floats:
+        """Return a dense copy of ``rows``."""
         return np.asarray(self.samples.X[rows].toarray().astype(np.float64))
 
     def _score_block(self, X: _Rows, W: Floats, Wt: Floats, b: Floats) -> Floats:
