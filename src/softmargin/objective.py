@@ -231,13 +231,13 @@ class Objective:
         dW = self._unfold(dW, db) + 2.0 * self.reg * V
         return dW, db if self.fit_intercept else np.zeros_like(db)
 
-    def certificate(self, W: ArrayLike, b: ArrayLike, dual: Objective | NDArray[Any] | None = None) -> Certificate:
+    def certificate(self, W: ArrayLike, b: ArrayLike, dual: Objective | DualRows | None = None) -> Certificate:
         """Return what is proved about (W, b); one pass.
 
         Parameters
         ----------
         W, b : array-like of shape (D, C) and (C,)
-        dual : Objective or ndarray of shape (N, C), optional
+        dual : Objective or DualRows, optional
             The dual rows, or the objective on the same data whose dL/ds at (W, b) serve as such; by default
             this one. A smoothed hinge with its multipliers gives a hinge a far better bound than the hinge's
             own subgradient.
@@ -259,7 +259,7 @@ class Objective:
             raise DataError("b must be zero, since this objective has no intercept.")
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             return Certificate(np.inf, 0.0, np.inf)
-        rows = dual if isinstance(dual, np.ndarray) else None
+        rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = dual if isinstance(dual, Objective) else self
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows)
         value = sums.value + self.reg * float((W * W).sum())
@@ -295,6 +295,18 @@ class Objective:
 
     # -- what solvers ask about the data ---------------------------------------------------------------
 
+    @property
+    def dual_stiffness(self) -> float:
+        """How far a sample's scores follow its own dual row, Σω²‖z‖²/(2λ) in the mean: what slows dual ascent."""
+        weights = self._engine.samples.weights
+        return float((weights * weights).sum()) * self._size / (2.0 * self.reg)
+
+    @property
+    def _size(self) -> float:
+        """Mean square of the length of a sample."""
+        mean, variance = self.moments
+        return float(((variance + (mean - self._mean) ** 2) * self._scale**2).sum())
+
     def dual_rows(self, dtype: Any = np.float32) -> DualRows:
         """Return dual rows, all zero, ready to ascend: for losses that can.
 
@@ -303,9 +315,7 @@ class Objective:
         dtype : dtype
             float32 or float64.
         """
-        mean, variance = self.moments
-        size = float(((variance + (mean - self._mean) ** 2) * self._scale**2).sum())
-        constant = (size if size > 0.0 else 1.0) if self.fit_intercept else 0.0
+        constant = (self._size or 1.0) if self.fit_intercept else 0.0
         return DualRows(self._engine, self.loss, self.reg, self._mean, self._scale, constant, dtype)
 
     def multipliers(self, W: Floats, b: Floats) -> Floats:

@@ -116,12 +116,12 @@ class Engine(ABC):
         b: Floats,
         source: Loss,
         offsets: Floats | None = None,
-        dual: NDArray[Any] | None = None,
+        dual: tuple[NDArray[Any], Floats] | None = None,
     ) -> DualSums:
         """Return the value of ``loss`` at (W, b), and the sums of dual rows with its conjugate.
 
-        The rows are dL/ds of ``source`` at the scores plus offsets, or those given as ``dual`` (N, C), made
-        feasible for ``loss``.
+        The rows are dL/ds of ``source`` at the scores plus offsets, or those given as ``dual``: rows (N, C),
+        made feasible for ``loss`` and tilted by a shift (C,).
         """
 
     @abstractmethod

@@ -263,7 +263,7 @@ class BlockEngine(Engine):
         b: Floats,
         source: Loss,
         offsets: Floats | None = None,
-        dual: NDArray[Any] | None = None,
+        dual: tuple[NDArray[Any], Floats] | None = None,
     ) -> DualSums:
         """Return the value and the sums of the dual rows."""
         dual_rows = _compiled(_dual_rows, loss, source)
@@ -276,7 +276,7 @@ class BlockEngine(Engine):
                 y, weights = self._labels(rows)
                 S = self._score_block(X, W, Wt, b)
                 if dual is not None:
-                    T = loss._feasible(dual[rows].astype(np.float64), y)
+                    T = loss._tilted(loss._feasible(dual[0][rows].astype(np.float64), y), y, dual[1])
                 else:
                     T = S.copy() if offsets is None else S + offsets[rows]
                 parts.append(dual_rows(loss, source, S, T, dual is not None, y, weights, M))

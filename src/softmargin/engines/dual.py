@@ -34,6 +34,11 @@ _LONGEST_SLEEP = 8
 
 _MARGIN_TO_SLEEP = 1e-12
 _SMALLEST_CURVATURE = 1e-200
+_MAX_NEWTON_STEPS = 4
+_CHUNK = 4096
+_COST_OF_IMBALANCE = 0.3
+_COST_ONCE_TILTED = 0.05
+"""What dual rows that sum to one, in size, cost a bound, in units of the scores: as they are and after a tilt."""
 
 
 class Sweep(NamedTuple):
@@ -72,6 +77,7 @@ def _ascend(
     -1 for a row that had nothing to gain.
     """
     total = 0.0
+    work = np.empty(S.shape[1])
     for i in range(S.shape[0]):
         s = S[i]
         for k in range(i):
@@ -79,7 +85,7 @@ def _ascend(
                 for j in range(s.size):
                     s[j] -= K[i, k] * changes[k, j]
         q = max(factor * weights[i] * K[i, i], _SMALLEST_CURVATURE)
-        value, gap = row_ascent(loss, s, A[rows[i]], y[i], q, changes[i])
+        value, gap = row_ascent(loss, s, A[rows[i]], y[i], q, changes[i], work)
         moved = False
         for j in range(s.size):
             changes[i, j] *= factor * weights[i]
@@ -121,7 +127,7 @@ class DualRows:
         self._factor = 0.5 / reg
         self._reg = reg
         self._mean, self._scale = mean, scale
-        self._constant = constant
+        self._penalty = loss._first_penalty(engine.samples.n_classes) if constant else 0.0
         samples = engine.samples
         n_classes = samples.n_classes
         self.A: NDArray[Any] = np.zeros((len(samples.y), n_classes), dtype)
@@ -158,8 +164,6 @@ class DualRows:
         self._engine.n_passes += share
         ours = type(self._loss).__module__.startswith("softmargin.")
         ascend = _CACHED if ours else _FOREIGN
-        # The b that a constraint's multiplier takes when the penalty on its violation moves on.
-        self.b -= self._factor * self._constant * self._sums
         value = gap = 0.0
         with blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(1) as pool:
             ahead: Future[tuple[NDArray[Any], Floats]] | None = None
@@ -169,7 +173,39 @@ class DualRows:
                     ahead = pool.submit(self._features, blocks[n + 1])
                 seen, behind = self._visit(ascend, block, Z, K)
                 value, gap = value + seen, gap + behind
+        imbalance = self._loss.unit * float(np.abs(self._sums).sum()) if self._penalty else 0.0
+        if _COST_OF_IMBALANCE * imbalance > gap:
+            self._penalty *= 2.0
+        # The multiplier of "the dual rows sum to zero" moves on.
+        self.b -= self._penalty * self._sums
+        gap += _COST_ONCE_TILTED * imbalance
         return Sweep(value + self._reg * float((self.W * self.W).sum()), gap, share)
+
+    def tilt(self) -> Floats:
+        """Return the shift (C,) of the scores that brings the sum of the dual rows to zero, by Newton's method."""
+        samples, rows = self._engine.samples, self._engine.rows
+        n_classes = samples.n_classes
+        shift = np.zeros(n_classes)
+        if not self._penalty:
+            return shift
+        best, smallest, slope = shift, np.inf, None
+        for _ in range(_MAX_NEWTON_STEPS):
+            total, slopes = np.zeros(n_classes), np.zeros((n_classes, n_classes))
+            for start in range(0, len(rows), _CHUNK):
+                part = rows[start : start + _CHUNK]
+                y, weights = samples.y[part], samples.weights[part]
+                dual = self._loss._feasible(self.A[part].astype(np.float64), y)
+                total += weights @ self._loss._tilted(dual, y, shift)
+                if slope is None:
+                    slopes += self._loss._tilt_slope(dual, y, weights)
+            slope = slopes if slope is None else slope
+            size = float(np.abs(total).sum())
+            if not size < 0.5 * smallest:
+                break
+            best, smallest = shift, size
+            # All scores shifted alike move nothing: the least squares leave that direction alone.
+            shift = shift - np.linalg.lstsq(slope, total, rcond=1e-10)[0]
+        return best
 
     def _features(self, block: Ints) -> tuple[NDArray[Any], Floats]:
         # A float X may lie so far from 0 that float32 would lose what the subtraction leaves.
@@ -178,7 +214,7 @@ class DualRows:
         Z *= self._scale.astype(Z.dtype)
         Z = Z.astype(self.A.dtype, copy=False)
         K = (Z @ Z.T).astype(np.float64)
-        K += self._constant
+        K += self._penalty / self._factor
         return Z, K
 
     def _visit(self, ascend: Any, block: Ints, Z: NDArray[Any], K: Floats) -> tuple[float, float]:
@@ -190,7 +226,7 @@ class DualRows:
         value = ascend(self._loss, S, K, self.A, block, samples.y[block], weights, self._factor, changes, gaps)
         self.W -= Z.T @ changes.astype(Z.dtype)
         moved = changes.sum(axis=0)
-        self.b -= self._constant * moved
+        self.b -= self._penalty / self._factor * moved
         self._sums += moved / self._factor
         idle = gaps < 0.0
         self._slept[block] = np.where(idle, np.minimum(2 * self._slept[block] + 1, _LONGEST_SLEEP), 0)

@@ -67,7 +67,7 @@ class ReferenceEngine(Engine):
         b: Floats,
         source: Loss,
         offsets: Floats | None = None,
-        dual: NDArray[Any] | None = None,
+        dual: tuple[NDArray[Any], Floats] | None = None,
     ) -> DualSums:
         """Return the value and the sums of the dual rows."""
         scores = self._scores(W, b, None)
@@ -75,7 +75,8 @@ class ReferenceEngine(Engine):
         if dual is None:
             rows = source._gradient(scores if offsets is None else scores + offsets[self.rows], self._y)
         else:
-            rows = loss._feasible(dual[self.rows].astype(np.float64), self._y)
+            rows = loss._feasible(dual[0][self.rows].astype(np.float64), self._y)
+            rows = loss._tilted(rows, self._y, dual[1])
         conjugate = float(self._weights @ loss._conjugate(rows, self._y))
         square = float(self._weights @ (rows**2).sum(axis=1))
         rows *= self._weights[:, None]

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.errors import CapabilityError, DataError, ParameterError
 
 __all__ = [
+    "ANY_ORDER",
     "MAX_SWEEPS",
     "SWEEP_TOLERANCE",
     "Balance",
@@ -33,6 +34,7 @@ __all__ = [
     "Loss",
     "check_positive",
     "pairwise_shift",
+    "pairwise_slope",
     "row_ascent",
     "row_conjugate",
     "row_function",
@@ -41,6 +43,9 @@ __all__ = [
     "violations",
     "with_target",
 ]
+
+ANY_ORDER = {"reassoc", "contract", "nsz"}
+"""What a compiler may do where any order of a sum serves; inf and NaN keep their meaning. Never in a loss."""
 
 MAX_SWEEPS = 20
 SWEEP_TOLERANCE = 1e-3
@@ -150,6 +155,18 @@ class Loss:
 
     def _feasible(self, dual: Floats, y: Ints) -> Floats:
         """Turn rows into dual feasible ones close by, in place where it can, and return them."""
+        raise NotImplementedError
+
+    def _tilted(self, dual: Floats, y: Ints, shift: Floats) -> Floats:
+        """Return feasible dual rows moved as a shift of all scores by ``shift`` (C,) moves them, about."""
+        raise NotImplementedError
+
+    def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
+        """Return the derivative (C, C) of the weighted sum of `_tilted` in the shift, at no shift."""
+        raise NotImplementedError
+
+    def _first_penalty(self, n_classes: int) -> float:
+        """Return a penalty on dual rows that do not sum to zero, in units of the scores, to start an ascent with."""
         raise NotImplementedError
 
     def dual_size(self, class_sums: Floats, square: float) -> float:
@@ -265,6 +282,15 @@ def pairwise_shift(class_sums: Floats, shares: Floats) -> Floats:
     return with_target(shift, np.arange(len(shift)))
 
 
+def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
+    """Return Σ_i ω_i Σ_j m_ij (e_j - e_y)(e_j - e_y)ᵀ for non-negative m (N, C), 0 at the targets."""
+    n_classes = mobility.shape[1]
+    weighted = weights[:, None] * mobility
+    cross = np.zeros((n_classes, n_classes))
+    np.add.at(cross, y, weighted)
+    return np.asarray(np.diag(weighted.sum(axis=0) + cross.sum(axis=1)) - cross - cross.T)
+
+
 def row_gradient(loss: Any, s: Floats, y: int) -> float:
     """Return L(s, y) and turn ``s`` into dL/ds in place. Compiled code only."""
     raise NotImplementedError(f"{loss!r} has no row function for the gradient")
@@ -280,17 +306,21 @@ def row_conjugate(loss: Any, a: Floats, y: int) -> float:
     raise NotImplementedError(f"{loss!r} has no row function for the conjugate")
 
 
-def row_ascent(loss: Any, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+def row_ascent(
+    loss: Any, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
+) -> tuple[float, float]:
     """Maximise the dual over one row ``a``, in place; return about its loss and its duality gap before.
 
     The maximiser of ``-L*(a') + ⟨a', s⟩ - (q/2) ‖a' - a‖²``: s are the scores at the dual row as it was, and
-    q says how much they follow when it moves. ``change`` becomes a' - a; ``s`` is scratch afterwards. Compiled
-    code only.
+    q says how much they follow when it moves. ``change`` becomes a' - a; ``s`` and ``work`` are scratch.
+    Compiled code only.
     """
     raise NotImplementedError(f"{loss!r} has no row function for dual ascent")
 
 
-def row_function(function: Callable[..., Any], loss_type: type[Loss]) -> Callable[[_RowFunction], _RowFunction]:
+def row_function(
+    function: Callable[..., Any], loss_type: type[Loss], fastmath: Any = False
+) -> Callable[[_RowFunction], _RowFunction]:
     """Register the decorated function as the compiled form of ``function`` for one type of loss.
 
     Numba chooses by the type of the record. (Passing functions as arguments would defeat the cache on
@@ -306,7 +336,7 @@ def row_function(function: Callable[..., Any], loss_type: type[Loss]) -> Callabl
             return implementation if matches else None
 
         choose.__signature__ = inspect.signature(implementation)  # type: ignore[attr-defined]
-        overload(function)(choose)
+        overload(function, jit_options={"fastmath": fastmath})(choose)
         return implementation
 
     return register

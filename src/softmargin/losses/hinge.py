@@ -15,6 +15,7 @@ from softmargin.losses.base import (
     Loss,
     check_positive,
     pairwise_shift,
+    pairwise_slope,
     row_ascent,
     row_conjugate,
     row_function,
@@ -75,6 +76,18 @@ class Hinge(Loss, _Parameters):
     def _feasible(self, dual: Floats, y: Ints) -> Floats:
         return with_target(np.clip(dual, 0.0, 1.0, out=dual), y)
 
+    def _tilted(self, dual: Floats, y: Ints, shift: Floats) -> Floats:
+        wrong = np.clip(dual, 0.0, 1.0)  # only what lies strictly between the bounds may move
+        moved = wrong + wrong * (1.0 - wrong) * (shift - shift[y][:, None])
+        return with_target(np.clip(moved, 0.0, 1.0), y)
+
+    def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
+        wrong = np.clip(dual, 0.0, 1.0)
+        return pairwise_slope(wrong * (1.0 - wrong), y, weights)
+
+    def _first_penalty(self, n_classes: int) -> float:
+        return 8.0 * self.delta
+
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; L* is linear here, so the new conjugate is exact."""
         shift = pairwise_shift(class_sums, shares)
@@ -105,7 +118,9 @@ def _row_conjugate(loss: Hinge, a: Floats, y: int) -> float:
 
 
 @row_function(row_ascent, Hinge)
-def _row_ascent(loss: Hinge, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+def _row_ascent(
+    loss: Hinge, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
+) -> tuple[float, float]:
     target = s[y]
     value = 0.0
     gap = 0.0

@@ -15,6 +15,7 @@ from softmargin.losses.base import (
     Loss,
     check_positive,
     pairwise_shift,
+    pairwise_slope,
     row_ascent,
     row_conjugate,
     row_function,
@@ -76,6 +77,16 @@ class SquaredHinge(Loss, _Parameters):
     def _feasible(self, dual: Floats, y: Ints) -> Floats:
         return with_target(np.maximum(dual, 0.0, out=dual), y)
 
+    def _tilted(self, dual: Floats, y: Ints, shift: Floats) -> Floats:
+        moved = dual + np.where(dual > 0.0, 2.0 * (shift - shift[y][:, None]), 0.0)
+        return with_target(np.maximum(moved, 0.0), y)
+
+    def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
+        return pairwise_slope(np.where(dual > 0.0, 2.0, 0.0), y, weights)
+
+    def _first_penalty(self, n_classes: int) -> float:
+        return 8.0
+
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; multipliers have no upper bound here, so nothing is shrunk and all is exact."""
         shift = pairwise_shift(class_sums, shares)
@@ -126,7 +137,9 @@ def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
 
 
 @row_function(row_ascent, SquaredHinge)
-def _row_ascent(loss: SquaredHinge, s: Floats, a: Floats, y: int, q: float, change: Floats) -> tuple[float, float]:
+def _row_ascent(
+    loss: SquaredHinge, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
+) -> tuple[float, float]:
     target = s[y]
     value = 0.0
     gap = 0.0

@@ -11,6 +11,7 @@ from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.augmented_lagrangian import AugmentedLagrangian
 from softmargin.solvers.base import Callback, Fit, Solver, Step, start
+from softmargin.solvers.dual_ascent import DualAscent
 from softmargin.solvers.lbfgs import LBFGS
 from softmargin.solvers.sgd import SGD
 from softmargin.validation import as_floats, check_number
@@ -20,6 +21,7 @@ __all__ = [
     "SGD",
     "AugmentedLagrangian",
     "Callback",
+    "DualAscent",
     "Fit",
     "Solver",
     "Step",
@@ -28,10 +30,17 @@ __all__ = [
 ]
 
 
+_STIFFEST = 64.0
+"""How far the scores of a sample may follow its own dual row before dual ascent is not even tried."""
+
+
 def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 2000) -> Solver:
-    """Return the solver for the loss of this objective."""
+    """Return the solver for this objective: dual ascent where it is quick, and what finishes it."""
     smooth = LBFGS(tol, max_passes)
-    return smooth if objective.loss.smooth else AugmentedLagrangian(smooth, tol, max_passes)
+    finisher = smooth if objective.loss.smooth else AugmentedLagrangian(tol, max_passes, inner=smooth)
+    if objective.loss.ascends and objective.dual_stiffness <= _STIFFEST:
+        return DualAscent(tol, max_passes, finisher)
+    return finisher
 
 
 def minimize(

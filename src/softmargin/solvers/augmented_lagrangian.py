@@ -13,15 +13,18 @@ programming", 1976.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from softmargin.engines import DualRows
 from softmargin.errors import CapabilityError
 from softmargin.losses import Hinge, SmoothedHinge
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
-from softmargin.solvers.base import Callback, Fit, Recorder, SmoothSolver, check_settings
+from softmargin.solvers.base import Point, Recorder, SmoothSolver, Solver
 
 __all__ = ["AugmentedLagrangian"]
 
@@ -39,52 +42,57 @@ _NARROWEST = 0.01
 
 
 @dataclass(frozen=True)
-class AugmentedLagrangian:
+class AugmentedLagrangian(Solver):
     """Rounds of a smoothed hinge with multipliers, each minimised by a smooth solver.
 
     Kept beyond X: the multipliers, one float64 for each sample and class.
 
     Parameters
     ----------
+    tol, max_passes : float
+        As in `Solver`; the budget is for all rounds together.
     inner : SmoothSolver
         The smooth solver.
-    tol : float
-        Relative duality gap to prove.
-    max_passes : float
-        Budget of readings of X, over all rounds.
     """
 
-    inner: SmoothSolver
-    tol: float = 1e-4
-    max_passes: float = 2000
+    inner: SmoothSolver = field(kw_only=True)
 
-    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
-        """Minimise from (W0, b0) until the gap is proved or the budget is used up."""
-        check_settings(self.tol, self.max_passes)
+    def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
+        """Minimise from P until the gap is proved or the budget is used up."""
+        return self._rounds(objective, P, record, None, 1.0)
+
+    def take_over(self, objective: Objective, rows: DualRows, record: Recorder, gap: float) -> str:
+        """Minimise from where dual rows stand: they are the first multipliers."""
+        return self._rounds(objective, np.vstack([rows.W, rows.b]), record, np.maximum(rows.A, 0.0), gap)
+
+    def _rounds(
+        self, objective: Objective, P: Floats, record: Recorder, multipliers: NDArray[Any] | None, gap: float
+    ) -> str:
+        """Minimise from P and, if given, multipliers (N, C) whose relative gap is about ``gap``."""
         if not isinstance(objective.loss, Hinge):
             raise CapabilityError(f"The augmented Lagrangian is for Hinge, not for {objective.loss!r}.")
-        record = Recorder(objective, self.tol, callback)
         delta = objective.loss.delta
-        # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.
-        width, multipliers = 2.0 * delta, np.zeros((objective.n_samples, objective.n_classes))
-        P, status = np.vstack([W0, b0]), ""
-        gap, share, value = 1.0, _INNER_SHARE, objective.value(W0, b0)
+        if multipliers is None:
+            # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.
+            width, multipliers = 2.0 * delta, np.zeros((objective.n_samples, objective.n_classes))
+        else:
+            width = max(min(2.0, gap**0.5), _NARROWEST) * delta
+        share, value = _INNER_SHARE, objective.value(P[:-1], P[-1])
         while True:
             smoothed = objective.replace(loss=SmoothedHinge(delta, width), offsets=width * multipliers)
-            target = max(share * gap, 0.3 * self.tol) * value
+            target = max(share * gap, 0.3 * record.tol) * value
 
-            def near(P: Floats, value: float, estimate: float, target: float = target) -> bool:
-                return estimate * value <= target
+            def near(point: Point, estimate: float, smoothed: Objective = smoothed, target: float = target) -> bool:
+                record.at(point.P[:-1], point.P[-1], smoothed)
+                record.step(value, gap)
+                return estimate * point.value <= target
 
-            P, status = self.inner.descend(smoothed, P, record, near)
+            P, _ = self.inner.descend(smoothed, P, record, near)
             before, gap = gap, record.certify(P[:-1], P[-1], dual=smoothed)
             value = record.value
-            if gap <= self.tol:
-                return record.finish("The requested gap is proved.")
-            if record.stopped:
-                return record.finish(status)
-            if record.n_passes >= self.max_passes:
-                return record.finish(f"The budget of {self.max_passes:g} passes is used up: raise max_passes.")
+            ended = record.why_end()
+            if ended is not None:
+                return ended
             multipliers = np.maximum(smoothed.multipliers(P[:-1], P[-1]), 0.0)  # the target's entry is negative
             if gap > _ENOUGH * before:
                 width = max(_NARROWER * width, _NARROWEST * delta)

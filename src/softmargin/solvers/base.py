@@ -12,6 +12,7 @@ import numpy as np
 
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats
+from softmargin.engines import DualRows
 from softmargin.objective import Certificate, Objective, relative_gap
 
 __all__ = [
@@ -28,6 +29,9 @@ _LEAST_CURVATURE = 1e-3
 
 _NO_CURVATURE = 1e-12
 """Less than this, in units of the loss, is none: the penalty alone then shapes the step."""
+
+_FIRST_BOUND = 16.0
+"""Passes after which a fit is first asked for a bound that nobody needs yet but who watches it."""
 
 _ROUNDING = 1e-12
 """Values of F that differ by less than this fraction are taken to be equal."""
@@ -46,9 +50,9 @@ class Step(NamedTuple):
     seconds : float
         Wall time so far.
     value : float
-        F at this point.
+        F at this point or, where the solver does not know that, at the best point so far.
     lower_bound : float
-        The best bound on min F known so far: proved if a certificate was made, else 0.
+        The best bound on min F proved so far; 0 before the first.
     estimate : float
         What the solver expects the relative gap to be; not a proof.
     """
@@ -87,6 +91,8 @@ class Fit:
     history : tuple of Step
     status : str
         What happened, in words.
+    interrupted : bool
+        Whether Ctrl-C ended it.
     """
 
     W: Floats = field(repr=False)
@@ -99,6 +105,7 @@ class Fit:
     seconds: float
     history: tuple[Step, ...] = field(repr=False)
     status: str
+    interrupted: bool = False
 
     @property
     def converged(self) -> bool:
@@ -115,32 +122,99 @@ class Fit:
         return replace(self, b=b)
 
 
-class Solver(Protocol):
-    """One algorithm; its settings are the fields of a frozen dataclass."""
+@dataclass(frozen=True)
+class Solver(ABC):
+    """One algorithm; its settings are the fields of a frozen dataclass.
+
+    Parameters
+    ----------
+    tol : float
+        Relative duality gap to prove.
+    max_passes : float
+        Budget of readings of X.
+    """
+
+    tol: float = 1e-4
+    max_passes: float = 2000
 
     def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
-        """Minimise from (W0, b0)."""
-        ...
+        """Minimise from (W0, b0) until the gap is proved, the budget is used up or nothing improves.
+
+        An interrupt (Ctrl-C) ends it as a callback would: with the best point so far and its true gap.
+        """
+        check_settings(self.tol, self.max_passes)
+        record = Recorder(objective, self.tol, self.max_passes, callback)
+        try:
+            status = self.solve(objective, np.vstack([W0, b0]), record)
+        except KeyboardInterrupt:
+            record.interrupted = True
+            status = "Interrupted."
+        if not record.proved:
+            record.certify_latest()
+        return record.finish(status)
+
+    @abstractmethod
+    def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
+        """Minimise from P (D + 1, C), telling the recorder of every step; return why it ended."""
+
+    def take_over(self, objective: Objective, rows: DualRows, record: Recorder, gap: float) -> str:
+        """Minimise from where dual rows stand, at a relative gap of about ``gap``; return why it ended."""
+        return self.solve(objective, np.vstack([rows.W, rows.b]), record)
 
 
 class Recorder:
     """Counts passes and seconds of one fit, keeps its history and its best certificate."""
 
-    def __init__(self, objective: Objective, tol: float, callback: Callback | None) -> None:
+    def __init__(self, objective: Objective, tol: float, max_passes: float, callback: Callback | None) -> None:
         self._objective = objective
-        self._tol = tol
+        self.tol = tol
+        self.max_passes = max_passes
         self._callback = callback
+        self._latest: tuple[Floats, Floats, Objective | DualRows | None] | None = None
+        self._next_bound = _FIRST_BOUND
         self._started = time.perf_counter()
         self._passes_before = objective.n_passes
         self._history: list[Step] = []
         self._best: tuple[Floats, Floats, float] | None = None
         self.lower_bound = 0.0
         self.stopped = False
+        self.interrupted = False
 
     @property
     def n_passes(self) -> float:
         """Readings of X since the fit began."""
         return self._objective.n_passes - self._passes_before
+
+    @property
+    def proved(self) -> bool:
+        """Whether the gap that was asked for is proved."""
+        return self.gap <= self.tol
+
+    def why_end(self) -> str | None:
+        """Return why the fit must end here, in words, or None."""
+        if self.proved:
+            return "The requested gap is proved."
+        if self.stopped:
+            return "Stopped by the callback."
+        if self.n_passes >= self.max_passes:
+            return f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
+        return None
+
+    def at(self, W: Floats, b: Floats, dual: Objective | DualRows | None = None) -> None:
+        """Note the point that an interrupted fit should return; nobody may write into these arrays."""
+        self._latest = W, b, dual
+
+    def certify_latest(self) -> None:
+        """Make a certificate for the point noted last."""
+        if self._latest is not None:
+            self.certify(*self._latest)
+
+    def bound_is_due(self) -> bool:
+        """Return whether the fit has doubled in length since it was last asked for a bound."""
+        if self.n_passes < self._next_bound:
+            return False
+        self._next_bound = 2.0 * self.n_passes
+        return True
 
     def step(self, value: float, estimate: float) -> None:
         """Note where the fit stands; afterwards `stopped` says whether the callback wants it to end."""
@@ -149,7 +223,7 @@ class Recorder:
         if self._callback is not None and self._callback(step):
             self.stopped = True
 
-    def certify(self, W: Floats, b: Floats, dual: Objective | None = None) -> float:
+    def certify(self, W: Floats, b: Floats, dual: Objective | DualRows | None = None) -> float:
         """Make a certificate, keep what is best of it, and return the relative gap proved so far."""
         certificate: Certificate = self._objective.certificate(W, b, dual)
         self.lower_bound = max(self.lower_bound, certificate.lower_bound)
@@ -177,8 +251,8 @@ class Recorder:
         self.step(value, self.gap)
         last = self._history[-1]
         return Fit(
-            W, b, value, self.lower_bound, self.gap, self._tol, int(np.ceil(last.n_passes)), last.seconds,
-            tuple(self._history), status,
+            W, b, value, self.lower_bound, self.gap, self.tol, int(np.ceil(last.n_passes)), last.seconds,
+            tuple(self._history), status, self.interrupted,
         )  # fmt: skip
 
 
@@ -313,62 +387,49 @@ class FirstGuess:
 
 
 @dataclass(frozen=True)
-class SmoothSolver(ABC):
-    """A descent with line search; what it knows of the Hessian is a subclass's business.
-
-    Parameters
-    ----------
-    tol : float
-        Relative duality gap to prove.
-    max_passes : float
-        Budget of readings of X.
-    """
-
-    tol: float = 1e-4
-    max_passes: float = 2000
+class SmoothSolver(Solver):
+    """A descent with line search; what it knows of the Hessian is a subclass's business."""
 
     @abstractmethod
     def curvature(self, objective: Objective) -> Curvature:
         """Return what is known of the Hessian at the start."""
 
-    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
-        """Minimise from (W0, b0) until the gap is proved, the budget is used up or nothing improves."""
-        check_settings(self.tol, self.max_passes)
-        record = Recorder(objective, self.tol, callback)
-        threshold = self.tol
+    def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
+        """Minimise from P until the gap is proved, the budget is used up or nothing improves."""
+        threshold = record.tol
 
-        def proved(P: Floats, value: float, estimate: float) -> bool:
+        def proved(point: Point, estimate: float) -> bool:
             nonlocal threshold
-            if estimate > threshold:
-                return False
-            threshold = 0.5 * min(threshold, estimate)  # if this proof falls short, the next waits for half
-            return record.certify(P[:-1], P[-1]) <= self.tol
+            W, b = point.P[:-1], point.P[-1]
+            record.at(W, b)
+            record.step(point.value, estimate)
+            if estimate <= threshold:
+                threshold = 0.5 * min(threshold, estimate)  # if this proof falls short, the next waits for half
+                record.certify(W, b)
+            elif record.bound_is_due():
+                record.certify(W, b)
+            return record.proved
 
-        P, status = self.descend(objective, np.vstack([W0, b0]), record, proved)
-        if record.gap > self.tol:
-            record.certify(P[:-1], P[-1])
-        return record.finish(status if record.gap > self.tol else "The requested gap is proved.")
+        _, status = self.descend(objective, P, record, proved)
+        return status
 
     def descend(
         self,
         objective: Objective,
         P: Floats,
         record: Recorder,
-        done: Callable[[Floats, float, float], bool],
+        done: Callable[[Point, float], bool],
     ) -> tuple[Floats, str]:
-        """Minimise from P (D + 1, C) until ``done(P, value, estimate)``; return the point and why it ended."""
+        """Minimise from P (D + 1, C) until ``done(point, estimate)``; return the point and why it ended."""
         objective.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
         known = self.curvature(objective)
         point = evaluate(objective, P)
         while True:
             estimate = estimated_gap(objective, point)
-            record.step(point.value, estimate)
-            if done(point.P, point.value, estimate):
-                return point.P, "Done."
-            if record.stopped:
-                return point.P, "Stopped by the callback."
-            if record.n_passes >= self.max_passes:
-                return point.P, f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
+            ended = "Done." if done(point, estimate) else None
+            ended = record.why_end() or ended
+            if ended is not None:
+                return point.P, ended
             direction = known.direction(point)
             found = search(objective, point, direction)
             if found is None and known.forget():  # what was learnt misleads
