@@ -16,13 +16,16 @@ from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
 from softmargin.validation import as_floats, check_reg, check_samples, check_vector
 
-__all__ = ["Certificate", "Objective"]
+__all__ = ["Certificate", "LocalHessian", "Objective"]
 
 _DENSE_FEATURES = 6144
 """Up to this many features a (D, D) array is made (300 MB at the limit); beyond, a diagonal serves."""
 
 _SPARSE_FEATURES = 2048
 """The same for sparse X, whose passes cost so little that a (D, D) array soon outweighs them."""
+
+_SMALL_COPY = 1 << 26
+"""A copy of rows in float32 may always have this many bytes."""
 
 _EXACT_TRACE_CLASSES = 16
 """Up to this many classes a trace is added up in full; beyond, from this many random directions."""
@@ -61,6 +64,32 @@ def _check_loss(loss: Loss) -> Loss:
     if isinstance(meant, type) and issubclass(meant, Loss):
         raise ParameterError(f"loss must be a loss itself: pass {meant.__name__}() instead of {loss!r}.")
     raise ParameterError(f"loss must be a loss such as softmargin.Hinge(), but it is {loss!r}.")
+
+
+class LocalHessian:
+    """The Hessian of F at one point, from the rows that have one there; a product costs what these rows cost.
+
+    Parameters
+    ----------
+    part : Objective
+        On the rows that curve, with their scores kept.
+    whole : Engine
+        Whose passes are counted.
+    """
+
+    def __init__(self, part: Objective, whole: Engine) -> None:
+        self._part, self._whole = part, whole
+        self._share = len(part._engine.rows) / max(1, len(whole.rows))
+
+    def product(self, V: Floats, c: Floats) -> tuple[Floats, Floats]:
+        """Return the product with the direction (V, c), shapes (D, C) and (C,)."""
+        part, nowhere = self._part, (V, c)
+        self._whole.n_passes += self._share
+        dW, db = part._engine.hessian_product(
+            part.loss, *nowhere, *part._fold(V, c), scores=part._kept, single=True
+        )
+        dW = part._unfold(dW, db) + 2.0 * part.reg * V
+        return dW, db if part.fit_intercept else np.zeros_like(db)
 
 
 class Objective:
@@ -133,6 +162,7 @@ class Objective:
         self._scale = check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
         self._offsets: Floats | None = None
+        self._kept: NDArray[Any] | None = None
         self._shared: dict[str, Any] = {}
 
     # -- variants that share the data ------------------------------------------------------------------
@@ -194,7 +224,7 @@ class Objective:
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
         return data + self.reg * float((W * W).sum())
 
-    def value_and_grad(self, W: ArrayLike, b: ArrayLike) -> tuple[float, Floats, Floats]:
+    def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
         """Return F and its gradient in W (D, C) and in b (C,); one pass.
 
         At a kink the gradient is the documented subgradient of the loss.
@@ -203,9 +233,12 @@ class Objective:
         ----------
         W : array-like of shape (D, C)
         b : array-like of shape (C,)
+        single : bool, default False
+            Whether the products may be made in float32, at twice the speed, where X fits that.
         """
         W, b = self._check_point(W, b)
-        value, dW, db = self._engine.value_and_grad(self.loss, *self._fold(W, b), self._offsets)
+        engine = self._engine
+        value, dW, db = engine.value_and_grad(self.loss, *self._fold(W, b), self._offsets, self._kept, single)
         dW = self._unfold(dW, db) + 2.0 * self.reg * W
         return value + self.reg * float((W * W).sum()), dW, db if self.fit_intercept else np.zeros_like(db)
 
@@ -294,6 +327,29 @@ class Objective:
         return self._engine.scores(*self._fold(W, b), np.arange(self.n_samples) if rows is None else rows)
 
     # -- what solvers ask about the data ---------------------------------------------------------------
+
+    def keeping_scores(self) -> Objective:
+        """Return the same objective; it keeps the scores of the last gradient, in float32, for `local_hessian`."""
+        other = copy.copy(self)
+        other._kept = np.zeros((self.n_samples, self.n_classes), np.float32)
+        return other
+
+    def local_hessian(self) -> LocalHessian | None:
+        """Return the Hessian of the mean loss where the last gradient was taken.
+
+        It is None if so many rows curve there that their copy in float32 would be larger than X or, for small
+        data, larger than 64 MB.
+        """
+        if self._kept is None:
+            return None
+        samples, rows = self._engine.samples, self._engine.rows
+        rows = rows[self.loss._curved(self._kept[rows], samples.y[rows])]
+        size = getattr(samples.X, "nbytes", 0)
+        if 4 * len(rows) * self.n_features > max(size, _SMALL_COPY) or 2 * len(rows) > self.n_samples:
+            return None
+        part = copy.copy(self)
+        part._engine, part._kept = self._engine.subset(rows), self._kept[rows]
+        return LocalHessian(part, self._engine)
 
     @property
     def dual_stiffness(self) -> float:

@@ -89,6 +89,10 @@ class Engine(ABC):
         """Return a dense copy of any rows of X: float32 where X is of integers of one byte, else float64."""
 
     @abstractmethod
+    def subset(self, rows: Ints) -> Engine:
+        """Return an engine over a copy of some rows, with their weights as they are."""
+
+    @abstractmethod
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return ``X[rows] @ W + b``, shape (len(rows), C)."""
 
@@ -98,15 +102,30 @@ class Engine(ABC):
 
     @abstractmethod
     def value_and_grad(
-        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None, keep: NDArray[Any] | None = None, single: bool = False
     ) -> tuple[float, Floats, Floats]:
-        """Return the value and its gradient in W (D, C) and b (C,)."""
+        """Return the value and its gradient in W (D, C) and b (C,); write the scores plus offsets into ``keep``.
+
+        With ``single`` the products may be made in float32.
+        """
 
     @abstractmethod
     def hessian_product(
-        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        V: Floats,
+        c: Floats,
+        offsets: Floats | None = None,
+        scores: NDArray[Any] | None = None,
+        single: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Return the product of the Hessian at (W, b) with the direction (V, c)."""
+        """Return the product of the Hessian at (W, b) with the direction (V, c).
+
+        ``scores``, if given, are those at (W, b) plus offsets. With ``single`` the products may be made in
+        float32.
+        """
 
     @abstractmethod
     def dual_sums(

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numba
 import numpy as np
@@ -108,6 +108,7 @@ class BlockEngine(Engine):
         Numbers that a row takes to read and to multiply: D where all are stored.
     """
 
+    has_single = False
     _order: ClassVar[Literal["C", "F"]] = "C"
     """The layout of the (C, D) arrays that the products read and fill."""
 
@@ -130,7 +131,7 @@ class BlockEngine(Engine):
         return self.__dict__ | {"_pool": None}
 
     @abstractmethod
-    def _block(self, rows: Ints) -> Any:
+    def _block(self, rows: Ints, single: bool = False) -> Any:
         """Return these rows of X, ascending, in the form that the products take."""
 
     @abstractmethod
@@ -142,11 +143,20 @@ class BlockEngine(Engine):
         """Return ``X @ W + b`` for a block; Wt is W.T in the layout of this engine."""
 
     @abstractmethod
-    def _back_block(self, X: Any, A: Floats, Gt: Floats) -> None:
+    def _back_block(self, X: Any, A: Floats, Gt: Floats, single: bool = False) -> None:
         """Add ``A.T @ X`` to Gt, in the layout of this engine, for a block."""
 
-    def _laid_out(self, W: Floats) -> Floats:
-        return np.asarray(W.T, order=self._order)
+    def subset(self, rows: Ints) -> Self:
+        """Return an engine over a copy of some rows, with their weights as they are."""
+        samples = self.samples
+        part = Samples(self._kept_rows(rows), samples.y[rows], samples.weights[rows], samples.n_classes)
+        return type(self)(part, self.n_threads)  # type: ignore[call-arg]
+
+    def _kept_rows(self, rows: Ints) -> Any:
+        return self.samples.X[rows]
+
+    def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
+        return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
     def _lane_blocks(self, lane: int) -> Iterator[Ints]:
         n_blocks = -(-len(self.rows) // self._n_block)
@@ -212,19 +222,22 @@ class BlockEngine(Engine):
         return math.fsum(part for parts in self._walk(lane) for part in parts)
 
     def value_and_grad(
-        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None, keep: NDArray[Any] | None = None, single: bool = False
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
         gradient_rows = _compiled(_gradient_rows, loss)
-        Wt = self._laid_out(W)
+        single = single and self.has_single
+        Wt = self._laid_out(W, single)
 
         def lane(blocks: Iterator[Ints]) -> tuple[list[float], Floats, Floats]:
-            parts, Gt, g = [], np.zeros_like(Wt), np.zeros(len(b))
+            parts, Gt, g = [], np.zeros_like(Wt, dtype=np.float64), np.zeros(len(b))
             for rows in blocks:
-                X = self._block(rows)
+                X = self._block(rows, single)
                 S = self._scored(X, rows, W, Wt, b, offsets)
+                if keep is not None:
+                    keep[rows] = S
                 parts.append(gradient_rows(loss, S, *self._labels(rows)))
-                self._back_block(X, S, Gt)
+                self._back_block(X, S, Gt, single)
                 g += S.sum(axis=0)
             return parts, Gt, g
 
@@ -237,19 +250,29 @@ class BlockEngine(Engine):
         )
 
     def hessian_product(
-        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        V: Floats,
+        c: Floats,
+        offsets: Floats | None = None,
+        scores: NDArray[Any] | None = None,
+        single: bool = False,
     ) -> tuple[Floats, Floats]:
         """Return the product of the Hessian with the direction (V, c)."""
         hessian_rows = _compiled(_hessian_rows, loss)
-        Wt, Vt = self._laid_out(W), self._laid_out(V)
+        single = single and self.has_single
+        Wt, Vt = self._laid_out(W, single), self._laid_out(V, single)
 
         def lane(blocks: Iterator[Ints]) -> tuple[Floats, Floats]:
-            Gt, g = np.zeros_like(Wt), np.zeros(len(b))
+            Gt, g = np.zeros_like(Wt, dtype=np.float64), np.zeros(len(b))
             for rows in blocks:
-                X = self._block(rows)
+                X = self._block(rows, single)
                 T = self._score_block(X, V, Vt, c)
-                hessian_rows(loss, self._scored(X, rows, W, Wt, b, offsets), *self._labels(rows), T)
-                self._back_block(X, T, Gt)
+                S = self._scored(X, rows, W, Wt, b, offsets) if scores is None else scores[rows].astype(np.float64)
+                hessian_rows(loss, S, *self._labels(rows), T)
+                self._back_block(X, T, Gt, single)
                 g += T.sum(axis=0)
             return Gt, g
 
@@ -304,7 +327,7 @@ class BlockEngine(Engine):
         return np.ascontiguousarray(sum_in_order(self._walk(lane)).T)
 
     def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
-        """Return the weighted second moment of the preprocessed features over ``rows``.
+        """Return the weighted second moment of the preprocessed features over ``rows``, its lower triangle at least.
 
         Threads share the work by panels of the result, so there is one (D, D) array whatever their number.
         """
@@ -320,8 +343,7 @@ class BlockEngine(Engine):
             Z *= weights[start : start + 512, None]
 
             self._run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
-        lower = np.tril(total)
-        return np.asarray(lower + np.tril(total, -1).T)
+        return total
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""

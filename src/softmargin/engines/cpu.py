@@ -34,13 +34,14 @@ _BLOCK_BYTES = 3 << 18
 def _add_scores(X: NDArray[Any], Wt: Floats, S: Floats) -> None:
     """S += X @ Wt.T, four rows and three classes at a time."""
     n, C, D = X.shape[0], Wt.shape[0], Wt.shape[1]
+    zero = Wt.dtype.type(0)  # of the type to add up in
     i = 0
     while i + 4 <= n:
         x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
         j = 0
         while j + 3 <= C:
             w0, w1, w2 = Wt[j][:D], Wt[j + 1][:D], Wt[j + 2][:D]
-            s00 = s01 = s02 = s10 = s11 = s12 = s20 = s21 = s22 = s30 = s31 = s32 = 0.0
+            s00 = s01 = s02 = s10 = s11 = s12 = s20 = s21 = s22 = s30 = s31 = s32 = zero
             for d in range(D):
                 u0, u1, u2 = w0[d], w1[d], w2[d]
                 v = x0[d]
@@ -74,7 +75,7 @@ def _add_scores(X: NDArray[Any], Wt: Floats, S: Floats) -> None:
             j += 3
         while j < C:
             w = Wt[j][:D]
-            s0 = s1 = s2 = s3 = 0.0
+            s0 = s1 = s2 = s3 = zero
             for d in range(D):
                 u = w[d]
                 s0 += x0[d] * u
@@ -91,7 +92,7 @@ def _add_scores(X: NDArray[Any], Wt: Floats, S: Floats) -> None:
         x = X[i][:D]
         for j in range(C):
             w = Wt[j][:D]
-            s = 0.0
+            s = zero
             for d in range(D):
                 s += x[d] * w[d]
             S[i, j] += s
@@ -147,15 +148,16 @@ class CpuEngine(BlockEngine):
         dtype = samples.X.dtype
         fits_float32 = dtype == np.bool_ or np.can_cast(dtype, np.float32, "safe")
         self._block_dtype = np.dtype(np.float32 if fits_float32 and not self._use_blas else np.float64)
+        self.has_single = bool(fits_float32)
         n_block = _block_rows(n_features, self._block_dtype.itemsize, self._use_blas)
         super().__init__(samples, n_threads, n_block, n_features)
         self._contiguous = len(self.rows) == len(samples.y)
 
-    def _block(self, rows: Ints) -> NDArray[Any]:
+    def _block(self, rows: Ints, single: bool = False) -> NDArray[Any]:
         """Return these rows of X as contiguous float32 or float64, in place where they already are."""
         X = self.samples.X
         block = X[rows[0] : rows[-1] + 1] if self._contiguous else X[rows]
-        return np.ascontiguousarray(block, dtype=self._block_dtype)
+        return np.ascontiguousarray(block, dtype=np.float32 if single else self._block_dtype)
 
     def _gathered(self, rows: Ints) -> NDArray[Any]:
         return np.ascontiguousarray(self.samples.X[rows], dtype=self._block_dtype)
@@ -166,18 +168,29 @@ class CpuEngine(BlockEngine):
         bytes_each = X.dtype.kind in "biu" and X.dtype.itemsize == 1
         return np.asarray(X[rows].astype(np.float32 if bytes_each else np.float64))
 
-    def _score_block(self, X: NDArray[Any], W: Floats, Wt: Floats, b: Floats) -> Floats:
+    def _kept_rows(self, rows: Ints) -> NDArray[Any]:
+        return self._gathered(rows)  # converted once, not in every product
+
+    def _score_block(self, X: NDArray[Any], W: Floats, Wt: NDArray[Any], b: Floats) -> Floats:
         if self._use_blas:
-            scores: Floats = X @ W
+            scores = np.asarray(X @ Wt.T, dtype=np.float64)
             scores += b
             return scores
+        if Wt.dtype == np.float32:
+            products = np.zeros((len(X), len(b)), np.float32)
+            _add_scores(X, Wt, products)
+            return b + products
         scores = np.tile(b, (len(X), 1))
         _add_scores(X, Wt, scores)
         return scores
 
-    def _back_block(self, X: NDArray[Any], A: Floats, Gt: Floats) -> None:
+    def _back_block(self, X: NDArray[Any], A: Floats, Gt: Floats, single: bool = False) -> None:
         if self._use_blas:
-            Gt += A.T @ X
+            Gt += (A.astype(np.float32) if single else A).T @ X
+        elif single:  # sums of one block, so that no error grows with the number of samples
+            part = np.zeros(Gt.shape, np.float32)
+            _add_back(X, A.astype(np.float32), part)
+            Gt += part
         else:
             _add_back(X, A, Gt)
 

@@ -35,6 +35,11 @@ class ReferenceEngine(Engine):
         self.n_passes += len(rows) / max(1, len(self.samples.y))
         return self.samples.X[rows].astype(np.float64) @ W + b
 
+    def subset(self, rows: Ints) -> ReferenceEngine:
+        """Return an engine over a copy of some rows, with their weights as they are."""
+        samples = self.samples
+        return ReferenceEngine(Samples(samples.X[rows], samples.y[rows], samples.weights[rows], samples.n_classes))
+
     def dense_rows(self, rows: Ints) -> Floats:
         """Return a dense copy of ``rows``."""
         return np.asarray(self.samples.X[rows].astype(np.float64))
@@ -44,19 +49,31 @@ class ReferenceEngine(Engine):
         return float(self._weights @ loss._values(self._scores(W, b, offsets), self._y))
 
     def value_and_grad(
-        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None
+        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None, keep: NDArray[Any] | None = None, single: bool = False
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
         scores = self._scores(W, b, offsets)
+        if keep is not None:
+            keep[self.rows] = scores
         rows = self._weights[:, None] * loss._gradient(scores, self._y)
         return float(self._weights @ loss._values(scores, self._y)), self._X.T @ rows, rows.sum(axis=0)
 
     def hessian_product(
-        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        V: Floats,
+        c: Floats,
+        offsets: Floats | None = None,
+        scores: NDArray[Any] | None = None,
+        single: bool = False,
     ) -> tuple[Floats, Floats]:
         """Return the product of the Hessian with the direction (V, c)."""
         directions = self._X @ V + c
-        rows = loss._hessian_product(self._scores(W, b, offsets), self._y, directions)
+        if scores is None:
+            scores = self._scores(W, b, offsets)
+        rows = loss._hessian_product(np.asarray(scores, dtype=np.float64), self._y, directions)
         rows *= self._weights[:, None]
         return self._X.T @ rows, rows.sum(axis=0)
 

@@ -171,7 +171,7 @@ class SparseEngine(BlockEngine):
         revisiting = min(65536, 4 * X.shape[1] // row_size)
         super().__init__(samples, n_threads, max(16, in_cache, revisiting), row_size)
 
-    def _block(self, rows: Ints) -> _Rows:
+    def _block(self, rows: Ints, single: bool = False) -> _Rows:
         """Return these rows, which ascend; what is converted for them reaches from the first to the last."""
         if self._in_place:
             return self._gathered(rows)
@@ -199,7 +199,7 @@ class SparseEngine(BlockEngine):
         _add_scores(*X, Wt.T, scores)
         return scores
 
-    def _back_block(self, X: _Rows, A: Floats, Gt: Floats) -> None:
+    def _back_block(self, X: _Rows, A: Floats, Gt: Floats, single: bool = False) -> None:
         _add_back(*X, A, Gt.T)
 
     def moments(self) -> tuple[Floats, Floats]:

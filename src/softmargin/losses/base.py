@@ -149,6 +149,10 @@ class Loss:
         """Return (d²L/ds²)·direction of each row, shape (N, C)."""
         raise CapabilityError(f"{self!r} has no Hessian: choose a solver for non-smooth losses.")
 
+    def _curved(self, scores: NDArray[Any], y: Ints) -> NDArray[np.bool_]:
+        """Return whether each row has a Hessian other than zero, shape (N,)."""
+        return np.ones(len(y), dtype=bool)
+
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         """Return L*(a) of each dual row, shape (N,)."""
         raise NotImplementedError

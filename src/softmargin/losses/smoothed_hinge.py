@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.losses.base import (
     Balance,
@@ -63,6 +64,10 @@ class SmoothedHinge(Loss, _Parameters):
         u = violations(scores, y, self.delta)
         curved = (u > 0.0) & (u < self.width)
         return with_target(np.where(curved, (directions - directions[rows, y][:, None]) / self.width, 0.0), y)
+
+    def _curved(self, scores: NDArray[Any], y: Ints) -> NDArray[np.bool_]:
+        u = violations(scores, y, self.delta)
+        return np.asarray(((u > 0.0) & (u < self.width)).any(axis=1))
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         rows = np.arange(len(y))

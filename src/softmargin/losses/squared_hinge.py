@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.losses.base import (
     MAX_SWEEPS,
@@ -67,6 +68,9 @@ class SquaredHinge(Loss, _Parameters):
         rows = np.arange(len(y))
         active = violations(scores, y, self.delta) > 0.0
         return with_target(np.where(active, 2.0 * (directions - directions[rows, y][:, None]), 0.0), y)
+
+    def _curved(self, scores: NDArray[Any], y: Ints) -> NDArray[np.bool_]:
+        return np.asarray((violations(scores, y, self.delta) > 0.0).any(axis=1))
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         rows = np.arange(len(y))

@@ -13,6 +13,7 @@ from softmargin.solvers.augmented_lagrangian import AugmentedLagrangian
 from softmargin.solvers.base import Callback, Fit, Solver, Step, start
 from softmargin.solvers.dual_ascent import DualAscent
 from softmargin.solvers.lbfgs import LBFGS
+from softmargin.solvers.newton import TruncatedNewton
 from softmargin.solvers.sgd import SGD
 from softmargin.validation import as_floats, check_number
 
@@ -25,6 +26,7 @@ __all__ = [
     "Fit",
     "Solver",
     "Step",
+    "TruncatedNewton",
     "default_solver",
     "minimize",
 ]

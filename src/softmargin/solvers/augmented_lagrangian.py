@@ -40,6 +40,9 @@ _NARROWER = 0.3
 _ENOUGH = 0.3
 _NARROWEST = 0.01
 
+_SINGLE = 1e-3
+"""Relative gap down to which a round starts with products in float32."""
+
 
 @dataclass(frozen=True)
 class AugmentedLagrangian(Solver):
@@ -87,7 +90,7 @@ class AugmentedLagrangian(Solver):
                 record.step(value, gap)
                 return estimate * point.value <= target
 
-            P, _ = self.inner.descend(smoothed, P, record, near)
+            P, _ = self.inner.descend(smoothed, P, record, near, single=gap > _SINGLE)
             before, gap = gap, record.certify(P[:-1], P[-1], dual=smoothed)
             value = record.value
             ended = record.why_end()

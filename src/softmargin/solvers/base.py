@@ -14,6 +14,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.engines import DualRows
 from softmargin.objective import Certificate, Objective, relative_gap
+from softmargin.threads import blas
 
 __all__ = [
     "Callback", "Curvature", "FirstGuess", "Fit", "Point", "Recorder", "SmoothSolver", "Solver", "Step",
@@ -32,6 +33,9 @@ _NO_CURVATURE = 1e-12
 
 _FIRST_BOUND = 16.0
 """Passes after which a fit is first asked for a bound that nobody needs yet but who watches it."""
+
+_SINGLE = 1e-3
+"""Relative gap down to which products in float32 are good enough for a step."""
 
 _ROUNDING = 1e-12
 """Values of F that differ by less than this fraction are taken to be equal."""
@@ -145,7 +149,9 @@ class Solver(ABC):
         check_settings(self.tol, self.max_passes)
         record = Recorder(objective, self.tol, self.max_passes, callback)
         try:
-            status = self.solve(objective, np.vstack([W0, b0]), record)
+            # One thread of BLAS: bits that depend on nothing, and no threads that spin beside the engine's.
+            with blas().limit(limits=1, user_api="blas"):
+                status = self.solve(objective, np.vstack([W0, b0]), record)
         except KeyboardInterrupt:
             record.interrupted = True
             status = "Interrupted."
@@ -293,8 +299,8 @@ class Point(NamedTuple):
     gradient: Floats
 
 
-def evaluate(objective: Objective, P: Floats) -> Point:
-    value, dW, db = objective.value_and_grad(P[:-1], P[-1])
+def evaluate(objective: Objective, P: Floats, single: bool = False) -> Point:
+    value, dW, db = objective.value_and_grad(P[:-1], P[-1], single)
     return Point(P, value, np.vstack([dW, db]))
 
 
@@ -305,7 +311,7 @@ def estimated_gap(objective: Objective, point: Point) -> float:
     return (gap + imbalance) / point.value if point.value > 0.0 else 0.0
 
 
-def search(objective: Objective, point: Point, direction: Floats) -> Point | None:
+def search(objective: Objective, point: Point, direction: Floats, single: bool = False) -> Point | None:
     """Return a point along the direction that meets the Wolfe conditions, or None.
 
     F is convex, so its slope along the direction only rises: the zero of the slope is bracketed and closed
@@ -319,7 +325,7 @@ def search(objective: Objective, point: Point, direction: Floats) -> Point | Non
     t, width = 1.0, np.inf
     for _ in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):  # a step too far is taken back below
-            trial = evaluate(objective, point.P + t * direction)
+            trial = evaluate(objective, point.P + t * direction, single)
         trial_slope = float(np.vdot(direction, trial.gradient))
         if np.isfinite(trial.value) and np.isfinite(trial_slope):
             low_enough = trial.value <= min(allowed, point.value + _SUFFICIENT_DECREASE * t * slope)
@@ -369,11 +375,11 @@ class FirstGuess:
         self._curvature = 1.0
         self._seen, self._refresh = 0, 1
 
-    def look(self, point: Point) -> None:
-        """See the next point; on some, measure the curvature of the loss there."""
+    def look(self, point: Point, anew: bool = False) -> None:
+        """See the next point; on some, or if asked, measure the curvature of the loss there."""
         self._seen += 1
-        if self._seen == self._refresh:
-            self._refresh *= 2
+        if anew or self._seen == self._refresh:
+            self._refresh = 2 * self._seen
             measured = self._objective.curvature(point.P[:-1], point.P[-1])
             # Where the loss is all but linear, the bias must not be sent to infinity.
             steepest = float(np.abs(point.gradient[-1]).max())
@@ -393,6 +399,10 @@ class SmoothSolver(Solver):
     @abstractmethod
     def curvature(self, objective: Objective) -> Curvature:
         """Return what is known of the Hessian at the start."""
+
+    def prepared(self, objective: Objective) -> Objective:
+        """Return the objective as the descent wants it."""
+        return objective
 
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
         """Minimise from P until the gap is proved, the budget is used up or nothing improves."""
@@ -419,19 +429,32 @@ class SmoothSolver(Solver):
         P: Floats,
         record: Recorder,
         done: Callable[[Point, float], bool],
+        single: bool = True,
     ) -> tuple[Floats, str]:
-        """Minimise from P (D + 1, C) until ``done(point, estimate)``; return the point and why it ended."""
+        """Minimise from P (D + 1, C) until ``done(point, estimate)``; return the point and why it ended.
+
+        With ``single`` it starts with products in float32, and goes over to float64 when that no longer serves.
+        """
         objective.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
+        objective = self.prepared(objective)
         known = self.curvature(objective)
-        point = evaluate(objective, P)
+        point = evaluate(objective, P, single)
         while True:
             estimate = estimated_gap(objective, point)
+            if single and estimate < _SINGLE:
+                single = False
+                point = evaluate(objective, point.P)
+                estimate = estimated_gap(objective, point)
             ended = "Done." if done(point, estimate) else None
             ended = record.why_end() or ended
             if ended is not None:
                 return point.P, ended
             direction = known.direction(point)
-            found = search(objective, point, direction)
+            found = search(objective, point, direction, single)
+            if found is None and single:
+                single = False
+                point = evaluate(objective, point.P)
+                found = search(objective, point, known.direction(point))
             if found is None and known.forget():  # what was learnt misleads
                 found = search(objective, point, known.direction(point))
             if found is None:

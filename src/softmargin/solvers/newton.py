@@ -1,0 +1,93 @@
+"""Truncated Newton where few rows curve, L-BFGS elsewhere: for the margin losses, smoothed or squared.
+
+Once most samples are settled, a product with the Hessian costs only the rows that are not, so that many steps of
+conjugate gradients come at the price of one pass. Where too many rows curve for that, L-BFGS goes on.
+
+References
+----------
+Lin, Weng and Keerthi, "Trust region Newton method for large-scale logistic regression", 2008.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from softmargin.losses.base import Floats
+from softmargin.objective import LocalHessian, Objective
+from softmargin.solvers.base import Curvature, FirstGuess, Point, SmoothSolver
+
+__all__ = ["TruncatedNewton"]
+
+
+@dataclass(frozen=True)
+class TruncatedNewton(SmoothSolver):
+    """Newton's direction by preconditioned conjugate gradients on the rows that curve.
+
+    Parameters
+    ----------
+    tol, max_passes : float
+        As in `Solver`.
+    otherwise : SmoothSolver
+        Gives the directions while too many rows curve.
+    forcing : float
+        Conjugate gradients end when the residual has come down to this share.
+    max_products : int
+        Or after so many products.
+    """
+
+    otherwise: SmoothSolver = field(kw_only=True)
+    forcing: float = 0.1
+    max_products: int = 50
+
+    def curvature(self, objective: Objective) -> Curvature:
+        """Return what is known of the Hessian at the start."""
+        return _Newton(objective, self)
+
+    def prepared(self, objective: Objective) -> Objective:
+        """Return the objective, set to keep the scores of each point."""
+        return objective.keeping_scores()
+
+
+class _Newton:
+    def __init__(self, objective: Objective, settings: TruncatedNewton) -> None:
+        self._objective = objective
+        self._settings = settings
+        self._otherwise = settings.otherwise.curvature(objective)
+        self._guess = FirstGuess(objective)
+
+    def direction(self, point: Point) -> Floats:
+        """Return about minus the inverse Hessian times the gradient."""
+        hessian = self._objective.local_hessian()
+        if hessian is None:
+            return self._otherwise.direction(point)
+        self._guess.look(point, anew=True)
+        return self._conjugate_gradients(hessian, point.gradient)
+
+    def _conjugate_gradients(self, hessian: LocalHessian, gradient: Floats) -> Floats:
+        d, r = np.zeros_like(gradient), -gradient
+        z = self._guess.solve(r)
+        p, rz = z, float(np.vdot(r, z))
+        enough = self._settings.forcing**2 * rz
+        for _ in range(self._settings.max_products):
+            Hp = np.vstack(hessian.product(p[:-1], p[-1]))
+            curvature = float(np.vdot(p, Hp))
+            if not curvature > 0.0:
+                break
+            d += rz / curvature * p
+            r -= rz / curvature * Hp
+            z = self._guess.solve(r)
+            before, rz = rz, float(np.vdot(r, z))
+            if rz <= enough:
+                break
+            p = z + rz / before * p
+        return d if d.any() else -self._guess.solve(gradient)
+
+    def learn(self, before: Point, after: Point) -> None:
+        """Let L-BFGS learn too, for where it goes on."""
+        self._otherwise.learn(before, after)
+
+    def forget(self) -> bool:
+        """Drop what L-BFGS learnt."""
+        return self._otherwise.forget()
