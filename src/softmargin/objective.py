@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ _DENSE_FEATURES = 6144
 _SPARSE_FEATURES = 2048
 """The same for sparse X, whose passes cost so little that a (D, D) array soon outweighs them."""
 
+_SMALL_ROWS = 1 << 28
+"""Dual rows may always take this many bytes."""
+
 _SMALL_COPY = 1 << 26
 """A copy of rows in float32 may always have this many bytes."""
 
@@ -41,7 +45,8 @@ class Certificate(NamedTuple):
     lower_bound : float
         A bound on F everywhere, lowered by the rounding errors made in computing it.
     gap : float
-        (value - lower_bound) / value, the relative duality gap.
+        (value - lower_bound) / value, the relative duality gap, where value is raised by what rounding may
+        have taken from it.
     """
 
     value: float
@@ -311,7 +316,12 @@ class Objective:
         lower_bound = -conjugate - slack - scale * (size + error) ** 2
         # Every loss and the penalty are at least 0, so 0 is a bound whatever was computed.
         lower_bound = max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
-        return Certificate(value, lower_bound, relative_gap(value, lower_bound))
+        # F may be larger than computed: rounded scores move the losses by at most ⟨a, error⟩ in first order.
+        raw, folded = self._fold(W, b)
+        scores = self._raw_size * float(np.linalg.norm(raw)) + float(np.linalg.norm(folded)) + self.loss.unit
+        error = np.finfo(np.float64).eps * (self.n_features + 8) * scores
+        above = value + rounding * value + 2.0 * error * np.sqrt(sums.square)
+        return Certificate(value, lower_bound, relative_gap(float(above), lower_bound))
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).
@@ -350,6 +360,12 @@ class Objective:
         part = copy.copy(self)
         part._engine, part._kept = self._engine.subset(rows), self._kept[rows]
         return LocalHessian(part, self._engine)
+
+    def dual_rows_fit(self) -> bool:
+        """Whether dual rows take no more memory than X or 256 MB, and X can be read in dense blocks of rows."""
+        X = self._engine.samples.X
+        dense = isinstance(X, np.ndarray)
+        return dense and 4 * self.n_samples * self.n_classes <= max(X.nbytes, _SMALL_ROWS)
 
     @property
     def dual_stiffness(self) -> float:
@@ -470,6 +486,29 @@ class Objective:
             self._shared["preconditioner"] = made
         return self._shared["preconditioner"]
 
+    def preconditioner_state(self) -> list[float] | None:
+        """Return what a checkpoint must hold of the preconditioner, None if there is none yet."""
+        return self._shared["preconditioner"].state() if "preconditioner" in self._shared else None
+
+    def restore_preconditioner(self, state: list[float] | None) -> None:
+        """Make the preconditioner again, as it was."""
+        if state is not None:
+            self.preconditioner().restore(state)
+
+    def prepare_certificates(self) -> None:
+        """Make what all certificates share, in one pass, unless it is there."""
+        if self.fit_intercept:
+            self._class_features  # noqa: B018
+
+    def fingerprint(self) -> str:
+        """Return a hash of the loss, λ and what the features and labels add up to."""
+        parts = [repr(self.loss), repr(self.reg), repr((self.n_samples, self.n_features, self.n_classes))]
+        arrays = [*self.moments, self.shares, self._class_features, self._mean, self._scale]
+        digest = hashlib.sha256("".join(parts).encode())
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
     @property
     def moments(self) -> tuple[Floats, Floats]:
         """Weighted mean and variance of each feature of X as stored, both (D,); made once, in two passes."""
@@ -494,6 +533,12 @@ class Objective:
         """Root mean square of the length of a sample, before centring, in the scale of the features."""
         mean, variance = self.moments
         return float(np.sqrt(((variance + mean**2 + self._mean**2) * self._scale**2).sum()))
+
+    @property
+    def _raw_size(self) -> float:
+        """Root mean square of the length of a sample as it is stored."""
+        mean, variance = self.moments
+        return float(np.sqrt((variance + mean**2).sum()))
 
     def _fold(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         raw = W * self._scale[:, None]

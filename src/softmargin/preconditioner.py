@@ -20,8 +20,8 @@ __all__ = ["CovariancePreconditioner", "DiagonalPreconditioner"]
 
 _SOLVES = 4
 _SINGLE = 512
-"""After so many solves with one factor of at least so many features the inverse is made, in float32: one product is
-far quicker than two triangular solves with few columns, and it only steers a search."""
+"""After so many solves with one factor of at least so many features the inverse is made, in float32: one product
+is far quicker than two triangular solves with few columns, and it only steers a search."""
 
 
 def symmetric_from_lower(A: NDArray[Any]) -> NDArray[Any]:
@@ -59,10 +59,8 @@ class CovariancePreconditioner:
         """Return (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         ratio = max(2.0 * reg / curvature, self._floor)
         if self._factor is None or not (1 / self._REFACTOR <= ratio / self._ratio <= self._REFACTOR):
-            shifted = self._covariance.copy().T  # symmetric, and LAPACK wants its columns contiguous
-            shifted[np.diag_indices_from(shifted)] += ratio
-            self._factor = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
-            self._ratio, self._inverse, self._solved = ratio, None, 0
+            self._make_factor(ratio)
+        assert self._factor is not None
         self._solved += 1
         if self._inverse is None and self._solved > _SOLVES and len(self._covariance) >= _SINGLE:
             self._inverse = symmetric_from_lower(dpotri(self._factor[0], lower=True)[0].astype(np.float32))
@@ -71,6 +69,22 @@ class CovariancePreconditioner:
         size = float(np.abs(G).max(initial=0.0)) or 1.0  # float32 must not under- or overflow
         product = self._inverse @ (G / size).astype(np.float32)
         return np.asarray(product, dtype=np.float64) * (size / curvature)
+
+    def _make_factor(self, ratio: float) -> None:
+        shifted = self._covariance.copy().T  # symmetric, and LAPACK wants its columns contiguous
+        shifted[np.diag_indices_from(shifted)] += ratio
+        self._factor = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
+        self._ratio, self._inverse, self._solved = ratio, None, 0
+
+    def state(self) -> list[float]:
+        """Return what `restore` needs to go on with the same bits."""
+        return [] if self._factor is None else [self._ratio, self._solved]
+
+    def restore(self, state: list[float]) -> None:
+        """Go on from a state."""
+        if state:
+            self._make_factor(state[0])
+            self._solved = int(state[1])
 
 
 class DiagonalPreconditioner:
@@ -88,3 +102,10 @@ class DiagonalPreconditioner:
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return (c diag(σ²) + 2λ I)⁻¹ G for G of shape (D, C)."""
         return np.asarray(G / (curvature * self._variance + 2.0 * reg)[:, None])
+
+    def state(self) -> list[float]:
+        """Return what `restore` needs: nothing."""
+        return []
+
+    def restore(self, state: list[float]) -> None:
+        """Go on from a state."""

@@ -207,8 +207,8 @@ def check_features(X: ArrayLike) -> Any:
 
 
 def check_samples(
-    X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64], int]:
+    X: Any, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
+) -> tuple[Any, NDArray[np.int64], NDArray[np.float64], int]:
     """Return X, the labels, the weights (summing to one) and C as an engine takes them, or raise a `DataError`."""
     X = check_features(X)
     n_samples = X.shape[0]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.losses.base import Floats, Ints, Loss
 
@@ -102,7 +103,13 @@ class Engine(ABC):
 
     @abstractmethod
     def value_and_grad(
-        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None, keep: NDArray[Any] | None = None, single: bool = False
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        offsets: Floats | None = None,
+        keep: NDArray[Any] | None = None,
+        single: bool = False,
     ) -> tuple[float, Floats, Floats]:
         """Return the value and its gradient in W (D, C) and b (C,); write the scores plus offsets into ``keep``.
 

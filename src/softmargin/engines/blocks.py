@@ -37,6 +37,7 @@ _Result = TypeVar("_Result")
 _LANE_BYTES = 1 << 25
 """All partial gradients together should not exceed this."""
 
+
 def _gradient_rows(loss: Loss, S: Floats, y: Ints, weights: Floats) -> float:
     """Turn scores into weighted dual rows in place; return the weighted sum of the losses."""
     total = 0.0
@@ -222,7 +223,13 @@ class BlockEngine(Engine):
         return math.fsum(part for parts in self._walk(lane) for part in parts)
 
     def value_and_grad(
-        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None, keep: NDArray[Any] | None = None, single: bool = False
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        offsets: Floats | None = None,
+        keep: NDArray[Any] | None = None,
+        single: bool = False,
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
         gradient_rows = _compiled(_gradient_rows, loss)
@@ -307,9 +314,10 @@ class BlockEngine(Engine):
             return parts, Gt, M
 
         lanes = self._walk(lane)
-        sums = [math.fsum(column) for column in zip(*(part for parts, _, _ in lanes for part in parts), strict=True)]
+        columns = zip(*(part for parts, _, _ in lanes for part in parts), strict=True)
+        value, conjugate, square = (math.fsum(column) for column in columns)
         features = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
-        return DualSums(*sums, features, sum_in_order([M for _, _, M in lanes]))
+        return DualSums(value, conjugate, square, features, sum_in_order([M for _, _, M in lanes]))
 
     def class_features(self) -> Floats:
         """Return the weighted sum of the features of each class."""
@@ -327,7 +335,7 @@ class BlockEngine(Engine):
         return np.ascontiguousarray(sum_in_order(self._walk(lane)).T)
 
     def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
-        """Return the weighted second moment of the preprocessed features over ``rows``, its lower triangle at least.
+        """Return the lower triangle of the weighted second moment of the preprocessed features over ``rows``.
 
         Threads share the work by panels of the result, so there is one (D, D) array whatever their number.
         """

@@ -31,7 +31,7 @@ _BLOCK_BYTES = 3 << 18
 
 
 @_PRODUCT
-def _add_scores(X: NDArray[Any], Wt: Floats, S: Floats) -> None:
+def _add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
     """S += X @ Wt.T, four rows and three classes at a time."""
     n, C, D = X.shape[0], Wt.shape[0], Wt.shape[1]
     zero = Wt.dtype.type(0)  # of the type to add up in
@@ -100,7 +100,7 @@ def _add_scores(X: NDArray[Any], Wt: Floats, S: Floats) -> None:
 
 
 @_PRODUCT
-def _add_back(X: NDArray[Any], A: Floats, Gt: Floats) -> None:
+def _add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any]) -> None:
     """Gt += A.T @ X, four rows and two classes at a time."""
     n, C, D = X.shape[0], Gt.shape[0], Gt.shape[1]
     i = 0

@@ -139,6 +139,18 @@ class DualRows:
         # The products among the rows of a block should cost no more than those with W.
         self._n_block = int(np.clip(2 * n_classes // 16 * 16, 16, 64))
 
+    def state(self) -> dict[str, Any]:
+        """Return copies of all that moves, for a checkpoint."""
+        return {
+            "A": self.A.copy(), "W": self.W.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
+            "asleep": self._asleep.copy(), "slept": self._slept.copy(), "penalty": self._penalty,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.A, self.W, self.b, self._sums = state["A"], state["W"], state["b"], state["sums"]
+        self._asleep, self._slept, self._penalty = state["asleep"], state["slept"], state["penalty"]
+
     def to_double(self) -> None:
         """Go on in float64."""
         self.A = self.A.astype(np.float64)

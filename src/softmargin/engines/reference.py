@@ -49,7 +49,13 @@ class ReferenceEngine(Engine):
         return float(self._weights @ loss._values(self._scores(W, b, offsets), self._y))
 
     def value_and_grad(
-        self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None, keep: NDArray[Any] | None = None, single: bool = False
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        offsets: Floats | None = None,
+        keep: NDArray[Any] | None = None,
+        single: bool = False,
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
         scores = self._scores(W, b, offsets)

@@ -49,7 +49,7 @@ ANY_ORDER = {"reassoc", "contract", "nsz"}
 
 MAX_SWEEPS = 20
 SWEEP_TOLERANCE = 1e-3
-"""The dual of one row of a margin loss is maximised by sweeps over its classes, to a thousandth of what matters."""
+"""The dual of one row of a margin loss is maximised by sweeps over its classes, to a thousandth."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -170,7 +170,7 @@ class Loss:
         raise NotImplementedError
 
     def _first_penalty(self, n_classes: int) -> float:
-        """Return a penalty on dual rows that do not sum to zero, in units of the scores, to start an ascent with."""
+        """Return the penalty, in units of scores, that an ascent first puts on a sum of the dual rows."""
         raise NotImplementedError
 
     def dual_size(self, class_sums: Floats, square: float) -> float:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 
 import numpy as np
 
+from softmargin.checkpoint import Checkpoint
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
+from softmargin.losses import SquaredHinge
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.augmented_lagrangian import AugmentedLagrangian
@@ -33,16 +37,39 @@ __all__ = [
 
 
 _STIFFEST = 64.0
-"""How far the scores of a sample may follow its own dual row before dual ascent is not even tried."""
+_STIFFEST_FEW = 0.5
+"""How far the scores of a sample may follow its own dual row, on average, before dual ascent is not even tried."""
+
+_FEW_CLASSES = 32
+"""Up to this many classes a sweep costs several passes: the products among the rows outweigh those with W."""
 
 
 def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 2000) -> Solver:
-    """Return the solver for this objective: dual ascent where it is quick, and what finishes it."""
-    smooth = LBFGS(tol, max_passes)
-    finisher = smooth if objective.loss.smooth else AugmentedLagrangian(tol, max_passes, inner=smooth)
-    if objective.loss.ascends and objective.dual_stiffness <= _STIFFEST:
-        return DualAscent(tol, max_passes, finisher)
-    return finisher
+    """Return the solver for this objective.
+
+    Dual ascent takes a few sweeps where a sample's dual row hardly moves its own scores (many samples, short
+    features, a large λ), and then wins for many classes and for the hinge. Elsewhere L-BFGS serves the smooth
+    losses, with Newton steps for the squared hinge once few samples curve, and the augmented Lagrangian over these
+    the hinge.
+
+    Parameters
+    ----------
+    objective : Objective
+    tol, max_passes : float
+        As in `minimize`.
+    """
+    loss = objective.loss
+    primal: Solver = LBFGS(tol, max_passes)
+    if isinstance(loss, SquaredHinge):
+        primal = TruncatedNewton(tol, max_passes, otherwise=LBFGS())
+    elif not loss.smooth:
+        primal = AugmentedLagrangian(tol, max_passes, inner=TruncatedNewton(otherwise=LBFGS()))
+    few = objective.n_classes <= _FEW_CLASSES
+    if (few and loss.smooth) or not loss.ascends or not objective.dual_rows_fit():
+        return primal
+    if objective.dual_stiffness > (_STIFFEST_FEW if few else _STIFFEST):
+        return primal
+    return DualAscent(tol, max_passes, primal)
 
 
 def minimize(
@@ -54,6 +81,8 @@ def minimize(
     *,
     max_passes: float = 2000,
     solver: Solver | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
 ) -> Fit:
     """Minimise an objective to a proved relative gap.
 
@@ -70,13 +99,19 @@ def minimize(
     max_passes : float, default 2000
         Budget of readings of X.
     solver : Solver, optional
-        By default L-BFGS for smooth losses and the augmented Lagrangian over it for the hinge. A given solver
-        brings its own ``tol`` and ``max_passes``.
+        By default the one that `default_solver` chooses. A given solver brings its own ``tol`` and
+        ``max_passes``.
+    checkpoint : path-like, optional
+        A file to keep the state of the fit in. If it is there already, the fit goes on from it and ends with
+        the same bits as if it had never been stopped. It is removed when the gap is proved.
+    checkpoint_seconds : float, default 60
+        Least time between two writes of it.
 
     Returns
     -------
     Fit
-        The point, in the coordinates of the objective, with its certificate.
+        The point, in the coordinates of the objective, with its certificate. After Ctrl-C it is the best point
+        so far with its true gap, and ``interrupted`` is true.
 
     Warns
     -----
@@ -112,11 +147,15 @@ def minimize(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if objective.fit_intercept:
             # Centred features do not change the optimum, and free the bias from the weights.
-            centred, shift = objective.centred()
-            fit = solver.minimize(centred, W, b + shift @ W, callback)
-            fit = fit.with_bias(fit.b - shift @ fit.W)
+            walked, shift = objective.centred()
         else:
-            fit = solver.minimize(objective, W, b, callback)
+            walked, shift = objective, np.zeros(objective.n_features)
+        kept = None
+        if checkpoint is not None:
+            problem = f"{walked.fingerprint()} {_without_budget(solver)!r}"
+            kept = Checkpoint(checkpoint, problem, check_number("checkpoint_seconds", checkpoint_seconds))
+        fit = solver.minimize(walked, W, b + shift @ W, callback, **({} if kept is None else {"checkpoint": kept}))
+        fit = fit.with_bias(fit.b - shift @ fit.W)
     if not fit.converged:
         warnings.warn(
             f"The fit stopped at a relative gap of {fit.gap:.2g} instead of {fit.tol:g}. {fit.status}",
@@ -124,6 +163,11 @@ def minimize(
             stacklevel=2,
         )
     return fit
+
+
+def _without_budget(solver: Solver) -> str:
+    """Return the settings of a solver but for its budget, which may be raised to go on."""
+    return re.sub(r"max_passes=[^,)]*", "", repr(solver))
 
 
 def _check_start(name: str, point: Floats | None, shape: tuple[int, ...]) -> Floats | None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmargin.checkpoint import State
 from softmargin.engines import DualRows
 from softmargin.errors import CapabilityError
 from softmargin.losses import Hinge, SmoothedHinge
@@ -39,6 +40,8 @@ _NARROWER = 0.3
 
 _ENOUGH = 0.3
 _NARROWEST = 0.01
+
+_STAGE = "AugmentedLagrangian"
 
 _SINGLE = 1e-3
 """Relative gap down to which a round starts with products in float32."""
@@ -81,13 +84,26 @@ class AugmentedLagrangian(Solver):
         else:
             width = max(min(2.0, gap**0.5), _NARROWEST) * delta
         share, value = _INNER_SHARE, objective.value(P[:-1], P[-1])
+        state = record.resumed(_STAGE)
+        if state is not None:
+            P, multipliers = state["P"], state["multipliers"]
+            width, gap, share, value = state["round"]
+            record.restore(state)
         while True:
+            now: State = {"P": P, "multipliers": multipliers, "round": [width, gap, share, value]}
+            record.offer(_STAGE, now)
             smoothed = objective.replace(loss=SmoothedHinge(delta, width), offsets=width * multipliers)
             target = max(share * gap, 0.3 * record.tol) * value
 
-            def near(point: Point, estimate: float, smoothed: Objective = smoothed, target: float = target) -> bool:
+            def near(
+                point: Point,
+                estimate: float,
+                smoothed: Objective = smoothed,
+                target: float = target,
+                seen: tuple[float, float] = (value, gap),
+            ) -> bool:
                 record.at(point.P[:-1], point.P[-1], smoothed)
-                record.step(value, gap)
+                record.step(*seen)
                 return estimate * point.value <= target
 
             P, _ = self.inner.descend(smoothed, P, record, near, single=gap > _SINGLE)

@@ -10,9 +10,10 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from softmargin.checkpoint import Checkpoint, State
+from softmargin.engines import DualRows
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats
-from softmargin.engines import DualRows
 from softmargin.objective import Certificate, Objective, relative_gap
 from softmargin.threads import blas
 
@@ -141,13 +142,21 @@ class Solver(ABC):
     tol: float = 1e-4
     max_passes: float = 2000
 
-    def minimize(self, objective: Objective, W0: Floats, b0: Floats, callback: Callback | None = None) -> Fit:
+    def minimize(
+        self,
+        objective: Objective,
+        W0: Floats,
+        b0: Floats,
+        callback: Callback | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fit:
         """Minimise from (W0, b0) until the gap is proved, the budget is used up or nothing improves.
 
         An interrupt (Ctrl-C) ends it as a callback would: with the best point so far and its true gap.
         """
         check_settings(self.tol, self.max_passes)
         record = Recorder(objective, self.tol, self.max_passes, callback)
+        record.checkpoint = checkpoint
         try:
             # One thread of BLAS: bits that depend on nothing, and no threads that spin beside the engine's.
             with blas().limit(limits=1, user_api="blas"):
@@ -157,6 +166,8 @@ class Solver(ABC):
             status = "Interrupted."
         if not record.proved:
             record.certify_latest()
+        elif checkpoint is not None:
+            checkpoint.remove()
         return record.finish(status)
 
     @abstractmethod
@@ -175,6 +186,7 @@ class Recorder:
         self._objective = objective
         self.tol = tol
         self.max_passes = max_passes
+        self.checkpoint: Checkpoint | None = None
         self._callback = callback
         self._latest: tuple[Floats, Floats, Objective | DualRows | None] | None = None
         self._next_bound = _FIRST_BOUND
@@ -185,6 +197,7 @@ class Recorder:
         self.lower_bound = 0.0
         self.stopped = False
         self.interrupted = False
+        objective.prepare_certificates()
 
     @property
     def n_passes(self) -> float:
@@ -205,6 +218,45 @@ class Recorder:
         if self.n_passes >= self.max_passes:
             return f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
         return None
+
+    def offer(self, stage: str, state: State, more: Callable[[], State] = dict) -> None:
+        """Let the checkpoint, if there is one, keep the state of the solver named ``stage``, and more of it."""
+        if self.checkpoint is not None:
+            self.checkpoint.offer(lambda: state | more() | self._state() | {"stage": stage})
+
+    def resumed(self, stage: str) -> State | None:
+        """Return the state that the checkpoint holds, if it is of this solver."""
+        state = None if self.checkpoint is None else self.checkpoint.state
+        return state if state is not None and state["stage"] == stage else None
+
+    def past(self, stage: str) -> bool:
+        """Return whether the checkpoint holds the state of a solver that follows this one."""
+        state = None if self.checkpoint is None else self.checkpoint.state
+        return state is not None and state["stage"] != stage
+
+    def _state(self) -> State:
+        best = (
+            {} if self._best is None else {"best W": self._best[0], "best b": self._best[1], "best": self._best[2]}
+        )
+        return best | {
+            "passes": self.n_passes,
+            "seconds": time.perf_counter() - self._started,
+            "history": self._history,
+            "bound": self.lower_bound,
+            "next bound": self._next_bound,
+            "preconditioner": self._objective.preconditioner_state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on counting where the checkpoint stood; for a solver to call when it has restored itself."""
+        self._objective.restore_preconditioner(state["preconditioner"])
+        self._passes_before = self._objective.n_passes - state["passes"]
+        self._started = time.perf_counter() - state["seconds"]
+        self._history = [Step(*step) for step in state["history"]]
+        self.lower_bound, self._next_bound = state["bound"], state["next bound"]
+        self._best = (state["best W"], state["best b"], state["best"]) if "best" in state else None
+        assert self.checkpoint is not None
+        self.checkpoint.state = None
 
     def at(self, W: Floats, b: Floats, dual: Objective | DualRows | None = None) -> None:
         """Note the point that an interrupted fit should return; nobody may write into these arrays."""
@@ -362,6 +414,14 @@ class Curvature(Protocol):
         """Drop what was learnt; return whether there was anything."""
         ...
 
+    def state(self) -> State:
+        """Return what was learnt, for a checkpoint."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Go on from a checkpoint."""
+        ...
+
 
 class FirstGuess:
     """The Hessian as the feature covariance sees it: ``c Σ + 2λ I`` for W and ``c`` for b.
@@ -386,6 +446,14 @@ class FirstGuess:
             floor = max(_LEAST_CURVATURE * steepest, _NO_CURVATURE) / self._objective.loss.unit
             self._curvature = max(measured, floor)
 
+    def state(self) -> State:
+        """Return what was learnt, for a checkpoint."""
+        return {"guess": [self._curvature, self._seen, self._refresh]}
+
+    def restore(self, state: State) -> None:
+        """Go on from a checkpoint."""
+        self._curvature, self._seen, self._refresh = state["guess"]
+
     def solve(self, G: Floats) -> Floats:
         """Return the inverse of the guess times G (D + 1, C)."""
         c = self._curvature
@@ -406,7 +474,12 @@ class SmoothSolver(Solver):
 
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
         """Minimise from P until the gap is proved, the budget is used up or nothing improves."""
-        threshold = record.tol
+        stage = type(self).__name__
+        state = record.resumed(stage)
+        threshold = record.tol if state is None else state["threshold"]
+
+        def save(point: Point, single: bool, known: Curvature) -> None:
+            record.offer(stage, {"P": point.P, "single": single, "threshold": threshold}, known.state)
 
         def proved(point: Point, estimate: float) -> bool:
             nonlocal threshold
@@ -420,7 +493,7 @@ class SmoothSolver(Solver):
                 record.certify(W, b)
             return record.proved
 
-        _, status = self.descend(objective, P, record, proved)
+        _, status = self.descend(objective, P, record, proved, save=save, state=state)
         return status
 
     def descend(
@@ -430,21 +503,31 @@ class SmoothSolver(Solver):
         record: Recorder,
         done: Callable[[Point, float], bool],
         single: bool = True,
+        save: Callable[[Point, bool, Curvature], None] | None = None,
+        state: State | None = None,
     ) -> tuple[Floats, str]:
         """Minimise from P (D + 1, C) until ``done(point, estimate)``; return the point and why it ended.
 
         With ``single`` it starts with products in float32, and goes over to float64 when that no longer serves.
+        ``save`` sees each iteration before it is done; ``state`` is what a checkpoint held.
         """
         objective.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
         objective = self.prepared(objective)
         known = self.curvature(objective)
+        if state is not None:
+            P, single = state["P"], state["single"]
+            known.restore(state)
         point = evaluate(objective, P, single)
+        if state is not None:
+            record.restore(state)
         while True:
             estimate = estimated_gap(objective, point)
             if single and estimate < _SINGLE:
                 single = False
                 point = evaluate(objective, point.P)
                 estimate = estimated_gap(objective, point)
+            if save is not None:
+                save(point, single, known)
             ended = "Done." if done(point, estimate) else None
             ended = record.why_end() or ended
             if ended is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from softmargin.checkpoint import State
 from softmargin.errors import CapabilityError
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
@@ -24,6 +25,7 @@ _SINGLE = 1e-8
 """Relative gap below which products in float32 are not good enough."""
 
 _SWEEPS_TO_JUDGE = 4
+_STAGE = "DualAscent"
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,30 @@ class DualAscent(Solver):
     """
 
     finisher: Solver | None = None
-    patience: float = 40.0
+    patience: float = 300.0
     seed: int = 0
 
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
         """Ascend from zero: dual rows that belong to P are not known, so P serves only as a first answer."""
         if not objective.loss.ascends:
             raise CapabilityError(f"{objective.loss!r} has no row function for dual ascent.")
+        if record.past(_STAGE) and self.finisher is not None:
+            return self.finisher.solve(objective, P, record)
         record.at(P[:-1], P[-1])
         rows = objective.dual_rows(np.float32)
         rng = np.random.default_rng(self.seed)
         threshold = record.tol
         estimates: deque[float] = deque(maxlen=_SWEEPS_TO_JUDGE + 1)
+        state = record.resumed(_STAGE)
+        if state is not None:
+            rows.restore(state)
+            rng.bit_generator.state = state["rng"]
+            threshold = state["threshold"]
+            estimates.extend(state["estimates"])
+            record.restore(state)
         while True:
+            now: State = {"rng": rng.bit_generator.state, "threshold": threshold, "estimates": list(estimates)}
+            record.offer(_STAGE, now, rows.state)
             sweep = rows.sweep(rng)
             estimate = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0
             record.at(rows.W, rows.b, rows)

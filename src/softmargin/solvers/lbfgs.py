@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from softmargin.checkpoint import State
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.base import FirstGuess, Point, SmoothSolver
@@ -67,6 +68,18 @@ class _Pairs:
         product = float(np.vdot(step, change))
         if product > 1e-14 * float(np.linalg.norm(step) * np.linalg.norm(change)):
             self._pairs.append((step, change, product))
+
+    def state(self) -> State:
+        """Return the pairs, for a checkpoint."""
+        steps, changes, products = zip(*self._pairs, strict=True) if self._pairs else ((), (), ())
+        return self._guess.state() | {
+            "steps": np.array(steps), "changes": np.array(changes), "products": np.array(products),
+        }  # fmt: skip
+
+    def restore(self, state: State) -> None:
+        """Go on from a checkpoint."""
+        self._guess.restore(state)
+        self._pairs.extend(zip(state["steps"], state["changes"], state["products"].tolist(), strict=True))
 
     def forget(self) -> bool:
         """Drop all pairs."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from softmargin.checkpoint import State
 from softmargin.losses.base import Floats
 from softmargin.objective import LocalHessian, Objective
 from softmargin.solvers.base import Curvature, FirstGuess, Point, SmoothSolver
@@ -87,6 +88,15 @@ class _Newton:
     def learn(self, before: Point, after: Point) -> None:
         """Let L-BFGS learn too, for where it goes on."""
         self._otherwise.learn(before, after)
+
+    def state(self) -> State:
+        """Return what both have learnt, for a checkpoint."""
+        return self._otherwise.state() | {"newton guess": self._guess.state()["guess"]}
+
+    def restore(self, state: State) -> None:
+        """Go on from a checkpoint."""
+        self._otherwise.restore(state)
+        self._guess.restore({"guess": state["newton guess"]})
 
     def forget(self) -> bool:
         """Drop what L-BFGS learnt."""

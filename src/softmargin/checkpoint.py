@@ -1,0 +1,91 @@
+"""Where a long fit stands, on disk: enough to go on with the same bits after the process was killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from softmargin.atomic import write_atomically
+from softmargin.container import container_header, read_container, tensor_bytes
+from softmargin.errors import DataError, ModelFileError
+
+__all__ = ["Checkpoint", "State"]
+
+State: TypeAlias = dict[str, Any]
+"""Arrays, and what JSON can hold, by name."""
+
+
+class Checkpoint:
+    """A file that holds the latest state of one fit.
+
+    Parameters
+    ----------
+    path : path-like
+        Written now and then, replaced as a whole; removed when the fit has converged.
+    problem : str
+        What the fit is about; a file about another problem is refused.
+    seconds : float
+        Least time between two writes; 0 writes at every border of the algorithm.
+
+    Raises
+    ------
+    DataError
+        If the file is there but damaged, something else or of another problem.
+    """
+
+    def __init__(self, path: Any, problem: str, seconds: float) -> None:
+        self._path = Path(path)
+        self._problem = problem
+        self._seconds = seconds
+        self._written = time.perf_counter()
+        self.state: State | None = self._read()
+
+    def _read(self) -> State | None:
+        try:
+            with self._path.open("rb") as stream:
+                card, tensors = read_container(stream, str(self._path))
+            entries = json.loads(card)
+            if entries.get("kind") != "checkpoint":
+                raise ValueError
+        except FileNotFoundError:
+            return None
+        except (ModelFileError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(
+                f"{self._path} is no whole checkpoint of a fit: remove it or give another path."
+            ) from None
+        if entries["problem"] != self._problem:
+            raise DataError(
+                f"{self._path} is the checkpoint of another problem (data, loss, reg or solver differ): remove it "
+                f"or give another path."
+            )
+        state: State = dict(entries["state"])
+        for name, tensor in tensors.items():
+            state[name] = tensor.astype(entries["dtypes"][name])
+        return state
+
+    def offer(self, state: Callable[[], State]) -> None:
+        """Write the state if it is time to."""
+        now = time.perf_counter()
+        if now - self._written < self._seconds:
+            return
+        entries = state()
+        arrays = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
+        card = {
+            "kind": "checkpoint",
+            "problem": self._problem,
+            "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
+            "state": {name: value for name, value in entries.items() if name not in arrays},
+        }
+        tensors = {name: array.astype(np.float64) for name, array in arrays.items()}
+        header = container_header(json.dumps(card), tensors)
+        write_atomically(self._path, [header, *(tensor_bytes(tensor) for _, tensor in sorted(tensors.items()))])
+        self._written = time.perf_counter()
+
+    def remove(self) -> None:
+        """Remove the file: the fit is done."""
+        self._path.unlink(missing_ok=True)
