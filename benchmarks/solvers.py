@@ -131,9 +131,7 @@ def our_fit(make, tol, limit, start=(None, None)):
             objective, *start, tol, lambda _: time.perf_counter() - started > limit, max_passes=float("inf")
         )
     late, more = time.perf_counter() - started - fit.seconds, objective.n_passes - fit.history[-1].n_passes
-    # With a hinge the steps in between tell the value of a smoothed objective, and only certificates tell F.
-    steps = fit.history if objective.loss.smooth else fit.history[-1:]
-    events = [(step.seconds + late, step.n_passes + more, step.value, step.lower_bound) for step in steps]
+    events = [(step.seconds + late, step.n_passes + more, step.value, step.lower_bound) for step in fit.history]
     events += [(seconds - started, *rest) for seconds, *rest in objective.proofs]
     return fit, sorted(events)
 

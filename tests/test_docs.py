@@ -453,7 +453,7 @@ def test_example_engines_agree(foreign, digits):
 
 
 def answers(objective, W, b, V, c):
-    sums = objective._engine.dual_sums(objective.loss, objective.loss, W, b)
+    sums = objective._engine.dual_sums(objective.loss, W, b, objective.loss)
     return (
         objective.value(W, b),
         *objective.value_and_grad(W, b),
@@ -510,7 +510,7 @@ def test_example_certificate_leans_on_the_balance(foreign, digits, optimum):
     loss = foreign.PairwiseLogistic()
     objective = sm.Objective(loss, digits.X, digits.y, reg=1e-3)
     fit = sm.minimize(objective, tol=1e-8)
-    sums = objective._engine.dual_sums(loss, loss, fit.W, 0.999 * fit.b)
+    sums = objective._engine.dual_sums(loss, fit.W, 0.999 * fit.b, loss)
     unbalanced = -sums.conjugate - (sums.features**2).sum() / (4 * objective.reg)
     assert unbalanced > (1.0 + 1e-6) * optimum
     assert objective.certificate(fit.W, 0.999 * fit.b).lower_bound <= optimum

@@ -49,12 +49,12 @@ def _point(samples, seed=1):
 def _everything(engine, loss, W, b, offsets):
     V, v = _point(engine.samples, 2)
     parts = [np.array(engine.value(loss, W, b, offsets)), *engine.value_and_grad(loss, W, b, offsets)]
-    parts += engine.dual_sums(loss, loss, W, b, offsets)
+    parts += engine.dual_sums(loss, W, b, loss, offsets)
     if loss.smooth:
         parts += engine.hessian_product(loss, W, b, V, v, offsets)
     parts += [*engine.moments(), engine.class_features(), engine.scores(W, b, engine.rows[::2])]
     d = engine.samples.X.shape[1]
-    parts.append(engine.covariance(np.full(d, 60.0), np.full(d, 0.1), engine.rows[::2]))
+    parts.append(np.tril(engine.covariance(np.full(d, 60.0), np.full(d, 0.1), engine.rows[::2])))
     return [np.asarray(part) for part in parts]
 
 
@@ -83,7 +83,7 @@ def test_engines_count_the_same_passes(zeros):
         lambda engine: engine.value(loss, W, b),
         lambda engine: engine.value_and_grad(loss, W, b),
         lambda engine: engine.hessian_product(loss, W, b, W, b),
-        lambda engine: engine.dual_sums(loss, loss, W, b),
+        lambda engine: engine.dual_sums(loss, W, b, loss),
         lambda engine: engine.scores(W, b, np.arange(60)),
         lambda engine: engine.scores(W, b, engine.rows[::4]),
         lambda engine: engine.covariance(np.zeros(d), np.ones(d), engine.rows[::4]),

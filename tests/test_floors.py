@@ -34,6 +34,7 @@ FLOORS = {
     # array and not as an engine; the objective above puts the two together.
     "engines": 2,
     "preconditioner": 2,
+    "checkpoint": 2,
     "objective": 3,
     "solvers": 4,
     "selection": 5,

@@ -59,12 +59,12 @@ def everything(engine, loss, offsets=None):
     W, V = rng.normal(size=(2, d, c)) / (60 * d)
     b, v = rng.normal(size=(2, c))
     parts = [np.array(engine.value(loss, W, b, offsets)), *engine.value_and_grad(loss, W, b, offsets)]
-    parts += engine.dual_sums(loss, loss, W, b, offsets)
+    parts += engine.dual_sums(loss, W, b, loss, offsets)
     if loss.smooth:
         parts += engine.hessian_product(loss, W, b, V, v, offsets)
     parts += [*engine.moments(), engine.class_features()]
     parts += [engine.scores(W, b, rng.permutation(engine.rows)), engine.scores(W, b, engine.rows[:0])]
-    parts.append(engine.covariance(np.full(d, 30.0), np.full(d, 0.1), engine.rows[::2]))
+    parts.append(np.tril(engine.covariance(np.full(d, 30.0), np.full(d, 0.1), engine.rows[::2])))
     return [np.asarray(part) for part in parts]
 
 

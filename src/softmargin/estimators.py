@@ -196,6 +196,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         preprocessing = preprocess(objective, self.scaling, features.dtype)
         objective = objective.replace(scale=preprocessing.scale)
         fit = minimize(objective, tol=self.tol, callback=self.callback, max_passes=self.max_passes)
+        if fit.interrupted:  # a search or a pipeline around this fit should end too
+            raise KeyboardInterrupt
         W, b = preprocessing.fold(fit.W, fit.b)
         # Nothing of the estimator is touched before this line: an interrupted fit leaves it as it was.
         self.classes_ = classes

@@ -25,6 +25,12 @@ _DENSE_FEATURES = 6144
 _SPARSE_FEATURES = 2048
 """The same for sparse X, whose passes cost so little that a (D, D) array soon outweighs them."""
 
+_LARGE = 1 << 22
+"""From this many multiplications in X @ W on, single precision is quicker."""
+
+_SMALL_HESSIAN = 1024
+_HESSIAN_ROWS = 512
+
 _SMALL_ROWS = 1 << 28
 """Dual rows may always take this many bytes."""
 
@@ -339,27 +345,74 @@ class Objective:
     # -- what solvers ask about the data ---------------------------------------------------------------
 
     def keeping_scores(self) -> Objective:
-        """Return the same objective; it keeps the scores of the last gradient, in float32, for `local_hessian`."""
+        """Return the same objective; it keeps the scores of the last gradient for the Hessians."""
         other = copy.copy(self)
-        other._kept = np.zeros((self.n_samples, self.n_classes), np.float32)
+        dtype = np.float64 if self.has_small_hessian else np.float32  # an exact step wants exact scores
+        other._kept = np.zeros((self.n_samples, self.n_classes), dtype)
         return other
 
     def local_hessian(self) -> LocalHessian | None:
         """Return the Hessian of the mean loss where the last gradient was taken.
 
-        It is None if so many rows curve there that their copy in float32 would be larger than X or, for small
-        data, larger than 64 MB.
+        It is None if no row curves there, or so many that their copy in float32 would be larger than X or,
+        for small data, larger than 64 MB.
         """
         if self._kept is None:
             return None
         samples, rows = self._engine.samples, self._engine.rows
         rows = rows[self.loss._curved(self._kept[rows], samples.y[rows])]
         size = getattr(samples.X, "nbytes", 0)
-        if 4 * len(rows) * self.n_features > max(size, _SMALL_COPY) or 2 * len(rows) > self.n_samples:
+        if (
+            len(rows) == 0
+            or 4 * len(rows) * self.n_features > max(size, _SMALL_COPY)
+            or 2 * len(rows) > self.n_samples
+        ):
             return None
         part = copy.copy(self)
         part._engine, part._kept = self._engine.subset(rows), self._kept[rows]
         return LocalHessian(part, self._engine)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a pass is so much work that its precision is worth a thought."""
+        return self.n_samples * self.n_features * self.n_classes >= _LARGE
+
+    @property
+    def has_small_hessian(self) -> bool:
+        """Whether the whole Hessian, of all weights at once, is a small matrix."""
+        dense = isinstance(self._engine.samples.X, np.ndarray)
+        return dense and (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
+
+    def whole_hessian(self) -> Floats | None:
+        """Return the Hessian of F where the last gradient was taken, as a matrix; None if it is not small.
+
+        Its rows and columns are those of the flattened (D + 1, C) array of W with b as its last row.
+        """
+        if self._kept is None or not self.has_small_hessian:
+            return None
+        samples, rows = self._engine.samples, self._engine.rows
+        rows = rows[self.loss._curved(self._kept[rows], samples.y[rows])]
+        D, C = self.n_features + 1, self.n_classes
+        hessian = np.zeros((C, C, D, D))
+        for start in range(0, len(rows), _HESSIAN_ROWS):
+            part = rows[start : start + _HESSIAN_ROWS]
+            Z = np.ones((len(part), D))
+            Z[:, :-1] = (self._engine.dense_rows(part) - self._mean) * self._scale
+            scores, y = self._kept[part].astype(np.float64), samples.y[part]
+            for j, unit in enumerate(np.eye(C)):
+                column = self.loss._hessian_product(scores, y, np.broadcast_to(unit, scores.shape))
+                column *= samples.weights[part][:, None]
+                products = Z.T @ (column[:, : j + 1, None] * Z[:, None, :]).reshape(len(part), -1)
+                hessian[j, : j + 1] += products.reshape(D, j + 1, D).transpose(1, 0, 2)
+        for j in range(C):
+            for k in range(j):
+                hessian[k, j] = hessian[j, k]
+            hessian[j, j, : D - 1, : D - 1] += 2.0 * self.reg * np.eye(D - 1)
+        self._engine.n_passes += len(rows) / max(1, len(self._engine.rows))
+        if not self.fit_intercept:
+            hessian[:, :, -1, :] = hessian[:, :, :, -1] = 0.0
+            hessian[range(C), range(C), -1, -1] = 1.0
+        return hessian.transpose(2, 0, 3, 1).reshape(D * C, D * C)
 
     def dual_rows_fit(self) -> bool:
         """Whether dual rows take no more memory than X or 256 MB, and X can be read in dense blocks of rows."""
@@ -491,7 +544,13 @@ class Objective:
         return self._shared["preconditioner"].state() if "preconditioner" in self._shared else None
 
     def restore_preconditioner(self, state: list[float] | None) -> None:
-        """Make the preconditioner again, as it was."""
+        """Make the preconditioner again, as it was.
+
+        Parameters
+        ----------
+        state : list of float or None
+            From `preconditioner_state`.
+        """
         if state is not None:
             self.preconditioner().restore(state)
 

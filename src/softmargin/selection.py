@@ -299,6 +299,8 @@ def _walk_path(
             # A point of the path that misses its tolerance still serves the choice, and its gap is on record.
             warnings.simplefilter("ignore", ConvergenceWarning)
             fit = minimize(objective.replace(reg=reg), W, b, _PATH_TOL, step, max_passes=_PATH_PASSES)
+            if fit.interrupted:
+                raise KeyboardInterrupt
         W, b = fit.W, fit.b
         scores = objective.scores(W, b)
         right = scores.argmax(axis=1) == y

@@ -44,6 +44,9 @@ _MAX_NEWTON_STEPS = 30
 _NEWTON_TOLERANCE = 1e-6
 """Newton's method ends when the square of its step is this share of that of the first."""
 
+_STIFF = 4.0
+"""From this q on Newton's method starts close to the old probabilities, not at the softmax."""
+
 _LONGEST_STEP = 4.0
 """Newton's step in the logarithm of a probability is cut at this."""
 
@@ -258,7 +261,8 @@ def _row_ascent(
     loss: CrossEntropy, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
 ) -> tuple[float, float]:
     # The new probabilities p obey log p_j + q p_j = z_j - ν with z = s + q (a + e_y), for the ν that makes
-    # them sum to one: Newton's method in log p, from the softmax of s.
+    # them sum to one: Newton's method in log p, from between the old ones and the softmax of s. Should it not get
+    # there, a short step towards the softmax, which always raises the dual, serves (by Pinsker's inequality).
     C = s.size
     z, p, log_p = s, change, work
     a[y] += 1.0
@@ -280,6 +284,11 @@ def _row_ascent(
         square = (p[j] - a[j]) ** 2
         gap += square / (p[j] + a[j])  # close to the Kullback-Leibler divergence
         distance += square
+    if q > _STIFF:
+        for j in range(C):
+            p[j] = max(a[j], 0.0) + (p[j] - a[j]) / (1.0 + q)
+            log_p[j] = math.log(p[j])
+    arrived = False
     for _ in range(_MAX_NEWTON_STEPS):
         above = 0.0
         below = 0.0
@@ -296,10 +305,13 @@ def _row_ascent(
             new = _quick_exp(log_p[j])
             moved += (new - p[j]) ** 2
             p[j] = new
-        if moved <= _NEWTON_TOLERANCE * distance:
+        if moved <= _NEWTON_TOLERANCE * distance * (1.0 if q < 1.0 else 1.0 / (q * q)):
+            arrived = True
             break
     total = 0.0
     for j in range(C):
+        if not arrived:
+            p[j] = a[j] + (_quick_exp(z[j] - q * a[j]) - a[j]) / (1.0 + q)
         total += p[j]
     a[y] -= 1.0
     others = 0.0

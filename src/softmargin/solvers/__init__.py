@@ -60,10 +60,10 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
     """
     loss = objective.loss
     primal: Solver = LBFGS(tol, max_passes)
-    if isinstance(loss, SquaredHinge):
+    if isinstance(loss, SquaredHinge) or (loss.smooth and objective.has_small_hessian):
         primal = TruncatedNewton(tol, max_passes, otherwise=LBFGS())
     elif not loss.smooth:
-        primal = AugmentedLagrangian(tol, max_passes, inner=TruncatedNewton(otherwise=LBFGS()))
+        primal = AugmentedLagrangian(TruncatedNewton(otherwise=LBFGS()), tol, max_passes)
     few = objective.n_classes <= _FEW_CLASSES
     if (few and loss.smooth) or not loss.ascends or not objective.dual_rows_fit():
         return primal
@@ -131,7 +131,9 @@ def minimize(
             "reg is 0: on separable data there is no optimum, and without a penalty nothing can be certified; "
             "choose a small positive reg."
         )
-    solver = default_solver(objective, tol, max_passes) if solver is None else solver
+    if solver is None:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            solver = default_solver(objective, tol, max_passes)
     if isinstance(solver, type) or not callable(getattr(solver, "minimize", None)):
         raise ParameterError(f"solver must be a solver such as softmargin.SGD(), but it is {solver!r}.")
     for setting in ("tol", "max_passes"):
@@ -152,6 +154,8 @@ def minimize(
             walked, shift = objective, np.zeros(objective.n_features)
         kept = None
         if checkpoint is not None:
+            if not getattr(solver, "keeps_checkpoints", False):
+                raise ParameterError(f"{type(solver).__name__} keeps no checkpoint: leave it out.")
             problem = f"{walked.fingerprint()} {_without_budget(solver)!r}"
             kept = Checkpoint(checkpoint, problem, check_number("checkpoint_seconds", checkpoint_seconds))
         fit = solver.minimize(walked, W, b + shift @ W, callback, **({} if kept is None else {"checkpoint": kept}))

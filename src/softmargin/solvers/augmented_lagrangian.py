@@ -13,7 +13,7 @@ programming", 1976.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ _NARROWER = 0.3
 """The width shrinks by this factor when a round has not brought the gap down by `_ENOUGH`."""
 
 _ENOUGH = 0.3
-_NARROWEST = 0.01
+_NARROWEST = 0.03
 
 _STAGE = "AugmentedLagrangian"
 
@@ -55,13 +55,15 @@ class AugmentedLagrangian(Solver):
 
     Parameters
     ----------
-    tol, max_passes : float
-        As in `Solver`; the budget is for all rounds together.
     inner : SmoothSolver
         The smooth solver.
+    tol, max_passes : float
+        As in `Solver`; the budget is for all rounds together.
     """
 
-    inner: SmoothSolver = field(kw_only=True)
+    inner: SmoothSolver
+    tol: float = 1e-4
+    max_passes: float = 2000
 
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
         """Minimise from P until the gap is proved or the budget is used up."""

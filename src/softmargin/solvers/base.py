@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -127,11 +127,10 @@ class Fit:
         return replace(self, b=b)
 
 
-@dataclass(frozen=True)
 class Solver(ABC):
     """One algorithm; its settings are the fields of a frozen dataclass.
 
-    Parameters
+    Attributes
     ----------
     tol : float
         Relative duality gap to prove.
@@ -139,8 +138,11 @@ class Solver(ABC):
         Budget of readings of X.
     """
 
-    tol: float = 1e-4
-    max_passes: float = 2000
+    keeps_checkpoints: ClassVar[bool] = True
+    """Whether `solve` offers its state to the recorder and goes on from one."""
+
+    tol: float
+    max_passes: float
 
     def minimize(
         self,
@@ -153,6 +155,17 @@ class Solver(ABC):
         """Minimise from (W0, b0) until the gap is proved, the budget is used up or nothing improves.
 
         An interrupt (Ctrl-C) ends it as a callback would: with the best point so far and its true gap.
+
+        Parameters
+        ----------
+        objective : Objective
+        W0 : ndarray of shape (D, C)
+        b0 : ndarray of shape (C,)
+            Where to start.
+        callback : callable, optional
+            Called with each `Step`; a true return value stops.
+        checkpoint : Checkpoint, optional
+            Where to keep the state, and to go on from.
         """
         check_settings(self.tol, self.max_passes)
         record = Recorder(objective, self.tol, self.max_passes, callback)
@@ -172,10 +185,27 @@ class Solver(ABC):
 
     @abstractmethod
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
-        """Minimise from P (D + 1, C), telling the recorder of every step; return why it ended."""
+        """Minimise, telling the recorder of every step; return why it ended.
+
+        Parameters
+        ----------
+        objective : Objective
+        P : ndarray of shape (D + 1, C)
+            Where to start: W, and b as its last row.
+        record : Recorder
+        """
 
     def take_over(self, objective: Objective, rows: DualRows, record: Recorder, gap: float) -> str:
-        """Minimise from where dual rows stand, at a relative gap of about ``gap``; return why it ended."""
+        """Minimise from where a dual ascent stands; return why it ended.
+
+        Parameters
+        ----------
+        objective : Objective
+        rows : DualRows
+        record : Recorder
+        gap : float
+            About their relative gap.
+        """
         return self.solve(objective, np.vstack([rows.W, rows.b]), record)
 
 
@@ -441,10 +471,12 @@ class FirstGuess:
         if anew or self._seen == self._refresh:
             self._refresh = 2 * self._seen
             measured = self._objective.curvature(point.P[:-1], point.P[-1])
-            # Where the loss is all but linear, the bias must not be sent to infinity.
-            steepest = float(np.abs(point.gradient[-1]).max())
-            floor = max(_LEAST_CURVATURE * steepest, _NO_CURVATURE) / self._objective.loss.unit
-            self._curvature = max(measured, floor)
+            self._curvature = max(measured, self.floor(point))
+
+    def floor(self, point: Point) -> float:
+        """Return the least curvature to assume: where the loss is all but linear, the bias must not go too far."""
+        steepest = float(np.abs(point.gradient[-1]).max())
+        return max(_LEAST_CURVATURE * steepest, _NO_CURVATURE) / self._objective.loss.unit
 
     def state(self) -> State:
         """Return what was learnt, for a checkpoint."""
@@ -463,6 +495,9 @@ class FirstGuess:
 @dataclass(frozen=True)
 class SmoothSolver(Solver):
     """A descent with line search; what it knows of the Hessian is a subclass's business."""
+
+    tol: float = 1e-4
+    max_passes: float = 2000
 
     @abstractmethod
     def curvature(self, objective: Objective) -> Curvature:
@@ -513,6 +548,7 @@ class SmoothSolver(Solver):
         """
         objective.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
         objective = self.prepared(objective)
+        single = single and objective.is_large
         known = self.curvature(objective)
         if state is not None:
             P, single = state["P"], state["single"]

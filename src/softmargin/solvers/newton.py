@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from softmargin.checkpoint import State
 from softmargin.losses.base import Floats
@@ -60,19 +61,33 @@ class _Newton:
 
     def direction(self, point: Point) -> Floats:
         """Return about minus the inverse Hessian times the gradient."""
+        whole = self._objective.whole_hessian()
+        if whole is not None:
+            return self._solve(whole, point)
         hessian = self._objective.local_hessian()
         if hessian is None:
             return self._otherwise.direction(point)
         self._guess.look(point, anew=True)
-        return self._conjugate_gradients(hessian, point.gradient)
+        return self._conjugate_gradients(hessian, point.gradient, self._guess.floor(point))
 
-    def _conjugate_gradients(self, hessian: LocalHessian, gradient: Floats) -> Floats:
+    def _solve(self, hessian: Floats, point: Point) -> Floats:
+        n_classes = point.P.shape[1]
+        bias = np.arange(len(hessian) - n_classes, len(hessian))
+        hessian[bias, bias] += self._guess.floor(point)
+        try:
+            factor = cho_factor(hessian, lower=True, overwrite_a=True, check_finite=False)
+        except LinAlgError:  # rounding has eaten the smallest curvature
+            return self._otherwise.direction(point)
+        return np.asarray(-cho_solve(factor, point.gradient.ravel(), check_finite=False)).reshape(point.P.shape)
+
+    def _conjugate_gradients(self, hessian: LocalHessian, gradient: Floats, floor: float) -> Floats:
         d, r = np.zeros_like(gradient), -gradient
         z = self._guess.solve(r)
         p, rz = z, float(np.vdot(r, z))
         enough = self._settings.forcing**2 * rz
         for _ in range(self._settings.max_products):
             Hp = np.vstack(hessian.product(p[:-1], p[-1]))
+            Hp[-1] += floor * p[-1]
             curvature = float(np.vdot(p, Hp))
             if not curvature > 0.0:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,8 +25,6 @@ class SGD(Solver):
 
     Parameters
     ----------
-    tol, max_passes : float
-        As in `Solver`; the gap is looked at once, at the end.
     learning_rate : float
         Step at the first epoch, in units of W per unit of gradient.
     batch_size : int
@@ -34,15 +33,29 @@ class SGD(Solver):
         Readings of X.
     seed : int
         Of the order of the samples.
+    tol : float
+        Relative duality gap at which the fit is called converged; looked at once, at the end.
     """
+
+    keeps_checkpoints: ClassVar[bool] = False
+    max_passes: ClassVar[float] = np.inf  # type: ignore[misc]
 
     learning_rate: float = 0.3
     batch_size: int = 64
     epochs: int = 20
     seed: int = 0
+    tol: float = 1e-4
 
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
-        """Take ``epochs`` walks over the samples, then certify the point."""
+        """Take ``epochs`` walks over the samples.
+
+        Parameters
+        ----------
+        objective : Objective
+        P : ndarray of shape (D + 1, C)
+            Where to start: W, and b as its last row.
+        record : Recorder
+        """
         check_count("epochs", self.epochs)
         check_count("batch_size", self.batch_size)
         check_count("seed", self.seed, 0)

@@ -1,0 +1,153 @@
+"""Checkpoints: a fit that was killed goes on to the same bits; Ctrl-C returns the best point with its true gap."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import softmargin as sm
+from softmargin.errors import ConvergenceWarning, DataError, ParameterError
+from softmargin.solvers import LBFGS, AugmentedLagrangian, DualAscent, TruncatedNewton
+
+LOSSES = {"hinge": sm.Hinge(), "squared_hinge": sm.SquaredHinge(), "cross_entropy": sm.CrossEntropy()}
+NEWTON = TruncatedNewton(1e-7, otherwise=LBFGS())
+SOLVERS = {
+    "dual": DualAscent(1e-3, 5000),
+    "lbfgs": LBFGS(1e-7),
+    "newton": NEWTON,
+    "lagrangian": AugmentedLagrangian(NEWTON, 1e-7),
+    "handover": DualAscent(1e-7, finisher=LBFGS(1e-7), patience=2.0),
+    "hinge handover": DualAscent(1e-7, finisher=AugmentedLagrangian(NEWTON, 1e-7), patience=2.0),
+}
+CASES = [
+    ("cross_entropy", "dual"), ("cross_entropy", "lbfgs"), ("cross_entropy", "handover"),
+    ("squared_hinge", "dual"), ("squared_hinge", "newton"),
+    ("hinge", "dual"), ("hinge", "lagrangian"), ("hinge", "hinge handover"),
+]  # fmt: skip
+
+
+def problem(name):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 600)
+    X = rng.normal(size=(5, 12))[y] + 1.2 * rng.normal(size=(600, 12))
+    return sm.Objective(LOSSES[name], X, y, 1e-3)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("loss", "solver"), CASES)
+def test_a_fit_that_was_killed_goes_on_to_the_same_bits(tmp_path, loss, solver):
+    whole = sm.minimize(problem(loss), solver=SOLVERS[solver])
+    assert whole.converged
+    steps = len(whole.history)
+    rng = random.Random(steps)
+    for _ in range(7):
+        path = tmp_path / "fit.checkpoint"
+        count, last = 0, rng.randrange(1, steps - 1)  # the last step is told when the file has served
+
+        def die(step):
+            nonlocal count
+            count += 1
+            if count > last:  # noqa: B023
+                raise Killed
+
+        with pytest.raises(Killed):
+            sm.minimize(problem(loss), callback=die, solver=SOLVERS[solver], checkpoint=path, checkpoint_seconds=0)
+        assert path.exists()
+        resumed = sm.minimize(problem(loss), solver=SOLVERS[solver], checkpoint=path, checkpoint_seconds=0)
+        assert resumed.W.tobytes() == whole.W.tobytes()
+        assert resumed.b.tobytes() == whole.b.tobytes()
+        assert (resumed.value, resumed.lower_bound) == (whole.value, whole.lower_bound)
+        assert [step.value for step in resumed.history] == [step.value for step in whole.history]
+        assert not path.exists()  # the gap is proved: it has served
+
+
+PROGRAM = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from tests.test_checkpoint import SOLVERS, problem
+import softmargin as sm
+def slowly(step):
+    print(len(sys.argv), flush=True)
+    time.sleep(0.02)
+sm.minimize(problem(sys.argv[2]), callback=slowly, solver=SOLVERS[sys.argv[3]], checkpoint=sys.argv[4],
+            checkpoint_seconds=0)
+"""
+
+
+@pytest.mark.parametrize(("loss", "solver"), [("cross_entropy", "handover"), ("hinge", "hinge handover")])
+def test_a_process_killed_outright(tmp_path, loss, solver):
+    whole = sm.minimize(problem(loss), solver=SOLVERS[solver])
+    path = tmp_path / "fit.checkpoint"
+    root = os.path.dirname(os.path.dirname(__file__))
+    rng = random.Random(1)
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, root, loss, solver, str(path)], stdout=subprocess.PIPE
+        ) as process:
+            process.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.5))
+            process.send_signal(signal.SIGKILL)
+    resumed = sm.minimize(problem(loss), solver=SOLVERS[solver], checkpoint=path, checkpoint_seconds=0)
+    assert resumed.W.tobytes() == whole.W.tobytes()
+
+
+def test_a_checkpoint_belongs_to_one_problem(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    with pytest.warns(ConvergenceWarning):
+        sm.minimize(problem("hinge"), callback=lambda _: True, checkpoint=path, checkpoint_seconds=0)
+    for other in (problem("cross_entropy"), problem("hinge").replace(reg=1e-2)):
+        with pytest.raises(DataError, match="checkpoint of another problem"):
+            sm.minimize(other, checkpoint=path)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="no whole checkpoint"):
+        sm.minimize(problem("hinge"), checkpoint=path)
+    path.write_bytes(b"something else")
+    with pytest.raises(DataError, match="no whole checkpoint"):
+        sm.minimize(problem("hinge"), checkpoint=path)
+    assert path.read_bytes() == b"something else"
+    with pytest.raises(ParameterError, match="checkpoint"):
+        sm.minimize(problem("hinge"), checkpoint=path, solver=sm.SGD())
+
+
+def test_a_larger_budget_goes_on(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    with pytest.warns(ConvergenceWarning):
+        sm.minimize(problem("cross_entropy"), tol=1e-7, max_passes=12, checkpoint=path, checkpoint_seconds=0)
+    fit = sm.minimize(problem("cross_entropy"), tol=1e-7, max_passes=500, checkpoint=path, checkpoint_seconds=0)
+    assert fit.converged
+    assert fit.history[0].n_passes <= 12
+
+
+@pytest.mark.parametrize(("loss", "solver"), CASES)
+def test_ctrl_c_returns_the_best_point_with_its_true_gap(loss, solver):
+    slow = {"dual": 1e-13, "newton": 1e-14}
+    objective = problem(loss)
+    rng = random.Random(0)
+    interrupted = 0
+    for _ in range(13):
+        timer = threading.Timer(rng.uniform(0.0, 0.03), signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fit = sm.minimize(objective, solver=SOLVERS[solver], tol=slow.get(solver, 1e-12))
+            timer.join()
+        except KeyboardInterrupt:  # it came before the fit began or after it had ended
+            continue
+        interrupted += fit.interrupted
+        assert fit.value == pytest.approx(objective.value(fit.W, fit.b), rel=1e-12)
+        assert fit.gap == np.inf or fit.lower_bound <= fit.value
+        assert fit.status == "Interrupted." or fit.converged
+    assert interrupted > 0
