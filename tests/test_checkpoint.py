@@ -19,12 +19,12 @@ from softmargin.solvers import LBFGS, AugmentedLagrangian, DualAscent, Truncated
 LOSSES = {"hinge": sm.Hinge(), "squared_hinge": sm.SquaredHinge(), "cross_entropy": sm.CrossEntropy()}
 NEWTON = TruncatedNewton(1e-7, otherwise=LBFGS())
 SOLVERS = {
-    "dual": DualAscent(1e-3, 5000),
+    "dual": DualAscent(1e-4, 5000),
     "lbfgs": LBFGS(1e-7),
     "newton": NEWTON,
-    "lagrangian": AugmentedLagrangian(NEWTON, 1e-7),
+    "lagrangian": AugmentedLagrangian(NEWTON, 1e-5),
     "handover": DualAscent(1e-7, finisher=LBFGS(1e-7), patience=2.0),
-    "hinge handover": DualAscent(1e-7, finisher=AugmentedLagrangian(NEWTON, 1e-7), patience=2.0),
+    "hinge handover": DualAscent(1e-5, finisher=AugmentedLagrangian(NEWTON, 1e-5), patience=2.0),
 }
 CASES = [
     ("cross_entropy", "dual"), ("cross_entropy", "lbfgs"), ("cross_entropy", "handover"),
@@ -37,7 +37,7 @@ def problem(name):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 5, 600)
     X = rng.normal(size=(5, 12))[y] + 1.2 * rng.normal(size=(600, 12))
-    return sm.Objective(LOSSES[name], X, y, 1e-3)
+    return sm.Objective(LOSSES[name], X, y, 0.02)
 
 
 class Killed(Exception):
@@ -105,7 +105,7 @@ def test_a_checkpoint_belongs_to_one_problem(tmp_path):
     path = tmp_path / "fit.checkpoint"
     with pytest.warns(ConvergenceWarning):
         sm.minimize(problem("hinge"), callback=lambda _: True, checkpoint=path, checkpoint_seconds=0)
-    for other in (problem("cross_entropy"), problem("hinge").replace(reg=1e-2)):
+    for other in (problem("cross_entropy"), problem("hinge").replace(reg=1e-3)):
         with pytest.raises(DataError, match="checkpoint of another problem"):
             sm.minimize(other, checkpoint=path)
     data = bytearray(path.read_bytes())
@@ -138,8 +138,8 @@ def test_ctrl_c_returns_the_best_point_with_its_true_gap(loss, solver):
     interrupted = 0
     for _ in range(13):
         timer = threading.Timer(rng.uniform(0.0, 0.03), signal.raise_signal, [signal.SIGINT])
-        timer.start()
         try:
+            timer.start()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 fit = sm.minimize(objective, solver=SOLVERS[solver], tol=slow.get(solver, 1e-12))

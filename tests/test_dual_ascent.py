@@ -171,7 +171,7 @@ def test_a_finisher_takes_over_when_the_ascent_is_slow(loss):
 
 def test_who_gets_it():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(500, 10)), np.arange(500) % 50
+    X, y = rng.normal(size=(500, 30)), np.arange(500) % 50
     assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), X, y, 0.1)), DualAscent)
     assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), X, y, 1e-9)), LBFGS)
     assert isinstance(default_solver(sm.Objective(sm.SquaredHinge(), X, y % 3, 0.1)), TruncatedNewton)

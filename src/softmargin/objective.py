@@ -41,6 +41,9 @@ _EXACT_TRACE_CLASSES = 16
 """Up to this many classes a trace is added up in full; beyond, from this many random directions."""
 
 
+_ROUNDED_UP = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
+
+
 class Certificate(NamedTuple):
     """What is proved about a point: ``lower_bound <= min F <= value``.
 
@@ -51,20 +54,22 @@ class Certificate(NamedTuple):
     lower_bound : float
         A bound on F everywhere, lowered by the rounding errors made in computing it.
     gap : float
-        (value - lower_bound) / value, the relative duality gap, where value is raised by what rounding may
-        have taken from it.
+        (above - lower_bound) / above, the relative duality gap.
+    above : float
+        The value, raised by what rounding may have taken from it.
     """
 
     value: float
     lower_bound: float
     gap: float
+    above: float
 
 
 def relative_gap(value: float, lower_bound: float) -> float:
-    """Return (value - lower_bound) / value; infinite, so that nothing is proved, where either is not finite."""
+    """Return (value - lower_bound) / value, rounded up; infinite, which proves nothing, if one is not finite."""
     if not (np.isfinite(value) and np.isfinite(lower_bound)):
         return np.inf
-    return max(value - lower_bound, 0.0) / value if value > 0.0 else 0.0
+    return max(value - lower_bound, 0.0) / value * _ROUNDED_UP if value > 0.0 else 0.0
 
 
 def _check_loss(loss: Loss) -> Loss:
@@ -302,7 +307,7 @@ class Objective:
         if not self.fit_intercept and b.any():
             raise DataError("b must be zero, since this objective has no intercept.")
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
-            return Certificate(np.inf, 0.0, np.inf)
+            return Certificate(np.inf, 0.0, np.inf, np.inf)
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = dual if isinstance(dual, Objective) else self
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows)
@@ -326,8 +331,8 @@ class Objective:
         raw, folded = self._fold(W, b)
         scores = self._raw_size * float(np.linalg.norm(raw)) + float(np.linalg.norm(folded)) + self.loss.unit
         error = np.finfo(np.float64).eps * (self.n_features + 8) * scores
-        above = value + rounding * value + 2.0 * error * np.sqrt(sums.square)
-        return Certificate(value, lower_bound, relative_gap(float(above), lower_bound))
+        above = float(value + rounding * value + 2.0 * error * np.sqrt(sums.square))
+        return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).

@@ -32,7 +32,6 @@ __all__ = ["DualRows", "Sweep"]
 _LONGEST_SLEEP = 8
 """A row that stays as it is through its visits is left alone for at most so many sweeps."""
 
-_MARGIN_TO_SLEEP = 1e-12
 _SMALLEST_CURVATURE = 1e-200
 _MAX_NEWTON_STEPS = 4
 _CHUNK = 4096
@@ -91,7 +90,7 @@ def _ascend(
             changes[i, j] *= factor * weights[i]
             moved |= changes[i, j] != 0.0
         total += weights[i] * value
-        gaps[i] = max(gap, 0.0) if moved or gap > _MARGIN_TO_SLEEP else -1.0
+        gaps[i] = max(gap, 0.0) if moved else -1.0
     return total
 
 

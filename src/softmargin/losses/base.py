@@ -48,8 +48,9 @@ ANY_ORDER = {"reassoc", "contract", "nsz"}
 """What a compiler may do where any order of a sum serves; inf and NaN keep their meaning. Never in a loss."""
 
 MAX_SWEEPS = 20
-SWEEP_TOLERANCE = 1e-3
-"""The dual of one row of a margin loss is maximised by sweeps over its classes, to a thousandth."""
+SWEEP_TOLERANCE = 0.03
+"""The dual of one row of a margin loss is maximised by sweeps over its classes, until a sweep moves little
+of what the first one moved."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

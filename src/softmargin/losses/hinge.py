@@ -131,7 +131,8 @@ def _row_ascent(
             value += max(violation, 0.0)
             gap += max(violation, 0.0) - a[j] * violation
     moved = 0.0  # the target's entry moves by minus this
-    for _ in range(MAX_SWEEPS):
+    enough = 0.0
+    for sweep in range(MAX_SWEEPS):
         largest = 0.0
         for j in range(s.size):
             if j != y:
@@ -142,7 +143,9 @@ def _row_ascent(
                     change[j] += step
                     moved += step
                     largest = max(largest, abs(step))
-        if largest <= SWEEP_TOLERANCE:
+        if sweep == 0:
+            enough = SWEEP_TOLERANCE * largest
+        if largest <= enough:
             break
     change[y] = -moved
     for j in range(s.size):

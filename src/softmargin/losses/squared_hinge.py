@@ -147,17 +147,15 @@ def _row_ascent(
     target = s[y]
     value = 0.0
     gap = 0.0
-    largest = 0.0
     for j in range(s.size):
         change[j] = 0.0
         violation = s[j] - target + loss.delta
         if j != y:
             value += max(violation, 0.0) ** 2
             gap += max(violation, 0.0) ** 2 + a[j] * (0.25 * a[j] - violation)
-            largest = max(largest, abs(violation))
-    enough = SWEEP_TOLERANCE * largest / (0.5 + 2.0 * q)
+    enough = 0.0
     moved = 0.0  # the target's entry moves by minus this
-    for _ in range(MAX_SWEEPS):
+    for sweep in range(MAX_SWEEPS):
         largest = 0.0
         for j in range(s.size):
             if j != y:
@@ -168,6 +166,8 @@ def _row_ascent(
                     change[j] += step
                     moved += step
                     largest = max(largest, abs(step))
+        if sweep == 0:
+            enough = SWEEP_TOLERANCE * largest
         if largest <= enough:
             break
     change[y] = -moved

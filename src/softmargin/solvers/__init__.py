@@ -67,7 +67,8 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
     few = objective.n_classes <= _FEW_CLASSES
     if (few and loss.smooth) or not loss.ascends or not objective.dual_rows_fit():
         return primal
-    if objective.dual_stiffness > (_STIFFEST_FEW if few else _STIFFEST):
+    stiffness = objective.dual_stiffness / (1.0 if loss.smooth else loss.unit)
+    if stiffness > (_STIFFEST_FEW if few else _STIFFEST):
         return primal
     return DualAscent(tol, max_passes, primal)
 

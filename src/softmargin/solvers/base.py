@@ -32,6 +32,7 @@ _LEAST_CURVATURE = 1e-3
 _NO_CURVATURE = 1e-12
 """Less than this, in units of the loss, is none: the penalty alone then shapes the step."""
 
+_BEST = ("best W", "best b", "best value", "best above")
 _FIRST_BOUND = 16.0
 """Passes after which a fit is first asked for a bound that nobody needs yet but who watches it."""
 
@@ -86,7 +87,7 @@ class Fit:
     lower_bound : float
         Proved: F is nowhere smaller.
     gap : float
-        (value - lower_bound) / value.
+        (value - lower_bound) / value, where value is raised by what rounding may have taken from it.
     tol : float
         The gap that was asked for.
     n_passes : int
@@ -223,7 +224,7 @@ class Recorder:
         self._started = time.perf_counter()
         self._passes_before = objective.n_passes
         self._history: list[Step] = []
-        self._best: tuple[Floats, Floats, float] | None = None
+        self._best: tuple[Floats, Floats, float, float] | None = None
         self.lower_bound = 0.0
         self.stopped = False
         self.interrupted = False
@@ -265,9 +266,7 @@ class Recorder:
         return state is not None and state["stage"] != stage
 
     def _state(self) -> State:
-        best = (
-            {} if self._best is None else {"best W": self._best[0], "best b": self._best[1], "best": self._best[2]}
-        )
+        best = {} if self._best is None else dict(zip(_BEST, self._best, strict=True))
         return best | {
             "passes": self.n_passes,
             "seconds": time.perf_counter() - self._started,
@@ -284,7 +283,7 @@ class Recorder:
         self._started = time.perf_counter() - state["seconds"]
         self._history = [Step(*step) for step in state["history"]]
         self.lower_bound, self._next_bound = state["bound"], state["next bound"]
-        self._best = (state["best W"], state["best b"], state["best"]) if "best" in state else None
+        self._best = (*(state[name] for name in _BEST),) if _BEST[0] in state else None
         assert self.checkpoint is not None
         self.checkpoint.state = None
 
@@ -316,7 +315,7 @@ class Recorder:
         certificate: Certificate = self._objective.certificate(W, b, dual)
         self.lower_bound = max(self.lower_bound, certificate.lower_bound)
         if self._best is None or not self._best[2] <= certificate.value:
-            self._best = W.copy(), b.copy(), certificate.value
+            self._best = W.copy(), b.copy(), certificate.value, certificate.above
         return self.gap
 
     @property
@@ -329,13 +328,12 @@ class Recorder:
         """The relative gap between the best value and the best bound, infinite before the first certificate."""
         if self._best is None:
             return np.inf
-        value = self._best[2]
-        return relative_gap(value, self.lower_bound)
+        return relative_gap(self._best[3], self.lower_bound)
 
     def finish(self, status: str) -> Fit:
         """Return the result; a certificate must have been made."""
         assert self._best is not None, "a solver must certify its point before it returns"
-        W, b, value = self._best
+        W, b, value, _ = self._best
         self.step(value, self.gap)
         last = self._history[-1]
         return Fit(
