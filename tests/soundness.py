@@ -83,7 +83,8 @@ class Exact:
                 a = [min(v, 1) for v in a]
                 a = [min(max(v + v * (1 - v) * (c - shift[y]), 0), 1) for v, c in zip(a, shift, strict=True)]
             else:
-                a = [max(v + 2 * (c - shift[y]), 0) if v > 0 else mp.mpf(0) for v, c in zip(a, shift, strict=True)]
+                steps = [2 * (c - shift[y]) for c in shift]
+                a = [max(v + step, 0) if v > 0 else v for v, step in zip(a, steps, strict=True)]
             rows.append(self.with_target(a, y))
         return rows
 
@@ -143,7 +144,7 @@ class Exact:
 
 
 def false_certificates(seed):
-    """Return what is wrong with the certificates of one random problem, a sentence each, and how many there were."""
+    """Return what is wrong with the certificates of a problem, a sentence each, and how many there were."""
     problem, wrong, count = random_problem(seed), [], 0
     for loss in problem.losses():
         exact, objective = Exact(problem, loss), problem.objective(loss)

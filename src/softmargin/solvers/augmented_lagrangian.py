@@ -122,7 +122,7 @@ class AugmentedLagrangian(Solver):
                 return ended
             multipliers = np.maximum(smoothed.multipliers(P[:-1], P[-1]), 0.0)  # the target's entry is negative
             if gap > _ENOUGH * before:
-                # Where a round ends in a few steps a narrower one is no harder, and brings the multipliers further.
+                # Where a round ends in a few steps a narrower one is no harder, and takes the multipliers further.
                 narrowest = _NARROWEST_EASY if n_steps[0] <= _FEW_STEPS else _NARROWEST
                 width = max(_NARROWER * width, min(narrowest * delta, width))
                 share = max(0.5 * share, _LEAST_SHARE)
