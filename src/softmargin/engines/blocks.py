@@ -156,6 +156,12 @@ class BlockEngine(Engine):
     def _kept_rows(self, rows: Ints) -> Any:
         return self.samples.X[rows]
 
+    def _add_classes(self, X: Any, y: Ints, weights: Floats, Gt: Floats) -> None:
+        """Add each row times its weight to the part of Gt of its class."""
+        one_hot = np.zeros((len(y), self.samples.n_classes))
+        one_hot[np.arange(len(y)), y] = weights
+        self._back_block(X, one_hot, Gt)
+
     def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
@@ -326,10 +332,7 @@ class BlockEngine(Engine):
         def lane(blocks: Iterator[Ints]) -> Floats:
             Gt = np.zeros((n_classes, self._n_features), order=self._order)
             for rows in blocks:
-                y, weights = self._labels(rows)
-                one_hot = np.zeros((len(rows), n_classes))
-                one_hot[np.arange(len(rows)), y] = weights
-                self._back_block(self._block(rows), one_hot, Gt)
+                self._add_classes(self._block(rows, self.has_single), *self._labels(rows), Gt)
             return Gt
 
         return np.ascontiguousarray(sum_in_order(self._walk(lane)).T)

@@ -132,6 +132,15 @@ def _add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any]) -> None:
         i += 1
 
 
+@_PRODUCT
+def _add_by_class(X: NDArray[Any], y: Ints, weights: Floats, Gt: Floats) -> None:
+    """Add each row times its weight to the row of Gt of its class."""
+    for i in range(X.shape[0]):
+        x, g, weight = X[i], Gt[y[i]], weights[i]
+        for d in range(X.shape[1]):
+            g[d] += weight * x[d]
+
+
 class CpuEngine(BlockEngine):
     """Blocks of dense rows in cache, over threads, with a fixed order of summation.
 
@@ -193,6 +202,9 @@ class CpuEngine(BlockEngine):
             Gt += part
         else:
             _add_back(X, A, Gt)
+
+    def _add_classes(self, X: NDArray[Any], y: Ints, weights: Floats, Gt: Floats) -> None:
+        _add_by_class(X, y, weights, Gt)
 
     def moments(self) -> tuple[Floats, Floats]:
         """Return the weighted mean and variance of each feature."""
