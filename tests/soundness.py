@@ -172,12 +172,12 @@ def false_certificates(seed):
             duals.append(bound)
             if value > 0 and made.gap < 1 - mp.mpf(made.lower_bound) / value:
                 wrong.append(f"{seed} {loss}: gap {made.gap!r}, truly {mp.nstr(1 - made.lower_bound / value, 20)}")
-        # Rounded rows have a dual value of their own: a bound is proved if it is below that of any exact rows.
-        wrong += [
-            f"{seed} {loss}: a bound of {bound!r} above {mp.nstr(max(duals), 20)}"
-            for bound in bounds[1:]
-            if bound > max(0, *duals)
-        ]
+        if max(bounds[1:]) > max(0, *duals):
+            # Rounded rows are not the exact ones, at a kink not even close, and have a dual value of their own.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                tight = sm.minimize(objective, tol=1e-10, max_passes=5000)
+            best = min(best, exact.value(tight.W, tight.b))
         if max(bounds) > best:
             wrong.append(f"{seed} {loss}: a bound of {max(bounds)!r} above a value of {mp.nstr(best, 20)}")
         value = exact.value(fit.W, fit.b)
