@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 import warnings
 
@@ -133,20 +132,20 @@ def test_a_larger_budget_goes_on(tmp_path):
 @pytest.mark.parametrize(("loss", "solver"), CASES)
 def test_ctrl_c_returns_the_best_point_with_its_true_gap(loss, solver):
     objective = problem(loss)
-    rng = random.Random(0)
-    interrupted = 0
-    for _ in range(13):
-        timer = threading.Timer(rng.uniform(0.0, 0.03), signal.raise_signal, [signal.SIGINT])
-        try:
-            timer.start()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                fit = sm.minimize(objective, callback=lambda _: time.sleep(0.006), solver=SOLVERS[solver])
-            timer.join()
-        except KeyboardInterrupt:  # it came before the fit began or after it had ended
-            continue
-        interrupted += fit.interrupted
+    steps = len(sm.minimize(objective, solver=SOLVERS[solver]).history)
+    for last in sorted({0, 1, 2, steps // 2, steps - 3} & set(range(steps - 2))):
+        count = 0
+
+        def interrupt(step):
+            nonlocal count
+            count += 1
+            if count == last + 1:  # noqa: B023
+                signal.raise_signal(signal.SIGINT)
+
+        with warnings.catch_warnings():  # the point may turn out to be good enough
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fit = sm.minimize(objective, callback=interrupt, solver=SOLVERS[solver])
+        assert fit.interrupted
         assert fit.value == pytest.approx(objective.value(fit.W, fit.b), rel=1e-12)
-        assert fit.gap == np.inf or fit.lower_bound <= fit.value
-        assert fit.status == "Interrupted." or fit.converged
-    assert interrupted > 0
+        assert fit.lower_bound <= fit.value
+        assert fit.status == "Interrupted."
