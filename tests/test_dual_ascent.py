@@ -173,9 +173,12 @@ def test_who_gets_it():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(500, 30)), np.arange(500) % 50
     assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), X, y, 0.1)), DualAscent)
-    assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), X, y, 1e-9)), LBFGS)
-    assert isinstance(default_solver(sm.Objective(sm.SquaredHinge(), X, y % 3, 0.1)), TruncatedNewton)
-    assert isinstance(default_solver(sm.Objective(sm.Hinge(), X, y % 3, 1e-9)), AugmentedLagrangian)
+    wide = rng.normal(size=(500, 400))
+    assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), wide, y % 3, 4.0)), DualAscent)
+    assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), wide, y % 3, 1e-4)), LBFGS)
+    assert isinstance(default_solver(sm.Objective(sm.SquaredHinge(), wide, y % 3, 1e-4)), TruncatedNewton)
+    assert isinstance(default_solver(sm.Objective(sm.Hinge(), wide, y % 3, 1e-4)), AugmentedLagrangian)
+    assert isinstance(default_solver(sm.Objective(sm.CrossEntropy(), X, y % 3, 0.1)), TruncatedNewton)
     smoothed = sm.Objective(SmoothedHinge(), X, y, 0.1)
     with pytest.raises(CapabilityError, match="no row function for dual ascent"):
         sm.minimize(smoothed, solver=DualAscent())

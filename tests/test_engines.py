@@ -283,16 +283,16 @@ def test_an_engine_with_threads_can_be_pickled_and_copied(other):
     W, b = _point(samples)
     objective = sm.Objective(sm.CrossEntropy(), samples.X, samples.y, 0.1, samples.weights, n_threads=2)
     value = objective.value(W, b)
-    assert objective._engine._pool is not None
+    assert objective._engine.workers.started
     found = other(objective)
-    assert found._engine._pool is None
+    assert not found._engine.workers.started
     assert found.value(W, b) == value
-    assert objective._engine._pool is not None
+    assert objective._engine.workers.started
 
 
 def test_cores_are_those_this_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 7}, raising=False)
-    assert CpuEngine(_samples(10, 3, 2)).n_threads == 3
+    assert CpuEngine(_samples(10, 3, 2)).workers.n_threads == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert CpuEngine(_samples(10, 3, 2)).n_threads == 1
+    assert CpuEngine(_samples(10, 3, 2)).workers.n_threads == 1

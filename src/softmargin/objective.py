@@ -31,6 +31,9 @@ _LARGE = 1 << 22
 _SMALL_HESSIAN = 1024
 _HESSIAN_ROWS = 512
 
+_CONSTANT_FEATURE = 0.01
+"""Square of the constant feature whose weight is the bias in a dual ascent, against that of a sample, at least."""
+
 _SMALL_ROWS = 1 << 28
 """Dual rows may always take this many bytes."""
 
@@ -95,12 +98,11 @@ class LocalHessian:
 
     def __init__(self, part: Objective, whole: Engine) -> None:
         self._part, self._whole = part, whole
-        self._share = len(part._engine.rows) / max(1, len(whole.rows))
 
     def product(self, V: Floats, c: Floats) -> tuple[Floats, Floats]:
         """Return the product with the direction (V, c), shapes (D, C) and (C,)."""
         part, nowhere = self._part, (V, c)
-        self._whole.n_passes += self._share
+        self._whole.count(len(part._engine.rows))
         dW, db = part._engine.hessian_product(
             part.loss, *nowhere, *part._fold(V, c), scores=part._kept, single=True
         )
@@ -402,7 +404,7 @@ class Objective:
         for start in range(0, len(rows), _HESSIAN_ROWS):
             part = rows[start : start + _HESSIAN_ROWS]
             Z = np.ones((len(part), D))
-            Z[:, :-1] = (self._engine.dense_rows(part) - self._mean) * self._scale
+            Z[:, :-1] = self._engine.preprocessed_rows(part, self._mean, self._scale)
             scores, y = self._kept[part].astype(np.float64), samples.y[part]
             for j, unit in enumerate(np.eye(C)):
                 column = self.loss._hessian_product(scores, y, np.broadcast_to(unit, scores.shape))
@@ -413,7 +415,7 @@ class Objective:
             for k in range(j):
                 hessian[k, j] = hessian[j, k]
             hessian[j, j, : D - 1, : D - 1] += 2.0 * self.reg * np.eye(D - 1)
-        self._engine.n_passes += len(rows) / max(1, len(self._engine.rows))
+        self._engine.count(len(rows))
         if not self.fit_intercept:
             hessian[:, :, -1, :] = hessian[:, :, :, -1] = 0.0
             hessian[range(C), range(C), -1, -1] = 1.0
@@ -437,16 +439,28 @@ class Objective:
         mean, variance = self.moments
         return float(((variance + (mean - self._mean) ** 2) * self._scale**2).sum())
 
-    def dual_rows(self, dtype: Any = np.float32) -> DualRows:
-        """Return dual rows, all zero, ready to ascend: for losses that can.
+    def dual_rows(self, dtype: Any = np.float32, start: tuple[Floats, Floats] | None = None) -> DualRows:
+        """Return dual rows, ready to ascend: for losses that can.
 
         Parameters
         ----------
         dtype : dtype
             float32 or float64.
+        start : tuple of ndarray (D, C) and ndarray (C,), optional
+            W and b whose dL/ds they should be, in two passes; by default all are zero.
         """
-        constant = (self._size or 1.0) if self.fit_intercept else 0.0
-        return DualRows(self._engine, self.loss, self.reg, self._mean, self._scale, constant, dtype)
+        penalty = 0.0
+        if self.fit_intercept:
+            least = _CONSTANT_FEATURE * self._size / (2.0 * self.reg)
+            penalty = max(self.loss._first_penalty(self.n_classes), least)
+        rows = DualRows(self._engine, self.loss, self.reg, self._mean, self._scale, penalty, dtype)
+        if start is not None:
+            A = self.multipliers(*start).astype(dtype)
+            as_they_are = (A, np.zeros(self.n_classes))
+            sums = self._engine.dual_sums(self.loss, *self._fold(*start), self.loss, None, as_they_are)
+            imbalance = sums.classes.sum(axis=0)
+            rows.begin(A, -self._unfold(sums.features, imbalance) / (2.0 * self.reg), start[1], imbalance)
+        return rows
 
     def multipliers(self, W: Floats, b: Floats) -> Floats:
         """Return dL/ds of every sample, (N, C): the dual point that belongs to (W, b).

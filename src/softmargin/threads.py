@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["INLINE_WORK", "blas", "usable_cores"]
+__all__ = ["INLINE_WORK", "Workers", "blas", "usable_cores"]
+
+_Result = TypeVar("_Result")
 
 INLINE_WORK = 2_000_000
 """Fewer multiplications than this are done before a second thread would have woken."""
@@ -22,3 +29,57 @@ def usable_cores() -> int:
 def blas() -> ThreadpoolController:
     """Return the handle on the threads of BLAS: each of our threads calls it with one thread of its own."""
     return ThreadpoolController()
+
+
+class Workers:
+    """Threads that take turns at tasks, started when they are first needed.
+
+    Parameters
+    ----------
+    n_threads : int
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = n_threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._owner = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the threads behind: where this arrives, it starts its own."""
+        return self.__dict__ | {"_pool": None}
+
+    @property
+    def started(self) -> bool:
+        """Whether there are threads yet."""
+        return self._pool is not None
+
+    def submit(self, task: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
+        """Let a thread do a task."""
+        if self._pool is None or self._owner != os.getpid():  # a forked child has none of the threads
+            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
+            self._owner = os.getpid()
+        # The context brings NumPy's errstate along, which belongs to a thread.
+        return self._pool.submit(copy_context().run, task, *arguments)
+
+    def run(self, tasks: list[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
+        """Do all tasks, each with one thread of BLAS; return their results in order.
+
+        Parameters
+        ----------
+        tasks : list of callable
+            They take an event that tells them to stop when it is set.
+        work : int
+            About how many multiplications they do in all.
+        """
+        stop = threading.Event()
+        with blas().limit(limits=1, user_api="blas"):
+            if self.n_threads == 1 or len(tasks) == 1 or work < INLINE_WORK:
+                return [task(stop) for task in tasks]
+            futures = [self.submit(task, stop) for task in tasks]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:  # Ctrl-C too: no thread may go on walking over X
+                stop.set()
+                for future in futures:
+                    future.cancel()
+                raise

@@ -10,15 +10,18 @@ are normalised to sum to one, and only samples with positive weight are visited.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.threads import Workers
 
-__all__ = ["DualSums", "Engine", "Samples"]
+__all__ = ["DualSums", "Engine", "Kernel", "Samples", "sum_in_order"]
 
 
 class DualSums(NamedTuple):
@@ -43,6 +46,27 @@ class DualSums(NamedTuple):
     square: float
     features: Floats
     classes: Floats
+
+
+class Kernel:
+    """A function whose first arguments are losses, compiled: into the cache on disk for our own losses only.
+
+    The index of Numba's cache names the type of the loss. One that another program cannot import (from a
+    notebook, say) would make the whole index unreadable there.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._cached: Any = numba.njit(nogil=True, cache=True)(function)
+        self._foreign: Any = numba.njit(nogil=True)(function)
+
+    def of(self, *losses: Loss) -> Any:
+        """Return the compiled function that serves these losses."""
+        ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
+        return self._cached if ours else self._foreign
 
 
 @dataclass(frozen=True)
@@ -75,19 +99,39 @@ class Engine(ABC):
     samples : Samples
     rows : ndarray of int64
         Numbers of the samples of positive weight, ascending.
-    n_passes : float
-        How often X was read so far; a walk over a part of the rows counts as that part.
+    workers : Workers
+        The threads it works with.
     """
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
         self.rows: Ints = np.flatnonzero(samples.weights > 0.0)
-        self.n_passes = 0.0
-        self.n_threads = 1
+        self.workers = Workers(1)
+        self._rows_read = 0
+
+    @property
+    def n_passes(self) -> float:
+        """How often X was read so far; a walk over a part of the rows counts as that part."""
+        return self._rows_read / max(1, len(self.rows))
+
+    def count(self, n_rows: int) -> None:
+        """Note that so many rows were read."""
+        self._rows_read += n_rows  # a whole number: fits that were interrupted must not round differently
 
     @abstractmethod
-    def dense_rows(self, rows: Ints) -> NDArray[Any]:
-        """Return a dense copy of any rows of X: float32 where X is of integers of one byte, else float64."""
+    def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> NDArray[Any]:
+        """Return a dense copy of any rows of X: of the ``dtype``, but float64 where float32 cannot hold X."""
+
+    def preprocessed_rows(self, rows: Ints, mean: Floats, scale: Floats, dtype: Any = np.float64) -> NDArray[Any]:
+        """Return ``(X[rows] - mean) * scale`` as a dense array of the ``dtype``."""
+        Z = self.dense_rows(rows, dtype)
+        nearest = mean.astype(Z.dtype)
+        Z -= nearest  # close to the mean this is exact, and what float32 cannot hold of the mean follows
+        rest = (mean - nearest).astype(Z.dtype)
+        if rest.any():
+            Z -= rest
+        Z *= scale.astype(Z.dtype)
+        return Z.astype(dtype, copy=False)
 
     @abstractmethod
     def subset(self, rows: Ints) -> Engine:
@@ -165,3 +209,11 @@ class Engine(ABC):
     @abstractmethod
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""
+
+
+def sum_in_order(parts: list[Floats]) -> Floats:
+    """Return the sum of the parts, added from the first to the last."""
+    total = parts[0].copy(order="K")
+    for part in parts[1:]:
+        total += part
+    return total

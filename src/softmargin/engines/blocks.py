@@ -12,25 +12,21 @@ come out for any number of threads.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import DualSums, Engine, Samples
+from softmargin.engines.base import DualSums, Engine, Kernel, Samples, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
-from softmargin.threads import INLINE_WORK, blas, usable_cores
+from softmargin.threads import Workers, usable_cores
 from softmargin.validation import check_count
 
-__all__ = ["BlockEngine", "sum_in_order"]
+__all__ = ["BlockEngine"]
 
 _Result = TypeVar("_Result")
 
@@ -38,6 +34,7 @@ _LANE_BYTES = 1 << 25
 """All partial gradients together should not exceed this."""
 
 
+@Kernel
 def _gradient_rows(loss: Loss, S: Floats, y: Ints, weights: Floats) -> float:
     """Turn scores into weighted dual rows in place; return the weighted sum of the losses."""
     total = 0.0
@@ -48,6 +45,7 @@ def _gradient_rows(loss: Loss, S: Floats, y: Ints, weights: Floats) -> float:
     return total
 
 
+@Kernel
 def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) -> None:
     """Turn score directions T into weighted Hessian products in place; S is scratch afterwards."""
     for i in range(S.shape[0]):
@@ -56,6 +54,7 @@ def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) ->
             T[i, j] *= weights[i]
 
 
+@Kernel
 def _dual_rows(
     loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats, class_sums: Floats
 ) -> tuple[float, float, float]:
@@ -79,22 +78,6 @@ def _dual_rows(
     return value, conjugate, square
 
 
-_KERNELS: tuple[Callable[..., Any], ...] = (_gradient_rows, _hessian_rows, _dual_rows)
-_CACHED: dict[Callable[..., Any], Any] = {f: numba.njit(nogil=True, cache=True)(f) for f in _KERNELS}
-_FOREIGN: dict[Callable[..., Any], Any] = {f: numba.njit(nogil=True)(f) for f in _KERNELS}
-
-
-def _compiled(kernel: Callable[..., _Result], *losses: Loss) -> Callable[..., _Result]:
-    """Return the compiled kernel: from the cache on disk for our own losses only.
-
-    The index of Numba's cache names the type of the loss. One that another program cannot import (from a
-    notebook, say) would make the whole index unreadable there.
-    """
-    ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
-    found: Callable[..., _Result] = (_CACHED if ours else _FOREIGN)[kernel]
-    return found
-
-
 class BlockEngine(Engine):
     """Blocks of rows in cache, over threads, with a fixed order of summation.
 
@@ -115,7 +98,7 @@ class BlockEngine(Engine):
 
     def __init__(self, samples: Samples, n_threads: int | None, n_block: int, row_size: int) -> None:
         super().__init__(samples)
-        self.n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
+        self.workers = Workers(usable_cores() if n_threads is None else check_count("n_threads", n_threads))
         self._n_features = samples.X.shape[1]
         self._n_block = n_block
         self._row_size = row_size
@@ -124,12 +107,6 @@ class BlockEngine(Engine):
         # Clearing and adding up the partial gradients should take little of the time that X takes to read.
         worthwhile = len(self.rows) * row_size // (4 * self._n_features)
         self._n_lanes = max(1, min(n_blocks, worthwhile, max(4, min(32, affordable))))
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_owner = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the threads behind: where the engine arrives, it starts its own."""
-        return self.__dict__ | {"_pool": None}
 
     @abstractmethod
     def _block(self, rows: Ints, single: bool = False) -> Any:
@@ -151,7 +128,9 @@ class BlockEngine(Engine):
         """Return an engine over a copy of some rows, with their weights as they are."""
         samples = self.samples
         part = Samples(self._kept_rows(rows), samples.y[rows], samples.weights[rows], samples.n_classes)
-        return type(self)(part, self.n_threads)  # type: ignore[call-arg]
+        engine = type(self)(part, self.workers.n_threads)  # type: ignore[call-arg]
+        engine.workers = self.workers
+        return engine
 
     def _kept_rows(self, rows: Ints) -> Any:
         return self.samples.X[rows]
@@ -173,35 +152,17 @@ class BlockEngine(Engine):
 
     def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result]) -> list[_Result]:
         """Return the result of each lane, in the order of the lanes; one pass."""
-        self.n_passes += 1
+        self.count(len(self.rows))
 
         def task(lane: int, stop: threading.Event) -> _Result:
             return lane_sums(_until(stop, self._lane_blocks(lane)))
 
         work = len(self.rows) * self._row_size * self.samples.n_classes
-        return self._run([partial(task, lane) for lane in range(self._n_lanes)], work)
-
-    def _run(self, tasks: list[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
-        stop = threading.Event()
-        with blas().limit(limits=1, user_api="blas"):
-            if self.n_threads == 1 or len(tasks) == 1 or work < INLINE_WORK:
-                return [task(stop) for task in tasks]
-            if self._pool is None or self._pool_owner != os.getpid():  # a forked child has none of the threads
-                self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
-                self._pool_owner = os.getpid()
-            # The context brings NumPy's errstate along, which belongs to a thread.
-            futures = [self._pool.submit(copy_context().run, task, stop) for task in tasks]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:  # Ctrl-C too: no thread may go on walking over X
-                stop.set()
-                for future in futures:
-                    future.cancel()
-                raise
+        return self.workers.run([partial(task, lane) for lane in range(self._n_lanes)], work)
 
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return the scores of ``rows``."""
-        self.n_passes += len(rows) / max(1, len(self.samples.y))
+        self.count(len(rows))
         Wt = self._laid_out(W)
         result = np.empty((len(rows), len(b)))
 
@@ -212,12 +173,12 @@ class BlockEngine(Engine):
             result[part] = self._score_block(self._gathered(rows[part]), W, Wt, b)
 
         work = len(rows) * self._row_size * len(b)
-        self._run([partial(fill, start) for start in range(0, len(rows), self._n_block)], work)
+        self.workers.run([partial(fill, start) for start in range(0, len(rows), self._n_block)], work)
         return result
 
     def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
         """Return the weighted mean loss."""
-        gradient_rows = _compiled(_gradient_rows, loss)
+        gradient_rows = _gradient_rows.of(loss)
         Wt = self._laid_out(W)
 
         def lane(blocks: Iterator[Ints]) -> list[float]:
@@ -238,7 +199,7 @@ class BlockEngine(Engine):
         single: bool = False,
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
-        gradient_rows = _compiled(_gradient_rows, loss)
+        gradient_rows = _gradient_rows.of(loss)
         single = single and self.has_single
         Wt = self._laid_out(W, single)
 
@@ -274,7 +235,7 @@ class BlockEngine(Engine):
         single: bool = False,
     ) -> tuple[Floats, Floats]:
         """Return the product of the Hessian with the direction (V, c)."""
-        hessian_rows = _compiled(_hessian_rows, loss)
+        hessian_rows = _hessian_rows.of(loss)
         single = single and self.has_single
         Wt, Vt = self._laid_out(W, single), self._laid_out(V, single)
 
@@ -302,7 +263,7 @@ class BlockEngine(Engine):
         dual: tuple[NDArray[Any], Floats] | None = None,
     ) -> DualSums:
         """Return the value and the sums of the dual rows."""
-        dual_rows = _compiled(_dual_rows, loss, source)
+        dual_rows = _dual_rows.of(loss, source)
         Wt = self._laid_out(W)
 
         def lane(blocks: Iterator[Ints]) -> tuple[list[tuple[float, float, float]], Floats, Floats]:
@@ -342,7 +303,7 @@ class BlockEngine(Engine):
 
         Threads share the work by panels of the result, so there is one (D, D) array whatever their number.
         """
-        self.n_passes += len(rows) / len(self.rows)
+        self.count(len(rows))
         D = self._n_features
         weights = np.sqrt(self.samples.weights[rows] / self.samples.weights[rows].sum())
         total = np.zeros((D, D))
@@ -350,10 +311,10 @@ class BlockEngine(Engine):
 
         for start in range(0, len(rows), 512):
             part = rows[start : start + 512]
-            Z = (self.dense_rows(part).astype(np.float64, copy=False) - mean) * scale
+            Z = self.preprocessed_rows(part, mean, scale)
             Z *= weights[start : start + 512, None]
 
-            self._run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
+            self.workers.run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
         return total
 
     def rounding(self) -> float:
@@ -374,14 +335,6 @@ class BlockEngine(Engine):
 
 def _add_panel(total: Floats, Z: Floats, panel: slice, stop: threading.Event) -> None:
     total[panel, : panel.stop] += Z[:, panel].T @ Z[:, : panel.stop]
-
-
-def sum_in_order(parts: list[Floats]) -> Floats:
-    """Return the sum of the parts, added from the first to the last."""
-    total = parts[0].copy(order="K")
-    for part in parts[1:]:
-        total += part
-    return total
 
 
 def _until(stop: threading.Event, blocks: Iterator[Ints]) -> Iterator[Ints]:

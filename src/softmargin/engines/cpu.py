@@ -13,8 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import Samples
-from softmargin.engines.blocks import BlockEngine, sum_in_order
+from softmargin.engines.base import Samples, sum_in_order
+from softmargin.engines.blocks import BlockEngine
 from softmargin.losses.base import Floats, Ints
 
 __all__ = ["CpuEngine"]
@@ -171,11 +171,9 @@ class CpuEngine(BlockEngine):
     def _gathered(self, rows: Ints) -> NDArray[Any]:
         return np.ascontiguousarray(self.samples.X[rows], dtype=self._block_dtype)
 
-    def dense_rows(self, rows: Ints) -> NDArray[Any]:
+    def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> NDArray[Any]:
         """Return a copy of ``rows``."""
-        X = self.samples.X
-        bytes_each = X.dtype.kind in "biu" and X.dtype.itemsize == 1
-        return np.asarray(X[rows].astype(np.float32 if bytes_each else np.float64))
+        return np.asarray(self.samples.X[rows].astype(dtype if self.has_single else np.float64, copy=False))
 
     def _kept_rows(self, rows: Ints) -> NDArray[Any]:
         return self._gathered(rows)  # converted once, not in every product

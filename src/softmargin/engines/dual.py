@@ -16,25 +16,34 @@ Shalev-Shwartz and Zhang, "Stochastic dual coordinate ascent methods for regular
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
-from softmargin.engines.base import Engine
-from softmargin.losses.base import Floats, Ints, Loss, row_ascent
-from softmargin.threads import blas
+from softmargin.engines.base import Engine, Kernel, sum_in_order
+from softmargin.losses.base import ANY_ORDER, Floats, Ints, Loss, row_ascent
+from softmargin.threads import INLINE_WORK, blas
 
 __all__ = ["DualRows", "Sweep"]
 
-_LONGEST_SLEEP = 8
-"""A row that stays as it is through its visits is left alone for at most so many sweeps."""
+_LONGEST_WAIT = 16
+_FAIR_SHARE = 0.3
+"""A row is left alone until it has to gain about this share of the mean, but for at most so many sweeps."""
+
+_STRETCH_SIZE = 1 << 18
+"""About so many numbers of X are prepared by one thread while another ascends."""
 
 _SMALLEST_CURVATURE = 1e-200
 _MAX_NEWTON_STEPS = 4
-_CHUNK = 4096
+_NEGLIGIBLE = 1e-3
+_SINGULAR = 1e-12
+_CHUNK = 2048
 _COST_OF_IMBALANCE = 0.3
 _COST_ONCE_TILTED = 0.05
 """What dual rows that sum to one, in size, cost a bound, in units of the scores: as they are and after a tilt."""
@@ -49,53 +58,96 @@ class Sweep(NamedTuple):
         About F: each row's loss was seen when its turn came.
     gap : float
         About F minus the dual, of the rows that were visited.
-    visited : float
-        Share of the rows that were visited.
     """
 
     value: float
     gap: float
-    visited: float
 
 
-def _ascend(
+def _visit(
     loss: Loss,
-    S: Floats,
-    K: Floats,
+    Z: NDArray[Any],
+    products: NDArray[Any],
+    W: Floats,
+    working: NDArray[Any],
+    b: Floats,
+    sums: Floats,
     A: NDArray[Any],
     rows: Ints,
     y: Ints,
     weights: Floats,
     factor: float,
-    changes: Floats,
+    pull: float,
+    values: Floats,
     gaps: Floats,
-) -> float:
-    """Maximise the dual over each row of a block in turn; return the weighted sum of their losses before.
+) -> None:
+    """Maximise the dual over some blocks of rows in turn.
 
-    ``changes`` become the changes of the rows times the factor and the weight, ``gaps`` their gaps before, and
-    -1 for a row that had nothing to gain.
+    ``working`` is W in the type of Z, ``products`` (blocks, rows, rows) are those of the features within each
+    block, ``pull`` is the square of the constant feature. ``values`` and ``gaps`` become the weighted losses and
+    gaps of the rows as they were found.
     """
-    total = 0.0
-    work = np.empty(S.shape[1])
-    for i in range(S.shape[0]):
-        s = S[i]
-        for k in range(i):
-            if gaps[k] >= 0.0:  # row k has moved
-                for j in range(s.size):
-                    s[j] -= K[i, k] * changes[k, j]
-        q = max(factor * weights[i] * K[i, i], _SMALLEST_CURVATURE)
-        value, gap = row_ascent(loss, s, A[rows[i]], y[i], q, changes[i], work)
-        moved = False
+    n_block, n_classes = products.shape[1], W.shape[1]
+    scores = np.empty((n_block, n_classes), Z.dtype)
+    update = np.empty(W.shape, Z.dtype)
+    steps = np.empty((n_block, n_classes), Z.dtype)
+    changes = np.empty((n_block, n_classes))
+    s, change, scratch = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes)
+    movers = np.empty(n_block, np.int64)
+    for block in range(products.shape[0]):
+        first = block * n_block
+        n = min(n_block, len(rows) - first)
+        part, K = Z[first : first + n], products[block]
+        np.dot(part, working, scores[:n])
+        n_movers = 0
+        for i in range(n):
+            for j in range(n_classes):
+                s[j] = b[j] + scores[i, j]
+            _take_off(s, K[i], pull, changes, movers[:n_movers])
+            row = first + i
+            weight = weights[row]
+            q = max(factor * weight * (K[i, i] + pull), _SMALLEST_CURVATURE)
+            value, gap = row_ascent(loss, s, A[rows[row]], y[row], q, change, scratch)
+            values[row], gaps[row] = weight * value, 0.0
+            moved = False
+            for j in range(n_classes):
+                changes[i, j] = factor * weight * change[j]
+                steps[i, j] = changes[i, j]
+                moved |= change[j] != 0.0
+            if moved:
+                gaps[row] = weight * max(gap, 0.0)
+                movers[n_movers] = i
+                n_movers += 1
+        np.dot(part.T, steps[:n], update)
+        for i in range(W.shape[0]):
+            for j in range(n_classes):
+                W[i, j] -= update[i, j]
+                working[i, j] = W[i, j]
+        for k in movers[:n_movers]:
+            for j in range(n_classes):
+                b[j] -= pull * changes[k, j]
+                sums[j] += changes[k, j] / factor
+
+
+@register_jitable(fastmath=ANY_ORDER)
+def _take_off(s: Floats, k: NDArray[Any], pull: float, changes: Floats, movers: Ints) -> None:
+    """Take off the scores what the rows before have changed, four of them at a time."""
+    n = 0
+    while n + 4 <= movers.size:
+        i0, i1, i2, i3 = movers[n], movers[n + 1], movers[n + 2], movers[n + 3]
+        k0, k1, k2, k3 = k[i0] + pull, k[i1] + pull, k[i2] + pull, k[i3] + pull
+        c0, c1, c2, c3 = changes[i0], changes[i1], changes[i2], changes[i3]
         for j in range(s.size):
-            changes[i, j] *= factor * weights[i]
-            moved |= changes[i, j] != 0.0
-        total += weights[i] * value
-        gaps[i] = max(gap, 0.0) if moved else -1.0
-    return total
+            s[j] -= (k0 * c0[j] + k1 * c1[j]) + (k2 * c2[j] + k3 * c3[j])
+        n += 4
+    while n < movers.size:
+        c, k0 = changes[movers[n]], k[movers[n]] + pull
+        for j in range(s.size):
+            s[j] -= k0 * c[j]
+        n += 1
 
 
-_CACHED: Any = numba.njit(nogil=True, cache=True)(_ascend)
-_FOREIGN: Any = numba.njit(nogil=True)(_ascend)
+_COMPILED = Kernel(_visit)
 
 
 class DualRows:
@@ -112,55 +164,64 @@ class DualRows:
         λ > 0.
     mean, scale : ndarray of shape (D,)
         The features are ``z = (x - mean) * scale``.
-    constant : float
-        Square of the constant feature whose weight is b; 0 if there is no bias.
+    penalty : float
+        In units of scores, what a sum of the dual rows costs at first, which a free bias wants to be zero; 0 if
+        there is no bias.
     dtype : dtype
         float32 or float64: of the products and of the dual rows.
     """
 
     def __init__(
-        self, engine: Engine, loss: Loss, reg: float, mean: Floats, scale: Floats, constant: float, dtype: Any
+        self, engine: Engine, loss: Loss, reg: float, mean: Floats, scale: Floats, penalty: float, dtype: Any
     ) -> None:
         self._engine = engine
         self._loss = loss
         self._factor = 0.5 / reg
         self._reg = reg
         self._mean, self._scale = mean, scale
-        self._penalty = loss._first_penalty(engine.samples.n_classes) if constant else 0.0
+        self._penalty = penalty
         samples = engine.samples
         n_classes = samples.n_classes
         self.A: NDArray[Any] = np.zeros((len(samples.y), n_classes), dtype)
         self.W: Floats = np.zeros((samples.X.shape[1], n_classes))
         self.b: Floats = np.zeros(n_classes)
         self._sums: Floats = np.zeros(n_classes)
-        self._asleep = np.zeros(len(samples.y), dtype=np.int8)
-        self._slept = np.zeros(len(samples.y), dtype=np.int8)
+        self._visits = 0
+        self._waits = np.ones(len(samples.y), dtype=np.float32)
+        self._due = np.ones(len(samples.y), dtype=np.float32)
+        self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The products among the rows of a block should cost no more than those with W.
         self._n_block = int(np.clip(2 * n_classes // 16 * 16, 16, 64))
+
+    def begin(self, A: NDArray[Any], W: Floats, b: Floats, sums: Floats) -> None:
+        """Take these dual rows, and the W and sums (C,) that belong to them, for the first sweep."""
+        self.A, self.W, self.b, self._sums = A, np.ascontiguousarray(W), b.copy(), sums
 
     def state(self) -> dict[str, Any]:
         """Return copies of all that moves, for a checkpoint."""
         return {
             "A": self.A.copy(), "W": self.W.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
-            "asleep": self._asleep.copy(), "slept": self._slept.copy(), "penalty": self._penalty,
+            "waits": self._waits.copy(), "due": self._due.copy(), "values": self._values.copy(),
+            "gaps": self._gaps.copy(), "penalty": self._penalty, "visits": self._visits,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.A, self.W, self.b, self._sums = state["A"], state["W"], state["b"], state["sums"]
-        self._asleep, self._slept, self._penalty = state["asleep"], state["slept"], state["penalty"]
+        self._waits, self._due, self._values, self._gaps = (state[k] for k in ("waits", "due", "values", "gaps"))
+        self._penalty, self._visits = state["penalty"], state["visits"]
 
     def to_double(self) -> None:
         """Go on in float64."""
-        self.A = self.A.astype(np.float64)
+        self.A = self.A.astype(np.float64, copy=False)
 
     @property
-    def single(self) -> bool:
-        """Whether the products are made in float32."""
-        return self.A.dtype == np.float32
+    def n_passes(self) -> float:
+        """How often each row was visited so far, in the mean."""
+        return self._visits / max(1, len(self._engine.rows))
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
-        """Visit the rows in random order, but for those that lately had nothing to gain.
+        """Visit the rows in random order, those with little to gain in some sweeps only.
 
         Parameters
         ----------
@@ -168,78 +229,91 @@ class DualRows:
             Of the order.
         """
         rows = self._engine.rows
-        self._asleep[rows] -= 1
-        rows = rng.permutation(rows[self._asleep[rows] < 0])
-        blocks = [np.sort(rows[start : start + self._n_block]) for start in range(0, len(rows), self._n_block)]
-        share = len(rows) / len(self._engine.rows)
-        self._engine.n_passes += share
-        ours = type(self._loss).__module__.startswith("softmargin.")
-        ascend = _CACHED if ours else _FOREIGN
-        value = gap = 0.0
-        with blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(1) as pool:
-            ahead: Future[tuple[NDArray[Any], Floats]] | None = None
-            for n, block in enumerate(blocks):
-                Z, K = self._features(block) if ahead is None else ahead.result()
-                if self._engine.n_threads > 1 and n + 1 < len(blocks):
-                    ahead = pool.submit(self._features, blocks[n + 1])
-                seen, behind = self._visit(ascend, block, Z, K)
-                value, gap = value + seen, gap + behind
+        self._due[rows] -= 1.0
+        rows = rng.permutation(rows[self._due[rows] < 1.0])
+        self._engine.count(len(rows))
+        self._visits += len(rows)
+        size = self._n_block * max(1, _STRETCH_SIZE // (self._n_block * len(self.W)))
+        workers = self._engine.workers
+        together = workers.n_threads > 1 and size * self._n_block * len(self.W) >= INLINE_WORK
+        stretches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        working = self.W if self.A.dtype == np.float64 else self.W.astype(self.A.dtype)
+        with blas().limit(limits=1, user_api="blas"):
+            ahead: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
+            for n, stretch in enumerate(stretches):
+                read = self._features(stretch) if ahead is None else ahead.result()
+                if together and n + 1 < len(stretches):
+                    ahead = workers.submit(self._features, stretches[n + 1])
+                self._visit(working, *read)
+        everyone = self._engine.rows
+        value, gap = float(self._values[everyone].sum()), float(self._gaps[everyone].sum())
+        # What a row left alone has to gain grows with the square of the time: all should gain about as much.
+        fair = np.sqrt(_FAIR_SHARE * gap / len(everyone) / np.maximum(self._gaps[rows], 1e-300))
+        self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, _LONGEST_WAIT)
+        self._due[rows] += self._waits[rows]
         imbalance = self._loss.unit * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
         # The multiplier of "the dual rows sum to zero" moves on.
         self.b -= self._penalty * self._sums
         gap += _COST_ONCE_TILTED * imbalance
-        return Sweep(value + self._reg * float((self.W * self.W).sum()), gap, share)
+        return Sweep(value + self._reg * float((self.W * self.W).sum()), gap)
 
     def tilt(self) -> Floats:
         """Return the shift (C,) of the scores that brings the sum of the dual rows to zero, by Newton's method."""
-        samples, rows = self._engine.samples, self._engine.rows
-        n_classes = samples.n_classes
-        shift = np.zeros(n_classes)
+        shift = np.zeros_like(self.b)
         if not self._penalty:
             return shift
-        best, smallest, slope = shift, np.inf, None
-        for _ in range(_MAX_NEWTON_STEPS):
-            total, slopes = np.zeros(n_classes), np.zeros((n_classes, n_classes))
-            for start in range(0, len(rows), _CHUNK):
-                part = rows[start : start + _CHUNK]
-                y, weights = samples.y[part], samples.weights[part]
-                dual = self._loss._feasible(self.A[part].astype(np.float64), y)
-                total += weights @ self._loss._tilted(dual, y, shift)
-                if slope is None:
-                    slopes += self._loss._tilt_slope(dual, y, weights)
-            slope = slopes if slope is None else slope
-            size = float(np.abs(total).sum())
-            if not size < 0.5 * smallest:
-                break
-            best, smallest = shift, size
-            # All scores shifted alike move nothing: the least squares leave that direction alone.
-            shift = shift - np.linalg.lstsq(slope, total, rcond=1e-10)[0]
+        rows = self._engine.rows
+        parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        work = len(rows) * len(shift) * (len(shift) + 8)
+        enough = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.unit
+        best, smallest, factor = shift, np.inf, None
+        with blas().limit(limits=1, user_api="blas"):
+            for _ in range(_MAX_NEWTON_STEPS):
+                found = self._engine.workers.run(
+                    [partial(self._tilted_sums, part, shift, factor is None) for part in parts], work
+                )
+                total = sum_in_order([sums for sums, _ in found])
+                size = float(np.abs(total).sum())
+                if not size < 0.5 * smallest:
+                    break
+                best, smallest = shift, size
+                if size <= enough:
+                    break
+                if factor is None:
+                    slope = sum_in_order([slopes for _, slopes in found])
+                    # All scores shifted alike move nothing, nor do classes whose rows lie at their bounds.
+                    least = max(_SINGULAR * float(np.trace(slope)), _SMALLEST_CURVATURE)
+                    slope[np.diag_indices_from(slope)] += least
+                    factor = cho_factor(slope, check_finite=False)
+                shift = shift - cho_solve(factor, total, check_finite=False)
         return best
 
-    def _features(self, block: Ints) -> tuple[NDArray[Any], Floats]:
-        # A float X may lie so far from 0 that float32 would lose what the subtraction leaves.
-        Z = self._engine.dense_rows(block)
-        Z -= self._mean.astype(Z.dtype)
-        Z *= self._scale.astype(Z.dtype)
-        Z = Z.astype(self.A.dtype, copy=False)
-        K = (Z @ Z.T).astype(np.float64)
-        K += self._penalty / self._factor
-        return Z, K
+    def _tilted_sums(
+        self, part: Ints, shift: Floats, with_slope: bool, stop: threading.Event
+    ) -> tuple[Floats, Floats]:
+        """Return the sum (C,) of some tilted rows and, if asked for, its derivative (C, C) at no shift."""
+        y, weights = self._engine.samples.y[part], self._engine.samples.weights[part]
+        dual = self._loss._feasible(self.A[part].astype(np.float64), y)
+        slope = self._loss._tilt_slope(dual, y, weights) if with_slope else np.zeros(0)
+        return weights @ self._loss._tilted(dual, y, shift), slope
 
-    def _visit(self, ascend: Any, block: Ints, Z: NDArray[Any], K: Floats) -> tuple[float, float]:
-        S = (Z @ self.W.astype(Z.dtype)).astype(np.float64)
-        S += self.b
+    def _features(self, rows: Ints) -> tuple[Ints, NDArray[Any], NDArray[Any]]:
+        """Return rows in blocks, each in ascending order, their features and the products within each block."""
+        size = self._n_block
+        n_blocks = -(-len(rows) // size)
+        rows = np.concatenate([np.sort(rows[start : start + size]) for start in range(0, len(rows), size)])
+        filled = np.pad(rows, (0, n_blocks * size - len(rows)), mode="edge")  # nobody looks at these
+        Z = self._engine.preprocessed_rows(filled, self._mean, self._scale, self.A.dtype)
+        blocks = Z.reshape(n_blocks, size, -1)
+        return rows, Z, blocks @ blocks.transpose(0, 2, 1)
+
+    def _visit(self, working: NDArray[Any], rows: Ints, Z: NDArray[Any], products: NDArray[Any]) -> None:
         samples = self._engine.samples
-        weights = samples.weights[block]
-        changes, gaps = np.empty_like(S), np.empty(len(block))
-        value = ascend(self._loss, S, K, self.A, block, samples.y[block], weights, self._factor, changes, gaps)
-        self.W -= Z.T @ changes.astype(Z.dtype)
-        moved = changes.sum(axis=0)
-        self.b -= self._penalty / self._factor * moved
-        self._sums += moved / self._factor
-        idle = gaps < 0.0
-        self._slept[block] = np.where(idle, np.minimum(2 * self._slept[block] + 1, _LONGEST_SLEEP), 0)
-        self._asleep[block] = self._slept[block]
-        return value, float(weights @ np.maximum(gaps, 0.0))
+        values, gaps = np.empty(len(rows)), np.empty(len(rows))
+        _COMPILED.of(self._loss)(
+            self._loss, Z, products, self.W, working, self.b, self._sums, self.A, rows, samples.y[rows],
+            samples.weights[rows], self._factor, self._penalty / self._factor, values, gaps,
+        )  # fmt: skip
+        self._values[rows], self._gaps[rows] = values, gaps

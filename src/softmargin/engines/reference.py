@@ -26,13 +26,13 @@ class ReferenceEngine(Engine):
         self._weights = samples.weights[self.rows]
 
     def _scores(self, W: Floats, b: Floats, offsets: Floats | None) -> Floats:
-        self.n_passes += 1
+        self.count(len(self.rows))
         scores = self._X @ W + b
         return scores if offsets is None else scores + offsets[self.rows]
 
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return the scores of ``rows``."""
-        self.n_passes += len(rows) / max(1, len(self.samples.y))
+        self.count(len(rows))
         return self.samples.X[rows].astype(np.float64) @ W + b
 
     def subset(self, rows: Ints) -> ReferenceEngine:
@@ -40,7 +40,7 @@ class ReferenceEngine(Engine):
         samples = self.samples
         return ReferenceEngine(Samples(samples.X[rows], samples.y[rows], samples.weights[rows], samples.n_classes))
 
-    def dense_rows(self, rows: Ints) -> Floats:
+    def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> Floats:
         """Return a dense copy of ``rows``."""
         return np.asarray(self.samples.X[rows].astype(np.float64))
 
@@ -107,18 +107,18 @@ class ReferenceEngine(Engine):
 
     def moments(self) -> tuple[Floats, Floats]:
         """Return the weighted mean and variance of each feature."""
-        self.n_passes += 2
+        self.count(2 * len(self.rows))
         mean = self._weights @ self._X
         return mean, self._weights @ (self._X - mean) ** 2
 
     def class_features(self) -> Floats:
         """Return the weighted sum of the features of each class."""
-        self.n_passes += 1
+        self.count(len(self.rows))
         return np.asarray(self._X.T @ (self._weights[:, None] * self._one_hot()))
 
     def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
         """Return the weighted second moment of the preprocessed features over ``rows``."""
-        self.n_passes += len(rows) / len(self.rows)
+        self.count(len(rows))
         weights = self.samples.weights[rows]
         Z = (self.samples.X[rows].astype(np.float64) - mean) * scale
         Z *= np.sqrt(weights / weights.sum())[:, None]

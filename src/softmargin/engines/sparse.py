@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from softmargin.engines.base import Samples
-from softmargin.engines.blocks import BlockEngine, sum_in_order
+from softmargin.engines.base import Samples, sum_in_order
+from softmargin.engines.blocks import BlockEngine
 from softmargin.errors import DataError
 from softmargin.losses.base import Floats, Ints
 
@@ -190,7 +190,7 @@ class SparseEngine(BlockEngine):
         borders = part.indptr.astype(np.int64)
         return _Rows(borders[:-1], borders[1:], part.indices, part.data.astype(np.float64))
 
-    def dense_rows(self, rows: Ints) -> Floats:
+    def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> Floats:
         """Return a dense copy of ``rows``."""
         return np.asarray(self.samples.X[rows].toarray().astype(np.float64))
 

@@ -19,19 +19,18 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.errors import CapabilityError, DataError, ParameterError
 
 __all__ = [
     "ANY_ORDER",
-    "MAX_SWEEPS",
-    "SWEEP_TOLERANCE",
     "Balance",
     "Floats",
     "Ints",
     "Loss",
+    "ascend_margins",
     "check_positive",
     "pairwise_shift",
     "pairwise_slope",
@@ -40,6 +39,7 @@ __all__ = [
     "row_function",
     "row_gradient",
     "row_hessian_product",
+    "row_violations",
     "violations",
     "with_target",
 ]
@@ -47,10 +47,12 @@ __all__ = [
 ANY_ORDER = {"reassoc", "contract", "nsz"}
 """What a compiler may do where any order of a sum serves; inf and NaN keep their meaning. Never in a loss."""
 
-MAX_SWEEPS = 20
-SWEEP_TOLERANCE = 0.03
-"""The dual of one row of a margin loss is maximised by sweeps over its classes, until a sweep moves little
-of what the first one moved."""
+_MAX_STEPS = 40
+_STEP_TOLERANCE = 1e-6
+"""The dual of one row of a margin loss is maximised by Newton's method, to this share of the target's change."""
+
+_FAR_BELOW = -1e300
+"""A violation that no class has: the target's, so that no loop needs to leave it out."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -296,6 +298,57 @@ def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
     return np.asarray(np.diag(weighted.sum(axis=0) + cross.sum(axis=1)) - cross - cross.T)
 
 
+@register_jitable
+def row_violations(s: Floats, a: Floats, y: int, delta: float) -> None:
+    """Turn scores into violations s_j - s_y + Δ, in place; the target's is far below 0, and its dual entry 0."""
+    target = s[y]
+    for j in range(s.size):
+        s[j] = (s[j] - target) + delta
+    s[y] = _FAR_BELOW
+    a[y] = 0.0
+
+
+@register_jitable(fastmath=ANY_ORDER, error_model="numpy")
+def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap: float, change: Floats) -> None:
+    """Maximise the dual of a margin loss over one row ``a`` with 0 at its target, in place.
+
+    L* is ``-Σ_j Δ t_j + (curvature/2) t_j²`` on 0 ≤ t_j ≤ cap, and u are the `row_violations`. When the target's
+    entry has moved by -m, every other has moved by ``clip((u_j - curvature·a_j - q·m) / (q + curvature))``: m is
+    the root of a decreasing function that is linear in pieces, found by Newton's method inside a bracket.
+    """
+    steep = 1.0 / (q + curvature)
+    m = low = high = 0.0
+    for step in range(_MAX_STEPS):
+        total = 0.0
+        free = 0.0
+        for j in range(u.size):
+            old = a[j]
+            wanted = old + (u[j] - curvature * old - q * m) * steep
+            new = min(max(wanted, 0.0), cap)
+            total += new - old
+            free += 1.0 if new == wanted else 0.0
+        excess = total - m
+        if abs(excess) <= _STEP_TOLERANCE * abs(total):
+            break
+        if step == 0:
+            low, high = -2.0 * abs(excess), 2.0 * abs(excess)
+        if excess > 0.0:
+            low = m
+        else:
+            high = m
+        m += excess / (1.0 + free * q * steep)
+        if not low < m < high:  # at an end Newton's method goes round in circles
+            m = 0.5 * (low + high)
+    total = moved = 0.0
+    for j in range(u.size):
+        old = a[j]
+        a[j] = min(max(old + (u[j] - curvature * old - q * m) * steep, 0.0), cap)
+        change[j] = a[j] - old  # of what is stored, which may be float32
+        moved += change[j]
+        total += a[j]
+    a[y], change[y] = -total, -moved
+
+
 def row_gradient(loss: Any, s: Floats, y: int) -> float:
     """Return L(s, y) and turn ``s`` into dL/ds in place. Compiled code only."""
     raise NotImplementedError(f"{loss!r} has no row function for the gradient")
@@ -341,7 +394,7 @@ def row_function(
             return implementation if matches else None
 
         choose.__signature__ = inspect.signature(implementation)  # type: ignore[attr-defined]
-        overload(function, jit_options={"fastmath": fastmath})(choose)
+        overload(function, jit_options={"fastmath": fastmath, "error_model": "numpy"})(choose)
         return implementation
 
     return register

@@ -118,8 +118,9 @@ class CrossEntropy(Loss, _Parameters):
     def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
         p = dual.copy()
         p[np.arange(len(y)), y] += 1.0
-        weighted = weights[:, None] * p
-        return np.asarray(np.diag(weighted.sum(axis=0)) - p.T @ weighted)
+        cross = p.T @ (weights[:, None] * p)
+        np.fill_diagonal(cross, 0.0)
+        return np.diag(cross.sum(axis=0)) - cross  # no p (1 - p), which loses its digits near p = 1
 
     def _first_penalty(self, n_classes: int) -> float:
         return 64.0 * n_classes
@@ -182,13 +183,27 @@ def _exp_difference(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.exp(d) * (1.0 + e))
 
 
-@register_jitable
+@register_jitable(fastmath={"contract"}, error_model="numpy")
 def _row_exp_difference(a: float, b: float) -> float:
+    """Return exp(a - b) to about a unit in the last place, for a ≤ b, in a form that turns into vectors."""
     d = a - b
-    if d < _EXP_UNDERFLOW:
-        return 0.0
     part = d - a
-    return math.exp(d) * (1.0 + ((a - (d - part)) - (b + part)))
+    error = (a - (d - part)) - (b + part)
+    tiny = d < _EXP_UNDERFLOW
+    x = _EXP_UNDERFLOW if tiny else d
+    # Adding this number rounds to a whole one, whose bits then stand at the end.
+    rounded = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
+    whole = rounded - 6755399441055744.0
+    r = (x - whole * 6.93147180369123816490e-01) - whole * 1.90821492927058770002e-10  # ln 2 in two parts
+    p = 1.0 / 39916800.0 + r * (1.0 / 479001600.0 + r * (1.0 / 6227020800.0))
+    p = 1.0 / 40320.0 + r * (1.0 / 362880.0 + r * (1.0 / 3628800.0 + r * p))
+    p = 1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0 + r * p))
+    p = 0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * p))
+    power = rounded.view(np.int64) - 4843621399236968448
+    half = power >> 1  # in two factors, the power of two may go below the normal numbers
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    second = np.int64((power - half + 1023) << 52).view(np.float64)
+    return (1.0 + (r + (r * r) * p)) * (1.0 + (0.0 if tiny else error)) * first * second
 
 
 @row_function(row_gradient, CrossEntropy)
@@ -197,12 +212,13 @@ def _row_gradient(loss: CrossEntropy, s: Floats, y: int) -> float:
     top = s[0]
     for j in range(1, s.size):
         top = max(top, s[j])
+    for j in range(s.size):
+        s[j] = _row_exp_difference(s[j], top)
+    own = s[y]
+    s[y] = 0.0
     others = 0.0
     for j in range(s.size):
-        if j != y:
-            s[j] = _row_exp_difference(s[j], top)
-            others += s[j]
-    own = _row_exp_difference(target, top)
+        others += s[j]
     total = others + own
     for j in range(s.size):
         s[j] /= total
@@ -243,7 +259,20 @@ def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
     return total
 
 
-@register_jitable(fastmath={"contract"})
+@register_jitable(fastmath={"contract"}, error_model="numpy")
+def _quick_log(x: float) -> float:
+    """Return log(x) to ten digits, for x ≥ 1e-300."""
+    bits = np.float64(max(x, 1e-300)).view(np.int64)
+    whole = (bits - 4604544271217802189) >> 52  # of the power of two that leaves a factor in √½ … √2
+    m = np.int64(bits - (whole << 52)).view(np.float64)
+    t = (m - 1.0) / (m + 1.0)
+    w = t * t
+    p = 1.0 / 7.0 + w * (1.0 / 9.0 + w * (1.0 / 11.0 + w * (1.0 / 13.0)))
+    p = 1.0 + w * (1.0 / 3.0 + w * (1.0 / 5.0 + w * p))
+    return whole * 0.6931471805599453 + 2.0 * t * p
+
+
+@register_jitable(fastmath={"contract"}, error_model="numpy")
 def _quick_exp(x: float) -> float:
     """Return exp(x) to ten digits, for x ≤ 700: a polynomial that compilers turn into vectors."""
     x = max(x, -700.0)
@@ -287,7 +316,7 @@ def _row_ascent(
     if q > _STIFF:
         for j in range(C):
             p[j] = max(a[j], 0.0) + (p[j] - a[j]) / (1.0 + q)
-            log_p[j] = math.log(p[j])
+            log_p[j] = _quick_log(p[j])
     arrived = False
     for _ in range(_MAX_NEWTON_STEPS):
         above = 0.0
@@ -313,14 +342,13 @@ def _row_ascent(
         if not arrived:
             p[j] = a[j] + (_quick_exp(z[j] - q * a[j]) - a[j]) / (1.0 + q)
         total += p[j]
-    a[y] -= 1.0
-    others = 0.0
+    p[y] = a[y] = 0.0  # the target's entry is minus the sum of the others
+    others = moved = 0.0
     for j in range(C):
-        if j != y:
-            new = p[j] / total
-            change[j] = new - a[j]
-            a[j] = new
-            others += new
-    change[y] = -others - a[y]
-    a[y] = -others
+        old = a[j]
+        a[j] = p[j] / total
+        change[j] = a[j] - old  # of what is stored, which may be float32
+        moved += change[j]
+        others += a[j]
+    a[y], change[y] = -others, -moved
     return value, gap

@@ -7,12 +7,12 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from softmargin.losses.base import (
-    MAX_SWEEPS,
-    SWEEP_TOLERANCE,
+    ANY_ORDER,
     Balance,
     Floats,
     Ints,
     Loss,
+    ascend_margins,
     check_positive,
     pairwise_shift,
     pairwise_slope,
@@ -20,6 +20,7 @@ from softmargin.losses.base import (
     row_conjugate,
     row_function,
     row_gradient,
+    row_violations,
     violations,
     with_target,
 )
@@ -117,37 +118,15 @@ def _row_conjugate(loss: Hinge, a: Floats, y: int) -> float:
     return loss.delta * a[y]
 
 
-@row_function(row_ascent, Hinge)
+@row_function(row_ascent, Hinge, fastmath=ANY_ORDER)
 def _row_ascent(
     loss: Hinge, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
 ) -> tuple[float, float]:
-    target = s[y]
+    row_violations(s, a, y, loss.delta)
     value = 0.0
     gap = 0.0
     for j in range(s.size):
-        change[j] = 0.0
-        violation = s[j] - target + loss.delta
-        if j != y:
-            value += max(violation, 0.0)
-            gap += max(violation, 0.0) - a[j] * violation
-    moved = 0.0  # the target's entry moves by minus this
-    enough = 0.0
-    for sweep in range(MAX_SWEEPS):
-        largest = 0.0
-        for j in range(s.size):
-            if j != y:
-                old = a[j] + change[j]
-                violation = s[j] - target + loss.delta - q * (change[j] + moved)
-                step = min(max(old + violation / (2.0 * q), 0.0), 1.0) - old
-                if step != 0.0:
-                    change[j] += step
-                    moved += step
-                    largest = max(largest, abs(step))
-        if sweep == 0:
-            enough = SWEEP_TOLERANCE * largest
-        if largest <= enough:
-            break
-    change[y] = -moved
-    for j in range(s.size):
-        a[j] += change[j]
+        value += max(s[j], 0.0)
+        gap += max(s[j], 0.0) - a[j] * s[j]
+    ascend_margins(s, a, y, q, 0.0, 1.0, change)
     return value, gap

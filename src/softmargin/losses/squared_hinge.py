@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.losses.base import (
-    MAX_SWEEPS,
-    SWEEP_TOLERANCE,
+    ANY_ORDER,
     Balance,
     Floats,
     Ints,
     Loss,
+    ascend_margins,
     check_positive,
     pairwise_shift,
     pairwise_slope,
@@ -22,6 +23,7 @@ from softmargin.losses.base import (
     row_function,
     row_gradient,
     row_hessian_product,
+    row_violations,
     violations,
     with_target,
 )
@@ -140,37 +142,15 @@ def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
     return loss.delta * a[y] + 0.25 * squares
 
 
-@row_function(row_ascent, SquaredHinge)
+@row_function(row_ascent, SquaredHinge, fastmath=ANY_ORDER)
 def _row_ascent(
     loss: SquaredHinge, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
 ) -> tuple[float, float]:
-    target = s[y]
+    row_violations(s, a, y, loss.delta)
     value = 0.0
     gap = 0.0
     for j in range(s.size):
-        change[j] = 0.0
-        violation = s[j] - target + loss.delta
-        if j != y:
-            value += max(violation, 0.0) ** 2
-            gap += max(violation, 0.0) ** 2 + a[j] * (0.25 * a[j] - violation)
-    enough = 0.0
-    moved = 0.0  # the target's entry moves by minus this
-    for sweep in range(MAX_SWEEPS):
-        largest = 0.0
-        for j in range(s.size):
-            if j != y:
-                old = a[j] + change[j]
-                violation = s[j] - target + loss.delta - q * (change[j] + moved)
-                step = max(old + (violation - 0.5 * old) / (0.5 + 2.0 * q), 0.0) - old
-                if step != 0.0:
-                    change[j] += step
-                    moved += step
-                    largest = max(largest, abs(step))
-        if sweep == 0:
-            enough = SWEEP_TOLERANCE * largest
-        if largest <= enough:
-            break
-    change[y] = -moved
-    for j in range(s.size):
-        a[j] += change[j]
+        value += max(s[j], 0.0) ** 2
+        gap += max(s[j], 0.0) ** 2 + a[j] * (0.25 * a[j] - s[j])
+    ascend_margins(s, a, y, q, 0.5, math.inf, change)
     return value, gap

@@ -36,21 +36,28 @@ __all__ = [
 ]
 
 
-_STIFFEST = 64.0
-_STIFFEST_FEW = 0.5
-"""How far the scores of a sample may follow its own dual row, on average, before dual ascent is not even tried."""
-
 _FEW_CLASSES = 32
-"""Up to this many classes a sweep costs several passes: the products among the rows outweigh those with W."""
+"""Up to this many classes a sweep of dual ascent costs several passes: the products among the rows outweigh those
+with W."""
+
+_STIFFEST, _STIFFEST_KINKED = 1.0, 0.5
+"""How far the scores of a sample may follow its own dual row, on average, before dual ascent is not even tried
+where sweeps cost that much; for smooth losses and others."""
+
+_PATIENCE, _LITTLE_PATIENCE = 1000.0, 30.0
+"""How many passes of dual ascent may be left before another solver takes over: less where that one is quick."""
+
+_TINY_HESSIAN = 100
+"""Up to this many weights, Newton's method with the whole Hessian costs little more than passes do."""
 
 
 def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 2000) -> Solver:
     """Return the solver for this objective.
 
-    Dual ascent takes a few sweeps where a sample's dual row hardly moves its own scores (many samples, short
-    features, a large λ), and then wins for many classes and for the hinge. Elsewhere L-BFGS serves the smooth
-    losses, with Newton steps for the squared hinge once few samples curve, and the augmented Lagrangian over these
-    the hinge.
+    Dual ascent comes first, unless there are few weights, or few classes and a sample's dual row moves its own
+    scores far (few samples, long features, a small λ); it hands over where that is quicker. L-BFGS serves the
+    smooth losses, with Newton steps for the squared hinge and where the whole Hessian is a small matrix, and the
+    augmented Lagrangian over these the hinge.
 
     Parameters
     ----------
@@ -64,13 +71,14 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
         primal = TruncatedNewton(tol, max_passes, otherwise=LBFGS())
     elif not loss.smooth:
         primal = AugmentedLagrangian(TruncatedNewton(otherwise=LBFGS()), tol, max_passes)
-    few = objective.n_classes <= _FEW_CLASSES
-    if (few and loss.smooth) or not loss.ascends or not objective.dual_rows_fit():
+    small, few = objective.has_small_hessian, objective.n_classes <= _FEW_CLASSES
+    tiny = small and objective.n_features * objective.n_classes <= _TINY_HESSIAN
+    if tiny or not loss.ascends or not objective.dual_rows_fit():
         return primal
-    stiffness = objective.dual_stiffness / (1.0 if loss.smooth else loss.unit)
-    if stiffness > (_STIFFEST_FEW if few else _STIFFEST):
+    stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.unit
+    if few and not small and objective.dual_stiffness > stiffest:
         return primal
-    return DualAscent(tol, max_passes, primal)
+    return DualAscent(tol, max_passes, primal, _LITTLE_PATIENCE if few or small else _PATIENCE)
 
 
 def minimize(

@@ -24,7 +24,10 @@ __all__ = ["DualAscent"]
 _SINGLE = 1e-8
 """Relative gap below which products in float32 are not good enough."""
 
-_SWEEPS_TO_JUDGE = 4
+_ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
+"""Nor below this gap in units of the loss where rounded scores move the loss in first order: at kinks."""
+
+_PASSES_TO_JUDGE = 8.0
 _STAGE = "DualAscent"
 
 
@@ -39,9 +42,9 @@ class DualAscent(Solver):
     tol, max_passes : float
         As in `Solver`.
     finisher : Solver, optional
-        What goes on from there when more than ``patience`` sweeps seem to be left.
+        What goes on from there when more than ``patience`` passes seem to be left.
     patience : float
-        Sweeps.
+        Passes.
     seed : int
         Of the order of the samples.
     """
@@ -49,48 +52,57 @@ class DualAscent(Solver):
     tol: float = 1e-4
     max_passes: float = 2000
     finisher: Solver | None = None
-    patience: float = 300.0
+    patience: float = 1000.0
     seed: int = 0
 
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
-        """Ascend from zero: dual rows that belong to P are not known, so P serves only as a first answer."""
+        """Ascend from the dual rows that belong to P; those of a loss with kinks are not known and start at 0."""
         if not objective.loss.ascends:
             raise CapabilityError(f"{objective.loss!r} has no row function for dual ascent.")
         if record.past(_STAGE) and self.finisher is not None:
             return self.finisher.solve(objective, P, record)
         record.at(P[:-1], P[-1])
-        rows = objective.dual_rows(np.float32)
+        known = None
+        if P.any():
+            record.certify(P[:-1], P[-1])
+            if record.proved:
+                return "The requested gap is proved."
+            known = (P[:-1], P[-1]) if objective.loss.smooth else None
+        rows = objective.dual_rows(np.float32, known)
         rng = np.random.default_rng(self.seed)
-        threshold, n_sweeps = record.tol, 0
-        estimates: deque[float] = deque(maxlen=_SWEEPS_TO_JUDGE + 1)
+        optimism, floor = 1.0, _ROUNDING * objective.loss.unit
+        estimates: deque[tuple[float, float]] = deque()
         state = record.resumed(_STAGE)
         if state is not None:
             rows.restore(state)
             rng.bit_generator.state = state["rng"]
-            threshold = state["threshold"]
-            estimates.extend(state["estimates"])
-            n_sweeps = state["sweeps"]
+            optimism = state["optimism"]
+            estimates.extend((passes, estimate) for passes, estimate in state["estimates"])
             record.restore(state)
         while True:
-            now: State = {"rng": rng.bit_generator.state, "threshold": threshold, "sweeps": n_sweeps}
+            now: State = {"rng": rng.bit_generator.state, "optimism": optimism}
             record.offer(_STAGE, now | {"estimates": list(estimates)}, rows.state)
             sweep = rows.sweep(rng)
-            estimate = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0
+            if not np.isfinite(sweep.value + sweep.gap):
+                return "The scores left the range of numbers."
+            seen = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0
             record.at(rows.W, rows.b, rows)
-            n_sweeps += 1
-            # A sweep does not tell F; asking after 1, 2, 4, 8, … of them costs little.
-            if estimate <= threshold or n_sweeps & (n_sweeps - 1) == 0:
-                threshold = min(threshold, 0.5 * estimate)
-                estimate = min(estimate, record.certify(rows.W, rows.b, rows))
+            if optimism * seen <= record.tol or record.bound_is_due():
+                proved = record.certify(rows.W, rows.b, rows)
+                optimism = max(1.0, proved / seen) if seen > 0.0 else 1.0
+            estimate = optimism * seen
             record.step(record.value, estimate)
             ended = record.why_end()
             if ended is not None:
                 return ended
-            if rows.single and estimate < _SINGLE:
+            if estimate < _SINGLE or (not objective.loss.smooth and sweep.gap < floor):
                 rows.to_double()
-            estimates.append(estimate)
-            if self.finisher is not None and len(estimates) > _SWEEPS_TO_JUDGE and estimate > record.tol:
-                rate = (estimates[-1] / estimates[0]) ** (1.0 / _SWEEPS_TO_JUDGE)
-                left = np.log(record.tol / estimates[-1]) / np.log(rate) if rate < 1.0 else np.inf
+            estimates.append((rows.n_passes, estimate))
+            while len(estimates) > 1 and estimates[1][0] <= 0.5 * rows.n_passes:
+                estimates.popleft()  # progress is judged by the later half
+            spent = rows.n_passes - estimates[0][0]
+            if self.finisher is not None and spent >= _PASSES_TO_JUDGE and estimate > record.tol:
+                digits = np.log(estimates[0][1] / estimate)
+                left = np.log(estimate / record.tol) / digits * spent if digits > 0.0 else np.inf
                 if left > self.patience:
-                    return self.finisher.take_over(objective, rows, record, estimates[-1])
+                    return self.finisher.take_over(objective, rows, record, estimate)
