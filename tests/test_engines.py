@@ -53,9 +53,20 @@ def _everything(engine, loss, W, b, offsets):
     if loss.smooth:
         parts += engine.hessian_product(loss, W, b, V, v, offsets)
     parts += [*engine.moments(), engine.class_features(), engine.scores(W, b, engine.rows[::2])]
-    d = engine.samples.X.shape[1]
-    parts.append(np.tril(engine.covariance(np.full(d, 60.0), np.full(d, 0.1), engine.rows[::2])))
     return [np.asarray(part) for part in parts]
+
+
+def _steering(engine):
+    """What may be made in float32: it steers a search and proves nothing."""
+    samples, d = engine.samples, engine.samples.X.shape[1]
+    covariance = np.tril(engine.covariance(np.full(d, 60.0), np.full(d, 0.1), engine.rows[::2]))
+    rng = np.random.default_rng(4)
+    rows = rng.choice(engine.rows, 2 * len(engine.rows))
+    wrong = (samples.y[rows] + rng.integers(1, samples.n_classes, len(rows))) % samples.n_classes
+    order = np.argsort(samples.y[rows] * samples.n_classes + wrong)
+    rows, wrong = rows[order], wrong[order]
+    product = engine.pair_products(rows, wrong, samples.y[rows], samples.weights[rows])
+    return [covariance, *product(*_point(samples, 2))]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -71,6 +82,8 @@ def test_cpu_agrees_with_reference(shape, loss):
     ):
         # Sums of N·D terms of size up to 60²; both engines round.
         assert got == pytest.approx(true, rel=1e-11, abs=1e-11)
+    for got, true in zip(_steering(CpuEngine(samples)), _steering(ReferenceEngine(samples)), strict=True):
+        assert got == pytest.approx(true, rel=1e-11, abs=1e-11)  # X is float64, and so is everything else
 
 
 @pytest.mark.parametrize("zeros", [False, True])
@@ -113,6 +126,9 @@ def test_every_dtype_is_read_exactly(dtype):
         strict=True,
     ):
         assert got == pytest.approx(true, rel=1e-11, abs=1e-11)
+    for got, true in zip(_steering(CpuEngine(samples)), _steering(ReferenceEngine(wide)), strict=True):
+        # At most 150 terms, each rounded to float32 a few times, in sums that may cancel.
+        assert got == pytest.approx(true, rel=1e-5, abs=150 * np.finfo(np.float32).eps * np.abs(true).max())
 
 
 @pytest.mark.parametrize("shape", [(507, 64, 10), (5000, 90, 6), (3000, 40, 50)], ids=str)
@@ -120,7 +136,8 @@ def test_every_dtype_is_read_exactly(dtype):
 def test_same_bits_for_any_number_of_threads(shape, loss):
     samples = _samples(*shape, dtype=np.float32)
     W, b = _point(samples)
-    one, *others = [_everything(CpuEngine(samples, n), loss, W, b, None) for n in (1, 2, 3, 4)]
+    engines = [CpuEngine(samples, n) for n in (1, 2, 3, 4)]
+    one, *others = [_everything(engine, loss, W, b, None) + _steering(engine) for engine in engines]
     for other in others:
         for got, true in zip(other, one, strict=True):
             assert np.array_equal(got, true)

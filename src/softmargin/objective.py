@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
-from softmargin.engines import DualRows, Engine, Samples, make_engine
+from softmargin.engines import DualRows, Engine, Product, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
 from softmargin.validation import as_floats, check_reg, check_samples, check_vector
 
-__all__ = ["Certificate", "LocalHessian", "Objective"]
+__all__ = ["Certificate", "Objective"]
 
 _DENSE_FEATURES = 6144
 """Up to this many features a (D, D) array is made (300 MB at the limit); beyond, a diagonal serves."""
@@ -36,6 +36,9 @@ _CONSTANT_FEATURE = 0.01
 
 _SMALL_ROWS = 1 << 28
 """Dual rows may always take this many bytes."""
+
+_FEW_PAIRS = 0.125
+"""Up to this share of all pairs of a sample and a class, products with their Hessian are cheap against passes."""
 
 _SMALL_COPY = 1 << 26
 """A copy of rows in float32 may always have this many bytes."""
@@ -83,31 +86,6 @@ def _check_loss(loss: Loss) -> Loss:
     if isinstance(meant, type) and issubclass(meant, Loss):
         raise ParameterError(f"loss must be a loss itself: pass {meant.__name__}() instead of {loss!r}.")
     raise ParameterError(f"loss must be a loss such as softmargin.Hinge(), but it is {loss!r}.")
-
-
-class LocalHessian:
-    """The Hessian of F at one point, from the rows that have one there; a product costs what these rows cost.
-
-    Parameters
-    ----------
-    part : Objective
-        On the rows that curve, with their scores kept.
-    whole : Engine
-        Whose passes are counted.
-    """
-
-    def __init__(self, part: Objective, whole: Engine) -> None:
-        self._part, self._whole = part, whole
-
-    def product(self, V: Floats, c: Floats) -> tuple[Floats, Floats]:
-        """Return the product with the direction (V, c), shapes (D, C) and (C,)."""
-        part, nowhere = self._part, (V, c)
-        self._whole.count(len(part._engine.rows))
-        dW, db = part._engine.hessian_product(
-            part.loss, *nowhere, *part._fold(V, c), scores=part._kept, single=True
-        )
-        dW = part._unfold(dW, db) + 2.0 * part.reg * V
-        return dW, db if part.fit_intercept else np.zeros_like(db)
 
 
 class Objective:
@@ -358,26 +336,34 @@ class Objective:
         other._kept = np.zeros((self.n_samples, self.n_classes), dtype)
         return other
 
-    def local_hessian(self) -> LocalHessian | None:
-        """Return the Hessian of the mean loss where the last gradient was taken.
+    def local_hessian(self) -> Product | None:
+        """Return the product with the Hessian of F where the last gradient was taken, about.
 
-        It is None if no row curves there, or so many that their copy in float32 would be larger than X or,
-        for small data, larger than 64 MB.
+        It is None if no pair of classes bends there, or so many that products cost about as much as passes or the
+        copy of their rows is larger than X or, for small data, than 64 MB.
         """
         if self._kept is None:
             return None
         samples, rows = self._engine.samples, self._engine.rows
-        rows = rows[self.loss._curved(self._kept[rows], samples.y[rows])]
-        size = getattr(samples.X, "nbytes", 0)
-        if (
-            len(rows) == 0
-            or 4 * len(rows) * self.n_features > max(size, _SMALL_COPY)
-            or 2 * len(rows) > self.n_samples
-        ):
+        bends = self.loss._bends(self._kept[rows].astype(np.float64), samples.y[rows])
+        if bends is None:
             return None
-        part = copy.copy(self)
-        part._engine, part._kept = self._engine.subset(rows), self._kept[rows]
-        return LocalHessian(part, self._engine)
+        n_pairs = int(np.count_nonzero(bends[0]))
+        affordable = max(self.n_samples, _SMALL_COPY // (8 * self.n_features))
+        if n_pairs == 0 or n_pairs > min(affordable, _FEW_PAIRS * bends[0].size):
+            return None
+        place, wrong = np.nonzero(bends[0])
+        right = samples.y[rows[place]]
+        order = np.argsort(right * self.n_classes + wrong, kind="stable")
+        place, wrong, right = rows[place[order]], wrong[order], right[order]
+        pairs = self._engine.pair_products(place, wrong, right, bends[1] * samples.weights[place])
+
+        def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
+            dW, db = pairs(*self._fold(V, c))
+            dW = self._unfold(dW, db) + 2.0 * self.reg * V
+            return dW, db if self.fit_intercept else np.zeros_like(db)
+
+        return product
 
     @property
     def is_large(self) -> bool:
@@ -398,7 +384,8 @@ class Objective:
         if self._kept is None or not self.has_small_hessian:
             return None
         samples, rows = self._engine.samples, self._engine.rows
-        rows = rows[self.loss._curved(self._kept[rows], samples.y[rows])]
+        bends = self.loss._bends(self._kept[rows], samples.y[rows])
+        rows = rows if bends is None else rows[bends[0].any(axis=1)]
         D, C = self.n_features + 1, self.n_classes
         hessian = np.zeros((C, C, D, D))
         for start in range(0, len(rows), _HESSIAN_ROWS):
@@ -554,7 +541,9 @@ class Objective:
                 )
                 if len(rows) > enough:
                     rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
-                made = CovariancePreconditioner(self._engine.covariance(self._mean, self._scale, rows))
+                made = CovariancePreconditioner(
+                    self._engine.covariance(self._mean, self._scale, rows), self._engine.workers
+                )
             self._shared["preconditioner"] = made
         return self._shared["preconditioner"]
 

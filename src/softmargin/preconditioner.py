@@ -2,89 +2,142 @@
 
 With output curvature c, the Hessian of F in W is close to ``c Σ + 2λ I`` for every class, where Σ is the
 covariance of the features. Σ is made once and serves every λ, class and fold.
+
+``Σ + (2λ/c) I = L Lᵀ`` is solved with L⁻¹ rather than L: two products with a triangle are far quicker than two
+triangular solves with few columns, they read it once, and in float32 they are still those of a positive matrix.
+The preconditioner only steers a search.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from softmargin.losses.base import Floats
+from softmargin.threads import Workers
+from softmargin.tiles import TILE_CLASSES, add_back, add_scores
 
 __all__ = ["CovariancePreconditioner", "DiagonalPreconditioner"]
 
+_PANEL = 512
+"""Rows of a triangle that one thread works on at a time."""
 
-_SOLVES = 4
-_SINGLE = 512
-"""After so many solves with one factor of at least so many features the inverse is made, in float32: one product
-is far quicker than two triangular solves with few columns, and it only steers a search."""
-
-
-def symmetric_from_lower(A: NDArray[Any]) -> NDArray[Any]:
-    """Fill the upper triangle of A from the lower one, in place and in blocks, and return A."""
-    for start in range(0, len(A), 256):
-        stop = start + 256
-        A[start:stop, stop:] = A[stop:, start:stop].T
-        corner = A[start:stop, start:stop]
-        corner[...] = np.tril(corner) + np.tril(corner, -1).T
-    return A
+_CLOSE = 8.0
+"""A triangle for a ratio 2λ/c within this factor of the wanted one serves as well."""
 
 
 class CovariancePreconditioner:
-    """Solves with ``c Σ + 2λ I`` by a Cholesky factor, made anew only when 2λ/c has moved.
+    """Solves with ``c Σ + 2λ I``, by an inverse triangle that is made anew only when 2λ/c has moved.
 
     Parameters
     ----------
     covariance : ndarray of shape (D, D)
-        Σ, or an estimate of it from a part of the rows; its lower triangle is read, and mirrored in place.
+        Σ, or an estimate of it from a part of the rows; only its lower triangle is read.
+    workers : Workers
+        What shares the work.
     """
 
-    _REFACTOR = 2.0
-    """A factor for a ratio 2λ/c within this factor of the wanted one serves as well."""
-
-    def __init__(self, covariance: Floats) -> None:
-        self._covariance = symmetric_from_lower(covariance)
+    def __init__(self, covariance: Floats, workers: Workers) -> None:
+        self._workers = workers
+        self._unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
+        self._covariance = covariance
         # Rounding can push the smallest eigenvalues of Σ below zero by about this much.
-        self._floor = 4.0 * np.finfo(np.float64).eps * float(np.trace(covariance))
+        self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(covariance))
         self._ratio = np.nan
-        self._factor: tuple[Floats, bool] | None = None
-        self._inverse: NDArray[np.float32] | None = None
-        self._solved = 0
+        self._panels: list[NDArray[np.float32]] = []
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         ratio = max(2.0 * reg / curvature, self._floor)
-        if self._factor is None or not (1 / self._REFACTOR <= ratio / self._ratio <= self._REFACTOR):
-            self._make_factor(ratio)
-        assert self._factor is not None
-        self._solved += 1
-        if self._inverse is None and self._solved > _SOLVES and len(self._covariance) >= _SINGLE:
-            self._inverse = symmetric_from_lower(dpotri(self._factor[0], lower=True)[0].astype(np.float32))
-        if self._inverse is None:
-            return np.asarray(cho_solve(self._factor, G, check_finite=False)) / curvature
-        size = float(np.abs(G).max(initial=0.0)) or 1.0  # float32 must not under- or overflow
-        product = self._inverse @ (G / size).astype(np.float32)
-        return np.asarray(product, dtype=np.float64) * (size / curvature)
+        if not (1.0 / _CLOSE <= ratio / self._ratio <= _CLOSE):
+            self._make(ratio)
+        size = float(np.abs(G).max(initial=0.0)) or 1.0
+        Gt = np.ascontiguousarray(G.T / size, dtype=np.float32)
+        tasks = [partial(_product, panel, Gt) for panel in reversed(self._panels)]  # the largest first
+        total = np.zeros(Gt.shape)
+        for part in self._workers.run(tasks, len(G) * G.size):
+            total[:, : part.shape[1]] += part
+        return total.T * (size / curvature / self._unit)
 
-    def _make_factor(self, ratio: float) -> None:
-        shifted = self._covariance.copy().T  # symmetric, and LAPACK wants its columns contiguous
-        shifted[np.diag_indices_from(shifted)] += ratio
-        self._factor = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
-        self._ratio, self._inverse, self._solved = ratio, None, 0
+    def _make(self, ratio: float) -> None:
+        shifted = self._covariance / self._unit  # float32 will hold what is near 1
+        shifted[np.diag_indices_from(shifted)] += ratio / self._unit
+        try:
+            corners = _cholesky(shifted, self._workers)
+        except LinAlgError:  # rounding has eaten the smallest eigenvalues
+            self._floor = 16.0 * max(self._floor, ratio)
+            self._make(self._floor)
+            return
+        tasks = [partial(_inverse_columns, shifted, corners, k) for k in range(len(corners))]
+        columns = self._workers.run(tasks, shifted.size)
+        # Row panel k of the inverse triangle, from the panels of its columns.
+        self._panels = [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
+        self._ratio = ratio
 
     def state(self) -> list[float]:
         """Return what `restore` needs to go on with the same bits."""
-        return [] if self._factor is None else [self._ratio, self._solved]
+        return [self._floor, *([] if np.isnan(self._ratio) else [self._ratio])]
 
     def restore(self, state: list[float]) -> None:
         """Go on from a state."""
-        if state:
-            self._make_factor(state[0])
-            self._solved = int(state[1])
+        self._floor = state[0]
+        if state[1:]:
+            self._make(state[1])
+
+
+def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
+    """Overwrite the lower triangle of A with its Cholesky factor L, but for the panels on the diagonal.
+
+    Return the inverses of these. The bits are the same for any number of threads.
+    """
+    n = len(A)
+    corners: list[Floats] = []
+
+    def below(first: int, start: int, stop: int, _: threading.Event) -> None:
+        rows = slice(first, first + _PANEL)
+        A[rows, start:stop] = A[rows, start:stop] @ corners[-1].T
+
+    def update(first: int, start: int, stop: int, _: threading.Event) -> None:
+        rows = slice(first, min(first + _PANEL, n))
+        A[rows, stop : rows.stop] -= A[rows, start:stop] @ A[stop : rows.stop, start:stop].T
+
+    for start in range(0, n, _PANEL):
+        stop = min(start + _PANEL, n)
+        corner = cholesky(A[start:stop, start:stop], lower=True, check_finite=False)
+        corners.append(solve_triangular(corner, np.eye(stop - start), lower=True, check_finite=False))
+        for step in (below, update):
+            tasks = [partial(step, first, start, stop) for first in range(stop, n, _PANEL)]
+            workers.run(tasks, (n - stop) * _PANEL * (n - stop))
+    return corners
+
+
+def _inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.Event) -> list[NDArray[np.float32]]:
+    """Return panel k of the columns of L⁻¹, as its panels of rows from the diagonal down."""
+    found = [corners[k]]
+    start = k * _PANEL
+    for j in range(k + 1, len(corners)):
+        first = j * _PANEL
+        L_row = L[first : first + _PANEL]
+        total = L_row[:, start : start + len(corners[k])] @ found[0]
+        for m, rows in enumerate(found[1:], k + 1):
+            total += L_row[:, m * _PANEL : m * _PANEL + len(rows)] @ rows
+        found.append(corners[j] @ -total)
+    return [rows.astype(np.float32, order="C") for rows in found]
+
+
+def _product(panel: NDArray[np.float32], Gt: NDArray[np.float32], stop: threading.Event) -> NDArray[np.float32]:
+    """Return ``(panelᵀ panel G)ᵀ`` for a panel of rows of L⁻¹, up to its last column."""
+    Gt = np.ascontiguousarray(Gt[:, : panel.shape[1]])
+    if len(Gt) > TILE_CLASSES:
+        return np.asarray((Gt @ panel.T) @ panel)
+    S, part = np.zeros((len(panel), len(Gt)), np.float32), np.zeros(Gt.shape, np.float32)
+    add_scores(panel, Gt, S)
+    add_back(panel, S, part)
+    return part
 
 
 class DiagonalPreconditioner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
@@ -61,7 +61,7 @@ class Workers:
         # The context brings NumPy's errstate along, which belongs to a thread.
         return self._pool.submit(copy_context().run, task, *arguments)
 
-    def run(self, tasks: list[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
+    def run(self, tasks: Sequence[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
         """Do all tasks, each with one thread of BLAS; return their results in order.
 
         Parameters

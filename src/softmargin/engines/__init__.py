@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scipy.sparse import issparse
 
-from softmargin.engines.base import DualSums, Engine, Samples
+from softmargin.engines.base import DualSums, Engine, Product, Samples
 from softmargin.engines.cpu import CpuEngine
 from softmargin.engines.dual import DualRows, Sweep
 from softmargin.engines.reference import ReferenceEngine
@@ -19,6 +19,7 @@ __all__ = [
     "DualRows",
     "DualSums",
     "Engine",
+    "Product",
     "ReferenceEngine",
     "Samples",
     "SparseEngine",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numba
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.threads import Workers
 
-__all__ = ["DualSums", "Engine", "Kernel", "Samples", "sum_in_order"]
+__all__ = ["DualSums", "Engine", "Kernel", "Product", "Samples", "sum_in_order"]
 
 
 class DualSums(NamedTuple):
@@ -46,6 +46,10 @@ class DualSums(NamedTuple):
     square: float
     features: Floats
     classes: Floats
+
+
+Product: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
+"""A symmetric matrix, as what it makes of a direction (V, c), shapes (D, C) and (C,)."""
 
 
 class Kernel:
@@ -134,10 +138,6 @@ class Engine(ABC):
         return Z.astype(dtype, copy=False)
 
     @abstractmethod
-    def subset(self, rows: Ints) -> Engine:
-        """Return an engine over a copy of some rows, with their weights as they are."""
-
-    @abstractmethod
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return ``X[rows] @ W + b``, shape (len(rows), C)."""
 
@@ -169,13 +169,15 @@ class Engine(ABC):
         V: Floats,
         c: Floats,
         offsets: Floats | None = None,
-        scores: NDArray[Any] | None = None,
-        single: bool = False,
     ) -> tuple[Floats, Floats]:
-        """Return the product of the Hessian at (W, b) with the direction (V, c).
+        """Return the product of the Hessian at (W, b) with the direction (V, c)."""
 
-        ``scores``, if given, are those at (W, b) plus offsets. With ``single`` the products may be made in
-        float32.
+    @abstractmethod
+    def pair_products(self, rows: Ints, wrong: Ints, right: Ints, factors: Floats) -> Product:
+        """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(x_k (e_j - e_y)ᵀ)ᵀ``, about: in float32.
+
+        Pair k is of row ``rows[k]`` and the classes j = ``wrong[k]`` and y = ``right[k]``, by which they are
+        sorted.
         """
 
     @abstractmethod

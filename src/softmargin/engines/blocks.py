@@ -16,12 +16,13 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import DualSums, Engine, Kernel, Samples, sum_in_order
+from softmargin.engines.base import DualSums, Engine, Kernel, Product, Samples, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
 from softmargin.threads import Workers, usable_cores
 from softmargin.validation import check_count
@@ -32,6 +33,9 @@ _Result = TypeVar("_Result")
 
 _LANE_BYTES = 1 << 25
 """All partial gradients together should not exceed this."""
+
+_PAIR_LANES, _PAIR_LANE = 8, 1 << 20
+"""Most parts that pairs are cut into, and how much work makes another one worth while."""
 
 
 @Kernel
@@ -90,17 +94,22 @@ class BlockEngine(Engine):
         Rows of a block.
     row_size : int
         Numbers that a row takes to read and to multiply: D where all are stored.
+    n_together : int
+        How many blocks are one where the products are made in float32.
     """
 
     has_single = False
     _order: ClassVar[Literal["C", "F"]] = "C"
     """The layout of the (C, D) arrays that the products read and fill."""
 
-    def __init__(self, samples: Samples, n_threads: int | None, n_block: int, row_size: int) -> None:
+    def __init__(
+        self, samples: Samples, n_threads: int | None, n_block: int, row_size: int, n_together: int = 1
+    ) -> None:
         super().__init__(samples)
         self.workers = Workers(usable_cores() if n_threads is None else check_count("n_threads", n_threads))
         self._n_features = samples.X.shape[1]
         self._n_block = n_block
+        self._n_together = n_together
         self._row_size = row_size
         n_blocks = -(-len(self.rows) // n_block)
         affordable = _LANE_BYTES // (8 * self._n_features * samples.n_classes)
@@ -117,23 +126,22 @@ class BlockEngine(Engine):
         """Return any rows of X in the form that the products take."""
 
     @abstractmethod
+    def _pair_rows(self, rows: Ints) -> Any:
+        """Return a copy of any rows of X in the form that `_add_pairs` takes."""
+
+    @abstractmethod
+    def _add_pairs(
+        self, X: Any, wrong: Ints, right: Ints, factors: Floats, Vt: NDArray[Any], c: Floats, Gt: Floats, g: Floats
+    ) -> None:
+        """Add z x to G_j and z to g_j, take them off G_y and g_y, for z = factor · (x·(V_j - V_y) + c_j - c_y)."""
+
+    @abstractmethod
     def _score_block(self, X: Any, W: Floats, Wt: Floats, b: Floats) -> Floats:
         """Return ``X @ W + b`` for a block; Wt is W.T in the layout of this engine."""
 
     @abstractmethod
     def _back_block(self, X: Any, A: Floats, Gt: Floats, single: bool = False) -> None:
         """Add ``A.T @ X`` to Gt, in the layout of this engine, for a block."""
-
-    def subset(self, rows: Ints) -> Self:
-        """Return an engine over a copy of some rows, with their weights as they are."""
-        samples = self.samples
-        part = Samples(self._kept_rows(rows), samples.y[rows], samples.weights[rows], samples.n_classes)
-        engine = type(self)(part, self.workers.n_threads)  # type: ignore[call-arg]
-        engine.workers = self.workers
-        return engine
-
-    def _kept_rows(self, rows: Ints) -> Any:
-        return self.samples.X[rows]
 
     def _add_classes(self, X: Any, y: Ints, weights: Floats, Gt: Floats) -> None:
         """Add each row times its weight to the part of Gt of its class."""
@@ -144,18 +152,19 @@ class BlockEngine(Engine):
     def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
-    def _lane_blocks(self, lane: int) -> Iterator[Ints]:
+    def _lane_blocks(self, lane: int, single: bool = False) -> Iterator[Ints]:
         n_blocks = -(-len(self.rows) // self._n_block)
         first, last = lane * n_blocks // self._n_lanes, (lane + 1) * n_blocks // self._n_lanes
-        for block in range(first, last):
-            yield self.rows[block * self._n_block : (block + 1) * self._n_block]
+        size = self._n_block * (self._n_together if single else 1)
+        for start in range(first * self._n_block, last * self._n_block, size):
+            yield self.rows[start : min(start + size, last * self._n_block)]
 
-    def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result]) -> list[_Result]:
+    def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result], single: bool = False) -> list[_Result]:
         """Return the result of each lane, in the order of the lanes; one pass."""
         self.count(len(self.rows))
 
         def task(lane: int, stop: threading.Event) -> _Result:
-            return lane_sums(_until(stop, self._lane_blocks(lane)))
+            return lane_sums(_until(stop, self._lane_blocks(lane, single)))
 
         work = len(self.rows) * self._row_size * self.samples.n_classes
         return self.workers.run([partial(task, lane) for lane in range(self._n_lanes)], work)
@@ -215,7 +224,7 @@ class BlockEngine(Engine):
                 g += S.sum(axis=0)
             return parts, Gt, g
 
-        lanes = self._walk(lane)
+        lanes = self._walk(lane, single)
         value = math.fsum(part for parts, _, _ in lanes for part in parts)
         return (
             value,
@@ -224,34 +233,47 @@ class BlockEngine(Engine):
         )
 
     def hessian_product(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        V: Floats,
-        c: Floats,
-        offsets: Floats | None = None,
-        scores: NDArray[Any] | None = None,
-        single: bool = False,
+        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
     ) -> tuple[Floats, Floats]:
         """Return the product of the Hessian with the direction (V, c)."""
         hessian_rows = _hessian_rows.of(loss)
-        single = single and self.has_single
-        Wt, Vt = self._laid_out(W, single), self._laid_out(V, single)
+        Wt, Vt = self._laid_out(W), self._laid_out(V)
 
         def lane(blocks: Iterator[Ints]) -> tuple[Floats, Floats]:
-            Gt, g = np.zeros_like(Wt, dtype=np.float64), np.zeros(len(b))
+            Gt, g = np.zeros_like(Wt), np.zeros(len(b))
             for rows in blocks:
-                X = self._block(rows, single)
+                X = self._block(rows)
                 T = self._score_block(X, V, Vt, c)
-                S = self._scored(X, rows, W, Wt, b, offsets) if scores is None else scores[rows].astype(np.float64)
-                hessian_rows(loss, S, *self._labels(rows), T)
-                self._back_block(X, T, Gt, single)
+                hessian_rows(loss, self._scored(X, rows, W, Wt, b, offsets), *self._labels(rows), T)
+                self._back_block(X, T, Gt)
                 g += T.sum(axis=0)
             return Gt, g
 
         lanes = self._walk(lane)
         return np.ascontiguousarray(sum_in_order([Gt for Gt, _ in lanes]).T), sum_in_order([g for _, g in lanes])
+
+    def pair_products(self, rows: Ints, wrong: Ints, right: Ints, factors: Floats) -> Product:
+        """Return the product with a sum over pairs."""
+        self.count(len(rows))
+        n_lanes = int(np.clip(len(rows) * self._row_size // _PAIR_LANE, 1, _PAIR_LANES))
+        borders = np.arange(n_lanes + 1) * len(rows) // n_lanes
+        parts = [slice(*part) for part in pairwise(borders)]
+        lanes = [(self._pair_rows(rows[part]), wrong[part], right[part], factors[part]) for part in parts]
+
+        def lane_sums(lane: tuple[Any, Ints, Ints, Floats], Vt: Any, c: Floats, stop: threading.Event) -> Any:
+            Gt, g = np.zeros_like(Vt, dtype=np.float64), np.zeros(len(c))
+            self._add_pairs(*lane, Vt, c, Gt, g)
+            return Gt, g
+
+        def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
+            self.count(len(rows))
+            Vt = self._laid_out(V, self.has_single)
+            tasks = [partial(lane_sums, lane, Vt, c) for lane in lanes]
+            found = self.workers.run(tasks, 2 * len(rows) * self._row_size)
+            G = np.ascontiguousarray(sum_in_order([Gt for Gt, _ in found]).T)
+            return G, sum_in_order([g for _, g in found])
+
+        return product
 
     def dual_sums(
         self,
@@ -301,6 +323,7 @@ class BlockEngine(Engine):
     def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
         """Return the lower triangle of the weighted second moment of the preprocessed features over ``rows``.
 
+        Products are made in float32 where X fits that; they are added up in float64.
         Threads share the work by panels of the result, so there is one (D, D) array whatever their number.
         """
         self.count(len(rows))
@@ -311,8 +334,8 @@ class BlockEngine(Engine):
 
         for start in range(0, len(rows), 512):
             part = rows[start : start + 512]
-            Z = self.preprocessed_rows(part, mean, scale)
-            Z *= weights[start : start + 512, None]
+            Z = self.preprocessed_rows(part, mean, scale, np.float32 if self.has_single else np.float64)
+            Z *= weights[start : start + 512, None].astype(Z.dtype)
 
             self.workers.run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)
         return total

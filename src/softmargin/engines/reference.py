@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import DualSums, Engine, Samples
+from softmargin.engines.base import DualSums, Engine, Product, Samples
 from softmargin.losses.base import Floats, Ints, Loss
 
 __all__ = ["ReferenceEngine"]
@@ -34,11 +34,6 @@ class ReferenceEngine(Engine):
         """Return the scores of ``rows``."""
         self.count(len(rows))
         return self.samples.X[rows].astype(np.float64) @ W + b
-
-    def subset(self, rows: Ints) -> ReferenceEngine:
-        """Return an engine over a copy of some rows, with their weights as they are."""
-        samples = self.samples
-        return ReferenceEngine(Samples(samples.X[rows], samples.y[rows], samples.weights[rows], samples.n_classes))
 
     def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> Floats:
         """Return a dense copy of ``rows``."""
@@ -65,23 +60,26 @@ class ReferenceEngine(Engine):
         return float(self._weights @ loss._values(scores, self._y)), self._X.T @ rows, rows.sum(axis=0)
 
     def hessian_product(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        V: Floats,
-        c: Floats,
-        offsets: Floats | None = None,
-        scores: NDArray[Any] | None = None,
-        single: bool = False,
+        self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
     ) -> tuple[Floats, Floats]:
         """Return the product of the Hessian with the direction (V, c)."""
-        directions = self._X @ V + c
-        if scores is None:
-            scores = self._scores(W, b, offsets)
-        rows = loss._hessian_product(np.asarray(scores, dtype=np.float64), self._y, directions)
+        rows = loss._hessian_product(self._scores(W, b, offsets), self._y, self._X @ V + c)
         rows *= self._weights[:, None]
         return self._X.T @ rows, rows.sum(axis=0)
+
+    def pair_products(self, rows: Ints, wrong: Ints, right: Ints, factors: Floats) -> Product:
+        """Return the product with a sum over pairs."""
+        X, pairs = self.samples.X[rows].astype(np.float64), np.arange(len(rows))
+
+        def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
+            self.count(len(rows))
+            S = X @ V + c
+            z = factors * (S[pairs, wrong] - S[pairs, right])
+            A = np.zeros_like(S)
+            A[pairs, wrong], A[pairs, right] = z, -z
+            return X.T @ A, A.sum(axis=0)
+
+        return product
 
     def dual_sums(
         self,

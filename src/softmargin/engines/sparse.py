@@ -104,6 +104,36 @@ def _add_back(starts: Ints, stops: Ints, indices: NDArray[Any], data: NDArray[An
                 G[d, j] += v * A[i, j]
 
 
+@_PRODUCT
+def _add_pairs(
+    starts: Ints,
+    stops: Ints,
+    indices: NDArray[Any],
+    data: NDArray[Any],
+    wrong: Ints,
+    right: Ints,
+    factors: Floats,
+    V: Floats,
+    c: Floats,
+    G: Floats,
+    g: Floats,
+) -> None:
+    """Do what `BlockEngine._add_pairs` says."""
+    for i in range(len(starts)):
+        j, y = wrong[i], right[i]
+        s = c[j] - c[y]
+        for k in range(starts[i], stops[i]):
+            d = np.uint64(indices[k])
+            s += data[k] * (V[d, j] - V[d, y])
+        z = factors[i] * s
+        for k in range(starts[i], stops[i]):
+            d = np.uint64(indices[k])
+            G[d, j] += data[k] * z
+            G[d, y] -= data[k] * z
+        g[j] += z
+        g[y] -= z
+
+
 @_COMPILED
 def _add_exactly(total: Floats, rest: Floats, d: int, term: float) -> None:
     """Add a term to total[d], and what that loses to rest[d]."""
@@ -201,6 +231,14 @@ class SparseEngine(BlockEngine):
 
     def _back_block(self, X: _Rows, A: Floats, Gt: Floats, single: bool = False) -> None:
         _add_back(*X, A, Gt.T)
+
+    def _pair_rows(self, rows: Ints) -> _Rows:
+        return self._gathered(rows)
+
+    def _add_pairs(
+        self, X: _Rows, wrong: Ints, right: Ints, factors: Floats, Vt: Floats, c: Floats, Gt: Floats, g: Floats
+    ) -> None:
+        _add_pairs(*X, wrong, right, factors, Vt.T, c, Gt.T, g)
 
     def moments(self) -> tuple[Floats, Floats]:
         """Return the weighted mean and variance of each feature.

@@ -152,9 +152,12 @@ class Loss:
         """Return (d²L/ds²)·direction of each row, shape (N, C)."""
         raise CapabilityError(f"{self!r} has no Hessian: choose a solver for non-smooth losses.")
 
-    def _curved(self, scores: NDArray[Any], y: Ints) -> NDArray[np.bool_]:
-        """Return whether each row has a Hessian other than zero, shape (N,)."""
-        return np.ones(len(y), dtype=bool)
+    def _bends(self, scores: Floats, y: Ints) -> tuple[NDArray[np.bool_], float] | None:
+        """Return for which classes j a row curves along e_j - e_y, (N, C), and how much; None if otherwise.
+
+        With these pairs and their curvature h, the Hessian of a row is ``Σ_j h (e_j - e_y)(e_j - e_y)ᵀ``.
+        """
+        return None
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         """Return L*(a) of each dual row, shape (N,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +65,9 @@ class SmoothedHinge(Loss, _Parameters):
         curved = (u > 0.0) & (u < self.width)
         return with_target(np.where(curved, (directions - directions[rows, y][:, None]) / self.width, 0.0), y)
 
-    def _curved(self, scores: NDArray[Any], y: Ints) -> NDArray[np.bool_]:
+    def _bends(self, scores: Floats, y: Ints) -> tuple[NDArray[np.bool_], float]:
         u = violations(scores, y, self.delta)
-        return np.asarray(((u > 0.0) & (u < self.width)).any(axis=1))
+        return (u > 0.0) & (u < self.width), 1.0 / self.width
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         rows = np.arange(len(y))

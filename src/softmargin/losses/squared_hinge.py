@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +71,8 @@ class SquaredHinge(Loss, _Parameters):
         active = violations(scores, y, self.delta) > 0.0
         return with_target(np.where(active, 2.0 * (directions - directions[rows, y][:, None]), 0.0), y)
 
-    def _curved(self, scores: NDArray[Any], y: Ints) -> NDArray[np.bool_]:
-        return np.asarray((violations(scores, y, self.delta) > 0.0).any(axis=1))
+    def _bends(self, scores: Floats, y: Ints) -> tuple[NDArray[np.bool_], float]:
+        return violations(scores, y, self.delta) > 0.0, 2.0
 
     def _conjugate(self, dual: Floats, y: Ints) -> Floats:
         rows = np.arange(len(y))

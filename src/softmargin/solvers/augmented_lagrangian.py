@@ -45,7 +45,7 @@ _FEW_STEPS = 6
 
 _STAGE = "AugmentedLagrangian"
 
-_SINGLE = 1e-3
+_SINGLE = 3e-5
 """Relative gap down to which a round starts with products in float32."""
 
 

@@ -36,7 +36,7 @@ _BEST = ("best W", "best b", "best value", "best above")
 _FIRST_BOUND = 16
 """Steps after which a fit is first asked for a bound that nobody needs yet but who watches it."""
 
-_SINGLE = 1e-3
+_SINGLE = 3e-5
 """Relative gap down to which products in float32 are good enough for a step."""
 
 _ROUNDING = 1e-12

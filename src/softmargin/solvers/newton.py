@@ -16,8 +16,9 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from softmargin.checkpoint import State
+from softmargin.engines import Product
 from softmargin.losses.base import Floats
-from softmargin.objective import LocalHessian, Objective
+from softmargin.objective import Objective
 from softmargin.solvers.base import Curvature, FirstGuess, Point, SmoothSolver
 
 __all__ = ["TruncatedNewton"]
@@ -80,13 +81,13 @@ class _Newton:
             return self._otherwise.direction(point)
         return np.asarray(-cho_solve(factor, point.gradient.ravel(), check_finite=False)).reshape(point.P.shape)
 
-    def _conjugate_gradients(self, hessian: LocalHessian, gradient: Floats, floor: float) -> Floats:
+    def _conjugate_gradients(self, hessian: Product, gradient: Floats, floor: float) -> Floats:
         d, r = np.zeros_like(gradient), -gradient
         z = self._guess.solve(r)
         p, rz = z, float(np.vdot(r, z))
         enough = self._settings.forcing**2 * rz
         for _ in range(self._settings.max_products):
-            Hp = np.vstack(hessian.product(p[:-1], p[-1]))
+            Hp = np.vstack(hessian(p[:-1], p[-1]))
             Hp[-1] += floor * p[-1]
             curvature = float(np.vdot(p, Hp))
             if not curvature > 0.0:

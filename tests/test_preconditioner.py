@@ -1,0 +1,57 @@
+"""The covariance preconditioner: it solves what it says, with the same bits for any number of threads."""
+
+import numpy as np
+import pytest
+
+from softmargin.preconditioner import CovariancePreconditioner
+from softmargin.threads import Workers
+
+
+def _covariance(d, decades=3.0):
+    Z = np.random.default_rng(d).normal(size=(2 * d, d)) * np.logspace(0, -decades, d)
+    return Z.T @ Z / len(Z)
+
+
+@pytest.mark.parametrize(("d", "c"), [(1, 2), (5, 3), (300, 77), (700, 10), (1300, 4)])
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
+def test_it_solves(d, c, unit):
+    S = _covariance(d)
+    G = np.random.default_rng(0).normal(size=(d, c))
+    lower = np.tril(S) * unit + np.triu(np.full((d, d), np.nan), 1)  # the upper triangle is not read
+    for curvature, reg in ((2.0, 1e-4), (0.5, 1e-2), (0.6, 1e-2)):
+        solver = CovariancePreconditioner(lower, Workers(1))
+        got = solver.solve(curvature, reg * unit, G) * unit
+        true = np.linalg.solve(curvature * S + 2.0 * reg * np.eye(d), G)
+        # A condition of 1e4 at most, in float32.
+        assert got == pytest.approx(true, rel=1e-3, abs=1e-4 * np.abs(true).max())
+
+
+def test_threads_change_no_bits():
+    S, G = _covariance(1300), np.random.default_rng(0).normal(size=(1300, 6))
+    one, *others = [CovariancePreconditioner(S, Workers(n)).solve(1.0, 1e-3, G) for n in (1, 2, 3)]
+    for other in others:
+        assert other.tobytes() == one.tobytes()
+
+
+def test_a_triangle_serves_ratios_close_by_and_a_restored_one_is_the_same():
+    S, G = _covariance(40), np.random.default_rng(0).normal(size=(40, 6))
+    solver = CovariancePreconditioner(S, Workers(1))
+    first = solver.solve(1.0, 1e-3, G)
+    panels = solver._panels
+    solver.solve(1.0, 3e-3, G)
+    assert solver._panels is panels
+    solver.solve(1.0, 3e-2, G)
+    assert solver._panels is not panels
+    again = CovariancePreconditioner(S, Workers(1))
+    again.restore(solver.state())
+    assert again.solve(1.0, 2e-2, G).tobytes() == solver.solve(1.0, 2e-2, G).tobytes()
+    assert again.solve(1.0, 1e-3, G).tobytes() == first.tobytes()
+
+
+def test_a_covariance_that_rounding_made_indefinite_serves():
+    S = _covariance(50)
+    S -= 1e-3 * np.eye(50)
+    G = np.random.default_rng(0).normal(size=(50, 3))
+    found = CovariancePreconditioner(S, Workers(1)).solve(1.0, 1e-12, G)
+    assert np.isfinite(found).all()
+    assert np.vdot(found, G) > 0.0
