@@ -53,7 +53,7 @@ def test_a_second_start_compiles_nothing(tmp_path: Path) -> None:
     n_saved, n_loaded = ([done.stdout.count(f"data {what} ") for done in outputs] for what in ("saved", "loaded"))
     assert n_saved[0] >= 3
     assert n_saved[1] == 0
-    assert n_loaded[1] >= n_saved[0]
+    assert n_loaded[1] >= 3  # what only other kernels call is compiled into these, and need not be loaded
 
 
 @posix

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import threading
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -260,7 +262,13 @@ class Objective:
         dW = self._unfold(dW, db) + 2.0 * self.reg * V
         return dW, db if self.fit_intercept else np.zeros_like(db)
 
-    def certificate(self, W: ArrayLike, b: ArrayLike, dual: Objective | DualRows | None = None) -> Certificate:
+    def certificate(
+        self,
+        W: ArrayLike,
+        b: ArrayLike,
+        dual: Objective | DualRows | None = None,
+        keep: NDArray[Any] | None = None,
+    ) -> Certificate:
         """Return what is proved about (W, b); one pass.
 
         Parameters
@@ -270,6 +278,8 @@ class Objective:
             The dual rows, or the objective on the same data whose dL/ds at (W, b) serve as such; by default
             this one. A smoothed hinge with its multipliers gives a hinge a far better bound than the hinge's
             own subgradient.
+        keep : ndarray of shape (N, C), optional
+            Where to write the dual rows.
 
         Raises
         ------
@@ -290,7 +300,7 @@ class Objective:
             return Certificate(np.inf, 0.0, np.inf, np.inf)
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = dual if isinstance(dual, Objective) else self
-        sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows)
+        sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows, keep)
         value = sums.value + self.reg * float((W * W).sum())
         imbalance = sums.classes.sum(axis=0)
         G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
@@ -393,11 +403,16 @@ class Objective:
             Z = np.ones((len(part), D))
             Z[:, :-1] = self._engine.preprocessed_rows(part, self._mean, self._scale)
             scores, y = self._kept[part].astype(np.float64), samples.y[part]
-            for j, unit in enumerate(np.eye(C)):
-                column = self.loss._hessian_product(scores, y, np.broadcast_to(unit, scores.shape))
-                column *= samples.weights[part][:, None]
-                products = Z.T @ (column[:, : j + 1, None] * Z[:, None, :]).reshape(len(part), -1)
+
+            def add(j: int, stop: threading.Event, Z: Any = Z, scores: Floats = scores, y: Ints = y) -> None:
+                unit = np.broadcast_to(np.eye(C)[j], scores.shape)
+                column = self.loss._hessian_product(scores, y, unit) * samples.weights[part][:, None]  # noqa: B023
+                column = column[:, : j + 1]
+                products = Z.T @ (column[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
                 hessian[j, : j + 1] += products.reshape(D, j + 1, D).transpose(1, 0, 2)
+
+            tasks = [partial(add, j) for j in reversed(range(C))]  # the largest first
+            self._engine.workers.run(tasks, len(part) * D * C * D * C)
         for j in range(C):
             for k in range(j):
                 hessian[k, j] = hessian[j, k]
@@ -434,14 +449,23 @@ class Objective:
         dtype : dtype
             float32 or float64.
         start : tuple of ndarray (D, C) and ndarray (C,), optional
-            W and b whose dL/ds they should be, in two passes; by default all are zero.
+            W and b whose dL/ds they should be, in two passes. By default they are the best of θ (π - e_y), with
+            the class shares π: as good as a sweep or two, and made from the class sums of the features alone.
         """
         penalty = 0.0
         if self.fit_intercept:
             least = _CONSTANT_FEATURE * self._size / (2.0 * self.reg)
             penalty = max(self.loss._first_penalty(self.n_classes), least)
         rows = DualRows(self._engine, self.loss, self.reg, self._mean, self._scale, penalty, dtype)
-        if start is not None:
+        if start is None:
+            mean = (self.moments[0] - self._mean) * self._scale
+            G = np.outer(mean, self.shares) - self._class_features
+            theta = self.loss._first_mix(self.shares, float((G * G).sum()) / (4.0 * self.reg))
+            A = (theta * (self.shares - np.eye(self.n_classes))).astype(dtype)[self._engine.samples.y]
+            A[self._engine.samples.weights == 0.0] = 0.0
+            b = self.loss._first_bias(self.shares) if self.fit_intercept else np.zeros(self.n_classes)
+            rows.begin(A, theta / (-2.0 * self.reg) * G, b, np.zeros(self.n_classes))
+        else:
             A = self.multipliers(*start).astype(dtype)
             as_they_are = (A, np.zeros(self.n_classes))
             sums = self._engine.dual_sums(self.loss, *self._fold(*start), self.loss, None, as_they_are)

@@ -19,12 +19,15 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from softmargin.losses.base import Floats
 from softmargin.threads import Workers
-from softmargin.tiles import TILE_CLASSES, add_back, add_scores
+from softmargin.tiles import add_back, add_scores
 
 __all__ = ["CovariancePreconditioner", "DiagonalPreconditioner"]
 
 _PANEL = 512
 """Rows of a triangle that one thread works on at a time."""
+
+_TILE_BYTES = 1 << 20
+"""Up to this size of G the compiled tiles multiply, beyond it BLAS."""
 
 _CLOSE = 8.0
 """A triangle for a ratio 2λ/c within this factor of the wanted one serves as well."""
@@ -132,7 +135,7 @@ def _inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.E
 def _product(panel: NDArray[np.float32], Gt: NDArray[np.float32], stop: threading.Event) -> NDArray[np.float32]:
     """Return ``(panelᵀ panel G)ᵀ`` for a panel of rows of L⁻¹, up to its last column."""
     Gt = np.ascontiguousarray(Gt[:, : panel.shape[1]])
-    if len(Gt) > TILE_CLASSES:
+    if Gt.nbytes > _TILE_BYTES:
         return np.asarray((Gt @ panel.T) @ panel)
     S, part = np.zeros((len(panel), len(Gt)), np.float32), np.zeros(Gt.shape, np.float32)
     add_scores(panel, Gt, S)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["INLINE_WORK", "Workers", "blas", "usable_cores"]
+__all__ = ["INLINE_WORK", "Workers", "blas", "one_blas_thread", "usable_cores"]
 
 _Result = TypeVar("_Result")
 
@@ -29,6 +30,23 @@ def usable_cores() -> int:
 def blas() -> ThreadpoolController:
     """Return the handle on the threads of BLAS: each of our threads calls it with one thread of its own."""
     return ThreadpoolController()
+
+
+_ALONE: ContextVar[bool] = ContextVar("one thread of BLAS", default=False)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let BLAS work in the calling thread alone, which costs nothing where that is so already."""
+    if _ALONE.get():
+        yield
+        return
+    token = _ALONE.set(True)
+    try:
+        with blas().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _ALONE.reset(token)
 
 
 class Workers:
@@ -72,7 +90,7 @@ class Workers:
             About how many multiplications they do in all.
         """
         stop = threading.Event()
-        with blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             if self.n_threads == 1 or len(tasks) == 1 or work < INLINE_WORK:
                 return [task(stop) for task in tasks]
             futures = [self.submit(task, stop) for task in tasks]

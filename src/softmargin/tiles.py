@@ -12,14 +12,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE_CLASSES", "add_back", "add_by_class", "add_pairs", "add_rows", "add_scores", "add_squares"]
+__all__ = ["add_back", "add_by_class", "add_pairs", "add_rows", "add_scores", "add_squares"]
 
 _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 """Products may be summed in any order (that is what vectors are); inf and NaN keep their meaning."""
-
-TILE_CLASSES = 32
-"""Up to this many classes the tile kernels multiply, beyond it BLAS. (At 10 classes the tiles took half the time
-of BLAS on blocks, with AVX2; where the two really cross has not been measured.)"""
 
 
 @_PRODUCT

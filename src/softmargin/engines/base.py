@@ -105,7 +105,11 @@ class Engine(ABC):
         Numbers of the samples of positive weight, ascending.
     workers : Workers
         The threads it works with.
+    has_single : bool
+        Whether float32 holds X.
     """
+
+    has_single = False
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
@@ -189,11 +193,12 @@ class Engine(ABC):
         source: Loss,
         offsets: Floats | None = None,
         dual: tuple[NDArray[Any], Floats] | None = None,
+        keep: NDArray[Any] | None = None,
     ) -> DualSums:
         """Return the value of ``loss`` at (W, b), and the sums of dual rows with its conjugate.
 
         The rows are dL/ds of ``source`` at the scores plus offsets, or those given as ``dual``: rows (N, C),
-        made feasible for ``loss`` and tilted by a shift (C,).
+        made feasible for ``loss`` and tilted by a shift (C,). They are written into ``keep`` (N, C), if given.
         """
 
     @abstractmethod

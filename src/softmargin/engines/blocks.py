@@ -94,22 +94,21 @@ class BlockEngine(Engine):
         Rows of a block.
     row_size : int
         Numbers that a row takes to read and to multiply: D where all are stored.
-    n_together : int
-        How many blocks are one where the products are made in float32.
+    n_single : int, optional
+        Rows of a block where the products are made in float32; by default ``n_block``.
     """
 
-    has_single = False
     _order: ClassVar[Literal["C", "F"]] = "C"
     """The layout of the (C, D) arrays that the products read and fill."""
 
     def __init__(
-        self, samples: Samples, n_threads: int | None, n_block: int, row_size: int, n_together: int = 1
+        self, samples: Samples, n_threads: int | None, n_block: int, row_size: int, n_single: int | None = None
     ) -> None:
         super().__init__(samples)
         self.workers = Workers(usable_cores() if n_threads is None else check_count("n_threads", n_threads))
         self._n_features = samples.X.shape[1]
         self._n_block = n_block
-        self._n_together = n_together
+        self._n_single = n_single or n_block
         self._row_size = row_size
         n_blocks = -(-len(self.rows) // n_block)
         affordable = _LANE_BYTES // (8 * self._n_features * samples.n_classes)
@@ -154,10 +153,10 @@ class BlockEngine(Engine):
 
     def _lane_blocks(self, lane: int, single: bool = False) -> Iterator[Ints]:
         n_blocks = -(-len(self.rows) // self._n_block)
-        first, last = lane * n_blocks // self._n_lanes, (lane + 1) * n_blocks // self._n_lanes
-        size = self._n_block * (self._n_together if single else 1)
-        for start in range(first * self._n_block, last * self._n_block, size):
-            yield self.rows[start : min(start + size, last * self._n_block)]
+        first, last = (n * n_blocks // self._n_lanes * self._n_block for n in (lane, lane + 1))
+        size = self._n_single if single else self._n_block
+        for start in range(first, last, size):
+            yield self.rows[start : min(start + size, last)]
 
     def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result], single: bool = False) -> list[_Result]:
         """Return the result of each lane, in the order of the lanes; one pass."""
@@ -283,6 +282,7 @@ class BlockEngine(Engine):
         source: Loss,
         offsets: Floats | None = None,
         dual: tuple[NDArray[Any], Floats] | None = None,
+        keep: NDArray[Any] | None = None,
     ) -> DualSums:
         """Return the value and the sums of the dual rows."""
         dual_rows = _dual_rows.of(loss, source)
@@ -299,6 +299,8 @@ class BlockEngine(Engine):
                 else:
                     T = S.copy() if offsets is None else S + offsets[rows]
                 parts.append(dual_rows(loss, source, S, T, dual is not None, y, weights, M))
+                if keep is not None:
+                    keep[rows] = T / weights[:, None]
                 self._back_block(X, T, Gt)
             return parts, Gt, M
 

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from softmargin.engines.base import Samples, sum_in_order
 from softmargin.engines.blocks import BlockEngine
 from softmargin.losses.base import Floats, Ints
-from softmargin.tiles import TILE_CLASSES, add_back, add_by_class, add_pairs, add_rows, add_scores, add_squares
+from softmargin.tiles import add_back, add_by_class, add_pairs, add_rows, add_scores, add_squares
 
 __all__ = ["CpuEngine"]
+
+_TILE_BYTES = 1 << 20
+"""The tiles multiply where W lies within this many bytes, which stay in the cache of a core while they meet one
+tile of rows after the other; beyond it BLAS does, which cuts W into pieces."""
 
 _BLOCK_BYTES = 3 << 18
 """A block of rows should stay in cache between its two products, and be long against the time of a call."""
@@ -34,18 +38,17 @@ class CpuEngine(BlockEngine):
     """
 
     def __init__(self, samples: Samples, n_threads: int | None = None) -> None:
-        n_features = samples.X.shape[1]
-        self._use_blas = samples.n_classes > TILE_CLASSES
-        dtype = samples.X.dtype
-        fits_float32 = dtype == np.bool_ or np.can_cast(dtype, np.float32, "safe")
-        self._block_dtype = np.dtype(np.float32 if fits_float32 and not self._use_blas else np.float64)
-        self.has_single = bool(fits_float32)
-        # What the products read where they may be made in float32: bytes as they are.
-        as_it_is = dtype == np.uint8 and not self._use_blas
+        n_features, dtype = samples.X.shape[1], samples.X.dtype
+        self.has_single = bool(dtype == np.bool_ or np.can_cast(dtype, np.float32, "safe"))
+        W_size = n_features * samples.n_classes
+        # The types of X that the products read: as stored where the tiles can, else what they add up in.
+        tiles = np.dtype(np.float32 if self.has_single else np.float64)
+        self._block_dtype = np.dtype(np.float64) if 8 * W_size > _TILE_BYTES else tiles
+        as_it_is = dtype == np.uint8 and 4 * W_size <= _TILE_BYTES
         self._single_dtype = np.dtype(np.uint8 if as_it_is else np.float32)
-        n_block = _block_rows(n_features, self._block_dtype.itemsize, self._use_blas)
-        n_single = _block_rows(n_features, self._single_dtype.itemsize, self._use_blas)
-        super().__init__(samples, n_threads, n_block, n_features, n_single // n_block)
+        n_block = _block_rows(n_features, self._block_dtype.itemsize, 8 * W_size)
+        n_single = _block_rows(n_features, self._single_dtype.itemsize, 4 * W_size)
+        super().__init__(samples, n_threads, n_block, n_features, n_single)
         self._contiguous = len(self.rows) == len(samples.y)
 
     def _block(self, rows: Ints, single: bool = False) -> NDArray[Any]:
@@ -74,7 +77,7 @@ class CpuEngine(BlockEngine):
         add_pairs(X, wrong, right, factors, Vt, c, Gt, g)
 
     def _score_block(self, X: NDArray[Any], W: Floats, Wt: NDArray[Any], b: Floats) -> Floats:
-        if self._use_blas:
+        if Wt.nbytes > _TILE_BYTES:
             scores = np.asarray(X @ Wt.T, dtype=np.float64)
             scores += b
             return scores
@@ -88,11 +91,13 @@ class CpuEngine(BlockEngine):
         return scores
 
     def _back_block(self, X: NDArray[Any], A: Floats, Gt: Floats, single: bool = False) -> None:
-        if self._use_blas:
-            Gt += (A.astype(np.float32) if single else A).T @ X
+        if single:
+            A = A.astype(np.float32)
+        if Gt.size * A.itemsize > _TILE_BYTES:
+            Gt += A.T @ X
         elif single:  # sums of one block, so that no error grows with the number of samples
             part = np.zeros(Gt.shape, np.float32)
-            add_back(X, A.astype(np.float32), part)
+            add_back(X, A, part)
             Gt += part
         else:
             add_back(X, A, Gt)
@@ -116,7 +121,7 @@ class CpuEngine(BlockEngine):
         return mean, summed(add_squares, mean)
 
 
-def _block_rows(n_features: int, itemsize: int, use_blas: bool) -> int:
+def _block_rows(n_features: int, itemsize: int, W_bytes: int) -> int:
     """Return how many rows a block has: whole tiles of both kernels, more of them where BLAS needs tall blocks."""
     rows = _BLOCK_BYTES // max(1, n_features * itemsize)
-    return max(128, min(1024, rows * 4)) if use_blas else max(12, min(516, rows // 12 * 12))
+    return max(128, min(1024, rows * 4)) if W_bytes > _TILE_BYTES else max(12, min(516, rows // 12 * 12))

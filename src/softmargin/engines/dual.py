@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
@@ -28,13 +29,17 @@ from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.engines.base import Engine, Kernel, sum_in_order
 from softmargin.losses.base import ANY_ORDER, Floats, Ints, Loss, row_ascent
-from softmargin.threads import INLINE_WORK, blas
+from softmargin.threads import INLINE_WORK, one_blas_thread
+from softmargin.tiles import add_back, add_scores
 
 __all__ = ["DualRows", "Sweep"]
 
 _LONGEST_WAIT = 16
 _FAIR_SHARE = 0.3
 """A row is left alone until it has to gain about this share of the mean, but for at most so many sweeps."""
+
+_TILE_BYTES = 1 << 20
+"""Up to this size of W the compiled tiles multiply, which take short blocks better than BLAS does."""
 
 _STRETCH_SIZE = 1 << 18
 """About so many numbers of X are prepared by one thread while another ascends."""
@@ -68,8 +73,7 @@ def _visit(
     loss: Loss,
     Z: NDArray[Any],
     products: NDArray[Any],
-    W: Floats,
-    working: NDArray[Any],
+    Wt: NDArray[Any],
     b: Floats,
     sums: Floats,
     A: NDArray[Any],
@@ -83,13 +87,11 @@ def _visit(
 ) -> None:
     """Maximise the dual over some blocks of rows in turn.
 
-    ``working`` is W in the type of Z, ``products`` (blocks, rows, rows) are those of the features within each
-    block, ``pull`` is the square of the constant feature. ``values`` and ``gaps`` become the weighted losses and
-    gaps of the rows as they were found.
+    ``products`` (blocks, rows, rows) are those of the features within each block, ``pull`` is the square of the
+    constant feature. ``values`` and ``gaps`` become the weighted losses and gaps of the rows as they were found.
     """
-    n_block, n_classes = products.shape[1], W.shape[1]
+    n_block, n_classes = products.shape[1], Wt.shape[0]
     scores = np.empty((n_block, n_classes), Z.dtype)
-    update = np.empty(W.shape, Z.dtype)
     steps = np.empty((n_block, n_classes), Z.dtype)
     changes = np.empty((n_block, n_classes))
     s, change, scratch = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes)
@@ -98,7 +100,11 @@ def _visit(
         first = block * n_block
         n = min(n_block, len(rows) - first)
         part, K = Z[first : first + n], products[block]
-        np.dot(part, working, scores[:n])
+        if Wt.nbytes <= _TILE_BYTES:
+            scores[:] = Z.dtype.type(0)
+            add_scores(part, Wt, scores)
+        else:
+            np.dot(part, Wt.T, scores[:n])
         n_movers = 0
         for i in range(n):
             for j in range(n_classes):
@@ -112,17 +118,16 @@ def _visit(
             moved = False
             for j in range(n_classes):
                 changes[i, j] = factor * weight * change[j]
-                steps[i, j] = changes[i, j]
+                steps[i, j] = -changes[i, j]
                 moved |= change[j] != 0.0
             if moved:
                 gaps[row] = weight * max(gap, 0.0)
                 movers[n_movers] = i
                 n_movers += 1
-        np.dot(part.T, steps[:n], update)
-        for i in range(W.shape[0]):
-            for j in range(n_classes):
-                W[i, j] -= update[i, j]
-                working[i, j] = W[i, j]
+        if Wt.nbytes <= _TILE_BYTES:
+            add_back(part, steps[:n], Wt)
+        else:
+            Wt += np.dot(steps[:n].T, part)
         for k in movers[:n_movers]:
             for j in range(n_classes):
                 b[j] -= pull * changes[k, j]
@@ -145,6 +150,15 @@ def _take_off(s: Floats, k: NDArray[Any], pull: float, changes: Floats, movers: 
         for j in range(s.size):
             s[j] -= k0 * c[j]
         n += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _multiply_within(Z: NDArray[Any], products: NDArray[Any]) -> None:
+    """Add the products of the rows of each block to ``products`` (blocks, rows, rows)."""
+    size = products.shape[1]
+    for block in range(len(products)):
+        part = Z[block * size : (block + 1) * size]
+        add_scores(part, part, products[block])
 
 
 _COMPILED = Kernel(_visit)
@@ -183,7 +197,7 @@ class DualRows:
         samples = engine.samples
         n_classes = samples.n_classes
         self.A: NDArray[Any] = np.zeros((len(samples.y), n_classes), dtype)
-        self.W: Floats = np.zeros((samples.X.shape[1], n_classes))
+        self._Wt: NDArray[Any] = np.zeros((n_classes, samples.X.shape[1]), dtype)
         self.b: Floats = np.zeros(n_classes)
         self._sums: Floats = np.zeros(n_classes)
         self._visits = 0
@@ -191,29 +205,35 @@ class DualRows:
         self._due = np.ones(len(samples.y), dtype=np.float32)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The products among the rows of a block should cost no more than those with W.
-        self._n_block = int(np.clip(2 * n_classes // 16 * 16, 16, 64))
+        self._n_block = int(np.clip(2 * n_classes // 12 * 12, 12, 60))
+
+    @property
+    def W(self) -> Floats:
+        """W that belongs to the rows, (D, C); a copy."""
+        return np.ascontiguousarray(self._Wt.T, dtype=np.float64)
 
     def begin(self, A: NDArray[Any], W: Floats, b: Floats, sums: Floats) -> None:
         """Take these dual rows, and the W and sums (C,) that belong to them, for the first sweep."""
-        self.A, self.W, self.b, self._sums = A, np.ascontiguousarray(W), b.copy(), sums
+        self.A, self.b, self._sums = A.astype(self.A.dtype, copy=False), b.copy(), sums
+        self._Wt = np.ascontiguousarray(W.T, dtype=self.A.dtype)
 
     def state(self) -> dict[str, Any]:
         """Return copies of all that moves, for a checkpoint."""
         return {
-            "A": self.A.copy(), "W": self.W.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
+            "A": self.A.copy(), "Wt": self._Wt.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
             "waits": self._waits.copy(), "due": self._due.copy(), "values": self._values.copy(),
             "gaps": self._gaps.copy(), "penalty": self._penalty, "visits": self._visits,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.A, self.W, self.b, self._sums = state["A"], state["W"], state["b"], state["sums"]
+        self.A, self._Wt, self.b, self._sums = state["A"], state["Wt"], state["b"], state["sums"]
         self._waits, self._due, self._values, self._gaps = (state[k] for k in ("waits", "due", "values", "gaps"))
         self._penalty, self._visits = state["penalty"], state["visits"]
 
     def to_double(self) -> None:
         """Go on in float64."""
-        self.A = self.A.astype(np.float64, copy=False)
+        self.A, self._Wt = self.A.astype(np.float64, copy=False), self._Wt.astype(np.float64, copy=False)
 
     @property
     def n_passes(self) -> float:
@@ -233,18 +253,17 @@ class DualRows:
         rows = rng.permutation(rows[self._due[rows] < 1.0])
         self._engine.count(len(rows))
         self._visits += len(rows)
-        size = self._n_block * max(1, _STRETCH_SIZE // (self._n_block * len(self.W)))
+        size = self._n_block * max(1, _STRETCH_SIZE // (self._n_block * self._Wt.shape[1]))
         workers = self._engine.workers
-        together = workers.n_threads > 1 and size * self._n_block * len(self.W) >= INLINE_WORK
+        together = workers.n_threads > 1 and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
         stretches = [rows[start : start + size] for start in range(0, len(rows), size)]
-        working = self.W if self.A.dtype == np.float64 else self.W.astype(self.A.dtype)
-        with blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             ahead: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
             for n, stretch in enumerate(stretches):
                 read = self._features(stretch) if ahead is None else ahead.result()
                 if together and n + 1 < len(stretches):
                     ahead = workers.submit(self._features, stretches[n + 1])
-                self._visit(working, *read)
+                self._visit(*read)
         everyone = self._engine.rows
         value, gap = float(self._values[everyone].sum()), float(self._gaps[everyone].sum())
         # What a row left alone has to gain grows with the square of the time: all should gain about as much.
@@ -257,7 +276,7 @@ class DualRows:
         # The multiplier of "the dual rows sum to zero" moves on.
         self.b -= self._penalty * self._sums
         gap += _COST_ONCE_TILTED * imbalance
-        return Sweep(value + self._reg * float((self.W * self.W).sum()), gap)
+        return Sweep(value + self._reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
 
     def tilt(self) -> Floats:
         """Return the shift (C,) of the scores that brings the sum of the dual rows to zero, by Newton's method."""
@@ -269,7 +288,7 @@ class DualRows:
         work = len(rows) * len(shift) * (len(shift) + 8)
         enough = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.unit
         best, smallest, factor = shift, np.inf, None
-        with blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             for _ in range(_MAX_NEWTON_STEPS):
                 found = self._engine.workers.run(
                     [partial(self._tilted_sums, part, shift, factor is None) for part in parts], work
@@ -301,19 +320,23 @@ class DualRows:
 
     def _features(self, rows: Ints) -> tuple[Ints, NDArray[Any], NDArray[Any]]:
         """Return rows in blocks, each in ascending order, their features and the products within each block."""
-        size = self._n_block
-        n_blocks = -(-len(rows) // size)
-        rows = np.concatenate([np.sort(rows[start : start + size]) for start in range(0, len(rows), size)])
-        filled = np.pad(rows, (0, n_blocks * size - len(rows)), mode="edge")  # nobody looks at these
+        size, last = self._n_block, len(self._waits) - 1
+        blocks = np.full(
+            (-(-len(rows) // size), size), last + 1
+        )  # the end of the last block, which nobody looks at
+        blocks.ravel()[: len(rows)] = rows
+        blocks.sort(axis=1)
+        filled = np.minimum(blocks.ravel(), last)
         Z = self._engine.preprocessed_rows(filled, self._mean, self._scale, self.A.dtype)
-        blocks = Z.reshape(n_blocks, size, -1)
-        return rows, Z, blocks @ blocks.transpose(0, 2, 1)
+        products = np.zeros((len(blocks), size, size), Z.dtype)
+        _multiply_within(Z, products)
+        return filled[: len(rows)], Z, products
 
-    def _visit(self, working: NDArray[Any], rows: Ints, Z: NDArray[Any], products: NDArray[Any]) -> None:
+    def _visit(self, rows: Ints, Z: NDArray[Any], products: NDArray[Any]) -> None:
         samples = self._engine.samples
         values, gaps = np.empty(len(rows)), np.empty(len(rows))
         _COMPILED.of(self._loss)(
-            self._loss, Z, products, self.W, working, self.b, self._sums, self.A, rows, samples.y[rows],
+            self._loss, Z, products, self._Wt, self.b, self._sums, self.A, rows, samples.y[rows],
             samples.weights[rows], self._factor, self._penalty / self._factor, values, gaps,
         )  # fmt: skip
         self._values[rows], self._gaps[rows] = values, gaps

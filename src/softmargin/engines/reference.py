@@ -89,6 +89,7 @@ class ReferenceEngine(Engine):
         source: Loss,
         offsets: Floats | None = None,
         dual: tuple[NDArray[Any], Floats] | None = None,
+        keep: NDArray[Any] | None = None,
     ) -> DualSums:
         """Return the value and the sums of the dual rows."""
         scores = self._scores(W, b, None)
@@ -98,6 +99,8 @@ class ReferenceEngine(Engine):
         else:
             rows = loss._feasible(dual[0][self.rows].astype(np.float64), self._y)
             rows = loss._tilted(rows, self._y, dual[1])
+        if keep is not None:
+            keep[self.rows] = rows
         conjugate = float(self._weights @ loss._conjugate(rows, self._y))
         square = float(self._weights @ (rows**2).sum(axis=1))
         rows *= self._weights[:, None]

@@ -26,6 +26,7 @@ from softmargin.errors import CapabilityError, DataError, ParameterError
 
 __all__ = [
     "ANY_ORDER",
+    "SMALLEST",
     "Balance",
     "Floats",
     "Ints",
@@ -50,6 +51,9 @@ ANY_ORDER = {"reassoc", "contract", "nsz"}
 _MAX_STEPS = 40
 _STEP_TOLERANCE = 1e-6
 """The dual of one row of a margin loss is maximised by Newton's method, to this share of the target's change."""
+
+SMALLEST = 1e-200
+"""Less than this is taken for zero where it would divide."""
 
 _FAR_BELOW = -1e300
 """A violation that no class has: the target's, so that no loop needs to leave it out."""
@@ -174,6 +178,17 @@ class Loss:
     def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
         """Return the derivative (C, C) of the weighted sum of `_tilted` in the shift, at no shift."""
         raise NotImplementedError
+
+    def _first_mix(self, shares: Floats, cost: float) -> float:
+        """Return the θ for which the rows θ (π - e_y) have the best dual: -Σ_c π_c L*(θ (π - e_c)) - cost θ².
+
+        π are the shares of the classes; these rows sum to zero and are feasible up to some θ.
+        """
+        raise NotImplementedError
+
+    def _first_bias(self, shares: Floats) -> Floats:
+        """Return the bias that goes with W = 0."""
+        return np.zeros(len(shares))
 
     def _first_penalty(self, n_classes: int) -> float:
         """Return the penalty, in units of scores, that an ascent first puts on a sum of the dual rows."""

@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
 from scipy.special import xlog1py, xlogy
 
 from softmargin.losses.base import (
@@ -121,6 +122,20 @@ class CrossEntropy(Loss, _Parameters):
         cross = p.T @ (weights[:, None] * p)
         np.fill_diagonal(cross, 0.0)
         return np.diag(cross.sum(axis=0)) - cross  # no p (1 - p), which loses its digits near p = 1
+
+    def _first_mix(self, shares: Floats, cost: float) -> float:
+        others = float(-xlogy(shares, shares).sum() + (shares**2 * np.log(shares)).sum())
+
+        def dual(log_theta: float) -> float:
+            theta = math.exp(log_theta)
+            own = 1.0 - theta * (1.0 - shares)
+            mixed = theta * others - theta * log_theta * float(shares @ (1.0 - shares))
+            return mixed - float(shares @ xlogy(own, own)) - cost * theta * theta
+
+        return math.exp(minimize_scalar(lambda t: -dual(t), bounds=(-700.0, 0.0), method="bounded").x)
+
+    def _first_bias(self, shares: Floats) -> Floats:
+        return np.log(shares)
 
     def _first_penalty(self, n_classes: int) -> float:
         return 64.0 * n_classes

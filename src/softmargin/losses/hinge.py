@@ -8,6 +8,7 @@ import numpy as np
 
 from softmargin.losses.base import (
     ANY_ORDER,
+    SMALLEST,
     Balance,
     Floats,
     Ints,
@@ -85,6 +86,10 @@ class Hinge(Loss, _Parameters):
     def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
         wrong = np.clip(dual, 0.0, 1.0)
         return pairwise_slope(wrong * (1.0 - wrong), y, weights)
+
+    def _first_mix(self, shares: Floats, cost: float) -> float:
+        slope = self.delta * float(shares @ (1.0 - shares))
+        return min(0.5 * slope / max(cost, SMALLEST), 1.0 / float(shares.max()))
 
     def _first_penalty(self, n_classes: int) -> float:
         return 8.0 * self.delta

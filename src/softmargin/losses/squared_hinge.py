@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from softmargin.losses.base import (
     ANY_ORDER,
+    SMALLEST,
     Balance,
     Floats,
     Ints,
@@ -89,6 +90,11 @@ class SquaredHinge(Loss, _Parameters):
 
     def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
         return pairwise_slope(np.where(dual > 0.0, 2.0, 0.0), y, weights)
+
+    def _first_mix(self, shares: Floats, cost: float) -> float:
+        slope = self.delta * float(shares @ (1.0 - shares))
+        curvature = 0.25 * float(shares @ ((shares**2).sum() - shares**2))
+        return 0.5 * slope / max(cost + curvature, SMALLEST)
 
     def _first_penalty(self, n_classes: int) -> float:
         return 8.0

@@ -45,7 +45,7 @@ _FEW_STEPS = 6
 
 _STAGE = "AugmentedLagrangian"
 
-_SINGLE = 3e-5
+_SINGLE = 1e-6
 """Relative gap down to which a round starts with products in float32."""
 
 
@@ -53,7 +53,8 @@ _SINGLE = 3e-5
 class AugmentedLagrangian(Solver):
     """Rounds of a smoothed hinge with multipliers, each minimised by a smooth solver.
 
-    Kept beyond X: the multipliers, one float64 for each sample and class.
+    Kept beyond X: the multipliers before and after a round and the offsets, each one float32 for each sample and
+    class.
 
     Parameters
     ----------
@@ -73,7 +74,9 @@ class AugmentedLagrangian(Solver):
 
     def take_over(self, objective: Objective, rows: DualRows, record: Recorder, gap: float) -> str:
         """Minimise from where dual rows stand: they are the first multipliers."""
-        return self._rounds(objective, np.vstack([rows.W, rows.b]), record, np.maximum(rows.A, 0.0), gap)
+        return self._rounds(
+            objective, np.vstack([rows.W, rows.b]), record, np.maximum(rows.A, 0.0, dtype=np.float32), gap
+        )
 
     def _rounds(
         self, objective: Objective, P: Floats, record: Recorder, multipliers: NDArray[Any] | None, gap: float
@@ -84,7 +87,7 @@ class AugmentedLagrangian(Solver):
         delta = objective.loss.delta
         if multipliers is None:
             # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.
-            width, multipliers = 2.0 * delta, np.zeros((objective.n_samples, objective.n_classes))
+            width, multipliers = 2.0 * delta, np.zeros((objective.n_samples, objective.n_classes), np.float32)
         else:
             width = max(min(2.0, gap**0.5), _NARROWEST) * delta
         share, value = _INNER_SHARE, objective.value(P[:-1], P[-1])
@@ -115,12 +118,13 @@ class AugmentedLagrangian(Solver):
                 return estimate * point.value <= target
 
             P, _ = self.inner.descend(smoothed, P, record, near, single=gap > _SINGLE)
-            before, gap = gap, record.certify(P[:-1], P[-1], dual=smoothed)
+            found = np.zeros_like(multipliers)
+            before, gap = gap, record.certify(P[:-1], P[-1], smoothed, found)
             value = record.value
             ended = record.why_end()
             if ended is not None:
                 return ended
-            multipliers = np.maximum(smoothed.multipliers(P[:-1], P[-1]), 0.0)  # the target's entry is negative
+            multipliers = np.clip(found, 0.0, 1.0, out=found)  # the target's entry is negative
             if gap > _ENOUGH * before:
                 # Where a round ends in a few steps a narrower one is no harder, and takes the multipliers further.
                 narrowest = _NARROWEST_EASY if n_steps[0] <= _FEW_STEPS else _NARROWEST

@@ -6,16 +6,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.checkpoint import Checkpoint, State
 from softmargin.engines import DualRows
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Certificate, Objective, relative_gap
-from softmargin.threads import blas
+from softmargin.threads import one_blas_thread
 
 __all__ = [
     "Callback", "Curvature", "FirstGuess", "Fit", "Point", "Recorder", "SmoothSolver", "Solver", "Step",
@@ -36,11 +37,14 @@ _BEST = ("best W", "best b", "best value", "best above")
 _FIRST_BOUND = 16
 """Steps after which a fit is first asked for a bound that nobody needs yet but who watches it."""
 
-_SINGLE = 3e-5
+_SINGLE = 1e-6
 """Relative gap down to which products in float32 are good enough for a step."""
 
 _ROUNDING = 1e-12
 """Values of F that differ by less than this fraction are taken to be equal."""
+
+_ROUNDING_SINGLE = 1e-7
+"""Or by less than this, where products are made in float32."""
 
 _ROUNDING_OF_SCORES = 1e-15
 """So are values that differ by less than this many units of the loss: scores are rounded that much."""
@@ -173,7 +177,7 @@ class Solver(ABC):
         record.checkpoint = checkpoint
         try:
             # One thread of BLAS: bits that depend on nothing, and no threads that spin beside the engine's.
-            with blas().limit(limits=1, user_api="blas"):
+            with one_blas_thread():
                 status = self.solve(objective, np.vstack([W0, b0]), record)
         except KeyboardInterrupt:
             record.interrupted = True
@@ -310,9 +314,15 @@ class Recorder:
         if self._callback is not None and self._callback(step):
             self.stopped = True
 
-    def certify(self, W: Floats, b: Floats, dual: Objective | DualRows | None = None) -> float:
+    def certify(
+        self,
+        W: Floats,
+        b: Floats,
+        dual: Objective | DualRows | None = None,
+        keep: NDArray[Any] | None = None,
+    ) -> float:
         """Make a certificate, keep what is best of it, and return the relative gap proved so far."""
-        certificate: Certificate = self._objective.certificate(W, b, dual)
+        certificate: Certificate = self._objective.certificate(W, b, dual, keep)
         self.lower_bound = max(self.lower_bound, certificate.lower_bound)
         if self._best is None or not self._best[2] <= certificate.value:
             self._best = W.copy(), b.copy(), certificate.value, certificate.above
@@ -400,7 +410,8 @@ def search(objective: Objective, point: Point, direction: Floats, single: bool =
     slope = float(np.vdot(direction, point.gradient))
     if not slope < 0.0:
         return None
-    allowed = point.value + _ROUNDING * abs(point.value) + _ROUNDING_OF_SCORES * objective.loss.unit
+    rounding = _ROUNDING_SINGLE if single else _ROUNDING
+    allowed = point.value + rounding * abs(point.value) + _ROUNDING_OF_SCORES * objective.loss.unit
     low, low_slope, high, high_slope = 0.0, slope, np.inf, np.inf
     t, width = 1.0, np.inf
     for _ in range(_MAX_TRIALS):

@@ -28,6 +28,7 @@ _ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
 """Nor below this gap in units of the loss where rounded scores move the loss in first order: at kinks."""
 
 _PASSES_TO_JUDGE = 8.0
+_BEST_RATE = 0.1
 _STAGE = "DualAscent"
 
 
@@ -70,27 +71,30 @@ class DualAscent(Solver):
             known = (P[:-1], P[-1]) if objective.loss.smooth else None
         rows = objective.dual_rows(np.float32, known)
         rng = np.random.default_rng(self.seed)
-        optimism, floor = 1.0, _ROUNDING * objective.loss.unit
+        optimism, before, floor = 1.0, np.inf, _ROUNDING * objective.loss.unit
         estimates: deque[tuple[float, float]] = deque()
         state = record.resumed(_STAGE)
         if state is not None:
             rows.restore(state)
             rng.bit_generator.state = state["rng"]
-            optimism = state["optimism"]
+            optimism, before = state["optimism"], state["before"]
             estimates.extend((passes, estimate) for passes, estimate in state["estimates"])
             record.restore(state)
         while True:
-            now: State = {"rng": rng.bit_generator.state, "optimism": optimism}
+            now: State = {"rng": rng.bit_generator.state, "optimism": optimism, "before": before}
             record.offer(_STAGE, now | {"estimates": list(estimates)}, rows.state)
             sweep = rows.sweep(rng)
             if not np.isfinite(sweep.value + sweep.gap):
                 return "The scores left the range of numbers."
             seen = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0
             record.at(rows.W, rows.b, rows)
-            if optimism * seen <= record.tol or record.bound_is_due():
+            # Rows were seen before they moved: what is left now is less by about as much as the last sweep gained.
+            left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
+            before = seen
+            if optimism * left <= record.tol or record.bound_is_due():
                 proved = record.certify(rows.W, rows.b, rows)
-                optimism = max(1.0, proved / seen) if seen > 0.0 else 1.0
-            estimate = optimism * seen
+                optimism = max(1.0, proved / left) if left > 0.0 else 1.0
+            estimate = optimism * left
             record.step(record.value, estimate)
             ended = record.why_end()
             if ended is not None:
