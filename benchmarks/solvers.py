@@ -1,7 +1,8 @@
 """How soon each solver comes within 1e-2, 1e-4 and 1e-6 of the optimum, in seconds and passes over X.
 
     python benchmarks/solvers.py FOLDER [--data NAME ...] [--loss NAME ...] [--reg λ ...] [--peers NAME ...]
-                                 [--limit SECONDS] [--rounds N] [--threads N] [--cache DIR] [--out DIR]
+                                [--limit SECONDS] [--peer-limit SECONDS] [--rounds N] [--threads N]
+                                [--cache DIR] [--out DIR]
 
 FOLDER holds ``banking77-minilm.npz`` and ``cifar10-images.zip``; digits, ill and wide need nothing from it.
 Everybody minimises F = mean loss + λΣW² with a free bias, on as many threads (2). Kernels are compiled and caches
@@ -194,14 +195,14 @@ def run_case(X, XP, y, scale, loss, reg, options):
             fit, events = our_fit(make, 0.1 * TARGETS[-1], limit, (fit.W, fit.b))
             best, bound = min(best, fit.value), max(bound, fit.lower_bound)
         for name, peer in peers.items():
-            watch = run_peer(peer, case, limit, bound / (1.0 - TARGETS[-1]))
+            watch = run_peer(peer, case, options.peer_limit, bound / (1.0 - TARGETS[-1]))
             watches.setdefault(name, []).append(watch.own_end if name in OTHER else watch.events())
             print(f", {name}", end="", flush=True)
         if with_dual:
             fit, events = our_fit(maker(fit_intercept=False), TARGETS[-1], limit)
             note("softmargin-nobias", proved(events))
             C, gap = case.objective.n_classes, TARGETS[-1]
-            note(DUAL, proved(dual_ascent(XP, y, C, loss.delta, reg, limit, gap)))
+            note(DUAL, proved(dual_ascent(XP, y, C, loss.delta, reg, options.peer_limit, gap)))
             print(f", {DUAL}", end="", flush=True)
     print()
     for events in ours[TARGETS[-1]]:
@@ -271,8 +272,8 @@ def this_run(options):
     processor = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), platform.processor())
     packages = ["softmargin", "numpy", "scipy", "numba", "scikit-learn", "torch", "liblinear-official"]
     command = ["python benchmarks/solvers.py FOLDER"]
-    for name in ("data", "loss", "reg", "peers", "limit", "rounds", "threads"):
-        values = getattr(options, name)
+    for name in ("data", "loss", "reg", "peers", "limit", "peer-limit", "rounds", "threads"):
+        values = getattr(options, name.replace("-", "_"))
         values = values if isinstance(values, list) else [values]
         if name not in ("data", "loss", "reg", "peers") or len(values) < len(CHOICES[name]):
             command.append(f"--{name} " + " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values))
@@ -401,11 +402,13 @@ def main():
         more = {"type": float} if name == "reg" else {"choices": choices}
         parser.add_argument(f"--{name}", nargs="*", default=list(choices), **more)
     parser.add_argument("--limit", type=float, default=600.0, help="seconds of one run of one solver")
+    parser.add_argument("--peer-limit", type=float, help="seconds of one run of a peer, where it is less")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each solver; the quickest counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, help="folder that keeps the decoded pictures")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
+    options.peer_limit = options.peer_limit or options.limit
     options.out.mkdir(parents=True, exist_ok=True)
     log = options.out / "solvers-runs.json"
     runs = json.loads(log.read_text()) if log.exists() else []
@@ -429,7 +432,7 @@ def main():
                 case = {"data": data, "loss": loss, "reg": f"{reg:g}"}
                 rows = [
                     {**case, "others": f"{others:.2f}", "run": str(len(runs) - 1), **row}
-                    for row in rows_of(curves, own, reference_gap, options.limit)
+                    for row in rows_of(curves, own, reference_gap, options.peer_limit)
                 ]
                 rows = merge(options.out / "solvers.csv", COLUMNS, rows)
                 write_tables(options.out / "solvers.md", rows, runs)

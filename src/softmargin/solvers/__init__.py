@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -140,8 +141,14 @@ def minimize(
             "reg is 0: on separable data there is no optimum, and without a penalty nothing can be certified; "
             "choose a small positive reg."
         )
-    if solver is None:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    interrupted = False
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        try:
+            walked, shift = _centred(objective)
+        except KeyboardInterrupt:  # no point yet: the start will be the best so far
+            interrupted = True
+            walked, shift = _centred(objective)
+        if solver is None:
             solver = default_solver(objective, tol, max_passes)
     if isinstance(solver, type) or not callable(getattr(solver, "minimize", None)):
         raise ParameterError(f"solver must be a solver such as softmargin.SGD(), but it is {solver!r}.")
@@ -156,18 +163,15 @@ def minimize(
     W, b = start(objective, W0, b0)
     # Numbers that leave the range make the value or the bound infinite, and the gap says so.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if objective.fit_intercept:
-            # Centred features do not change the optimum, and free the bias from the weights.
-            walked, shift = objective.centred()
-        else:
-            walked, shift = objective, np.zeros(objective.n_features)
         kept = None
         if checkpoint is not None:
             if not getattr(solver, "keeps_checkpoints", False):
                 raise ParameterError(f"{type(solver).__name__} keeps no checkpoint: leave it out.")
             problem = f"{walked.fingerprint()} {_without_budget(solver)!r}"
             kept = Checkpoint(checkpoint, problem, check_number("checkpoint_seconds", checkpoint_seconds))
-        fit = solver.minimize(walked, W, b + shift @ W, callback, **({} if kept is None else {"checkpoint": kept}))
+        more: dict[str, Any] = {} if kept is None else {"checkpoint": kept}
+        more |= {"interrupted": True} if interrupted else {}
+        fit = solver.minimize(walked, W, b + shift @ W, callback, **more)
         fit = fit.with_bias(fit.b - shift @ fit.W)
     if not fit.converged:
         warnings.warn(
@@ -176,6 +180,14 @@ def minimize(
             stacklevel=2,
         )
     return fit
+
+
+def _centred(objective: Objective) -> tuple[Objective, Floats]:
+    """Return the objective in centred features, which free the bias from the weights, and the shift."""
+    objective.moments  # noqa: B018 (what else is asked about the features follows from these)
+    if objective.fit_intercept:
+        return objective.centred()
+    return objective, np.zeros(objective.n_features)
 
 
 def _without_budget(solver: Solver) -> str:

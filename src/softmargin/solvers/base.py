@@ -40,6 +40,9 @@ _FIRST_BOUND = 16
 _SINGLE = 1e-6
 """Relative gap down to which products in float32 are good enough for a step."""
 
+_PROGRESS, _STEPS_WITHOUT = 0.7, 8
+"""They no longer are when the gap has not come down by this factor in so many steps."""
+
 _ROUNDING = 1e-12
 """Values of F that differ by less than this fraction are taken to be equal."""
 
@@ -156,10 +159,12 @@ class Solver(ABC):
         b0: Floats,
         callback: Callback | None = None,
         checkpoint: Checkpoint | None = None,
+        interrupted: bool = False,
     ) -> Fit:
         """Minimise from (W0, b0) until the gap is proved, the budget is used up or nothing improves.
 
-        An interrupt (Ctrl-C) ends it as a callback would: with the best point so far and its true gap.
+        An interrupt (Ctrl-C) ends it as a callback would: with the best point so far and its true gap. A second
+        one, while that gap is computed, is raised.
 
         Parameters
         ----------
@@ -171,22 +176,29 @@ class Solver(ABC):
             Called with each `Step`; a true return value stops.
         checkpoint : Checkpoint, optional
             Where to keep the state, and to go on from.
+        interrupted : bool
+            Whether an interrupt has come already: then the start is the best point so far.
         """
         check_settings(self.tol, self.max_passes)
         record = Recorder(objective, self.tol, self.max_passes, callback)
-        record.checkpoint = checkpoint
-        try:
-            # One thread of BLAS: bits that depend on nothing, and no threads that spin beside the engine's.
-            with one_blas_thread():
-                status = self.solve(objective, np.vstack([W0, b0]), record)
-        except KeyboardInterrupt:
-            record.interrupted = True
-            status = "Interrupted."
-        if not record.proved:
-            record.certify_latest()
-        elif checkpoint is not None:
+        record.checkpoint, record.interrupted = checkpoint, interrupted
+        record.at(W0, b0)
+        status = ""
+        # One thread of BLAS: bits that depend on nothing, and no threads that spin beside the engine's.
+        with one_blas_thread():
+            try:
+                if not interrupted:
+                    objective.prepare_certificates()
+                    status = self.solve(objective, np.vstack([W0, b0]), record)
+                record.settle()
+            except KeyboardInterrupt:
+                if record.interrupted:
+                    raise
+                record.interrupted = True
+                record.settle()
+        if record.proved and checkpoint is not None:
             checkpoint.remove()
-        return record.finish(status)
+        return record.finish("Interrupted." if record.interrupted else status)
 
     @abstractmethod
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
@@ -232,7 +244,6 @@ class Recorder:
         self.lower_bound = 0.0
         self.stopped = False
         self.interrupted = False
-        objective.prepare_certificates()
 
     @property
     def n_passes(self) -> float:
@@ -295,9 +306,9 @@ class Recorder:
         """Note the point that an interrupted fit should return; nobody may write into these arrays."""
         self._latest = W, b, dual
 
-    def certify_latest(self) -> None:
-        """Make a certificate for the point noted last."""
-        if self._latest is not None:
+    def settle(self) -> None:
+        """Make a certificate for the point noted last, unless what was asked for is proved."""
+        if not self.proved and self._latest is not None:
             self.certify(*self._latest)
 
     def bound_is_due(self) -> bool:
@@ -501,6 +512,30 @@ class FirstGuess:
         return np.vstack([self._preconditioner.solve(c, self._objective.reg, G[:-1]), G[-1:] / c])
 
 
+class Precision:
+    """Whether the products of a descent are made in float32: while it is far, and that brings the gap down."""
+
+    def __init__(self, single: bool) -> None:
+        self.single = single
+        self._least, self._steps_since = np.inf, 0
+
+    def serves(self, estimate: float) -> bool:
+        """See the next estimate of the gap; return whether float32 is still good enough."""
+        self._steps_since += 1
+        if estimate < _PROGRESS * self._least:
+            self._least, self._steps_since = estimate, 0
+        self.single = estimate >= _SINGLE and self._steps_since < _STEPS_WITHOUT
+        return self.single
+
+    def state(self) -> list[float]:
+        """Return all of it, for a checkpoint."""
+        return [self.single, self._least, self._steps_since]
+
+    def restore(self, state: list[float]) -> None:
+        """Go on from a checkpoint."""
+        self.single, self._least, self._steps_since = bool(state[0]), state[1], int(state[2])
+
+
 @dataclass(frozen=True)
 class SmoothSolver(Solver):
     """A descent with line search; what it knows of the Hessian is a subclass's business."""
@@ -522,8 +557,9 @@ class SmoothSolver(Solver):
         state = record.resumed(stage)
         threshold = record.tol if state is None else state["threshold"]
 
-        def save(point: Point, single: bool, known: Curvature) -> None:
-            record.offer(stage, {"P": point.P, "single": single, "threshold": threshold}, known.state)
+        def save(point: Point, precision: Precision, known: Curvature) -> None:
+            now: State = {"P": point.P, "precision": precision.state(), "threshold": threshold}
+            record.offer(stage, now, known.state)
 
         def proved(point: Point, estimate: float) -> bool:
             nonlocal threshold
@@ -547,7 +583,7 @@ class SmoothSolver(Solver):
         record: Recorder,
         done: Callable[[Point, float], bool],
         single: bool = True,
-        save: Callable[[Point, bool, Curvature], None] | None = None,
+        save: Callable[[Point, Precision, Curvature], None] | None = None,
         state: State | None = None,
     ) -> tuple[Floats, str]:
         """Minimise from P (D + 1, C) until ``done(point, estimate)``; return the point and why it ended.
@@ -557,30 +593,30 @@ class SmoothSolver(Solver):
         """
         objective.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
         objective = self.prepared(objective)
-        single = single and objective.is_large
+        precision = Precision(single and objective.is_large)
         known = self.curvature(objective)
         if state is not None:
-            P, single = state["P"], state["single"]
+            P = state["P"]
+            precision.restore(state["precision"])
             known.restore(state)
-        point = evaluate(objective, P, single)
+        point = evaluate(objective, P, precision.single)
         if state is not None:
             record.restore(state)
         while True:
             estimate = estimated_gap(objective, point)
-            if single and estimate < _SINGLE:
-                single = False
+            if precision.single and not precision.serves(estimate):
                 point = evaluate(objective, point.P)
                 estimate = estimated_gap(objective, point)
             if save is not None:
-                save(point, single, known)
+                save(point, precision, known)
             ended = "Done." if done(point, estimate) else None
             ended = record.why_end() or ended
             if ended is not None:
                 return point.P, ended
             direction = known.direction(point)
-            found = search(objective, point, direction, single)
-            if found is None and single:
-                single = False
+            found = search(objective, point, direction, precision.single)
+            if found is None and precision.single:
+                precision.single = False
                 point = evaluate(objective, point.P)
                 found = search(objective, point, known.direction(point))
             if found is None and known.forget():  # what was learnt misleads
