@@ -14,14 +14,14 @@ def _covariance(d, decades=3.0):
 
 @pytest.mark.parametrize(("d", "c"), [(1, 2), (5, 3), (300, 77), (700, 10), (1300, 4)])
 @pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
-def test_it_solves(d, c, unit):
+def test_it_solves_for_a_ratio_close_by(d, c, unit):
     S = _covariance(d)
     G = np.random.default_rng(0).normal(size=(d, c))
     lower = np.tril(S) * unit + np.triu(np.full((d, d), np.nan), 1)  # the upper triangle is not read
-    for curvature, reg in ((2.0, 1e-4), (0.5, 1e-2), (0.6, 1e-2)):
-        solver = CovariancePreconditioner(lower, Workers(1))
-        got = solver.solve(curvature, reg * unit, G) * unit
-        true = np.linalg.solve(curvature * S + 2.0 * reg * np.eye(d), G)
+    solver, largest = CovariancePreconditioner(lower, Workers(1)), np.diag(S).max()
+    for curvature, power in ((2.0, -4), (0.5, -2), (0.6, -2)):
+        got = solver.solve(curvature, 0.5 * 6.0**power * largest * curvature * unit, G) * unit
+        true = np.linalg.solve(curvature * (S + 6.0**power * largest * np.eye(d)), G)
         # A condition of 1e4 at most, in float32.
         assert got == pytest.approx(true, rel=1e-3, abs=1e-4 * np.abs(true).max())
 
@@ -33,19 +33,16 @@ def test_threads_change_no_bits():
         assert other.tobytes() == one.tobytes()
 
 
-def test_a_triangle_serves_ratios_close_by_and_a_restored_one_is_the_same():
+def test_a_triangle_serves_ratios_close_by_and_depends_on_nothing_else():
     S, G = _covariance(40), np.random.default_rng(0).normal(size=(40, 6))
     solver = CovariancePreconditioner(S, Workers(1))
     first = solver.solve(1.0, 1e-3, G)
     panels = solver._panels
-    solver.solve(1.0, 3e-3, G)
+    assert solver.solve(1.0, 1.1e-3, G).tobytes() == first.tobytes()
     assert solver._panels is panels
     solver.solve(1.0, 3e-2, G)
     assert solver._panels is not panels
-    again = CovariancePreconditioner(S, Workers(1))
-    again.restore(solver.state())
-    assert again.solve(1.0, 2e-2, G).tobytes() == solver.solve(1.0, 2e-2, G).tobytes()
-    assert again.solve(1.0, 1e-3, G).tobytes() == first.tobytes()
+    assert solver.solve(1.0, 1e-3, G).tobytes() == first.tobytes()
 
 
 def test_a_covariance_that_rounding_made_indefinite_serves():

@@ -571,21 +571,6 @@ class Objective:
             self._shared["preconditioner"] = made
         return self._shared["preconditioner"]
 
-    def preconditioner_state(self) -> list[float] | None:
-        """Return what a checkpoint must hold of the preconditioner, None if there is none yet."""
-        return self._shared["preconditioner"].state() if "preconditioner" in self._shared else None
-
-    def restore_preconditioner(self, state: list[float] | None) -> None:
-        """Make the preconditioner again, as it was.
-
-        Parameters
-        ----------
-        state : list of float or None
-            From `preconditioner_state`.
-        """
-        if state is not None:
-            self.preconditioner().restore(state)
-
     def prepare_certificates(self) -> None:
         """Make what all certificates share, in one pass, unless it is there."""
         if self.fit_intercept:

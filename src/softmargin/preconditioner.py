@@ -10,6 +10,7 @@ The preconditioner only steers a search.
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import partial
 
@@ -29,12 +30,14 @@ _PANEL = 512
 _TILE_BYTES = 1 << 20
 """Up to this size of G the compiled tiles multiply, beyond it BLAS."""
 
-_CLOSE = 8.0
-"""A triangle for a ratio 2λ/c within this factor of the wanted one serves as well."""
+_SMALLEST = 1e-300
+
+_STEP = 6.0
+"""2λ/c is rounded to a power of this, so that one triangle serves many: which one depends on 2λ/c alone."""
 
 
 class CovariancePreconditioner:
-    """Solves with ``c Σ + 2λ I``, by an inverse triangle that is made anew only when 2λ/c has moved.
+    """Solves with about ``c Σ + 2λ I``, by an inverse triangle that is made anew only when 2λ/c has moved.
 
     Parameters
     ----------
@@ -45,19 +48,19 @@ class CovariancePreconditioner:
     """
 
     def __init__(self, covariance: Floats, workers: Workers) -> None:
-        self._workers = workers
+        self._covariance, self._workers = covariance, workers
         self._unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
-        self._covariance = covariance
         # Rounding can push the smallest eigenvalues of Σ below zero by about this much.
         self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(covariance))
-        self._ratio = np.nan
+        self._power: int | None = None
         self._panels: list[NDArray[np.float32]] = []
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
-        """Return (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
-        ratio = max(2.0 * reg / curvature, self._floor)
-        if not (1.0 / _CLOSE <= ratio / self._ratio <= _CLOSE):
-            self._make(ratio)
+        """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
+        ratio = max(2.0 * reg / curvature, self._floor) / self._unit
+        power = round(math.log(max(ratio, _SMALLEST), _STEP))
+        if power != self._power:
+            self._power, self._panels = power, self._inverse(power)
         size = float(np.abs(G).max(initial=0.0)) or 1.0
         Gt = np.ascontiguousarray(G.T / size, dtype=np.float32)
         tasks = [partial(_product, panel, Gt) for panel in reversed(self._panels)]  # the largest first
@@ -66,30 +69,20 @@ class CovariancePreconditioner:
             total[:, : part.shape[1]] += part
         return total.T * (size / curvature / self._unit)
 
-    def _make(self, ratio: float) -> None:
-        shifted = self._covariance / self._unit  # float32 will hold what is near 1
-        shifted[np.diag_indices_from(shifted)] += ratio / self._unit
-        try:
-            corners = _cholesky(shifted, self._workers)
-        except LinAlgError:  # rounding has eaten the smallest eigenvalues
-            self._floor = 16.0 * max(self._floor, ratio)
-            self._make(self._floor)
-            return
+    def _inverse(self, power: int) -> list[NDArray[np.float32]]:
+        """Return panels of the rows of L⁻¹ for the ratio of this power, or the next that rounding lets serve."""
+        while True:
+            shifted = self._covariance / self._unit  # float32 will hold what is near 1
+            shifted[np.diag_indices_from(shifted)] += _STEP**power
+            try:
+                corners = _cholesky(shifted, self._workers)
+                break
+            except LinAlgError:
+                power += 1
         tasks = [partial(_inverse_columns, shifted, corners, k) for k in range(len(corners))]
         columns = self._workers.run(tasks, shifted.size)
         # Row panel k of the inverse triangle, from the panels of its columns.
-        self._panels = [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
-        self._ratio = ratio
-
-    def state(self) -> list[float]:
-        """Return what `restore` needs to go on with the same bits."""
-        return [self._floor, *([] if np.isnan(self._ratio) else [self._ratio])]
-
-    def restore(self, state: list[float]) -> None:
-        """Go on from a state."""
-        self._floor = state[0]
-        if state[1:]:
-            self._make(state[1])
+        return [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
 
 
 def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
@@ -158,10 +151,3 @@ class DiagonalPreconditioner:
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return (c diag(σ²) + 2λ I)⁻¹ G for G of shape (D, C)."""
         return np.asarray(G / (curvature * self._variance + 2.0 * reg)[:, None])
-
-    def state(self) -> list[float]:
-        """Return what `restore` needs: nothing."""
-        return []
-
-    def restore(self, state: list[float]) -> None:
-        """Go on from a state."""

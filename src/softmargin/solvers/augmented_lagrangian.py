@@ -43,6 +43,8 @@ _NARROWEST = 0.03
 _NARROWEST_EASY = 1e-5
 _FEW_STEPS = 6
 
+_RELAXATION = 1.3
+
 _STAGE = "AugmentedLagrangian"
 
 _SINGLE = 1e-6
@@ -124,7 +126,8 @@ class AugmentedLagrangian(Solver):
             ended = record.why_end()
             if ended is not None:
                 return ended
-            multipliers = np.clip(found, 0.0, 1.0, out=found)  # the target's entry is negative
+            # Past the new multipliers: over-relaxed, the method of multipliers takes fewer rounds.
+            multipliers = np.clip(multipliers + _RELAXATION * (found - multipliers), 0.0, 1.0)
             if gap > _ENOUGH * before:
                 # Where a round ends in a few steps a narrower one is no harder, and takes the multipliers further.
                 narrowest = _NARROWEST_EASY if n_steps[0] <= _FEW_STEPS else _NARROWEST

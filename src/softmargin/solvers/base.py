@@ -288,12 +288,10 @@ class Recorder:
             "history": self._history,
             "bound": self.lower_bound,
             "next bound": self._next_bound,
-            "preconditioner": self._objective.preconditioner_state(),
         }
 
     def restore(self, state: State) -> None:
         """Go on counting where the checkpoint stood; for a solver to call when it has restored itself."""
-        self._objective.restore_preconditioner(state["preconditioner"])
         self._passes_before = self._objective.n_passes - state["passes"]
         self._started = time.perf_counter() - state["seconds"]
         self._history = [Step(*step) for step in state["history"]]
@@ -599,14 +597,20 @@ class SmoothSolver(Solver):
             P = state["P"]
             precision.restore(state["precision"])
             known.restore(state)
+
+        def precise(point: Point) -> Point:
+            """Return the point, evaluated in float64 if float32 no longer serves."""
+            if not precision.single or precision.serves(estimated_gap(objective, point)):
+                return point
+            return evaluate(objective, point.P)
+
         point = evaluate(objective, P, precision.single)
-        if state is not None:
+        if state is None:
+            point = precise(point)
+        else:
             record.restore(state)
         while True:
             estimate = estimated_gap(objective, point)
-            if precision.single and not precision.serves(estimate):
-                point = evaluate(objective, point.P)
-                estimate = estimated_gap(objective, point)
             if save is not None:
                 save(point, precision, known)
             ended = "Done." if done(point, estimate) else None
@@ -624,4 +628,4 @@ class SmoothSolver(Solver):
             if found is None:
                 return point.P, "No step improves the value any more: rounding is in the way."
             known.learn(point, found)
-            point = found
+            point = precise(found)
