@@ -49,7 +49,7 @@ _PATIENCE, _LITTLE_PATIENCE = 1000.0, 30.0
 """How many passes of dual ascent may be left before another solver takes over: less where that one is quick."""
 
 _TINY_HESSIAN = 100
-"""Up to this many weights, Newton's method with the whole Hessian costs little more than passes do."""
+"""Up to this many weights, Newton's method with the whole Hessian costs a smooth loss little more than passes."""
 
 
 def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 2000) -> Solver:
@@ -73,7 +73,7 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
     elif not loss.smooth:
         primal = AugmentedLagrangian(TruncatedNewton(otherwise=LBFGS()), tol, max_passes)
     small, few = objective.has_small_hessian, objective.n_classes <= _FEW_CLASSES
-    tiny = small and objective.n_features * objective.n_classes <= _TINY_HESSIAN
+    tiny = loss.smooth and small and objective.n_features * objective.n_classes <= _TINY_HESSIAN
     if tiny or not loss.ascends or not objective.dual_rows_fit():
         return primal
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.unit

@@ -27,6 +27,7 @@ __all__ = [
 _SUFFICIENT_DECREASE = 1e-4
 _CURVATURE_CONDITION = 0.9
 _MAX_TRIALS = 40
+_FAR_APART = 8.0
 _LEAST_CURVATURE = 1e-3
 """A step of the bias is at most a thousand units of the loss, whatever the curvature seems to be."""
 
@@ -441,7 +442,9 @@ def search(objective: Objective, point: Point, direction: Floats, single: bool =
         if high == np.inf:
             t *= 4.0
         elif high - low > 0.5 * width or not np.isfinite(high_slope):
-            t, width = 0.5 * (low + high), high - low  # the secant crept from one side: halve instead
+            # The secant crept from one side: halve instead, the exponent where the ends are of different size.
+            t = float(np.sqrt(low * high)) if high > _FAR_APART * low > 0.0 else 0.5 * (low + high)
+            width = high - low
         else:
             t, width = low - low_slope * (high - low) / (high_slope - low_slope), high - low
     return None
