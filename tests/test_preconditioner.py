@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softmargin.preconditioner import CovariancePreconditioner
+from softmargin.preconditioner import CovariancePreconditioner, GramPreconditioner
 from softmargin.threads import Workers
 
 
@@ -52,3 +52,17 @@ def test_a_covariance_that_rounding_made_indefinite_serves():
     found = CovariancePreconditioner(S, Workers(1)).solve(1.0, 1e-12, G)
     assert np.isfinite(found).all()
     assert np.vdot(found, G) > 0.0
+
+
+@pytest.mark.parametrize(("n", "d", "c"), [(1, 3, 2), (60, 300, 7), (600, 700, 3)])
+def test_few_rows_are_solved_through_their_gram_matrix(n, d, c):
+    rng = np.random.default_rng(n)
+    Z = rng.normal(size=(n, d)) * np.logspace(0, -3, d) / np.sqrt(n)
+    S, G = Z.T @ Z, rng.normal(size=(d, c))
+    largest = float(np.diag(S).max())
+    solvers = [GramPreconditioner(Z, Workers(threads)) for threads in (1, 2)]
+    for curvature, power in ((2.0, -9), (0.5, -2)):
+        got, other = (s.solve(curvature, 0.5 * 6.0**power * largest * curvature, G) for s in solvers)
+        true = np.linalg.solve(curvature * (S + 6.0**power * largest * np.eye(d)), G)
+        assert got == pytest.approx(true, rel=1e-9, abs=1e-9 * np.abs(true).max())
+        assert other.tobytes() == got.tobytes()

@@ -374,3 +374,20 @@ def test_no_penalty_is_refused():
     X, y = _blobs(50)
     with pytest.raises(ParameterError, match="separable"):
         sm.minimize(sm.Objective(sm.Hinge(), X, y, 0.0))
+
+
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+def test_a_second_fit_on_the_same_objective_gives_the_same_bits(loss):
+    """At a size where float32 serves and the preconditioner is made in panels, and after fits at other λ."""
+    rng = np.random.default_rng(0)
+    y = np.arange(3000) % 5
+    X = (rng.normal(size=(5, 600))[y] + 3.0 * rng.normal(size=(3000, 600))).astype(np.float32)
+    objective = sm.Objective(loss, X, y, 1e-3)
+    assert objective.is_large
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        first = sm.minimize(objective, tol=1e-4, max_passes=200)
+        sm.minimize(objective.replace(reg=1.0), tol=1e-3, max_passes=50)
+        second = sm.minimize(objective, tol=1e-4, max_passes=200)
+    assert second.W.tobytes() == first.W.tobytes()
+    assert (second.value, second.lower_bound) == (first.value, first.lower_bound)

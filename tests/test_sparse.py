@@ -12,7 +12,7 @@ from softmargin.engines import CpuEngine, ReferenceEngine, Samples, SparseEngine
 from softmargin.engines.sparse import _TILE_CLASSES
 from softmargin.errors import ConvergenceWarning, DataError
 from softmargin.losses import SmoothedHinge
-from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
+from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner
 from softmargin.selection import largest_reg
 from tests.problems import Problem
 
@@ -208,14 +208,16 @@ def test_fits_reach_the_same_certified_optimum(seed):
         assert got.lower_bound == pytest.approx(sure.lower_bound, rel=1e-8, abs=1e-8 * sure.value)
 
 
-def test_a_diagonal_serves_many_columns_and_a_covariance_few():
-    y = np.arange(60) % 3
-    few = sm.Objective(sm.CrossEntropy(), sp.random(60, 300, density=0.1, random_state=0, format="csr"), y, 1e-2)
+def test_a_diagonal_serves_many_columns_a_covariance_few_and_a_gram_matrix_few_rows():
+    y = np.arange(2200) % 3
+    X = sp.random(2200, 2100, density=0.02, random_state=0, format="csr")
+    few = sm.Objective(sm.CrossEntropy(), X[:, :300], y, 1e-2)
     assert isinstance(few.preconditioner(), CovariancePreconditioner)
-    wide = sp.random(60, 2100, density=0.1, random_state=0, format="csr")
-    many = sm.Objective(sm.CrossEntropy(), wide, y, 1e-2)
+    many = sm.Objective(sm.CrossEntropy(), X, y, 1e-2)
     assert isinstance(many.preconditioner(), DiagonalPreconditioner)
-    true = sm.Objective(sm.CrossEntropy(), wide.toarray(), y, 1e-2)
+    short = sm.Objective(sm.CrossEntropy(), X[:60], y[:60], 1e-2)
+    assert isinstance(short.preconditioner(), GramPreconditioner)
+    true = sm.Objective(sm.CrossEntropy(), X.toarray(), y, 1e-2)
     assert isinstance(true.preconditioner(), CovariancePreconditioner)
     fit, expected = sm.minimize(many, tol=1e-4), sm.minimize(true, tol=1e-4)
     assert fit.lower_bound <= expected.value

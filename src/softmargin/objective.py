@@ -16,7 +16,7 @@ from softmargin.engines import DualRows, Engine, Product, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner
+from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner
 from softmargin.validation import as_floats, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
@@ -26,6 +26,9 @@ _DENSE_FEATURES = 6144
 
 _SPARSE_FEATURES = 2048
 """The same for sparse X, whose passes cost so little that a (D, D) array soon outweighs them."""
+
+_CHEAP_FEATURES = 512
+"""Up to this many features a (D, D) array costs nothing to speak of, even where there are fewer rows than that."""
 
 _LARGE = 1 << 22
 """From this many multiplications in X @ W on, single precision is quicker."""
@@ -545,31 +548,33 @@ class Objective:
         mean = float(np.average(traces, weights=samples.weights[rows])) / len(probes)
         return mean / (n_classes - 1)
 
-    def preconditioner(self) -> CovariancePreconditioner | DiagonalPreconditioner:
+    def preconditioner(self) -> CovariancePreconditioner | GramPreconditioner | DiagonalPreconditioner:
         """Return the preconditioner of these features, made once for all losses and λ.
 
         The covariance is estimated from so many rows that it costs no more than a few passes, but from at
         least twice as many as there are features where there are so many.
         """
         if "preconditioner" not in self._shared:
-            mean, variance = self.moments
-            X, limit, density = self._engine.samples.X, _DENSE_FEATURES, 1.0
-            if issparse(X):
-                limit, density = _SPARSE_FEATURES, X.nnz / (self.n_samples * self.n_features)
-            if self.n_features > limit:
-                made: Any = DiagonalPreconditioner((variance + (mean - self._mean) ** 2) * self._scale**2)
-            else:
-                rows = self._engine.rows
-                enough = max(
-                    2 * self.n_features, int(density * 40 * len(rows) * self.n_classes) // self.n_features
-                )
-                if len(rows) > enough:
-                    rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
-                made = CovariancePreconditioner(
-                    self._engine.covariance(self._mean, self._scale, rows), self._engine.workers
-                )
-            self._shared["preconditioner"] = made
+            self._shared["preconditioner"] = self._made_preconditioner()
         return self._shared["preconditioner"]
+
+    def _made_preconditioner(self) -> CovariancePreconditioner | GramPreconditioner | DiagonalPreconditioner:
+        engine, rows = self._engine, self._engine.rows
+        X, limit, density = engine.samples.X, _DENSE_FEATURES, 1.0
+        if issparse(X):
+            limit, density = _SPARSE_FEATURES, X.nnz / (self.n_samples * self.n_features)
+        few = _CHEAP_FEATURES < self.n_features > len(rows)
+        if few and len(rows) * self.n_features <= _SMALL_ROWS // 8:
+            engine.count(len(rows))
+            Z = engine.preprocessed_rows(rows, self._mean, self._scale, np.float64)
+            return GramPreconditioner(np.sqrt(engine.samples.weights[rows, None]) * Z, engine.workers)
+        if self.n_features > limit:
+            mean, variance = self.moments
+            return DiagonalPreconditioner((variance + (mean - self._mean) ** 2) * self._scale**2)
+        enough = max(2 * self.n_features, int(density * 40 * len(rows) * self.n_classes) // self.n_features)
+        if len(rows) > enough:
+            rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
+        return CovariancePreconditioner(engine.covariance(self._mean, self._scale, rows), engine.workers)
 
     def prepare_certificates(self) -> None:
         """Make what all certificates share, in one pass, unless it is there."""

@@ -13,16 +13,17 @@ from __future__ import annotations
 import math
 import threading
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
 
 from softmargin.losses.base import Floats
 from softmargin.threads import Workers
 from softmargin.tiles import add_back, add_scores
 
-__all__ = ["CovariancePreconditioner", "DiagonalPreconditioner"]
+__all__ = ["CovariancePreconditioner", "DiagonalPreconditioner", "GramPreconditioner"]
 
 _PANEL = 512
 """Rows of a triangle that one thread works on at a time."""
@@ -52,15 +53,14 @@ class CovariancePreconditioner:
         self._unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
         # Rounding can push the smallest eigenvalues of Σ below zero by about this much.
         self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(covariance))
-        self._power: int | None = None
+        self._current: int | None = None
         self._panels: list[NDArray[np.float32]] = []
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
-        ratio = max(2.0 * reg / curvature, self._floor) / self._unit
-        power = round(math.log(max(ratio, _SMALLEST), _STEP))
-        if power != self._power:
-            self._power, self._panels = power, self._inverse(power)
+        power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
+        if power != self._current:
+            self._current, self._panels = power, self._inverse(power)
         size = float(np.abs(G).max(initial=0.0)) or 1.0
         Gt = np.ascontiguousarray(G.T / size, dtype=np.float32)
         tasks = [partial(_product, panel, Gt) for panel in reversed(self._panels)]  # the largest first
@@ -83,6 +83,68 @@ class CovariancePreconditioner:
         columns = self._workers.run(tasks, shifted.size)
         # Row panel k of the inverse triangle, from the panels of its columns.
         return [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
+
+
+class GramPreconditioner:
+    """Solves with about ``c Σ + 2λ I`` for Σ = ZᵀZ of fewer rows than columns, through the small matrix Z Zᵀ.
+
+    ``(ZᵀZ + r I)⁻¹ = (I - Zᵀ (Z Zᵀ + r I)⁻¹ Z) / r``
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n, D)
+        Preprocessed rows, each times the square root of its weight.
+    workers : Workers
+        What shares the work.
+    """
+
+    def __init__(self, Z: Floats, workers: Workers) -> None:
+        self._workers = workers
+        self._panels = [Z[start : start + _PANEL] for start in range(0, len(Z), _PANEL)]
+        self._gram = np.zeros((len(Z), len(Z)))
+
+        def corner(j: int, k: int, _: threading.Event) -> None:
+            rows, columns = slice(j * _PANEL, (j + 1) * _PANEL), slice(k * _PANEL, (k + 1) * _PANEL)
+            product = self._panels[j] @ self._panels[k].T
+            self._gram[rows, columns], self._gram[columns, rows] = product, product.T
+
+        tasks = [partial(corner, j, k) for j in range(len(self._panels)) for k in range(j + 1)]
+        workers.run(tasks, len(Z) * Z.size)
+        self._unit = float(np.square(Z).sum(axis=0).max(initial=0.0)) or 1.0
+        self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(self._gram))
+        self._current: int | None = None
+        self._factor: Any = None
+
+    def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
+        """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
+        power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
+        ratio = self._unit * _STEP**power
+        if power != self._current:
+            shifted = self._gram.copy()
+            shifted[np.diag_indices_from(shifted)] += ratio
+            self._current, self._factor = power, cho_factor(shifted, overwrite_a=True, check_finite=False)
+        work = sum(panel.size for panel in self._panels) * G.shape[1]
+        forth = self._workers.run([partial(_forth, panel, G) for panel in self._panels], work)
+        inner = cho_solve(self._factor, np.vstack(forth), check_finite=False)
+        parts = [inner[start : start + _PANEL] for start in range(0, len(inner), _PANEL)]
+        pairs = zip(self._panels, parts, strict=True)
+        total = G.copy()
+        for part in self._workers.run([partial(_back, panel, rows) for panel, rows in pairs], work):
+            total -= part
+        return total / (curvature * ratio)
+
+
+def _power(ratio: float) -> int:
+    """Return the power of `_STEP` next to a ratio."""
+    return round(math.log(max(ratio, _SMALLEST), _STEP))
+
+
+def _forth(panel: Floats, G: Floats, stop: threading.Event) -> Floats:
+    return np.asarray(panel @ G)
+
+
+def _back(panel: Floats, rows: Floats, stop: threading.Event) -> Floats:
+    return np.asarray(panel.T @ rows)
 
 
 def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
