@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softmargin.preconditioner import CovariancePreconditioner, GramPreconditioner
+from softmargin.preconditioner import CovariancePreconditioner, GramPreconditioner, Pairs
 from softmargin.threads import Workers
 
 
@@ -60,9 +60,40 @@ def test_few_rows_are_solved_through_their_gram_matrix(n, d, c):
     Z = rng.normal(size=(n, d)) * np.logspace(0, -3, d) / np.sqrt(n)
     S, G = Z.T @ Z, rng.normal(size=(d, c))
     largest = float(np.diag(S).max())
-    solvers = [GramPreconditioner(Z, Workers(threads)) for threads in (1, 2)]
+    solvers = [GramPreconditioner(Z, np.ones(n), Workers(threads)) for threads in (1, 2)]
     for curvature, power in ((2.0, -9), (0.5, -2)):
         got, other = (s.solve(curvature, 0.5 * 6.0**power * largest * curvature, G) for s in solvers)
         true = np.linalg.solve(curvature * (S + 6.0**power * largest * np.eye(d)), G)
         assert got == pytest.approx(true, rel=1e-9, abs=1e-9 * np.abs(true).max())
         assert other.tobytes() == got.tobytes()
+
+
+@pytest.mark.parametrize("pull", [0.0, 5.0])
+@pytest.mark.parametrize("n", [5, 300])
+def test_a_hessian_of_pairs_is_solved_through_their_products(n, pull):
+    rng = np.random.default_rng(n)
+    d, c, reg = 9, 4, 3e-3
+    weights = rng.uniform(0.1, 1.0, n) / n
+    Z, y = rng.normal(size=(n, d)), rng.integers(c, size=n)
+    bends = rng.random((n, c)) < 0.8
+    bends[np.arange(n), y] = False
+    rows, wrong = np.nonzero(bends)
+    features = np.hstack([Z, np.ones((n, 1))])  # the Hessian of W and b, b as the weights of a constant
+    hessian = np.zeros((d + 1, c, d + 1, c))
+    for i, j in zip(rows, wrong, strict=True):
+        pair = np.outer(features[i], np.eye(c)[j] - np.eye(c)[y[i]])
+        hessian += 2.0 * weights[i] * pair[:, :, None, None] * pair
+    hessian = hessian.reshape((d + 1) * c, -1)
+    hessian[np.diag_indices(d * c)] += 2.0 * reg
+    if pull:
+        hessian[range(d * c, (d + 1) * c), range(d * c, (d + 1) * c)] += 1.0 / pull
+    roots = np.sqrt(weights)
+    G = rng.normal(size=(d + 1, c))
+    pairs = Pairs(rows, wrong, y[rows], 2.0)
+    solvers = [GramPreconditioner(roots[:, None] * Z, roots, Workers(threads)) for threads in (1, 2)]
+    got, other = (s.solve_pairs(pairs, reg, pull, G) for s in solvers)
+    free = (d + 1) * c if pull else d * c
+    true = np.zeros(hessian.shape[0])
+    true[:free] = np.linalg.solve(hessian[:free, :free], G.ravel()[:free])
+    assert got.ravel() == pytest.approx(true, rel=1e-8, abs=1e-9 * np.abs(true).max())
+    assert other.tobytes() == got.tobytes()

@@ -391,3 +391,16 @@ def test_a_second_fit_on_the_same_objective_gives_the_same_bits(loss):
         second = sm.minimize(objective, tol=1e-4, max_passes=200)
     assert second.W.tobytes() == first.W.tobytes()
     assert (second.value, second.lower_bound) == (first.value, first.lower_bound)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+def test_few_long_correlated_samples_are_proved_at_a_tiny_reg(loss, fit_intercept):
+    """Classes that can be told apart by far, where neither coordinates nor first-order steps get anywhere."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(80, 700)) / np.arange(1, 701)).astype(np.float32)
+    objective = sm.Objective(loss, X, np.arange(80) % 4, 1e-6, fit_intercept=fit_intercept)
+    assert objective.has_few_rows
+    fits = [sm.minimize(objective, tol=1e-6, max_passes=400) for _ in range(2)]
+    assert fits[0].gap <= 1e-6
+    assert fits[1].W.tobytes() == fits[0].W.tobytes()

@@ -16,7 +16,7 @@ from softmargin.engines import DualRows, Engine, Product, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner
+from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
 from softmargin.validation import as_floats, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
@@ -345,7 +345,8 @@ class Objective:
     def keeping_scores(self) -> Objective:
         """Return the same objective; it keeps the scores of the last gradient for the Hessians."""
         other = copy.copy(self)
-        dtype = np.float64 if self.has_small_hessian else np.float32  # an exact step wants exact scores
+        exact = self.has_small_hessian or self.has_few_rows
+        dtype = np.float64 if exact else np.float32  # an exact step wants exact scores
         other._kept = np.zeros((self.n_samples, self.n_classes), dtype)
         return other
 
@@ -380,14 +381,47 @@ class Objective:
 
     @property
     def is_large(self) -> bool:
-        """Whether a pass is so much work that its precision is worth a thought."""
-        return self.n_samples * self.n_features * self.n_classes >= _LARGE
+        """Whether products in float32 are worth a thought: passes are much work, and not outweighed by exact steps."""
+        exact = self._kept is not None and self._kept.dtype == np.float64
+        return not exact and self.n_samples * self.n_features * self.n_classes >= _LARGE
 
     @property
     def has_small_hessian(self) -> bool:
         """Whether the whole Hessian, of all weights at once, is a small matrix."""
         dense = isinstance(self._engine.samples.X, np.ndarray)
         return dense and (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
+
+    @property
+    def has_few_rows(self) -> bool:
+        """Whether there are fewer rows than features, and few enough for a matrix of their products."""
+        n_rows = len(self._engine.rows)
+        few = _CHEAP_FEATURES < self.n_features > n_rows
+        return few and n_rows * self.n_features <= _SMALL_ROWS // 8
+
+    def newton_step(self, gradient: Floats, floor: float) -> Floats | None:
+        """Return the inverse Hessian of F times the gradient (D + 1, C) where it was taken, by pairs of classes.
+
+        It is None if the loss does not bend in pairs, or in too many for a matrix of their products, or if there
+        are not few rows.
+
+        Parameters
+        ----------
+        gradient : ndarray of shape (D + 1, C)
+        floor : float
+            Curvature that b has besides.
+        """
+        if self._kept is None or not self.has_few_rows:
+            return None
+        samples, rows = self._engine.samples, self._engine.rows
+        bends = self.loss._bends(self._kept[rows].astype(np.float64), samples.y[rows])
+        if bends is None or 8 * np.count_nonzero(bends[0]) ** 2 > _SMALL_ROWS:
+            return None
+        place, wrong = np.nonzero(bends[0])
+        pairs = Pairs(place, wrong, samples.y[rows[place]], bends[1])
+        preconditioner = self.preconditioner()
+        assert isinstance(preconditioner, GramPreconditioner)
+        self._engine.count(2 * len(rows))
+        return preconditioner.solve_pairs(pairs, self.reg, 1.0 / floor if self.fit_intercept else 0.0, gradient)
 
     def whole_hessian(self) -> Floats | None:
         """Return the Hessian of F where the last gradient was taken, as a matrix; None if it is not small.
@@ -563,11 +597,11 @@ class Objective:
         X, limit, density = engine.samples.X, _DENSE_FEATURES, 1.0
         if issparse(X):
             limit, density = _SPARSE_FEATURES, X.nnz / (self.n_samples * self.n_features)
-        few = _CHEAP_FEATURES < self.n_features > len(rows)
-        if few and len(rows) * self.n_features <= _SMALL_ROWS // 8:
+        if self.has_few_rows:
             engine.count(len(rows))
+            roots = np.sqrt(engine.samples.weights[rows])
             Z = engine.preprocessed_rows(rows, self._mean, self._scale, np.float64)
-            return GramPreconditioner(np.sqrt(engine.samples.weights[rows, None]) * Z, engine.workers)
+            return GramPreconditioner(roots[:, None] * Z, roots, engine.workers)
         if self.n_features > limit:
             mean, variance = self.moments
             return DiagonalPreconditioner((variance + (mean - self._mean) ** 2) * self._scale**2)

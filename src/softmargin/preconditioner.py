@@ -13,17 +13,18 @@ from __future__ import annotations
 import math
 import threading
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from softmargin.losses.base import Floats
+from softmargin.losses.base import Floats, Ints
 from softmargin.threads import Workers
 from softmargin.tiles import add_back, add_scores
 
-__all__ = ["CovariancePreconditioner", "DiagonalPreconditioner", "GramPreconditioner"]
+__all__ = ["CovariancePreconditioner", "DiagonalPreconditioner", "GramPreconditioner", "Pairs"]
 
 _PANEL = 512
 """Rows of a triangle that one thread works on at a time."""
@@ -35,6 +36,25 @@ _SMALLEST = 1e-300
 
 _STEP = 6.0
 """2λ/c is rounded to a power of this, so that one triangle serves many: which one depends on 2λ/c alone."""
+
+
+class Pairs(NamedTuple):
+    """Pairs of classes that a sample takes part in with curvature: ``curvature · (z (e_j - e_y)ᵀ)(…)ᵀ`` each.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        The samples, as numbers of the rows that `GramPreconditioner` was given.
+    wrong, right : ndarray of int64
+        The classes j and y.
+    curvature : float
+        Of each, for a sample of weight 1.
+    """
+
+    rows: Ints
+    wrong: Ints
+    right: Ints
+    curvature: float
 
 
 class CovariancePreconditioner:
@@ -86,20 +106,22 @@ class CovariancePreconditioner:
 
 
 class GramPreconditioner:
-    """Solves with about ``c Σ + 2λ I`` for Σ = ZᵀZ of fewer rows than columns, through the small matrix Z Zᵀ.
+    """Solves with ``c Σ + 2λ I`` for Σ = ZᵀZ of fewer rows than columns, through the small matrix Z Zᵀ.
 
-    ``(ZᵀZ + r I)⁻¹ = (I - Zᵀ (Z Zᵀ + r I)⁻¹ Z) / r``
+    ``(ZᵀZ + r I)⁻¹ = (I - Zᵀ (Z Zᵀ + r I)⁻¹ Z) / r``, and likewise for the Hessian of a sum of pairs of classes.
 
     Parameters
     ----------
     Z : ndarray of shape (n, D)
         Preprocessed rows, each times the square root of its weight.
+    roots : ndarray of shape (n,)
+        These square roots.
     workers : Workers
         What shares the work.
     """
 
-    def __init__(self, Z: Floats, workers: Workers) -> None:
-        self._workers = workers
+    def __init__(self, Z: Floats, roots: Floats, workers: Workers) -> None:
+        self._roots, self._workers = roots, workers
         self._panels = [Z[start : start + _PANEL] for start in range(0, len(Z), _PANEL)]
         self._gram = np.zeros((len(Z), len(Z)))
 
@@ -113,7 +135,7 @@ class GramPreconditioner:
         self._unit = float(np.square(Z).sum(axis=0).max(initial=0.0)) or 1.0
         self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(self._gram))
         self._current: int | None = None
-        self._factor: Any = None
+        self._factor: tuple[Floats, list[Floats]] = self._gram, []
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
@@ -122,16 +144,79 @@ class GramPreconditioner:
         if power != self._current:
             shifted = self._gram.copy()
             shifted[np.diag_indices_from(shifted)] += ratio
-            self._current, self._factor = power, cho_factor(shifted, overwrite_a=True, check_finite=False)
-        work = sum(panel.size for panel in self._panels) * G.shape[1]
-        forth = self._workers.run([partial(_forth, panel, G) for panel in self._panels], work)
-        inner = cho_solve(self._factor, np.vstack(forth), check_finite=False)
-        parts = [inner[start : start + _PANEL] for start in range(0, len(inner), _PANEL)]
-        pairs = zip(self._panels, parts, strict=True)
-        total = G.copy()
-        for part in self._workers.run([partial(_back, panel, rows) for panel, rows in pairs], work):
-            total -= part
-        return total / (curvature * ratio)
+            self._current, self._factor = power, (shifted, _cholesky(shifted, self._workers))
+        return (G - self._back(_solved(*self._factor, self._forth(G)))) / (curvature * ratio)
+
+    def solve_pairs(self, pairs: Pairs, reg: float, pull: float, G: Floats) -> Floats:
+        """Return the inverse of the Hessian of these pairs and of the penalty times G of shape (D + 1, C).
+
+        Parameters
+        ----------
+        pairs : Pairs
+        reg : float
+            λ; the penalty's own Hessian in W is 2λ.
+        pull : float
+            The inverse of that in b, or 0 if b stays where it is.
+        G : ndarray of shape (D + 1, C)
+
+        Raises
+        ------
+        LinAlgError
+            If rounding has eaten the smallest curvature.
+        """
+        rows, wrong, right, curvature = pairs
+        near = self._forth(G[:-1]) / (2.0 * reg) + pull * np.outer(self._roots, G[-1])
+        products = np.zeros((len(rows), len(rows)))
+
+        def fill(first: int, _: threading.Event) -> None:
+            _pair_products(
+                products, first, min(first + _PANEL, len(rows)), rows, wrong, right, self._gram, 0.5 / reg,
+                self._roots, pull, 1.0 / curvature,
+            )  # fmt: skip
+
+        self._workers.run([partial(fill, first) for first in range(0, len(rows), _PANEL)], products.size)
+        corners = _cholesky(products, self._workers)
+        amounts = _solved(products, corners, (near[rows, wrong] - near[rows, right])[:, None])[:, 0]
+        A = np.zeros(near.shape)
+        A[rows, wrong] = amounts  # no pair stands there twice
+        np.subtract.at(A, (rows, right), amounts)
+        return np.vstack([(G[:-1] - self._back(A)) / (2.0 * reg), pull * (G[-1:] - self._roots @ A)])
+
+    def _forth(self, G: Floats) -> Floats:
+        """Return Z G."""
+        tasks = [partial(_forth, panel, G) for panel in self._panels]
+        return np.vstack(self._workers.run(tasks, len(self._gram) * G.size))
+
+    def _back(self, A: Floats) -> Floats:
+        """Return Zᵀ A."""
+        parts = [A[start : start + _PANEL] for start in range(0, len(A), _PANEL)]
+        tasks = [partial(_back, panel, rows) for panel, rows in zip(self._panels, parts, strict=True)]
+        found = self._workers.run(tasks, self._panels[0].shape[1] * A.size)
+        return sum(found[1:], start=found[0])
+
+
+@numba.njit(nogil=True, cache=True)
+def _pair_products(
+    products: Floats,
+    first: int,
+    last: int,
+    rows: Ints,
+    wrong: Ints,
+    right: Ints,
+    gram: Floats,
+    factor: float,
+    roots: Floats,
+    pull: float,
+    diagonal: float,
+) -> None:
+    """Fill some rows of the lower triangle of the products of the pairs with each other."""
+    for p in range(first, last):
+        i, j, y = rows[p], wrong[p], right[p]
+        for q in range(p + 1):
+            common = int(j == wrong[q]) - int(j == right[q]) - int(y == wrong[q]) + int(y == right[q])
+            k = rows[q]
+            products[p, q] = common * (factor * gram[i, k] + pull * roots[i] * roots[k])
+        products[p, p] += diagonal
 
 
 def _power(ratio: float) -> int:
@@ -171,6 +256,17 @@ def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
             tasks = [partial(step, first, start, stop) for first in range(stop, n, _PANEL)]
             workers.run(tasks, (n - stop) * _PANEL * (n - stop))
     return corners
+
+
+def _solved(L: Floats, corners: list[Floats], B: Floats) -> Floats:
+    """Return (L Lᵀ)⁻¹ B, with what `_cholesky` made."""
+    X, n = B.copy(), len(L)
+    slices = [slice(start, min(start + _PANEL, n)) for start in range(0, n, _PANEL)]
+    for rows, corner in zip(slices, corners, strict=True):
+        X[rows] = corner @ (X[rows] - L[rows, : rows.start] @ X[: rows.start])
+    for rows, corner in zip(slices[::-1], corners[::-1], strict=True):
+        X[rows] = corner.T @ (X[rows] - L[rows.stop :, rows].T @ X[rows.stop :])
+    return X
 
 
 def _inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.Event) -> list[NDArray[np.float32]]:

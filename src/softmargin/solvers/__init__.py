@@ -56,7 +56,8 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
     """Return the solver for this objective.
 
     Dual ascent comes first, unless there are few weights, or few classes and a sample's dual row moves its own
-    scores far (few samples, long features, a small λ); it hands over where that is quicker. L-BFGS serves the
+    scores far (long features, a small λ) and there are more samples than features; it hands over where that is
+    quicker. L-BFGS serves the
     smooth losses, with Newton steps for the squared hinge and where the whole Hessian is a small matrix, and the
     augmented Lagrangian over these the hinge.
 
@@ -77,7 +78,7 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
     if tiny or not loss.ascends or not objective.dual_rows_fit():
         return primal
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.unit
-    if few and not small and objective.dual_stiffness > stiffest:
+    if few and not small and not objective.has_few_rows and objective.dual_stiffness > stiffest:
         return primal
     return DualAscent(tol, max_passes, primal, _LITTLE_PATIENCE if few or small else _PATIENCE)
 

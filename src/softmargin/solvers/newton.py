@@ -65,6 +65,12 @@ class _Newton:
         whole = self._objective.whole_hessian()
         if whole is not None:
             return self._solve(whole, point)
+        try:
+            step = self._objective.newton_step(point.gradient, self._guess.floor(point))
+        except LinAlgError:  # rounding has eaten the smallest curvature
+            step = None
+        if step is not None:
+            return -step
         hessian = self._objective.local_hessian()
         if hessian is None:
             return self._otherwise.direction(point)
