@@ -111,11 +111,25 @@ def load(name, folder, cache):
 
 
 class Noted(sm.Objective):
-    """Notes when each certificate was made: (time, passes, F, bound)."""
+    """Notes what happened and when; copies of it (centred ones, say) write into the same lists.
+
+    Attributes
+    ----------
+    proofs : list of (time, passes, F, bound)
+        One for each certificate.
+    points : list of (time, passes, W, b, objective)
+        Where the objective itself, in whatever precision, was evaluated: F in float64 is made after the clock.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.proofs = []  # shared by centred copies
+        self.proofs, self.points = [], []
+
+    def value_and_grad(self, W, b, single=False):
+        made = super().value_and_grad(W, b, single)
+        if isinstance(self.loss, tuple(map(type, LOSSES.values()))):
+            self.points.append((time.perf_counter(), self.n_passes, W.copy(), b.copy(), self))
+        return made
 
     def certificate(self, *args, **kwargs):
         made = super().certificate(*args, **kwargs)
@@ -132,9 +146,9 @@ def our_fit(make, tol, limit, start=(None, None)):
         fit = sm.minimize(
             objective, *start, tol, lambda _: time.perf_counter() - started > limit, max_passes=float("inf")
         )
-    late, more = time.perf_counter() - started - fit.seconds, objective.n_passes - fit.history[-1].n_passes
-    events = [(step.seconds + late, step.n_passes + more, step.value, step.lower_bound) for step in fit.history]
-    events += [(seconds - started, *rest) for seconds, *rest in objective.proofs]
+    events = [(seconds - started, *rest) for seconds, *rest in objective.proofs]
+    for seconds, passes, W, b, where in objective.points:
+        events.append((seconds - started, passes, where.value(W, b), 0.0))
     return fit, sorted(events)
 
 

@@ -320,11 +320,13 @@ class Objective:
         lower_bound = -conjugate - slack - scale * (size + error) ** 2
         # Every loss and the penalty are at least 0, so 0 is a bound whatever was computed.
         lower_bound = max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
-        # F may be larger than computed: rounded scores move the losses by at most ⟨a, error⟩ in first order.
+        # F may be larger than computed, for the scores are rounded: in the products, and when a point is folded
+        # into the features or b moved for their centring.
         raw, folded = self._fold(W, b)
-        scores = self._raw_size * float(np.linalg.norm(raw)) + float(np.linalg.norm(folded)) + self.loss.unit
-        error = np.finfo(np.float64).eps * (self.n_features + 8) * scores
-        above = float(value + rounding * value + 2.0 * error * np.sqrt(sums.square))
+        longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
+        scores = self._raw_size * longest + float(np.abs(folded).max()) + self.loss.unit
+        error = 1.5 * float(np.finfo(np.float64).eps) * (self.n_features + 8) * scores
+        above = value + rounding * value + self.loss.rise(error, sums.value, sums.square, self.n_classes)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
@@ -381,7 +383,7 @@ class Objective:
 
     @property
     def is_large(self) -> bool:
-        """Whether products in float32 are worth a thought: passes are much work, and not outweighed by exact steps."""
+        """Whether products in float32 are worth a thought: much work, and not outweighed by exact steps."""
         exact = self._kept is not None and self._kept.dtype == np.float64
         return not exact and self.n_samples * self.n_features * self.n_classes >= _LARGE
 

@@ -6,8 +6,8 @@ turn without touching W; one product brings the block's changes into W. The work
 kernels; what a row does is the loss's business.
 
 The unpenalised bias asks that the dual rows sum to zero. It is treated as the multiplier of that constraint in
-an augmented Lagrangian: inside a sweep b moves as the weight of a constant feature would, and each sweep
-starts from the b that the last one reached. See ``docs/mathematics.md``.
+an augmented Lagrangian: inside a sweep b is the multiplier less the penalty's pull, and moves as the weight of a
+constant feature would; where it ends is the next multiplier, and the b of the rows. See ``docs/mathematics.md``.
 
 References
 ----------
@@ -257,6 +257,7 @@ class DualRows:
         workers = self._engine.workers
         together = workers.n_threads > 1 and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
         stretches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        self.b -= self._penalty * self._sums
         with one_blas_thread():
             ahead: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
             for n, stretch in enumerate(stretches):
@@ -273,8 +274,6 @@ class DualRows:
         imbalance = self._loss.unit * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
-        # The multiplier of "the dual rows sum to zero" moves on.
-        self.b -= self._penalty * self._sums
         gap += _COST_ONCE_TILTED * imbalance
         return Sweep(value + self._reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
 

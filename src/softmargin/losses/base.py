@@ -14,6 +14,7 @@ one against the other.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
@@ -205,6 +206,21 @@ class Loss:
             Weighted mean of ‖a‖².
         """
         return 2.0 * square + 2.0 * abs(float(np.trace(class_sums)))
+
+    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
+        """Return by how much the mean loss may be larger than computed if no score is off by more than ``error``.
+
+        Parameters
+        ----------
+        error : float
+            Root of the weighted mean, over the samples, of the square of the largest error of a score.
+        value : float
+            Mean loss, as computed.
+        square : float
+            Weighted mean of ‖a‖² over the dual rows of the certificate; at the point itself they are dL/ds.
+        n_classes : int
+        """
+        return 2.0 * error * math.sqrt(square)
 
     def check_smooth(self, purpose: str) -> None:
         """Raise a `CapabilityError` if the loss is not smooth.

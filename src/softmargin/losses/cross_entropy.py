@@ -140,6 +140,11 @@ class CrossEntropy(Loss, _Parameters):
     def _first_penalty(self, n_classes: int) -> float:
         return 64.0 * n_classes
 
+    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
+        """Return by how much the mean loss may be larger than computed; parameters as in `Loss.rise`."""
+        # |dL/ds| sums to 2 (1 - p_y), which is at most 2 and at most 2 L.
+        return 2.0 * error * math.sqrt(min(1.0, value + 2.0 * error))
+
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Mix the dual rows with one that is the same for a whole class; L* is convex, so the bound holds."""
         imbalance = class_sums.sum(axis=0)

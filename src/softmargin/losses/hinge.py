@@ -94,6 +94,10 @@ class Hinge(Loss, _Parameters):
     def _first_penalty(self, n_classes: int) -> float:
         return 8.0 * self.delta
 
+    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
+        """Return by how much the mean loss may be larger than computed; parameters as in `Loss.rise`."""
+        return 2.0 * (n_classes - 1) * error  # near a kink all may count, whatever the dual rows are
+
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; L* is linear here, so the new conjugate is exact."""
         shift = pairwise_shift(class_sums, shares)

@@ -75,6 +75,10 @@ class SmoothedHinge(Loss, _Parameters):
         squares[rows, y] = 0.0
         return self.delta * dual[rows, y] + 0.5 * self.width * squares.sum(axis=1)
 
+    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
+        """Return by how much the mean loss may be larger than computed; parameters as in `Loss.rise`."""
+        return 2.0 * (n_classes - 1) * error
+
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; the conjugate of the new rows is exact before they are shrunk."""
         shift = pairwise_shift(class_sums, shares)

@@ -99,6 +99,11 @@ class SquaredHinge(Loss, _Parameters):
     def _first_penalty(self, n_classes: int) -> float:
         return 8.0
 
+    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
+        """Return by how much the mean loss may be larger than computed; parameters as in `Loss.rise`."""
+        wrong = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each, and Cauchy and Schwarz
+        return 4.0 * error * math.sqrt(wrong * value) + 4.0 * wrong * error * error
+
     def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible; multipliers have no upper bound here, so nothing is shrunk and all is exact."""
         shift = pairwise_shift(class_sums, shares)
