@@ -404,3 +404,13 @@ def test_few_long_correlated_samples_are_proved_at_a_tiny_reg(loss, fit_intercep
     fits = [sm.minimize(objective, tol=1e-6, max_passes=400) for _ in range(2)]
     assert fits[0].gap <= 1e-6
     assert fits[1].W.tobytes() == fits[0].W.tobytes()
+
+
+def test_a_fit_ends_where_rounding_leaves_nothing_to_prove():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 700)) / np.arange(1, 701)
+    objective = sm.Objective(sm.Hinge(), X, np.arange(80) % 4, 1e-9)
+    with pytest.warns(ConvergenceWarning, match="can be proved in float64"):
+        fit = sm.minimize(objective, tol=1e-6, max_passes=10_000)
+    assert fit.n_passes < 5_000
+    assert (fit.value - fit.lower_bound) / fit.value < 0.1 * fit.gap

@@ -44,6 +44,9 @@ _SINGLE = 1e-6
 _PROGRESS, _STEPS_WITHOUT = 0.7, 8
 """They no longer are when the gap has not come down by this factor in so many steps."""
 
+_MOSTLY_ROUNDING = 0.1
+"""A fit ends when the gap but for the rounding of F is less than this share of that rounding."""
+
 _ROUNDING = 1e-12
 """Values of F that differ by less than this fraction are taken to be equal."""
 
@@ -262,6 +265,12 @@ class Recorder:
             return "The requested gap is proved."
         if self.stopped:
             return "Stopped by the callback."
+        if self._best is not None:
+            _, _, value, above = self._best
+            if relative_gap(value, self.lower_bound) < _MOSTLY_ROUNDING * relative_gap(above, value):
+                return (
+                    f"No smaller gap can be proved in float64: the rounding of F alone may be {above - value:.1g}."
+                )
         if self.n_passes >= self.max_passes:
             return f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
         return None
