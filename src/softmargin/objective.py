@@ -352,18 +352,23 @@ class Objective:
         other._kept = np.zeros((self.n_samples, self.n_classes), dtype)
         return other
 
+    def _bends(self) -> tuple[NDArray[np.bool_], float] | None:
+        """Return the pairs of classes that bend where the last gradient was taken; None if that is not known."""
+        if self._kept is None:
+            return None
+        rows = self._engine.rows
+        return self.loss._bends(self._kept[rows].astype(np.float64, copy=False), self._engine.samples.y[rows])
+
     def local_hessian(self) -> Product | None:
         """Return the product with the Hessian of F where the last gradient was taken, about.
 
         It is None if no pair of classes bends there, or so many that products cost about as much as passes or the
         copy of their rows is larger than X or, for small data, than 64 MB.
         """
-        if self._kept is None:
-            return None
-        samples, rows = self._engine.samples, self._engine.rows
-        bends = self.loss._bends(self._kept[rows].astype(np.float64), samples.y[rows])
+        bends = self._bends()
         if bends is None:
             return None
+        samples, rows = self._engine.samples, self._engine.rows
         n_pairs = int(np.count_nonzero(bends[0]))
         affordable = max(self.n_samples, _SMALL_COPY // (8 * self.n_features))
         if n_pairs == 0 or n_pairs > min(affordable, _FEW_PAIRS * bends[0].size):
@@ -412,14 +417,12 @@ class Objective:
         floor : float
             Curvature that b has besides.
         """
-        if self._kept is None or not self.has_few_rows:
-            return None
-        samples, rows = self._engine.samples, self._engine.rows
-        bends = self.loss._bends(self._kept[rows].astype(np.float64), samples.y[rows])
+        bends = self._bends() if self.has_few_rows else None
         if bends is None or 8 * np.count_nonzero(bends[0]) ** 2 > _SMALL_ROWS:
             return None
         place, wrong = np.nonzero(bends[0])
-        pairs = Pairs(place, wrong, samples.y[rows[place]], bends[1])
+        rows = self._engine.rows
+        pairs = Pairs(place, wrong, self._engine.samples.y[rows[place]], bends[1])
         preconditioner = self.preconditioner()
         assert isinstance(preconditioner, GramPreconditioner)
         self._engine.count(2 * len(rows))
@@ -432,8 +435,7 @@ class Objective:
         """
         if self._kept is None or not self.has_small_hessian:
             return None
-        samples, rows = self._engine.samples, self._engine.rows
-        bends = self.loss._bends(self._kept[rows], samples.y[rows])
+        samples, rows, bends = self._engine.samples, self._engine.rows, self._bends()
         rows = rows if bends is None else rows[bends[0].any(axis=1)]
         D, C = self.n_features + 1, self.n_classes
         hessian = np.zeros((C, C, D, D))
