@@ -149,3 +149,21 @@ def test_ctrl_c_returns_the_best_point_with_its_true_gap(loss, solver):
         assert fit.value == pytest.approx(objective.value(fit.W, fit.b), rel=1e-12)
         assert fit.lower_bound <= fit.value
         assert fit.status == "Interrupted."
+
+
+def test_a_path_that_cannot_be_a_file_is_refused_at_once(tmp_path):
+    objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
+    for path in (tmp_path / "none" / "x", tmp_path, 3):
+        with pytest.raises(ParameterError, match="checkpoint must be"):
+            sm.minimize(objective, checkpoint=path)
+    for seconds in (-1.0, np.nan):
+        with pytest.raises(ParameterError, match="checkpoint_seconds"):
+            sm.minimize(objective, checkpoint=tmp_path / "x", checkpoint_seconds=seconds)
+
+
+def test_the_same_sums_in_another_order_are_another_problem(tmp_path):
+    X, y = np.array([[1.0], [-1.0], [1.0], [-1.0]]), [0, 0, 1, 1]
+    one, other = (sm.Objective(sm.Hinge(), rows, y, 0.1) for rows in (X, X[[1, 0, 3, 2]]))
+    assert one.fingerprint() != other.fingerprint()
+    without = sm.Objective(sm.Hinge(), X, y, 0.1, fit_intercept=False)
+    assert without.fingerprint() != one.fingerprint()

@@ -1,5 +1,8 @@
 """Dual ascent: the step of one row, the sweeps, and the certificate from dual rows of one's own."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numba
@@ -182,3 +185,29 @@ def test_who_gets_it():
     smoothed = sm.Objective(SmoothedHinge(), X, y, 0.1)
     with pytest.raises(CapabilityError, match="no row function for dual ascent"):
         sm.minimize(smoothed, solver=DualAscent())
+
+
+def test_a_process_that_compiles_gives_the_bits_of_one_that_finds_the_kernels(tmp_path):
+    program = """
+import hashlib, warnings, numpy as np, softmargin as sm
+from softmargin.solvers import DualAscent
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+y = np.arange(300) % 10
+X = (rng.normal(size=(10, 40))[y] + 2.0 * rng.normal(size=(300, 40))).astype(np.float32)
+for loss in (sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()):
+    objective = sm.Objective(loss, X, y, 1e-3)
+    fit = sm.minimize(objective, solver=DualAscent(1e-6, 20))
+    W, b = rng.normal(size=fit.W.shape), fit.b
+    seen = [fit.W, fit.b, [fit.value, fit.lower_bound], *objective.value_and_grad(W, b)]
+    print(hashlib.sha256(b"".join(np.asarray(array, dtype=float).tobytes() for array in seen)).hexdigest())
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    assert len(found[0].stdout.split()) == 3
+    assert found[1].stdout == found[0].stdout

@@ -247,3 +247,18 @@ def test_a_fit_names_the_column_that_it_cannot_use(loss, value):
     X[11, 2] = value
     with pytest.raises(DataError, match="Column 2 of X"):
         sm.minimize(sm.Objective(loss, X, np.arange(30) % 3, 0.1))
+
+
+def test_dual_rows_of_another_problem_are_refused():
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3
+    objective = sm.Objective(sm.Hinge(), X, y, 1.0)
+    W, b = np.zeros((3, 3)), np.zeros(3)
+    for dual in (
+        objective.replace(loss=sm.SquaredHinge()),  # its multipliers have no upper bound
+        objective.replace(loss=sm.Hinge(2.0)),
+        sm.Objective(sm.Hinge(), X[::-1].copy(), y, 1.0),
+        "rows",
+    ):
+        with pytest.raises(ParameterError, match="dual"):
+            objective.certificate(W, b, dual)
+    assert objective.certificate(W, b, objective.replace(reg=2.0)).lower_bound <= 2.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from softmargin.atomic import write_atomically
 from softmargin.container import container_header, read_container, tensor_bytes
-from softmargin.errors import DataError, ModelFileError
+from softmargin.errors import DataError, ModelFileError, ParameterError
 
 __all__ = ["Checkpoint", "State"]
 
@@ -34,12 +34,19 @@ class Checkpoint:
 
     Raises
     ------
+    ParameterError
+        If the path cannot be one of a file.
     DataError
         If the file is there but damaged, something else or of another problem.
     """
 
     def __init__(self, path: Any, problem: str, seconds: float) -> None:
-        self._path = Path(path)
+        try:
+            self._path = Path(path)
+        except TypeError:
+            raise ParameterError(f"checkpoint must be a path, but it is {path!r}.") from None
+        if not self._path.parent.is_dir() or self._path.is_dir():
+            raise ParameterError(f"checkpoint must be a file in a folder that exists, but it is {str(path)!r}.")
         self._problem = problem
         self._seconds = seconds
         self._written = time.perf_counter()
@@ -60,8 +67,8 @@ class Checkpoint:
             ) from None
         if entries["problem"] != self._problem:
             raise DataError(
-                f"{self._path} is the checkpoint of another problem (data, loss, reg or solver differ): remove it "
-                f"or give another path."
+                f"{self._path} is the checkpoint of another problem (data, loss, reg, tol or the solver differ): "
+                f"remove it or give another path."
             )
         state: State = dict(entries["state"])
         for name, tensor in tensors.items():

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, issparse
 
 from softmargin.engines import DualRows, Engine, Product, Samples, make_engine
 from softmargin.errors import DataError, ParameterError
-from softmargin.losses import LOSSES
+from softmargin.losses import LOSSES, Hinge, SmoothedHinge
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
 from softmargin.validation import as_floats, check_reg, check_samples, check_vector
@@ -35,6 +35,7 @@ _LARGE = 1 << 22
 
 _SMALL_HESSIAN = 1024
 _HESSIAN_ROWS = 512
+_HASHED_ROWS = 1024
 
 _CONSTANT_FEATURE = 0.01
 """Square of the constant feature whose weight is the bias in a dual ascent, against that of a sample, at least."""
@@ -80,7 +81,10 @@ def relative_gap(value: float, lower_bound: float) -> float:
     """Return (value - lower_bound) / value, rounded up; infinite, which proves nothing, if one is not finite."""
     if not (np.isfinite(value) and np.isfinite(lower_bound)):
         return np.inf
-    return max(value - lower_bound, 0.0) / value * _ROUNDED_UP if value > 0.0 else 0.0
+    if value <= 0.0:
+        return 0.0
+    gap = max(value - lower_bound, 0.0) / value * _ROUNDED_UP
+    return min(gap, 1.0) if lower_bound >= 0.0 else gap
 
 
 def _check_loss(loss: Loss) -> Loss:
@@ -287,7 +291,8 @@ class Objective:
         Raises
         ------
         ParameterError
-            If λ is 0: without a penalty there is no such bound.
+            If λ is 0: without a penalty there is no such bound. Or if ``dual`` is something else, or an objective
+            on other data or with a loss whose dL/ds are no dual rows of this one.
 
         Notes
         -----
@@ -302,7 +307,7 @@ class Objective:
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             return Certificate(np.inf, 0.0, np.inf, np.inf)
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
-        source = dual if isinstance(dual, Objective) else self
+        source = self if dual is None or isinstance(dual, DualRows) else self._check_source(dual)
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows, keep)
         value = sums.value + self.reg * float((W * W).sum())
         imbalance = sums.classes.sum(axis=0)
@@ -328,6 +333,17 @@ class Objective:
         error = 1.5 * float(np.finfo(np.float64).eps) * (self.n_features + 8) * scores
         above = value + rounding * value + self.loss.rise(error, sums.value, sums.square, self.n_classes)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
+
+    def _check_source(self, dual: object) -> Objective:
+        """Return the objective whose dL/ds serve as dual rows, or raise a `ParameterError`."""
+        if not isinstance(dual, Objective) or dual._engine is not self._engine:
+            raise ParameterError(
+                f"dual must be DualRows or an objective that replace() made of this one, but it is {dual!r}."
+            )
+        smoothed = isinstance(self.loss, Hinge) and isinstance(dual.loss, SmoothedHinge)
+        if not smoothed and dual.loss != self.loss:
+            raise ParameterError(f"The dL/ds of {dual.loss!r} cannot serve as dual rows of {self.loss!r}.")
+        return dual
 
     def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).
@@ -400,10 +416,13 @@ class Objective:
 
     @property
     def has_few_rows(self) -> bool:
-        """Whether there are fewer rows than features, and few enough for a matrix of their products."""
+        """Whether there are fewer rows than features, and few enough for a copy of them in float64.
+
+        It may have 256 MB; of sparse rows, whose zeros it fills in, 64 MB.
+        """
         n_rows = len(self._engine.rows)
-        few = _CHEAP_FEATURES < self.n_features > n_rows
-        return few and n_rows * self.n_features <= _SMALL_ROWS // 8
+        limit = _SMALL_COPY if issparse(self._engine.samples.X) else _SMALL_ROWS
+        return _CHEAP_FEATURES < self.n_features > n_rows and 8 * n_rows * self.n_features <= limit
 
     def newton_step(self, gradient: Floats, floor: float) -> Floats | None:
         """Return the inverse Hessian of F times the gradient (D + 1, C) where it was taken, by pairs of classes.
@@ -605,7 +624,8 @@ class Objective:
             engine.count(len(rows))
             roots = np.sqrt(engine.samples.weights[rows])
             Z = engine.preprocessed_rows(rows, self._mean, self._scale, np.float64)
-            return GramPreconditioner(roots[:, None] * Z, roots, engine.workers)
+            Z *= roots[:, None]
+            return GramPreconditioner(Z, roots, engine.workers)
         if self.n_features > limit:
             mean, variance = self.moments
             return DiagonalPreconditioner((variance + (mean - self._mean) ** 2) * self._scale**2)
@@ -620,12 +640,16 @@ class Objective:
             self._class_features  # noqa: B018
 
     def fingerprint(self) -> str:
-        """Return a hash of the loss, λ and what the features and labels add up to."""
-        parts = [repr(self.loss), repr(self.reg), repr((self.n_samples, self.n_features, self.n_classes))]
-        arrays = [*self.moments, self.shares, self._class_features, self._mean, self._scale]
-        digest = hashlib.sha256("".join(parts).encode())
-        for array in arrays:
+        """Return a hash of the data, the weights, the loss and λ."""
+        samples = self._engine.samples
+        X: Any = samples.X
+        parts = [self.loss, self.reg, self.fit_intercept, self.n_classes, X.shape, str(X.dtype)]
+        digest = hashlib.sha256(repr(parts).encode())
+        for array in (samples.y, samples.weights, self._mean, self._scale):
             digest.update(np.ascontiguousarray(array).tobytes())
+        for array in (X.data, X.indices, X.indptr) if issparse(X) else (X,):
+            for start in range(0, len(array), _HASHED_ROWS):
+                digest.update(np.ascontiguousarray(array[start : start + _HASHED_ROWS]).tobytes())
         return digest.hexdigest()
 
     @property

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = ["add_back", "add_by_class", "add_pairs", "add_rows", "add_scores", "add_squares"]
 
-_PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+_PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 """Products may be summed in any order (that is what vectors are); inf and NaN keep their meaning."""
 
 

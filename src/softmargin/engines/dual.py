@@ -134,7 +134,7 @@ def _visit(
                 sums[j] += changes[k, j] / factor
 
 
-@register_jitable(fastmath=ANY_ORDER)
+@register_jitable(fastmath=ANY_ORDER, forceinline=True)
 def _take_off(s: Floats, k: NDArray[Any], pull: float, changes: Floats, movers: Ints) -> None:
     """Take off the scores what the rows before have changed, four of them at a time."""
     n = 0

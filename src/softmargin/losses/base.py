@@ -342,7 +342,7 @@ def row_violations(s: Floats, a: Floats, y: int, delta: float) -> None:
     a[y] = 0.0
 
 
-@register_jitable(fastmath=ANY_ORDER, error_model="numpy")
+@register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)
 def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap: float, change: Floats) -> None:
     """Maximise the dual of a margin loss over one row ``a`` with 0 at its target, in place.
 
@@ -415,6 +415,9 @@ def row_function(
 ) -> Callable[[_RowFunction], _RowFunction]:
     """Register the decorated function as the compiled form of ``function`` for one type of loss.
 
+    It is always inlined: else the process that compiles a kernel runs another copy of it than those that find the
+    kernel on disk, and with additions in any order the copies differ in the last bits.
+
     Numba chooses by the type of the record. (Passing functions as arguments would defeat the cache on
     disk: they are recompiled in every process.)
     """
@@ -428,7 +431,7 @@ def row_function(
             return implementation if matches else None
 
         choose.__signature__ = inspect.signature(implementation)  # type: ignore[attr-defined]
-        overload(function, jit_options={"fastmath": fastmath, "error_model": "numpy"})(choose)
+        overload(function, jit_options={"fastmath": fastmath, "error_model": "numpy", "forceinline": True})(choose)
         return implementation
 
     return register

@@ -203,7 +203,7 @@ def _exp_difference(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.exp(d) * (1.0 + e))
 
 
-@register_jitable(fastmath={"contract"}, error_model="numpy")
+@register_jitable(fastmath={"contract"}, error_model="numpy", forceinline=True)
 def _row_exp_difference(a: float, b: float) -> float:
     """Return exp(a - b) to about a unit in the last place, for a ≤ b, in a form that turns into vectors."""
     d = a - b
@@ -279,7 +279,7 @@ def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
     return total
 
 
-@register_jitable(fastmath={"contract"}, error_model="numpy")
+@register_jitable(fastmath={"contract"}, error_model="numpy", forceinline=True)
 def _quick_log(x: float) -> float:
     """Return log(x) to ten digits, for x ≥ 1e-300."""
     bits = np.float64(max(x, 1e-300)).view(np.int64)
@@ -292,7 +292,7 @@ def _quick_log(x: float) -> float:
     return whole * 0.6931471805599453 + 2.0 * t * p
 
 
-@register_jitable(fastmath={"contract"}, error_model="numpy")
+@register_jitable(fastmath={"contract"}, error_model="numpy", forceinline=True)
 def _quick_exp(x: float) -> float:
     """Return exp(x) to ten digits, for x ≤ 700: a polynomial that compilers turn into vectors."""
     x = max(x, -700.0)

@@ -113,10 +113,11 @@ def minimize(
         By default the one that `default_solver` chooses. A given solver brings its own ``tol`` and
         ``max_passes``.
     checkpoint : path-like, optional
-        A file to keep the state of the fit in. If it is there already, the fit goes on from it and ends with
-        the same bits as if it had never been stopped. It is removed when the gap is proved.
+        A file to keep the state of the fit in. If it is there already, the fit goes on from it (whatever ``W0``
+        is) and, unless its budget ends it, with the same bits as if it had never been stopped. ``tol`` must be
+        the same, ``max_passes`` may be raised. It is removed when the gap is proved.
     checkpoint_seconds : float, default 60
-        Least time between two writes of it.
+        Least time between two writes of it; what was done since the last one is done again.
 
     Returns
     -------
@@ -137,6 +138,8 @@ def minimize(
         If ``reg`` is 0: the infimum need not be attained and nothing could be certified. Or if another
         argument makes no sense.
     """
+    if not isinstance(objective, Objective):
+        raise ParameterError(f"objective must be a softmargin.Objective, but it is {objective!r}.")
     if objective.reg == 0.0:
         raise ParameterError(
             "reg is 0: on separable data there is no optimum, and without a penalty nothing can be certified; "
@@ -169,7 +172,10 @@ def minimize(
             if not getattr(solver, "keeps_checkpoints", False):
                 raise ParameterError(f"{type(solver).__name__} keeps no checkpoint: leave it out.")
             problem = f"{walked.fingerprint()} {_without_budget(solver)!r}"
-            kept = Checkpoint(checkpoint, problem, check_number("checkpoint_seconds", checkpoint_seconds))
+            seconds = check_number("checkpoint_seconds", checkpoint_seconds)
+            if not seconds >= 0.0:
+                raise ParameterError(f"checkpoint_seconds must be 0 or more, but it is {checkpoint_seconds!r}.")
+            kept = Checkpoint(checkpoint, problem, seconds)
         more: dict[str, Any] = {} if kept is None else {"checkpoint": kept}
         more |= {"interrupted": True} if interrupted else {}
         fit = solver.minimize(walked, W, b + shift @ W, callback, **more)

@@ -35,8 +35,11 @@ _NO_CURVATURE = 1e-12
 """Less than this, in units of the loss, is none: the penalty alone then shapes the step."""
 
 _BEST = ("best W", "best b", "best value", "best above")
-_FIRST_BOUND = 32.0
-"""Passes after which a fit is first asked for a bound that nobody needs yet but who watches it."""
+_FIRST_BOUND = 64
+"""Steps after which a fit is first asked for a bound that nobody needs yet but who watches it.
+
+Not passes: how many were counted depends on what was there before the fit.
+"""
 
 _SINGLE = 1e-6
 """Relative gap down to which products in float32 are good enough for a step."""
@@ -321,9 +324,9 @@ class Recorder:
 
     def bound_is_due(self) -> bool:
         """Return whether the fit has doubled in length since it was last asked for a bound."""
-        if self.n_passes < self._next_bound:
+        if len(self._history) < self._next_bound:
             return False
-        self._next_bound = 2.0 * self.n_passes
+        self._next_bound = 2 * len(self._history)
         return True
 
     def step(self, value: float, estimate: float) -> None:
