@@ -161,7 +161,7 @@ def test_a_path_that_cannot_be_a_file_is_refused_at_once(tmp_path):
             sm.minimize(objective, checkpoint=tmp_path / "x", checkpoint_seconds=seconds)
 
 
-def test_the_same_sums_in_another_order_are_another_problem(tmp_path):
+def test_the_same_sums_in_another_order_are_another_problem():
     X, y = np.array([[1.0], [-1.0], [1.0], [-1.0]]), [0, 0, 1, 1]
     one, other = (sm.Objective(sm.Hinge(), rows, y, 0.1) for rows in (X, X[[1, 0, 3, 2]]))
     assert one.fingerprint() != other.fingerprint()

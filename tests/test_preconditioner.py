@@ -1,4 +1,4 @@
-"""The covariance preconditioner: it solves what it says, with the same bits for any number of threads."""
+"""The preconditioners: they solve what they say, with the same bits for any number of threads."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,8 @@ import pytest
 from tests.soundness import false_certificates
 
 
-@pytest.mark.parametrize("seed", range(24))
+# In the last three the dual rows bound the rounding of a tiny F by too little.
+@pytest.mark.parametrize("seed", [*range(24), 285, 647, 1961])
 def test_no_certificate_is_false_at_fifty_digits(seed):
     wrong, count = false_certificates(seed)
     assert count == 10

@@ -57,9 +57,8 @@ def default_solver(objective: Objective, tol: float = 1e-4, max_passes: float = 
 
     Dual ascent comes first, unless there are few weights, or few classes and a sample's dual row moves its own
     scores far (long features, a small λ) and there are more samples than features; it hands over where that is
-    quicker. L-BFGS serves the
-    smooth losses, with Newton steps for the squared hinge and where the whole Hessian is a small matrix, and the
-    augmented Lagrangian over these the hinge.
+    quicker. L-BFGS serves the smooth losses, with Newton steps for the squared hinge and where the whole Hessian
+    is a small matrix, and the augmented Lagrangian over these the hinge.
 
     Parameters
     ----------
