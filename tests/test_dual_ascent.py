@@ -101,6 +101,25 @@ def test_w_belongs_to_the_dual_rows(loss, dtype, fit_intercept):
     assert certificate.lower_bound <= certificate.value
 
 
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge()], ids=repr)
+@pytest.mark.parametrize("n_classes", [200, 1200])  # W above a mebibyte is multiplied by BLAS
+def test_rows_that_change_in_few_entries_are_brought_in(loss, n_classes):
+    rng = np.random.default_rng(0)
+    y = np.arange(3 * n_classes) % n_classes
+    X = rng.normal(size=(n_classes, 150))[y] + 0.3 * rng.normal(size=(len(y), 150))
+    walked, _ = sm.Objective(loss, X, y, 0.1 / len(y)).centred()
+    rows, order = walked.dual_rows(np.float64), np.random.default_rng(1)
+    for _ in range(6):
+        before = rows.A.copy()
+        rows.sweep(order)
+    changed = (before != rows.A).sum(axis=1)
+    assert 0 < np.median(changed[changed > 0]) < n_classes / 8
+    Z = X - X.mean(axis=0)
+    assert pytest.approx(-Z.T @ rows.A / len(y) / (2 * walked.reg), abs=1e-12) == rows.W
+    # The sums and the bias move along: without its penalty's pull, the bias is that of a constant feature.
+    assert rows.A.sum(axis=0) / len(y) == pytest.approx(rows.state()["sums"], abs=1e-14)
+
+
 def _dual_value(loss, A, Z, y, share, reg):
     G = Z.T @ (share[:, None] * A)
     if loss.name == "cross_entropy":
@@ -113,10 +132,13 @@ def _dual_value(loss, A, Z, y, share, reg):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_without_a_bias_every_sweep_raises_the_dual(loss):
+@pytest.mark.parametrize("n_classes", [4, 30])
+@pytest.mark.parametrize("repeats", [1, 5])  # a row must see what its like in the same block have changed
+def test_without_a_bias_every_sweep_raises_the_dual(loss, n_classes, repeats):
     rng = np.random.default_rng(3)
-    X, y = rng.normal(size=(200, 12)), rng.integers(0, 4, 200)
-    objective = sm.Objective(loss, X, y, 1e-3, fit_intercept=False)
+    X, y = rng.normal(size=(200, 12)), np.arange(200) % n_classes
+    X, y = np.repeat(X[: 200 // repeats], repeats, axis=0), np.repeat(y[: 200 // repeats], repeats)
+    objective = sm.Objective(loss, X, y, 1e-3, n_classes=n_classes, fit_intercept=False)
     rows, order, before = objective.dual_rows(np.float64), np.random.default_rng(0), 0.0
     for _ in range(20):
         rows.sweep(order)

@@ -134,11 +134,13 @@ class Engine(ABC):
         """Return ``(X[rows] - mean) * scale`` as a dense array of the ``dtype``."""
         Z = self.dense_rows(rows, dtype)
         nearest = mean.astype(Z.dtype)
-        Z -= nearest  # close to the mean this is exact, and what float32 cannot hold of the mean follows
+        if nearest.any():
+            Z -= nearest  # close to the mean this is exact, and what float32 cannot hold of the mean follows
         rest = (mean - nearest).astype(Z.dtype)
         if rest.any():
             Z -= rest
-        Z *= scale.astype(Z.dtype)
+        if (scale != 1.0).any():
+            Z *= scale.astype(Z.dtype)
         return Z.astype(dtype, copy=False)
 
     @abstractmethod

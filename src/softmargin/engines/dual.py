@@ -44,6 +44,16 @@ _TILE_BYTES = 1 << 20
 _STRETCH_SIZE = 1 << 18
 """About so many numbers of X are prepared by one thread while another ascends."""
 
+_FEW = 8
+"""A row is gone through by a list of its changed entries where they are fewer than the classes over this."""
+
+_COST_OF_ENTRY = 4
+"""What a changed entry brought into W by itself takes, where 1 is its share of a whole product."""
+
+_TILE_ROWS = 12
+_MOST_ROWS, _MOST_ROWS_BLAS = 36, 60
+"""Rows of a block: whole tiles, and more of them where BLAS needs tall blocks."""
+
 _SMALLEST_CURVATURE = 1e-200
 _MAX_NEWTON_STEPS = 4
 _NEGLIGIBLE = 1e-3
@@ -92,10 +102,12 @@ def _visit(
     """
     n_block, n_classes = products.shape[1], Wt.shape[0]
     scores = np.empty((n_block, n_classes), Z.dtype)
-    steps = np.empty((n_block, n_classes), Z.dtype)
     changes = np.empty((n_block, n_classes))
     s, change, scratch = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes)
-    movers = np.empty(n_block, np.int64)
+    # A margin loss changes few entries of a row: these rows are gone through by a list of the entries.
+    few = max(2, n_classes // _FEW)
+    entries, n_entries = np.empty((n_block, few), np.int64), np.empty(n_block, np.int64)
+    full, listed = np.empty(n_block, np.int64), np.empty(n_block, np.int64)
     for block in range(products.shape[0]):
         first = block * n_block
         n = min(n_block, len(rows) - first)
@@ -105,31 +117,42 @@ def _visit(
             add_scores(part, Wt, scores)
         else:
             np.dot(part, Wt.T, scores[:n])
-        n_movers = 0
+        n_full = n_listed = 0
         for i in range(n):
             for j in range(n_classes):
                 s[j] = b[j] + scores[i, j]
-            _take_off(s, K[i], pull, changes, movers[:n_movers])
+            _take_off(s, K[i], pull, changes, full[:n_full])
+            for k in listed[:n_listed]:
+                product = K[i, k] + pull
+                for j in entries[k, : n_entries[k]]:
+                    s[j] -= product * changes[k, j]
             row = first + i
             weight = weights[row]
             q = max(factor * weight * (K[i, i] + pull), _SMALLEST_CURVATURE)
             value, gap = row_ascent(loss, s, A[rows[row]], y[row], q, change, scratch)
             values[row], gaps[row] = weight * value, 0.0
-            moved = False
+            found = 0
             for j in range(n_classes):
                 changes[i, j] = factor * weight * change[j]
-                steps[i, j] = -changes[i, j]
-                moved |= change[j] != 0.0
-            if moved:
-                gaps[row] = weight * max(gap, 0.0)
-                movers[n_movers] = i
-                n_movers += 1
-        if Wt.nbytes <= _TILE_BYTES:
-            add_back(part, steps[:n], Wt)
-        else:
-            Wt += np.dot(steps[:n].T, part)
-        for k in movers[:n_movers]:
+                found += 1 if change[j] != 0.0 else 0
+            n_entries[i] = found
+            if found == 0:
+                continue
+            gaps[row] = weight * max(gap, 0.0)
+            if found > few:
+                full[n_full] = i
+                n_full += 1
+            else:
+                _list_entries(change, entries[i])
+                listed[n_listed] = i
+                n_listed += 1
+        _bring_in(part, changes[:n], n_entries[:n], full[:n_full], listed[:n_listed], entries, Wt)
+        for k in full[:n_full]:
             for j in range(n_classes):
+                b[j] -= pull * changes[k, j]
+                sums[j] += changes[k, j] / factor
+        for k in listed[:n_listed]:
+            for j in entries[k, : n_entries[k]]:
                 b[j] -= pull * changes[k, j]
                 sums[j] += changes[k, j] / factor
 
@@ -152,13 +175,60 @@ def _take_off(s: Floats, k: NDArray[Any], pull: float, changes: Floats, movers: 
         n += 1
 
 
+@register_jitable(forceinline=True)
+def _list_entries(change: Floats, entries: Ints) -> None:
+    n = 0
+    for j in range(change.size):
+        if change[j] != 0.0:
+            entries[n] = j
+            n += 1
+
+
+@register_jitable(forceinline=True)
+def _bring_in(
+    X: NDArray[Any],
+    changes: Floats,
+    n_entries: Ints,
+    full: Ints,
+    listed: Ints,
+    entries: Ints,
+    Wt: NDArray[Any],
+) -> None:
+    """Wt -= changes.T @ X: the whole product, or where most entries are zero the others one by one."""
+    if _COST_OF_ENTRY * n_entries.sum() > changes.size:
+        steps = np.empty(changes.shape, X.dtype)
+        for i in range(len(X)):
+            for j in range(len(Wt)):
+                steps[i, j] = -changes[i, j]
+        if Wt.nbytes <= _TILE_BYTES:
+            add_back(X, steps, Wt)
+        else:
+            Wt += np.dot(steps.T, X)
+        return
+    for i in full:
+        for j in range(len(Wt)):
+            if changes[i, j] != 0.0:
+                _add_row(Wt[j], X[i], X.dtype.type(-changes[i, j]))
+    for i in listed:
+        for j in entries[i, : n_entries[i]]:
+            _add_row(Wt[j], X[i], X.dtype.type(-changes[i, j]))
+
+
+@register_jitable(forceinline=True)
+def _add_row(w: NDArray[Any], x: NDArray[Any], factor: Any) -> None:
+    for d in range(x.size):
+        w[d] += factor * x[d]
+
+
 @numba.njit(nogil=True, cache=True)
 def _multiply_within(Z: NDArray[Any], products: NDArray[Any]) -> None:
-    """Add the products of the rows of each block to ``products`` (blocks, rows, rows)."""
+    """Add the products of each row with those before it in its block to ``products`` (blocks, rows, rows)."""
     size = products.shape[1]
     for block in range(len(products)):
         part = Z[block * size : (block + 1) * size]
-        add_scores(part, part, products[block])
+        for i in range(0, size, _TILE_ROWS):
+            j = i + _TILE_ROWS
+            add_scores(part[i:j], part[:j], products[block, i:j, :j])
 
 
 _COMPILED = Kernel(_visit)
@@ -205,7 +275,8 @@ class DualRows:
         self._due = np.ones(len(samples.y), dtype=np.float32)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The products among the rows of a block should cost no more than those with W.
-        self._n_block = int(np.clip(2 * n_classes // 12 * 12, 12, 60))
+        most = _MOST_ROWS if self._Wt.nbytes <= _TILE_BYTES else _MOST_ROWS_BLAS
+        self._n_block = int(np.clip(2 * n_classes // _TILE_ROWS * _TILE_ROWS, _TILE_ROWS, most))
 
     @property
     def W(self) -> Floats:
