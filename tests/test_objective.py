@@ -213,6 +213,8 @@ def test_data_that_cannot_be_used(change, said):
         ({"n_classes": "3"}, "n_classes must be a whole number, but it is '3'"),
         ({"n_classes": 1}, "n_classes must be at least 2"),
         ({"n_threads": True}, "n_threads must be a whole number"),
+        ({"fit_intercept": "no"}, "fit_intercept must be True or False, but it is 'no'"),
+        ({"fit_intercept": np.array([True])}, "fit_intercept must be True or False"),
     ],
 )
 def test_arguments_that_make_no_sense(change, said):
@@ -230,6 +232,23 @@ def test_another_loss_must_be_one():
 def test_reg_must_make_sense(reg):
     with pytest.raises(ParameterError, match="reg must be"):
         sm.Objective(sm.Hinge(), np.eye(2), [0, 1], reg)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([3], r"rows\[0\] is 3"), ([0, -1], r"rows\[1\] is -1"), ([0.5], "whole numbers"), (1, "whole numbers")],
+)
+def test_rows_that_are_not_there(rows, said):
+    objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
+    with pytest.raises(DataError, match=said):
+        objective.scores(np.zeros((3, 3)), np.zeros(3), rows)
+    assert objective.scores(np.eye(3), np.zeros(3), [2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+def test_offsets_of_the_wrong_shape():
+    objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
+    with pytest.raises(DataError, match=r"offsets must have shape \(3, 3\), but theirs is \(3,\)"):
+        objective.replace(offsets=np.zeros(3))
 
 
 def test_points_of_the_wrong_shape():

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 import softmargin as sm
 from softmargin.errors import CapabilityError, ConvergenceWarning, DataError, ParameterError
 from softmargin.losses import SmoothedHinge
-from softmargin.solvers import LBFGS, AugmentedLagrangian
+from softmargin.solvers import LBFGS, AugmentedLagrangian, DualAscent, TruncatedNewton
 from tests.problems import random_problem
 
 LOSSES = [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()]
@@ -245,6 +245,8 @@ def test_misfits_fail_before_any_work():
         sm.minimize(hinge, solver=LBFGS())
     with pytest.raises(CapabilityError, match="for Hinge, not for CrossEntropy"):
         sm.minimize(smooth, solver=AugmentedLagrangian(LBFGS()))
+    with pytest.raises(ParameterError, match="inner must be a smooth solver"):
+        sm.minimize(hinge, solver=AugmentedLagrangian(None))
     assert sm.minimize(sm.Objective(SmoothedHinge(), X, y, 0.1)).converged
 
 
@@ -291,6 +293,10 @@ def test_starts_that_do_not_fit(arguments, said):
         ({"solver": sm.SGD(seed=-1)}, "seed must be at least 0"),
         ({"solver": sm.SGD(learning_rate="x")}, "learning_rate must be a number"),
         ({"solver": sm.SGD(learning_rate=np.inf)}, "learning_rate must be positive and finite"),
+        ({"solver": DualAscent(seed=-1)}, "seed must be at least 0"),
+        ({"solver": DualAscent(finisher=3)}, "finisher must be a solver such as LBFGS"),
+        ({"solver": TruncatedNewton(otherwise=None)}, "otherwise must be a smooth solver such as LBFGS"),
+        ({"callback": lambda step: np.zeros(2)}, r"callback must return True to stop, .* array\(\[0., 0.\]\)"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments, said):

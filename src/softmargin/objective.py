@@ -17,7 +17,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Hinge, SmoothedHinge
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
-from softmargin.validation import as_floats, check_reg, check_samples, check_vector
+from softmargin.validation import as_floats, check_flag, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
 
@@ -158,7 +158,7 @@ class Objective:
         self.loss = _check_loss(loss)
         samples = Samples(*check_samples(X, y, sample_weight, n_classes))
         self.reg = check_reg(reg)
-        self.fit_intercept = fit_intercept
+        self.fit_intercept = check_flag("fit_intercept", fit_intercept)
         self.n_samples, self.n_features = samples.X.shape
         self.n_classes = samples.n_classes
         shares = np.bincount(samples.y, weights=samples.weights, minlength=samples.n_classes)
@@ -196,7 +196,13 @@ class Objective:
         other = copy.copy(self)
         other.loss = self.loss if loss is None else _check_loss(loss)
         other.reg = self.reg if reg is None else check_reg(reg)
-        other._offsets = self._offsets if offsets is None else offsets
+        if offsets is not None:
+            if np.shape(offsets) != (self.n_samples, self.n_classes):
+                raise DataError(
+                    f"offsets must have shape ({self.n_samples}, {self.n_classes}), "
+                    f"but theirs is {np.shape(offsets)}."
+                )
+            other._offsets = offsets
         if scale is not None:
             other._scale = check_vector("scale", scale, self.n_features, 1.0)
             other._shared = {"moments": self.moments}
@@ -345,18 +351,26 @@ class Objective:
             raise ParameterError(f"The dL/ds of {dual.loss!r} cannot serve as dual rows of {self.loss!r}.")
         return dual
 
-    def scores(self, W: ArrayLike, b: ArrayLike, rows: Ints | None = None) -> Floats:
+    def scores(self, W: ArrayLike, b: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).
 
         Parameters
         ----------
         W : array-like of shape (D, C)
         b : array-like of shape (C,)
-        rows : ndarray of int64, optional
+        rows : array-like of int, optional
             Numbers of the samples; by default all.
         """
         W, b = self._check_point(W, b)
-        return self._engine.scores(*self._fold(W, b), np.arange(self.n_samples) if rows is None else rows)
+        numbers = np.arange(self.n_samples) if rows is None else np.asarray(rows)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise DataError(f"rows must hold whole numbers, but it is an array of {numbers.dtype}.")
+        wrong = np.flatnonzero((numbers < 0) | (numbers >= self.n_samples))
+        if wrong.size:
+            raise DataError(
+                f"rows[{wrong[0]}] is {numbers[wrong[0]]}, but rows must lie in 0 … {self.n_samples - 1}."
+            )
+        return self._engine.scores(*self._fold(W, b), numbers.astype(np.int64, copy=False))
 
     # -- what solvers ask about the data ---------------------------------------------------------------
 

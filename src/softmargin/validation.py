@@ -17,6 +17,7 @@ __all__ = [
     "check_count",
     "check_features",
     "check_finite",
+    "check_flag",
     "check_labels",
     "check_number",
     "check_reg",
@@ -48,6 +49,13 @@ def check_count(name: str, value: int, least: int = 1) -> int:
     if number < least:
         raise ParameterError(f"{name} must be at least {least}, but it is {value!r}.")
     return number
+
+
+def check_flag(name: str, value: bool) -> bool:
+    """Return True or False as a bool, or raise a `ParameterError` that names what it is not."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ParameterError(f"{name} must be True or False, but it is {value!r}.")
+    return bool(value)
 
 
 def refuse_masked(name: str, values: object) -> None:
@@ -233,8 +241,7 @@ def check_samples(
         others = np.flatnonzero(present != np.arange(len(present)))
         missing = int(others[0]) if others.size else len(present)
         raise DataError(
-            f"Class {missing} has no sample of positive weight, so its unpenalised bias has no optimum: "
-            f"leave the class out."
+            f"Class {missing} has no sample of positive weight: leave the class out, for nothing is known of it."
         )
     return X, np.ascontiguousarray(labels, dtype=np.int64), weights, n_classes
 

@@ -282,7 +282,7 @@ def check_positive(name: str, value: float) -> float:
     """Return ``value`` as a float, or raise a `ParameterError` that names it."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ParameterError(f"{name} must be a positive number, but it is {value!r}.") from None
     if not (0.0 < number < np.inf):
         raise ParameterError(f"{name} must be positive and finite, but it is {value!r}.")

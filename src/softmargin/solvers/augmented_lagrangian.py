@@ -25,7 +25,7 @@ from softmargin.errors import CapabilityError
 from softmargin.losses import Hinge, SmoothedHinge
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
-from softmargin.solvers.base import Point, Recorder, SmoothSolver, Solver
+from softmargin.solvers.base import Point, Recorder, SmoothSolver, Solver, check_smooth_solver
 
 __all__ = ["AugmentedLagrangian"]
 
@@ -86,6 +86,7 @@ class AugmentedLagrangian(Solver):
         """Minimise from P and, if given, multipliers (N, C) whose relative gap is about ``gap``."""
         if not isinstance(objective.loss, Hinge):
             raise CapabilityError(f"The augmented Lagrangian is for Hinge, not for {objective.loss!r}.")
+        check_smooth_solver("inner", self.inner)
         delta = objective.loss.delta
         if multipliers is None:
             # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.

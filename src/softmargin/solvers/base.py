@@ -20,7 +20,7 @@ from softmargin.threads import one_blas_thread
 
 __all__ = [
     "Callback", "Curvature", "FirstGuess", "Fit", "Point", "Recorder", "SmoothSolver", "Solver", "Step",
-    "check_settings", "start",
+    "check_settings", "check_smooth_solver", "start",
 ]  # fmt: skip
 
 
@@ -275,7 +275,7 @@ class Recorder:
                     f"No smaller gap can be proved in float64: the rounding of F alone may be {above - value:.1g}."
                 )
         if self.n_passes >= self.max_passes:
-            return f"The budget of {self.max_passes:g} passes is used up: raise max_passes."
+            return f"The budget of {self.max_passes:g} passes is used up: allow more of them."
         return None
 
     def offer(self, stage: str, state: State, more: Callable[[], State] = dict) -> None:
@@ -333,8 +333,15 @@ class Recorder:
         """Note where the fit stands; afterwards `stopped` says whether the callback wants it to end."""
         step = Step(self.n_passes, time.perf_counter() - self._started, value, self.lower_bound, estimate)
         self._history.append(step)
-        if self._callback is not None and self._callback(step):
-            self.stopped = True
+        if self._callback is None:
+            return
+        answer = self._callback(step)
+        try:
+            self.stopped |= bool(answer)
+        except ValueError:
+            raise ParameterError(
+                f"callback must return True to stop, and False or None to go on, but it returned {answer!r}."
+            ) from None
 
     def certify(
         self,
@@ -644,3 +651,9 @@ class SmoothSolver(Solver):
                 return point.P, "No step improves the value any more: rounding is in the way."
             known.learn(point, found)
             point = precise(found)
+
+
+def check_smooth_solver(name: str, solver: object) -> None:
+    """Raise a `ParameterError` if a setting of another solver is no smooth solver."""
+    if not isinstance(solver, SmoothSolver):
+        raise ParameterError(f"{name} must be a smooth solver such as LBFGS(), but it is {solver!r}.")

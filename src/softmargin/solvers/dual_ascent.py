@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from softmargin.checkpoint import State
-from softmargin.errors import CapabilityError
+from softmargin.errors import CapabilityError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.base import Recorder, Solver
+from softmargin.validation import check_count
 
 __all__ = ["DualAscent"]
 
@@ -60,6 +61,9 @@ class DualAscent(Solver):
         """Ascend from the dual rows that belong to P; those of a loss with kinks are not known and start at 0."""
         if not objective.loss.ascends:
             raise CapabilityError(f"{objective.loss!r} has no row function for dual ascent.")
+        check_count("seed", self.seed, 0)
+        if not (self.finisher is None or isinstance(self.finisher, Solver)):
+            raise ParameterError(f"finisher must be a solver such as LBFGS(), but it is {self.finisher!r}.")
         if record.past(_STAGE) and self.finisher is not None:
             return self.finisher.solve(objective, P, record)
         record.at(P[:-1], P[-1])

@@ -19,7 +19,7 @@ from softmargin.checkpoint import State
 from softmargin.engines import Product
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
-from softmargin.solvers.base import Curvature, FirstGuess, Point, SmoothSolver
+from softmargin.solvers.base import Curvature, FirstGuess, Point, SmoothSolver, check_smooth_solver
 
 __all__ = ["TruncatedNewton"]
 
@@ -46,6 +46,7 @@ class TruncatedNewton(SmoothSolver):
 
     def curvature(self, objective: Objective) -> Curvature:
         """Return what is known of the Hessian at the start."""
+        check_smooth_solver("otherwise", self.otherwise)
         return _Newton(objective, self)
 
     def prepared(self, objective: Objective) -> Objective:
