@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import softmargin as sm
-from softmargin.errors import ConvergenceWarning, DataError, ParameterError
+from softmargin.errors import ConvergenceWarning, DataError, ModelFileError, ParameterError
 from softmargin.solvers import LBFGS, AugmentedLagrangian, DualAscent, TruncatedNewton
 
 LOSSES = {"hinge": sm.Hinge(), "squared_hinge": sm.SquaredHinge(), "cross_entropy": sm.CrossEntropy()}
@@ -156,9 +157,54 @@ def test_a_path_that_cannot_be_a_file_is_refused_at_once(tmp_path):
     for path in (tmp_path / "none" / "x", tmp_path, 3):
         with pytest.raises(ParameterError, match="checkpoint must be"):
             sm.minimize(objective, checkpoint=path)
+    for path in (tmp_path / ("x" * 300), "/proc/x"):
+        with pytest.raises(ParameterError, match="checkpoint cannot be kept at"):
+            sm.minimize(objective, checkpoint=path)
     for seconds in (-1.0, np.nan):
         with pytest.raises(ParameterError, match="checkpoint_seconds"):
             sm.minimize(objective, checkpoint=tmp_path / "x", checkpoint_seconds=seconds)
+
+
+def test_a_checkpoint_that_cannot_be_written_any_more_ends_no_fit(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.warns(UserWarning, match="could not be written"):
+        fit = sm.minimize(
+            problem("cross_entropy"),
+            callback=lambda _: shutil.rmtree(folder, ignore_errors=True),
+            solver=LBFGS(),
+            tol=np.float32(1e-5),  # a number that JSON does not know
+            checkpoint=folder / "fit.checkpoint",
+            checkpoint_seconds=0,
+        )
+    assert fit.converged
+    assert fit.tol == np.float32(1e-5)
+
+
+def test_a_deeply_nested_file_is_no_checkpoint(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    path.write_bytes((200_000).to_bytes(8, "little") + b'{"a":' + b"[" * 300_000)
+    with pytest.raises(DataError, match="no whole checkpoint"):
+        sm.minimize(problem("hinge"), checkpoint=path)
+    with pytest.raises(ModelFileError, match="damaged"):
+        sm.load_model(path)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_interrupt_in_the_last_step_keeps_the_proved_fit(name):
+    steps = len(sm.minimize(problem(name)).history)
+    count = 0
+
+    def interrupt(step):
+        nonlocal count
+        count += 1
+        if count == steps:
+            raise KeyboardInterrupt
+
+    fit = sm.minimize(problem(name), callback=interrupt)
+    assert fit.interrupted
+    assert fit.converged
+    assert len(fit.history) == steps
 
 
 def test_the_same_sums_in_another_order_are_another_problem():

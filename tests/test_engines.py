@@ -313,3 +313,20 @@ def test_cores_are_those_this_process_may_use(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert CpuEngine(_samples(10, 3, 2)).workers.n_threads == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int16", "float64"])
+@pytest.mark.parametrize(("d", "c"), [(768, 200), (512, 300), (2048, 100)])
+def test_blocks_of_both_precisions_end_with_the_rows(dtype, d, c):
+    """W fits the tiles in float32, but not in float64: the blocks are of different size."""
+    rng = np.random.default_rng(0)
+    X = np.abs(5.0 * rng.normal(size=(1000, d))).astype(dtype)
+    y = np.arange(1000) % c
+    W, b = 0.01 * rng.normal(size=(d, c)), rng.normal(size=c)
+    cpu, reference = (sm.Objective(sm.CrossEntropy(), X, y, 0.1, engine=engine) for engine in ("cpu", "reference"))
+    for single, tolerance in ((True, 1e-4), (False, 1e-12)):
+        both = zip(cpu.value_and_grad(W, b, single), reference.value_and_grad(W, b), strict=True)
+        for ours, exact in both:
+            np.testing.assert_allclose(ours, exact, rtol=tolerance, atol=tolerance * np.abs(exact).max())
+    for ours, exact in zip(cpu.moments, reference.moments, strict=True):
+        np.testing.assert_allclose(ours, exact, rtol=1e-12)

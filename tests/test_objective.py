@@ -1,6 +1,7 @@
 """The objective: folding, certificates, exchange relations, and errors at its door."""
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -243,6 +244,38 @@ def test_rows_that_are_not_there(rows, said):
     with pytest.raises(DataError, match=said):
         objective.scores(np.zeros((3, 3)), np.zeros(3), rows)
     assert objective.scores(np.eye(3), np.zeros(3), [2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+def test_offsets_have_no_certificate(loss):
+    objective = sm.Objective(loss, np.eye(3), [0, 1, 2], 0.1).replace(offsets=10.0 * np.eye(3))
+    assert objective.value(np.zeros((3, 3)), np.zeros(3)) < 1e-4
+    with pytest.raises(CapabilityError, match="no certificate"):
+        objective.certificate(np.zeros((3, 3)), np.zeros(3))
+    with pytest.raises(CapabilityError, match="no certificate"):
+        sm.minimize(objective)
+
+
+@pytest.mark.parametrize("mean", [1.7e9, 1e12, 1e14])
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+def test_a_mean_far_from_the_data_is_in_the_gap(loss, mean):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.arange(40) % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = sm.minimize(sm.Objective(loss, X, y, 0.01, mean=np.full(3, mean)), tol=1e-8)
+    # F at the point that was returned, in exact arithmetic.
+    Z = [[Fraction(x) - Fraction(mean) for x in row] for row in X.tolist()]
+    W, b = [[Fraction(x) for x in row] for row in fit.W.tolist()], [Fraction(x) for x in fit.b.tolist()]
+    scores = [[float(b[j] + sum(z * w[j] for z, w in zip(row, W, strict=True))) for j in range(3)] for row in Z]
+    true = float(loss.values(scores, y).mean()) + 0.01 * float((fit.W**2).sum())
+    assert (true - fit.lower_bound) / true <= fit.gap * (1 + 1e-9)
+
+
+def test_extreme_points_have_a_value_and_no_warning():
+    objective = sm.Objective(sm.SquaredHinge(), np.eye(3), [0, 1, 2], 0.1)
+    assert objective.value(np.full((3, 3), 1e200), np.zeros(3)) == np.inf
+    assert objective.certificate(np.full((3, 3), 1e200), np.zeros(3)).gap == np.inf
 
 
 def test_offsets_of_the_wrong_shape():

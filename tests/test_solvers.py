@@ -305,6 +305,28 @@ def test_arguments_that_make_no_sense(arguments, said):
         sm.minimize(sm.Objective(sm.CrossEntropy(), X, y, 0.1), **arguments)
 
 
+def test_settings_given_beside_a_solver_replace_its_own():
+    X, y = _blobs()
+    objective = sm.Objective(sm.CrossEntropy(), X, y, 0.1)
+    assert sm.minimize(objective, solver=LBFGS(1e-2)).tol == 1e-2
+    assert sm.minimize(objective, tol=1e-3, solver=LBFGS(1e-2)).tol == 1e-3
+    with pytest.raises(ParameterError, match="SGD has no setting max_passes"):
+        sm.minimize(objective, max_passes=5, solver=sm.SGD())
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e15, 1e20])
+@pytest.mark.parametrize("shape", [(200, 20, 3), (60, 600, 4)])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_the_scale_of_the_features_makes_no_difference(loss, shape, scale):
+    n, d, c = shape
+    X, y = np.random.default_rng(1).normal(size=(n, d)).astype(np.float32), np.arange(n) % c
+    plain = sm.minimize(sm.Objective(loss, X, y, 0.01))
+    scaled = sm.minimize(sm.Objective(loss, (X * scale).astype(np.float32), y, 0.01 * scale**2))
+    assert scaled.converged
+    assert scaled.value == pytest.approx(plain.value, rel=2e-4)
+    assert scaled.n_passes <= 2 * plain.n_passes + 10
+
+
 EXTREMES = {
     "a huge reg": {"reg": 1e308},
     "a tiny reg": {"reg": 5e-324},
@@ -331,7 +353,7 @@ def test_numbers_out_of_range_are_told_by_the_gap_and_by_nothing_else(loss, extr
             objective,
             settings["W0"] * directions,
             settings["b0"] * directions[0],
-            max_passes=20,
+            max_passes=20 if settings["solver"] is None else None,
             solver=settings["solver"],
         )
         plain = sm.minimize(sm.Objective(loss, X, y, min(settings["reg"], 1e100)), max_passes=20)

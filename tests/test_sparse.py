@@ -208,6 +208,17 @@ def test_fits_reach_the_same_certified_optimum(seed):
         assert got.lower_bound == pytest.approx(sure.lower_bound, rel=1e-8, abs=1e-8 * sure.value)
 
 
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+@pytest.mark.parametrize(("n", "d"), [(900, 64), (300, 2000)])
+def test_small_sparse_data_takes_no_more_passes_than_dense(loss, n, d):
+    rng = np.random.default_rng(0)
+    X = sp.random(n, d, density=0.2, random_state=0, format="csr")
+    y = (X @ rng.normal(size=(d, 5)) + rng.normal(size=(n, 5))).argmax(axis=1)
+    sparse, dense = (sm.minimize(sm.Objective(loss, features, y, 1e-3)) for features in (X, X.toarray()))
+    assert sparse.converged
+    assert sparse.n_passes <= 1.2 * dense.n_passes + 2
+
+
 def test_a_diagonal_serves_many_columns_a_covariance_few_and_a_gram_matrix_few_rows():
     y = np.arange(2200) % 3
     X = sp.random(2200, 2100, density=0.02, random_state=0, format="csr")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,8 +47,15 @@ class Checkpoint:
             self._path = Path(path)
         except TypeError:
             raise ParameterError(f"checkpoint must be a path, but it is {path!r}.") from None
-        if not self._path.parent.is_dir() or self._path.is_dir():
-            raise ParameterError(f"checkpoint must be a file in a folder that exists, but it is {str(path)!r}.")
+        try:
+            if not self._path.parent.is_dir() or self._path.is_dir():
+                raise ParameterError(
+                    f"checkpoint must be a file in a folder that exists, but it is {str(path)!r}."
+                )
+            with TemporaryFile(dir=self._path.parent):
+                self._path.exists()
+        except OSError as error:  # better now than after hours
+            raise ParameterError(f"checkpoint cannot be kept at {str(path)!r}: {error.strerror}.") from None
         self._problem = problem
         self._seconds = seconds
         self._written = time.perf_counter()
@@ -61,7 +70,7 @@ class Checkpoint:
                 raise ValueError
         except FileNotFoundError:
             return None
-        except (ModelFileError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ModelFileError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DataError(
                 f"{self._path} is no whole checkpoint of a fit: remove it or give another path."
             ) from None
@@ -76,7 +85,7 @@ class Checkpoint:
         return state
 
     def offer(self, state: Callable[[], State]) -> None:
-        """Write the state if it is time to."""
+        """Write the state if it is time to. Where that fails, a warning says so and the fit goes on."""
         now = time.perf_counter()
         if now - self._written < self._seconds:
             return
@@ -90,7 +99,16 @@ class Checkpoint:
         }
         tensors = {name: array.astype(np.float64) for name, array in arrays.items()}
         header = container_header(json.dumps(card), tensors)
-        write_atomically(self._path, [header, *(tensor_bytes(tensor) for _, tensor in sorted(tensors.items()))])
+        try:
+            write_atomically(
+                self._path, [header, *(tensor_bytes(tensor) for _, tensor in sorted(tensors.items()))]
+            )
+        except OSError as error:
+            warnings.warn(
+                f"The checkpoint {self._path} could not be written ({error.strerror}); the fit goes on.",
+                UserWarning,
+                stacklevel=2,
+            )
         self._written = time.perf_counter()
 
     def remove(self) -> None:

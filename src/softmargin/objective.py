@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 from softmargin.engines import DualRows, Engine, Product, Samples, make_engine
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses import LOSSES, Hinge, SmoothedHinge
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
@@ -33,6 +33,9 @@ _CHEAP_FEATURES = 512
 _LARGE = 1 << 22
 """From this many multiplications in X @ W on, single precision is quicker."""
 
+_SINGLE_RANGE = 1e24
+"""Squares of features up to this size, and down to its inverse, are multiplied in float32."""
+
 _SMALL_HESSIAN = 1024
 _HESSIAN_ROWS = 512
 _HASHED_ROWS = 1024
@@ -41,7 +44,7 @@ _CONSTANT_FEATURE = 0.01
 """Square of the constant feature whose weight is the bias in a dual ascent, against that of a sample, at least."""
 
 _SMALL_ROWS = 1 << 28
-"""Dual rows may always take this many bytes."""
+"""Dual rows may always take this many bytes, and so may a copy of few rows, of sparse ones with their zeros."""
 
 _FEW_PAIRS = 0.125
 """Up to this share of all pairs of a sample and a class, products with their Hessian are cheap against passes."""
@@ -52,6 +55,9 @@ _SMALL_COPY = 1 << 26
 _EXACT_TRACE_CLASSES = 16
 """Up to this many classes a trace is added up in full; beyond, from this many random directions."""
 
+
+_QUIET = np.errstate(over="ignore", invalid="ignore")
+"""A point from which numbers leave the range has an infinite value or proves nothing; that says it."""
 
 _ROUNDED_UP = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
 
@@ -167,6 +173,7 @@ class Objective:
         self._scale = check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
         self._offsets: Floats | None = None
+        self._moved = float(np.linalg.norm(self._mean))  # how far b is moved when a point is folded or centred
         self._kept: NDArray[Any] | None = None
         self._shared: dict[str, Any] = {}
 
@@ -182,7 +189,8 @@ class Objective:
     ) -> Objective:
         """Return the objective on the same data with another loss, λ, scale or score offsets (N, C).
 
-        The data, its engine and what was computed from the features alone are shared.
+        The data, its engine and what was computed from the features alone are shared. With offsets there is a
+        function and its derivatives, but no certificate.
 
         Parameters
         ----------
@@ -192,6 +200,11 @@ class Objective:
         scale : array-like of shape (D,), optional
         offsets : ndarray of shape (N, C), optional
             Added to the scores of each sample.
+
+        Raises
+        ------
+        DataError, ParameterError
+            If an argument does not fit.
         """
         other = copy.copy(self)
         other.loss = self.loss if loss is None else _check_loss(loss)
@@ -213,6 +226,7 @@ class Objective:
         mean = self.moments[0]
         other = copy.copy(self)
         other._mean = mean
+        other._moved = self._moved + float(np.linalg.norm(mean))
         other._shared = self._shared.setdefault("centred", {"moments": self.moments})
         return other, (mean - self._mean) * self._scale
 
@@ -223,6 +237,7 @@ class Objective:
         """How often X was read so far."""
         return self._engine.n_passes
 
+    @_QUIET
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return F(W, b); one pass.
 
@@ -235,6 +250,7 @@ class Objective:
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
         return data + self.reg * float((W * W).sum())
 
+    @_QUIET
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
         """Return F and its gradient in W (D, C) and in b (C,); one pass.
 
@@ -253,6 +269,7 @@ class Objective:
         dW = self._unfold(dW, db) + 2.0 * self.reg * W
         return value + self.reg * float((W * W).sum()), dW, db if self.fit_intercept else np.zeros_like(db)
 
+    @_QUIET
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
         """Return the Hessian at (W, b) times the direction (V, c), shapes (D, C) and (C,); one pass.
 
@@ -275,6 +292,7 @@ class Objective:
         dW = self._unfold(dW, db) + 2.0 * self.reg * V
         return dW, db if self.fit_intercept else np.zeros_like(db)
 
+    @_QUIET
     def certificate(
         self,
         W: ArrayLike,
@@ -306,6 +324,7 @@ class Objective:
         that miss this by a little are made feasible is derived in ``docs/mathematics.md``.
         """
         W, b = self._check_point(W, b)
+        self.check_certifiable()
         if self.reg == 0.0:
             raise ParameterError("reg is 0: there is no lower bound without a penalty; choose a positive reg.")
         if not self.fit_intercept and b.any():
@@ -335,10 +354,15 @@ class Objective:
         # into the features or b moved for their centring.
         raw, folded = self._fold(W, b)
         longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
-        scores = self._raw_size * longest + float(np.abs(folded).max()) + self.loss.unit
+        scores = (self._raw_size + self._moved) * longest + float(np.abs(folded).max()) + self.loss.unit
         error = 1.5 * float(np.finfo(np.float64).eps) * (self.n_features + 8) * scores
         above = value + rounding * value + self.loss.rise(error, sums.value, sums.square, self.n_classes)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
+
+    def check_certifiable(self) -> None:
+        """Raise a `CapabilityError` if the scores have offsets, for which there is no bound."""
+        if self._offsets is not None:
+            raise CapabilityError("An objective with offsets has no certificate: its value and derivatives serve.")
 
     def _check_source(self, dual: object) -> Objective:
         """Return the objective whose dL/ds serve as dual rows, or raise a `ParameterError`."""
@@ -420,23 +444,26 @@ class Objective:
     def is_large(self) -> bool:
         """Whether products in float32 are worth a thought: much work, and not outweighed by exact steps."""
         exact = self._kept is not None and self._kept.dtype == np.float64
-        return not exact and self.n_samples * self.n_features * self.n_classes >= _LARGE
+        large = self.n_samples * self.n_features * self.n_classes >= _LARGE
+        return large and not exact and self.fits_single
+
+    @property
+    def fits_single(self) -> bool:
+        """Whether products of the preprocessed features stay far inside the range of float32."""
+        mean, variance = self.moments
+        largest = float(((variance + (mean - self._mean) ** 2) * self._scale**2).max())
+        return 1.0 / _SINGLE_RANGE < largest < _SINGLE_RANGE
 
     @property
     def has_small_hessian(self) -> bool:
         """Whether the whole Hessian, of all weights at once, is a small matrix."""
-        dense = isinstance(self._engine.samples.X, np.ndarray)
-        return dense and (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
+        return (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
 
     @property
     def has_few_rows(self) -> bool:
-        """Whether there are fewer rows than features, and few enough for a copy of them in float64.
-
-        It may have 256 MB; of sparse rows, whose zeros it fills in, 64 MB.
-        """
+        """Whether there are fewer rows than features, and few enough for a copy of them in float64: 256 MB."""
         n_rows = len(self._engine.rows)
-        limit = _SMALL_COPY if issparse(self._engine.samples.X) else _SMALL_ROWS
-        return _CHEAP_FEATURES < self.n_features > n_rows and 8 * n_rows * self.n_features <= limit
+        return _CHEAP_FEATURES < self.n_features > n_rows and 8 * n_rows * self.n_features <= _SMALL_ROWS
 
     def newton_step(self, gradient: Floats, floor: float) -> Floats | None:
         """Return the inverse Hessian of F times the gradient (D + 1, C) where it was taken, by pairs of classes.
@@ -498,10 +525,15 @@ class Objective:
         return hessian.transpose(2, 0, 3, 1).reshape(D * C, D * C)
 
     def dual_rows_fit(self) -> bool:
-        """Whether dual rows take no more memory than X or 256 MB, and X can be read in dense blocks of rows."""
+        """Whether dual rows take no more memory than X or 256 MB, and X may be read in dense blocks of rows.
+
+        It may where it is dense, or small enough: the zeros of a sparse X would fill up to 256 MB of float32.
+        """
         X = self._engine.samples.X
         dense = isinstance(X, np.ndarray)
-        return dense and 4 * self.n_samples * self.n_classes <= max(X.nbytes, _SMALL_ROWS)
+        if not dense and 4 * self.n_samples * self.n_features > _SMALL_ROWS:
+            return False
+        return 4 * self.n_samples * self.n_classes <= max(X.nbytes if dense else 0, _SMALL_ROWS)
 
     @property
     def dual_stiffness(self) -> float:
@@ -521,11 +553,13 @@ class Objective:
         Parameters
         ----------
         dtype : dtype
-            float32 or float64.
+            float32 or float64; it is float64 where float32 is too narrow for the features.
         start : tuple of ndarray (D, C) and ndarray (C,), optional
             W and b whose dL/ds they should be, in two passes. By default they are the best of θ (π - e_y), with
             the class shares π: as good as a sweep or two, and made from the class sums of the features alone.
         """
+        if not self.fits_single:
+            dtype = np.float64
         penalty = 0.0
         if self.fit_intercept:
             least = _CONSTANT_FEATURE * self._size / (2.0 * self.reg)
@@ -646,7 +680,9 @@ class Objective:
         enough = max(2 * self.n_features, int(density * 40 * len(rows) * self.n_classes) // self.n_features)
         if len(rows) > enough:
             rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
-        return CovariancePreconditioner(engine.covariance(self._mean, self._scale, rows), engine.workers)
+        return CovariancePreconditioner(
+            engine.covariance(self._mean, self._scale, rows, self.fits_single), engine.workers
+        )
 
     def prepare_certificates(self) -> None:
         """Make what all certificates share, in one pass, unless it is there."""

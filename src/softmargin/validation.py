@@ -204,6 +204,8 @@ def check_features(X: ArrayLike) -> Any:
         array: Any = X if issparse(X) else np.asanyarray(X)
     except ValueError:
         raise DataError("X is not a table: its rows have different lengths.") from None
+    if isinstance(array, np.matrix):
+        array = np.asarray(array)  # whose rows are matrices, too
     if array.ndim != 2 or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise DataError(
             f"X must be a two-dimensional array of real numbers of at most 64 bits, "
@@ -240,8 +242,10 @@ def check_samples(
     if len(present) < n_classes:
         others = np.flatnonzero(present != np.arange(len(present)))
         missing = int(others[0]) if others.size else len(present)
+        beside = "" if sample_weight is None else " (beside the largest)"
         raise DataError(
-            f"Class {missing} has no sample of positive weight: leave the class out, for nothing is known of it."
+            f"Class {missing} has no sample of positive weight{beside}: leave the class out, "
+            f"for nothing is known of it."
         )
     return X, np.ascontiguousarray(labels, dtype=np.int64), weights, n_classes
 

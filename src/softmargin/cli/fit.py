@@ -119,7 +119,7 @@ def fit(
         target = output or f"{dataset.name}.safetensors"
         check_output(target, data, labels)
         _check(dataset, data)
-        report("fitting", 0, 0)
+        report("preparing (a first start compiles its kernels)", 0, 0)
         choice = None
         started = time.perf_counter()
         if loss is None or reg is None:
@@ -161,7 +161,7 @@ def fit(
     if model.converged:
         return 0
     say_err(
-        f"The gap is {model.gap:.2g} instead of {tol:g}: {classifier.fit_.status} The model is saved as it is."
+        f"The gap is {model.gap:.2g} instead of {tol:g}. {classifier.fit_.status} The model is saved as it is."
     )
     return 1
 

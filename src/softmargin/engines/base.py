@@ -212,8 +212,11 @@ class Engine(ABC):
         """Return the weighted sum of the features of each class, shape (D, C)."""
 
     @abstractmethod
-    def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
-        """Return the weighted second moment (D, D) of ``(x - mean) * scale`` over ``rows``."""
+    def covariance(self, mean: Floats, scale: Floats, rows: Ints, single: bool = False) -> Floats:
+        """Return the weighted second moment (D, D) of ``(x - mean) * scale`` over ``rows``.
+
+        With ``single`` the products may be made in float32.
+        """
 
     @abstractmethod
     def rounding(self) -> float:

@@ -154,6 +154,7 @@ class BlockEngine(Engine):
     def _lane_blocks(self, lane: int, single: bool = False) -> Iterator[Ints]:
         n_blocks = -(-len(self.rows) // self._n_block)
         first, last = (n * n_blocks // self._n_lanes * self._n_block for n in (lane, lane + 1))
+        last = min(last, len(self.rows))
         size = self._n_single if single else self._n_block
         for start in range(first, last, size):
             yield self.rows[start : min(start + size, last)]
@@ -322,10 +323,10 @@ class BlockEngine(Engine):
 
         return np.ascontiguousarray(sum_in_order(self._walk(lane)).T)
 
-    def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
+    def covariance(self, mean: Floats, scale: Floats, rows: Ints, single: bool = False) -> Floats:
         """Return the lower triangle of the weighted second moment of the preprocessed features over ``rows``.
 
-        Products are made in float32 where X fits that; they are added up in float64.
+        Products may be made in float32; they are added up in float64.
         Threads share the work by panels of the result, so there is one (D, D) array whatever their number.
         """
         self.count(len(rows))
@@ -336,7 +337,7 @@ class BlockEngine(Engine):
 
         for start in range(0, len(rows), 512):
             part = rows[start : start + 512]
-            Z = self.preprocessed_rows(part, mean, scale, np.float32 if self.has_single else np.float64)
+            Z = self.preprocessed_rows(part, mean, scale, np.float32 if single and self.has_single else np.float64)
             Z *= weights[start : start + 512, None].astype(Z.dtype)
 
             self.workers.run([partial(_add_panel, total, Z, panel) for panel in panels], len(part) * D * D)

@@ -117,7 +117,7 @@ class ReferenceEngine(Engine):
         self.count(len(self.rows))
         return np.asarray(self._X.T @ (self._weights[:, None] * self._one_hot()))
 
-    def covariance(self, mean: Floats, scale: Floats, rows: Ints) -> Floats:
+    def covariance(self, mean: Floats, scale: Floats, rows: Ints, single: bool = False) -> Floats:
         """Return the weighted second moment of the preprocessed features over ``rows``."""
         self.count(len(rows))
         weights = self.samples.weights[rows]

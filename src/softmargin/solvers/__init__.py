@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ __all__ = [
     "minimize",
 ]
 
+
+_TOL = 1e-4
 
 _FEW_CLASSES = 32
 """Up to this many classes a sweep of dual ascent costs several passes: the products among the rows outweigh those
@@ -86,10 +89,10 @@ def minimize(
     objective: Objective,
     W0: Floats | None = None,
     b0: Floats | None = None,
-    tol: float = 1e-4,
+    tol: float = _TOL,
     callback: Callback | None = None,
     *,
-    max_passes: float = 2000,
+    max_passes: float | None = None,
     solver: Solver | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 60.0,
@@ -103,14 +106,15 @@ def minimize(
     W0, b0 : ndarray of shape (D, C) and (C,), optional
         Where to start; by default at zero.
     tol : float, default 1e-4
-        Relative duality gap (F - lower bound) / F to reach and prove.
+        Relative duality gap (F - lower bound) / F to reach and prove. A given solver keeps its own where this is
+        left at its default.
     callback : callable, optional
         Called with each `Step`; a true return value stops the fit at the best point so far.
-    max_passes : float, default 2000
-        Budget of readings of X.
+    max_passes : float, optional
+        Budget of readings of X; by default 2000, or that of the solver. It is looked at between steps, and
+        the last certificate comes on top.
     solver : Solver, optional
-        By default the one that `default_solver` chooses. A given solver brings its own ``tol`` and
-        ``max_passes``.
+        By default the one that `default_solver` chooses.
     checkpoint : path-like, optional
         A file to keep the state of the fit in. If it is there already, the fit goes on from it (whatever ``W0``
         is) and, unless its budget ends it, with the same bits as if it had never been stopped. ``tol`` must be
@@ -139,6 +143,7 @@ def minimize(
     """
     if not isinstance(objective, Objective):
         raise ParameterError(f"objective must be a softmargin.Objective, but it is {objective!r}.")
+    objective.check_certifiable()
     if objective.reg == 0.0:
         raise ParameterError(
             "reg is 0: on separable data there is no optimum, and without a penalty nothing can be certified; "
@@ -152,11 +157,10 @@ def minimize(
             interrupted = True
             walked, shift = _centred(objective)
         if solver is None:
-            solver = default_solver(objective, tol, max_passes)
+            solver = default_solver(objective)
     if isinstance(solver, type) or not callable(getattr(solver, "minimize", None)):
         raise ParameterError(f"solver must be a solver such as softmargin.SGD(), but it is {solver!r}.")
-    for setting in ("tol", "max_passes"):
-        check_number(setting, getattr(solver, setting, 1.0))
+    solver = _with_settings(solver, tol=None if tol == _TOL else tol, max_passes=max_passes)
     if callback is not None:
         if not callable(callback):
             raise ParameterError(f"callback must be a function that takes a Step, but it is {callback!r}.")
@@ -194,6 +198,18 @@ def _centred(objective: Objective) -> tuple[Objective, Floats]:
     if objective.fit_intercept:
         return objective.centred()
     return objective, np.zeros(objective.n_features)
+
+
+def _with_settings(solver: Solver, **settings: float | None) -> Solver:
+    """Return the solver with those of its settings that are given, or raise a `ParameterError`."""
+    for name, value in settings.items():
+        if value is not None:
+            try:
+                solver = replace(solver, **{name: check_number(name, value)})  # type: ignore[type-var]
+            except TypeError:
+                raise ParameterError(f"{type(solver).__name__} has no setting {name}: leave it out.") from None
+        check_number(name, getattr(solver, name, 1.0))
+    return solver
 
 
 def _without_budget(solver: Solver) -> str:

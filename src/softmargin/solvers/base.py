@@ -17,6 +17,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Certificate, Objective, relative_gap
 from softmargin.threads import one_blas_thread
+from softmargin.validation import check_number
 
 __all__ = [
     "Callback", "Curvature", "FirstGuess", "Fit", "Point", "Recorder", "SmoothSolver", "Solver", "Step",
@@ -70,7 +71,8 @@ class Step(NamedTuple):
     seconds : float
         Wall time so far.
     value : float
-        F at this point or, where the solver does not know that, at the best point so far.
+        F at this point or, where the solver does not know that, at the best point certified so far: infinite
+        before the first.
     lower_bound : float
         The best bound on min F proved so far; 0 before the first.
     estimate : float
@@ -186,8 +188,8 @@ class Solver(ABC):
         interrupted : bool
             Whether an interrupt has come already: then the start is the best point so far.
         """
-        check_settings(self.tol, self.max_passes)
-        record = Recorder(objective, self.tol, self.max_passes, callback)
+        tol, max_passes = check_settings(self.tol, self.max_passes)
+        record = Recorder(objective, tol, max_passes, callback)
         record.checkpoint, record.interrupted = checkpoint, interrupted
         record.at(W0, b0)
         status = ""
@@ -203,9 +205,15 @@ class Solver(ABC):
                     raise
                 record.interrupted = True
                 record.settle()
-        if record.proved and checkpoint is not None:
-            checkpoint.remove()
-        return record.finish("Interrupted." if record.interrupted else status)
+        try:
+            if record.proved and checkpoint is not None:
+                checkpoint.remove()
+            return record.finish("Interrupted." if record.interrupted else status)
+        except KeyboardInterrupt:
+            if record.interrupted:
+                raise
+            record.interrupted = True
+            return record.finish("Interrupted.")
 
     @abstractmethod
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
@@ -251,6 +259,7 @@ class Recorder:
         self.lower_bound = 0.0
         self.stopped = False
         self.interrupted = False
+        self._finished = False
 
     @property
     def n_passes(self) -> float:
@@ -373,7 +382,9 @@ class Recorder:
         """Return the result; a certificate must have been made."""
         assert self._best is not None, "a solver must certify its point before it returns"
         W, b, value, _ = self._best
-        self.step(value, self.gap)
+        if not self._finished:
+            self._finished = True
+            self.step(value, self.gap)
         last = self._history[-1]
         return Fit(
             W, b, value, self.lower_bound, self.gap, self.tol, int(np.ceil(last.n_passes)), last.seconds,
@@ -381,12 +392,14 @@ class Recorder:
         )  # fmt: skip
 
 
-def check_settings(tol: float, max_passes: float) -> None:
-    """Raise a `ParameterError` if the tolerance or the budget makes no sense."""
+def check_settings(tol: float, max_passes: float) -> tuple[float, float]:
+    """Return the tolerance and the budget as floats, or raise a `ParameterError` if they make no sense."""
+    tol, max_passes = check_number("tol", tol), check_number("max_passes", max_passes)
     if not (0.0 < tol < 1.0):
         raise ParameterError(f"tol is a relative gap and must lie between 0 and 1, but it is {tol!r}.")
     if not max_passes >= 1:
         raise ParameterError(f"max_passes must be at least 1, but it is {max_passes!r}.")
+    return tol, max_passes
 
 
 def start(objective: Objective, W0: Floats | None, b0: Floats | None) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from softmargin.checkpoint import State
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
 from softmargin.solvers.base import FirstGuess, Point, SmoothSolver
+from softmargin.validation import check_count
 
 __all__ = ["LBFGS"]
 
@@ -38,7 +39,7 @@ class LBFGS(SmoothSolver):
 
     def curvature(self, objective: Objective) -> _Pairs:
         """Return an empty memory."""
-        return _Pairs(objective, self.memory)
+        return _Pairs(objective, check_count("memory", self.memory, 0))
 
 
 class _Pairs:
@@ -66,7 +67,9 @@ class _Pairs:
         """Keep the pair, unless rounding leaves nothing of its curvature."""
         step, change = after.P - before.P, after.gradient - before.gradient
         product = float(np.vdot(step, change))
-        if product > 1e-14 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+        # W and b apart, so that the scale of the features makes no difference.
+        sizes = [np.linalg.norm(step[part]) * np.linalg.norm(change[part]) for part in (slice(-1), -1)]
+        if product > 1e-14 * float(sum(sizes)):
             self._pairs.append((step, change, product))
 
     def state(self) -> State:
