@@ -14,6 +14,7 @@ from softmargin import textbook
 from softmargin.engines import CpuEngine, ReferenceEngine, Samples, make_engine
 from softmargin.errors import ParameterError
 from softmargin.losses import SmoothedHinge
+from softmargin.tiles import widen_half
 from tests.problems import DTYPES, random_problem
 
 EPS = np.finfo(np.float64).eps
@@ -263,8 +264,8 @@ def test_an_interrupt_stops_all_threads():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine._walk(lane)
-    assert len(seen) <= engine._n_lanes
+        engine._walk(lane, 640)
+    assert len(seen) <= engine._n_lanes(640)
     W, b = _point(samples)
     assert np.isfinite(engine.value(sm.Hinge(), W, b))  # and it goes on working
 
@@ -330,3 +331,12 @@ def test_blocks_of_both_precisions_end_with_the_rows(dtype, d, c):
             np.testing.assert_allclose(ours, exact, rtol=tolerance, atol=tolerance * np.abs(exact).max())
     for ours, exact in zip(cpu.moments, reference.moments, strict=True):
         np.testing.assert_allclose(ours, exact, rtol=1e-12)
+
+
+def test_every_float16_becomes_the_same_float32():
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    numbers = np.empty(len(bits), np.float32)
+    widen_half(bits, numbers)
+    exact = bits.view(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(numbers, exact)
+    np.testing.assert_array_equal(np.signbit(numbers), np.signbit(exact))

@@ -248,7 +248,7 @@ class Objective:
         """
         W, b = self._check_point(W, b)
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
-        return data + self.reg * float((W * W).sum())
+        return data + self.reg * float(np.vdot(W, W))
 
     @_QUIET
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
@@ -266,8 +266,10 @@ class Objective:
         W, b = self._check_point(W, b)
         engine = self._engine
         value, dW, db = engine.value_and_grad(self.loss, *self._fold(W, b), self._offsets, self._kept, single)
-        dW = self._unfold(dW, db) + 2.0 * self.reg * W
-        return value + self.reg * float((W * W).sum()), dW, db if self.fit_intercept else np.zeros_like(db)
+        dW = self._unfold(dW, db)
+        if self.reg > 0.0:
+            dW = dW + 2.0 * self.reg * W
+        return value + self.reg * float(np.vdot(W, W)), dW, db if self.fit_intercept else np.zeros_like(db)
 
     @_QUIET
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
@@ -334,7 +336,7 @@ class Objective:
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = self if dual is None or isinstance(dual, DualRows) else self._check_source(dual)
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows, keep)
-        value = sums.value + self.reg * float((W * W).sum())
+        value = sums.value + self.reg * float(np.vdot(W, W))
         imbalance = sums.classes.sum(axis=0)
         G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
         if self.fit_intercept:
@@ -618,7 +620,7 @@ class Objective:
         dual = self.loss._gradient(scores, y) * weights[:, None]
         db = dual.sum(axis=0)
         dW = self._unfold(samples.X[rows].astype(np.float64).T @ dual, db) + 2.0 * self.reg * W
-        value = float(weights @ self.loss._values(scores, y)) + self.reg * float((W * W).sum())
+        value = float(weights @ self.loss._values(scores, y)) + self.reg * float(np.vdot(W, W))
         return value, dW, db if self.fit_intercept else np.zeros_like(db)
 
     def curvature(self, W: Floats, b: Floats) -> float:
@@ -734,11 +736,13 @@ class Objective:
         return float(np.sqrt((variance + mean**2).sum()))
 
     def _fold(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
-        raw = W * self._scale[:, None]
-        return raw, b - self._mean @ raw
+        raw = W if (self._scale == 1.0).all() else W * self._scale[:, None]
+        return raw, b - self._mean @ raw if self._mean.any() else b
 
     def _unfold(self, raw: Floats, sums: Floats) -> Floats:
-        return np.asarray((raw - np.outer(self._mean, sums)) * self._scale[:, None])
+        if self._mean.any():
+            raw = raw - np.outer(self._mean, sums)
+        return raw if (self._scale == 1.0).all() else np.asarray(raw * self._scale[:, None])
 
     def _check_point(self, W: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
         W, b = as_floats("W", W), as_floats("b", b)

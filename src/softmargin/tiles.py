@@ -10,12 +10,46 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["add_back", "add_by_class", "add_pairs", "add_rows", "add_scores", "add_squares"]
+__all__ = [
+    "add_back",
+    "add_back_in_parts",
+    "add_by_class",
+    "add_pairs",
+    "add_rows",
+    "add_scores",
+    "add_squares",
+    "widen_half",
+]
 
 _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 """Products may be summed in any order (that is what vectors are); inf and NaN keep their meaning."""
+
+
+_LONG_ROW = 256
+"""Bytes of a row from which on the next rows are asked for while these are multiplied: it costs with shorter."""
+
+
+def _ask_for(typing: Any, array: Any, place: Any) -> Any:
+    """Ask for the cache line of a place of a contiguous array, which may lie beyond its end: nothing is read."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        builder.call(function, [address, number(0), number(3), number(1)])  # to read, into every cache, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
+
+
+_prefetch: Any = intrinsic(_ask_for)
 
 
 @_PRODUCT
@@ -23,11 +57,17 @@ def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
     """S += X @ Wt.T, four rows and three classes at a time."""
     n, C, D = X.shape[0], Wt.shape[0], Wt.shape[1]
     zero = Wt.dtype.type(0)  # of the type to add up in
+    numbers, line = X.reshape(-1), 64 // X.itemsize
+    share = 4 * D // max(1, C // 3) + 1 if D * X.itemsize >= _LONG_ROW else 0
     i = 0
     while i + 4 <= n:
         x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
+        ahead = (i + 4) * D
         j = 0
         while j + 3 <= C:
+            for place in range(ahead, ahead + share, line):
+                _prefetch(numbers, place)
+            ahead += share
             w0, w1, w2 = Wt[j][:D], Wt[j + 1][:D], Wt[j + 2][:D]
             s00 = s01 = s02 = s10 = s11 = s12 = s20 = s21 = s22 = s30 = s31 = s32 = zero
             for d in range(D):
@@ -61,6 +101,9 @@ def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
             S[i + 3, j + 1] += s31
             S[i + 3, j + 2] += s32
             j += 3
+        if j == 0:
+            for place in range(ahead, ahead + share, line):
+                _prefetch(numbers, place)
         while j < C:
             w = Wt[j][:D]
             s0 = s1 = s2 = s3 = zero
@@ -120,6 +163,23 @@ def add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any]) -> None:
             for d in range(D):
                 g[d] += x[d] * a
         i += 1
+
+
+_PART_ROWS = 516
+"""Rows whose float32 products are added up in float32: whole tiles."""
+
+
+@_PRODUCT
+def add_back_in_parts(X: NDArray[Any], A: NDArray[Any], part: NDArray[Any], Gt: NDArray[Any]) -> None:
+    """Gt += A.T @ X, in float64 over parts of rows; ``part`` is scratch of the shape of Gt."""
+    for start in range(0, X.shape[0], _PART_ROWS):
+        for j in range(part.shape[0]):
+            for d in range(part.shape[1]):
+                part[j, d] = 0.0
+        add_back(X[start : start + _PART_ROWS], A[start : start + _PART_ROWS], part)
+        for j in range(part.shape[0]):
+            for d in range(part.shape[1]):
+                Gt[j, d] += part[j, d]
 
 
 @_PRODUCT
@@ -227,3 +287,16 @@ def add_pairs(
             gy[d] -= total[d]
         g[j] += sums
         g[y] -= sums
+
+
+@_PRODUCT
+def widen_half(bits: NDArray[np.uint16], numbers: NDArray[np.float32]) -> None:
+    """Turn the bits of float16 into float32, in a form that becomes vectors on any processor."""
+    for i in range(bits.size):
+        word = np.uint32(bits[i])
+        # As the bits of a float32 with the same exponent field, a number is 2^112 times too small.
+        small = np.uint32((word & np.uint32(0x7FFF)) << np.uint32(13)).view(np.float32)
+        size = np.float32(small * np.float32(2.0**112))
+        special = np.uint32(0x7F800000) if size >= np.float32(65536.0) else np.uint32(0)  # infinity and NaN
+        sign = np.uint32((word & np.uint32(0x8000)) << np.uint32(16))
+        numbers[i] = np.uint32(size.view(np.uint32) | special | sign).view(np.float32)

@@ -7,6 +7,10 @@ loss, and these are multiplied back while the block is still in cache: X is read
 The rows are cut into *lanes*, whose number depends on the shape of the problem alone. A lane adds up its
 blocks in order, the lanes are added up in order, and threads only take turns at the lanes: the same bits
 come out for any number of threads.
+
+Where W is large a sum for each lane would cost more than the rows do. There (`chunked`) the threads work together
+on one *chunk* of rows after the other: they share its rows until these are dual rows, and then the columns of the
+one sum that the chunk is multiplied back into.
 """
 
 from __future__ import annotations
@@ -17,14 +21,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.engines.base import DualSums, Engine, Kernel, Product, Samples, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
-from softmargin.threads import Workers, usable_cores
+from softmargin.threads import INLINE_WORK, Workers, one_blas_thread, usable_cores
 from softmargin.validation import check_count
 
 __all__ = ["BlockEngine"]
@@ -33,6 +38,15 @@ _Result = TypeVar("_Result")
 
 _LANE_BYTES = 1 << 25
 """All partial gradients together should not exceed this."""
+
+_LANE_ROWS = 1024
+"""A lane should have at least so many rows."""
+
+_CHUNK_PARTS = 4
+"""Parts that the rows of a chunk are cut into for the threads: tall ones, for BLAS lays W out anew for each."""
+
+_PANEL = 512
+"""Most features that one task multiplies back: four tasks at least, wide ones for the same reason."""
 
 _PAIR_LANES, _PAIR_LANE = 8, 1 << 20
 """Most parts that pairs are cut into, and how much work makes another one worth while."""
@@ -60,9 +74,9 @@ def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) ->
 
 @Kernel
 def _dual_rows(
-    loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats, class_sums: Floats
+    loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats
 ) -> tuple[float, float, float]:
-    """Turn T into weighted dual rows in place and add them up by class; return the sums of L, L* and squares.
+    """Turn T into weighted dual rows in place; return the sums of L, L* and squares.
 
     S are the scores of the loss, scratch afterwards. T are the scores of the source or, if given, dual rows.
     """
@@ -74,12 +88,41 @@ def _dual_rows(
         if not given:
             row_gradient(source, T[i], y[i])
         conjugate += weights[i] * row_conjugate(loss, T[i], y[i])
-        sums = class_sums[y[i]]
         for j in range(T.shape[1]):
             square += weights[i] * T[i, j] * T[i, j]
             T[i, j] *= weights[i]
-            sums[j] += T[i, j]
     return value, conjugate, square
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_by_class(A: Floats, y: Ints, sums: Floats, first: int, last: int) -> None:
+    """Add each row of A to the row of ``sums`` of its class, in the columns from first to last."""
+    for i in range(A.shape[0]):
+        row, total = A[i, first:last], sums[y[i], first:last]
+        for j in range(total.size):
+            total[j] += row[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_up(A: Floats, sums: Floats, first: int, last: int) -> None:
+    """Add each row of A to ``sums``, in the columns from first to last."""
+    total = sums[first:last]
+    for i in range(A.shape[0]):
+        row = A[i, first:last]
+        for j in range(total.size):
+            total[j] += row[j]
+
+
+_Turn: TypeAlias = Callable[[Any, Ints, Any], Any]
+"""What makes of a block of X and the numbers of its rows a part of the result, and fills in the dual rows."""
+
+
+class _Sums(NamedTuple):
+    """What a walk adds up: the parts in order, ``Σ x aᵀ`` (D, C), and Σ a (C,) or, by class, (C, C)."""
+
+    parts: list[Any]
+    features: Floats
+    rows: Floats
 
 
 class BlockEngine(Engine):
@@ -110,11 +153,15 @@ class BlockEngine(Engine):
         self._n_block = n_block
         self._n_single = n_single or n_block
         self._row_size = row_size
-        n_blocks = -(-len(self.rows) // n_block)
-        affordable = _LANE_BYTES // (8 * self._n_features * samples.n_classes)
-        # Clearing and adding up the partial gradients should take little of the time that X takes to read.
-        worthwhile = len(self.rows) * row_size // (4 * self._n_features)
-        self._n_lanes = max(1, min(n_blocks, worthwhile, max(4, min(32, affordable))))
+
+    def _n_lanes(self, size: int) -> int:
+        """Return the number of lanes, each of which adds up this many numbers."""
+        n_blocks = -(-len(self.rows) // self._n_block)
+        affordable = max(4 if 8 * size <= _LANE_BYTES else 1, min(32, _LANE_BYTES // (8 * size)))
+        # Clearing and adding up the sums of a lane costs about as much as bringing a few dozen rows into them.
+        worthwhile = len(self.rows) * self._row_size // (_LANE_ROWS * self._n_features)
+        least = 4 if len(self.rows) * self._row_size * self.samples.n_classes >= 4 * INLINE_WORK else 1
+        return max(1, min(n_blocks, affordable, max(worthwhile, least)))
 
     @abstractmethod
     def _block(self, rows: Ints, single: bool = False) -> Any:
@@ -135,11 +182,11 @@ class BlockEngine(Engine):
         """Add z x to G_j and z to g_j, take them off G_y and g_y, for z = factor · (x·(V_j - V_y) + c_j - c_y)."""
 
     @abstractmethod
-    def _score_block(self, X: Any, W: Floats, Wt: Floats, b: Floats) -> Floats:
-        """Return ``X @ W + b`` for a block; Wt is W.T in the layout of this engine."""
+    def _score_block(self, X: Any, Wt: NDArray[Any], b: Floats, S: NDArray[Any]) -> None:
+        """Write ``X @ W + b`` for a block into S; Wt is W.T as `_laid_out` returns it."""
 
     @abstractmethod
-    def _back_block(self, X: Any, A: Floats, Gt: Floats, single: bool = False) -> None:
+    def _back_block(self, X: Any, A: Floats, Gt: Floats) -> None:
         """Add ``A.T @ X`` to Gt, in the layout of this engine, for a block."""
 
     def _add_classes(self, X: Any, y: Ints, weights: Floats, Gt: Floats) -> None:
@@ -148,26 +195,116 @@ class BlockEngine(Engine):
         one_hot[np.arange(len(y)), y] = weights
         self._back_block(X, one_hot, Gt)
 
+    def _n_chunk(self, single: bool) -> int:
+        """Return how many rows the threads work on together, or 0 where each has lanes of its own."""
+        return 0
+
+    def _in_place(self, single: bool) -> bool:
+        """Whether `_block` returns a view of X."""
+        raise NotImplementedError
+
+    def _back_panel(self, X: Any, A: NDArray[Any], G: Floats, panel: slice) -> None:
+        """Add ``X[:, panel].T @ A`` to these rows of G (D, C)."""
+        raise NotImplementedError
+
     def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
-    def _lane_blocks(self, lane: int, single: bool = False) -> Iterator[Ints]:
+    def _lane_blocks(self, lane: int, n_lanes: int, single: bool = False) -> Iterator[Ints]:
         n_blocks = -(-len(self.rows) // self._n_block)
-        first, last = (n * n_blocks // self._n_lanes * self._n_block for n in (lane, lane + 1))
+        first, last = (n * n_blocks // n_lanes * self._n_block for n in (lane, lane + 1))
         last = min(last, len(self.rows))
         size = self._n_single if single else self._n_block
         for start in range(first, last, size):
             yield self.rows[start : min(start + size, last)]
 
-    def _walk(self, lane_sums: Callable[[Iterator[Ints]], _Result], single: bool = False) -> list[_Result]:
-        """Return the result of each lane, in the order of the lanes; one pass."""
+    def _walk(
+        self, lane_sums: Callable[[Iterator[Ints]], _Result], size: int, single: bool = False
+    ) -> list[_Result]:
+        """Return the result of each lane, of about ``size`` numbers, in the order of the lanes; one pass."""
         self.count(len(self.rows))
+        n_lanes = self._n_lanes(size)
 
         def task(lane: int, stop: threading.Event) -> _Result:
-            return lane_sums(_until(stop, self._lane_blocks(lane, single)))
+            return lane_sums(_until(stop, self._lane_blocks(lane, n_lanes, single)))
 
         work = len(self.rows) * self._row_size * self.samples.n_classes
-        return self.workers.run([partial(task, lane) for lane in range(self._n_lanes)], work)
+        return self.workers.run([partial(task, lane) for lane in range(n_lanes)], work)
+
+    def _sums(self, turn: _Turn, single: bool, by_class: bool = False, back: bool = True) -> _Sums:
+        """Return what the turns of all blocks add up to, without ``back`` only their parts; one pass."""
+        D, C = self._n_features, self.samples.n_classes
+        if self._n_chunk(single) > 0:
+            with one_blas_thread():
+                return self._chunked_sums(turn, single, by_class, back)
+
+        def lane(blocks: Iterator[Ints]) -> _Sums:
+            parts: list[Any] = []
+            Gt = np.zeros((C, D), order=self._order) if back else np.zeros((0, 0))
+            g = np.zeros((C, C) if by_class else C)
+            n_rows = self._n_single if single else self._n_block
+            scratch: Any = np.empty((min(n_rows, len(self.rows)), C), np.float32 if single else np.float64)
+            for rows in blocks:
+                X, A = self._block(rows, single), scratch[: len(rows)]
+                parts.append(turn(X, rows, A))
+                if not back:
+                    continue
+                self._back_block(X, A, Gt)
+                if by_class:
+                    _add_by_class(A, self.samples.y[rows], g, 0, C)
+                else:
+                    _add_up(A, g, 0, C)
+            return _Sums(parts, Gt, g)
+
+        size = (D + C if by_class else D) * C if back else C
+        lanes = self._walk(lane, size, single)
+        parts = [part for sums in lanes for part in sums.parts]
+        G = np.ascontiguousarray(sum_in_order([sums.features for sums in lanes]).T)
+        return _Sums(parts, G, sum_in_order([sums.rows for sums in lanes]))
+
+    def _chunked_sums(self, turn: _Turn, single: bool, by_class: bool, back: bool) -> _Sums:
+        """Do what `_sums` says, the threads together on one chunk after the other.
+
+        While some still multiply one chunk back, others score the next.
+        """
+        self.count(len(self.rows))
+        D, C, n_chunk = self._n_features, self.samples.n_classes, self._n_chunk(single)
+        G, g = np.zeros((D, C) if back else 0), np.zeros((C, C) if by_class else C)
+        shape = (min(n_chunk, len(self.rows)), C)
+        buffers: list[Any] = [np.empty(shape, np.float32 if single else np.float64) for _ in range(2)]
+
+        def rows_of(X: Any, rows: Ints, A: Any, place: slice, stop: threading.Event) -> Any:
+            part = self._block(rows[place], single)
+            if X is not None:
+                X[place] = part
+            return turn(part, rows[place], A[place])
+
+        def features_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
+            self._back_panel(X, A, G, panel)
+
+        def classes_of(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
+            if by_class:
+                _add_by_class(A, y, g, panel.start, panel.stop)
+            else:
+                _add_up(A, g, panel.start, panel.stop)
+
+        parts: list[Any] = []
+        tasks: list[Callable[[threading.Event], Any]] = []
+        for start in range(0, len(self.rows), n_chunk):
+            rows = self.rows[start : start + n_chunk]
+            y, A = self.samples.y[rows], buffers[0][: len(rows)]
+            copy = None if self._in_place(single) else np.empty((len(rows), D), A.dtype)
+            X = self._block(rows, single) if copy is None else copy
+            n_before = len(tasks)
+            tasks += [partial(rows_of, copy, rows, A, place) for place in _panels(len(rows), _CHUNK_PARTS)]
+            parts += self.workers.run(tasks, len(rows) * D * C)[n_before:]
+            tasks = []
+            if back:
+                tasks += [partial(features_of, X, A, panel) for panel in _panels(D, max(4, -(-D // _PANEL)))]
+                tasks += [partial(classes_of, A, y, panel) for panel in _panels(C, 8)]
+            buffers.reverse()
+        self.workers.run(tasks, n_chunk * D * C)
+        return _Sums(parts, G, g)
 
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return the scores of ``rows``."""
@@ -178,11 +315,12 @@ class BlockEngine(Engine):
         def fill(start: int, stop: threading.Event) -> None:
             if stop.is_set():
                 return
-            part = slice(start, start + self._n_block)
-            result[part] = self._score_block(self._gathered(rows[part]), W, Wt, b)
+            part = slice(start, start + n_rows)
+            self._score_block(self._gathered(rows[part]), Wt, b, result[part])
 
+        n_rows = self._n_chunk(False) // _CHUNK_PARTS or self._n_block
         work = len(rows) * self._row_size * len(b)
-        self.workers.run([partial(fill, start) for start in range(0, len(rows), self._n_block)], work)
+        self.workers.run([partial(fill, start) for start in range(0, len(rows), n_rows)], work)
         return result
 
     def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
@@ -190,13 +328,11 @@ class BlockEngine(Engine):
         gradient_rows = _gradient_rows.of(loss)
         Wt = self._laid_out(W)
 
-        def lane(blocks: Iterator[Ints]) -> list[float]:
-            return [
-                gradient_rows(loss, self._scored(self._block(rows), rows, W, Wt, b, offsets), *self._labels(rows))
-                for rows in blocks
-            ]
+        def turn(X: Any, rows: Ints, S: Floats) -> float:
+            self._score(X, rows, Wt, b, offsets, S)
+            return float(gradient_rows(loss, S, *self._labels(rows)))
 
-        return math.fsum(part for parts in self._walk(lane) for part in parts)
+        return math.fsum(self._sums(turn, single=False, back=False).parts)
 
     def value_and_grad(
         self,
@@ -212,25 +348,14 @@ class BlockEngine(Engine):
         single = single and self.has_single
         Wt = self._laid_out(W, single)
 
-        def lane(blocks: Iterator[Ints]) -> tuple[list[float], Floats, Floats]:
-            parts, Gt, g = [], np.zeros_like(Wt, dtype=np.float64), np.zeros(len(b))
-            for rows in blocks:
-                X = self._block(rows, single)
-                S = self._scored(X, rows, W, Wt, b, offsets)
-                if keep is not None:
-                    keep[rows] = S
-                parts.append(gradient_rows(loss, S, *self._labels(rows)))
-                self._back_block(X, S, Gt, single)
-                g += S.sum(axis=0)
-            return parts, Gt, g
+        def turn(X: Any, rows: Ints, S: Floats) -> float:
+            self._score(X, rows, Wt, b, offsets, S)
+            if keep is not None:
+                keep[rows] = S
+            return float(gradient_rows(loss, S, *self._labels(rows)))
 
-        lanes = self._walk(lane, single)
-        value = math.fsum(part for parts, _, _ in lanes for part in parts)
-        return (
-            value,
-            np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T),
-            sum_in_order([g for _, _, g in lanes]),
-        )
+        sums = self._sums(turn, single)
+        return math.fsum(sums.parts), sums.features, sums.rows
 
     def hessian_product(
         self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: Floats | None = None
@@ -239,18 +364,14 @@ class BlockEngine(Engine):
         hessian_rows = _hessian_rows.of(loss)
         Wt, Vt = self._laid_out(W), self._laid_out(V)
 
-        def lane(blocks: Iterator[Ints]) -> tuple[Floats, Floats]:
-            Gt, g = np.zeros_like(Wt), np.zeros(len(b))
-            for rows in blocks:
-                X = self._block(rows)
-                T = self._score_block(X, V, Vt, c)
-                hessian_rows(loss, self._scored(X, rows, W, Wt, b, offsets), *self._labels(rows), T)
-                self._back_block(X, T, Gt)
-                g += T.sum(axis=0)
-            return Gt, g
+        def turn(X: Any, rows: Ints, T: Floats) -> None:
+            S = np.empty_like(T)
+            self._score(X, rows, Wt, b, offsets, S)
+            self._score_block(X, Vt, c, T)
+            hessian_rows(loss, S, *self._labels(rows), T)
 
-        lanes = self._walk(lane)
-        return np.ascontiguousarray(sum_in_order([Gt for Gt, _ in lanes]).T), sum_in_order([g for _, g in lanes])
+        sums = self._sums(turn, single=False)
+        return sums.features, sums.rows
 
     def pair_products(self, rows: Ints, wrong: Ints, right: Ints, factors: Floats) -> Product:
         """Return the product with a sum over pairs."""
@@ -289,27 +410,24 @@ class BlockEngine(Engine):
         dual_rows = _dual_rows.of(loss, source)
         Wt = self._laid_out(W)
 
-        def lane(blocks: Iterator[Ints]) -> tuple[list[tuple[float, float, float]], Floats, Floats]:
-            parts, Gt, M = [], np.zeros_like(Wt), np.zeros((len(b), len(b)))
-            for rows in blocks:
-                X = self._block(rows)
-                y, weights = self._labels(rows)
-                S = self._score_block(X, W, Wt, b)
-                if dual is not None:
-                    T = loss._tilted(loss._feasible(dual[0][rows].astype(np.float64), y), y, dual[1])
-                else:
-                    T = S.copy() if offsets is None else S + offsets[rows]
-                parts.append(dual_rows(loss, source, S, T, dual is not None, y, weights, M))
-                if keep is not None:
-                    keep[rows] = T / weights[:, None]
-                self._back_block(X, T, Gt)
-            return parts, Gt, M
+        def turn(X: Any, rows: Ints, T: Floats) -> Any:
+            y, weights = self._labels(rows)
+            S = np.empty_like(T)
+            self._score_block(X, Wt, b, S)
+            if dual is not None:
+                T[:] = loss._tilted(loss._feasible(dual[0][rows].astype(np.float64), y), y, dual[1])
+            elif offsets is not None:
+                np.add(S, offsets[rows], out=T)
+            else:
+                T[:] = S
+            part = dual_rows(loss, source, S, T, dual is not None, y, weights)
+            if keep is not None:
+                keep[rows] = T / weights[:, None]
+            return part
 
-        lanes = self._walk(lane)
-        columns = zip(*(part for parts, _, _ in lanes for part in parts), strict=True)
-        value, conjugate, square = (math.fsum(column) for column in columns)
-        features = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
-        return DualSums(value, conjugate, square, features, sum_in_order([M for _, _, M in lanes]))
+        sums = self._sums(turn, single=False, by_class=True)
+        value, conjugate, square = (math.fsum(column) for column in zip(*sums.parts, strict=True))
+        return DualSums(value, conjugate, square, sums.features, sums.rows)
 
     def class_features(self) -> Floats:
         """Return the weighted sum of the features of each class."""
@@ -321,7 +439,7 @@ class BlockEngine(Engine):
                 self._add_classes(self._block(rows, self.has_single), *self._labels(rows), Gt)
             return Gt
 
-        return np.ascontiguousarray(sum_in_order(self._walk(lane)).T)
+        return np.ascontiguousarray(sum_in_order(self._walk(lane, n_classes * self._n_features)).T)
 
     def covariance(self, mean: Floats, scale: Floats, rows: Ints, single: bool = False) -> Floats:
         """Return the lower triangle of the weighted second moment of the preprocessed features over ``rows``.
@@ -345,15 +463,17 @@ class BlockEngine(Engine):
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""
-        n_blocks = -(-len(self.rows) // self._n_block)
-        terms = self._n_block * -(-n_blocks // self._n_lanes) + self._n_lanes
+        D, C = self._n_features, self.samples.n_classes
+        n_blocks, n_lanes = -(-len(self.rows) // self._n_block), self._n_lanes((D + C) * C)
+        terms = len(self.rows) if self._n_chunk(False) > 0 else self._n_block * -(-n_blocks // n_lanes) + n_lanes
         return float(np.finfo(np.float64).eps * (terms + 8))
 
-    def _scored(self, X: Any, rows: Ints, W: Floats, Wt: Floats, b: Floats, offsets: Floats | None) -> Floats:
-        scores = self._score_block(X, W, Wt, b)
+    def _score(
+        self, X: Any, rows: Ints, Wt: NDArray[Any], b: Floats, offsets: Floats | None, S: NDArray[Any]
+    ) -> None:
+        self._score_block(X, Wt, b, S)
         if offsets is not None:
-            scores += offsets[rows]
-        return scores
+            S += offsets[rows].astype(S.dtype, copy=False)
 
     def _labels(self, rows: Ints) -> tuple[Ints, Floats]:
         return self.samples.y[rows], self.samples.weights[rows]
@@ -368,3 +488,8 @@ def _until(stop: threading.Event, blocks: Iterator[Ints]) -> Iterator[Ints]:
         if stop.is_set():
             return
         yield block
+
+
+def _panels(n: int, n_parts: int) -> list[slice]:
+    """Return slices that cut a range into so many parts of about the same size."""
+    return [slice(*part) for part in pairwise(np.unique(np.arange(n_parts + 1) * n // n_parts).tolist())]

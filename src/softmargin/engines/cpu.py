@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from softmargin.engines.base import Samples, sum_in_order
 from softmargin.engines.blocks import BlockEngine
 from softmargin.losses.base import Floats, Ints
-from softmargin.tiles import add_back, add_by_class, add_pairs, add_rows, add_scores, add_squares
+from softmargin.tiles import (
+    add_back,
+    add_back_in_parts,
+    add_by_class,
+    add_pairs,
+    add_rows,
+    add_scores,
+    add_squares,
+    widen_half,
+)
 
 __all__ = ["CpuEngine"]
 
@@ -23,8 +32,19 @@ _TILE_BYTES = 1 << 20
 """The tiles multiply where W lies within this many bytes, which stay in the cache of a core while they meet one
 tile of rows after the other; beyond it BLAS does, which cuts W into pieces."""
 
+_BLAS_CLASSES = 24
+"""From this many classes on BLAS multiplies back: the tiles then pass over more of the sum than stays in cache."""
+
 _BLOCK_BYTES = 3 << 18
-"""A block of rows should stay in cache between its two products, and be long against the time of a call."""
+"""A block of rows and its scores should stay in cache between the two products, and take long against a call."""
+
+_MOST_ROWS = 12 << 10
+
+_SQUARE_BYTES = 1 << 22
+"""A certificate adds up an array of this size, classes by classes, in each lane; one of more only once."""
+
+_CHUNK_BYTES, _LEAST_CHUNK, _LARGEST_CHUNK = 1 << 24, 256, 4096
+"""A chunk of rows and its scores may take this much memory, or four times that of W, and has so many rows."""
 
 
 class CpuEngine(BlockEngine):
@@ -46,8 +66,9 @@ class CpuEngine(BlockEngine):
         self._block_dtype = np.dtype(np.float64) if 8 * W_size > _TILE_BYTES else tiles
         as_it_is = dtype == np.uint8 and 4 * W_size <= _TILE_BYTES
         self._single_dtype = np.dtype(np.uint8 if as_it_is else np.float32)
-        n_block = _block_rows(n_features, self._block_dtype.itemsize, 8 * W_size)
-        n_single = _block_rows(n_features, self._single_dtype.itemsize, 4 * W_size)
+        C = samples.n_classes
+        n_block = _block_rows(n_features * self._block_dtype.itemsize + 8 * C)
+        n_single = _block_rows(n_features * self._single_dtype.itemsize + 4 * C)
         super().__init__(samples, n_threads, n_block, n_features, n_single)
         self._contiguous = len(self.rows) == len(samples.y)
 
@@ -55,14 +76,18 @@ class CpuEngine(BlockEngine):
         """Return these rows of X, contiguous and of a type for the products, in place where they already are."""
         X = self.samples.X
         block = X[rows[0] : rows[-1] + 1] if self._contiguous else X[rows]
-        return np.ascontiguousarray(block, dtype=self._single_dtype if single else self._block_dtype)
+        return _contiguous(block, self._single_dtype if single else self._block_dtype)
 
     def _gathered(self, rows: Ints) -> NDArray[Any]:
-        return np.ascontiguousarray(self.samples.X[rows], dtype=self._block_dtype)
+        return _contiguous(self.samples.X[rows], self._block_dtype)
 
     def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> NDArray[Any]:
         """Return a copy of ``rows``."""
-        return np.asarray(self.samples.X[rows].astype(dtype if self.has_single else np.float64, copy=False))
+        wanted = np.dtype(dtype if self.has_single else np.float64)
+        part = self.samples.X[rows]
+        return (
+            _contiguous(part, wanted) if part.dtype == np.float16 else np.asarray(part.astype(wanted, copy=False))
+        )
 
     def _pair_rows(self, rows: Ints) -> NDArray[Any]:
         X = self.samples.X
@@ -76,31 +101,37 @@ class CpuEngine(BlockEngine):
     ) -> None:
         add_pairs(X, wrong, right, factors, Vt, c, Gt, g)
 
-    def _score_block(self, X: NDArray[Any], W: Floats, Wt: NDArray[Any], b: Floats) -> Floats:
-        if Wt.nbytes > _TILE_BYTES:
-            scores = np.asarray(X @ Wt.T, dtype=np.float64)
-            scores += b
-            return scores
-        if Wt.dtype == np.float32:
-            products = np.zeros((len(X), len(b)), np.float32)
-            add_scores(X, Wt, products)
-            return b + products
-        scores = np.empty((len(X), len(b)))
-        scores[:] = b
-        add_scores(X, Wt, scores)
-        return scores
+    def _n_chunk(self, single: bool) -> int:
+        """Return how many rows the threads work on together: as many as fit, with their scores, into a few W."""
+        size, n_classes = 4 if single else 8, self.samples.n_classes
+        W_bytes = size * self._n_features * n_classes
+        if W_bytes <= _TILE_BYTES and 8 * n_classes * n_classes <= _SQUARE_BYTES:
+            return 0
+        fitting = max(_CHUNK_BYTES, 4 * W_bytes) // (size * (self._n_features + n_classes))
+        return int(np.clip(fitting, _LEAST_CHUNK, _LARGEST_CHUNK))
 
-    def _back_block(self, X: NDArray[Any], A: Floats, Gt: Floats, single: bool = False) -> None:
-        if single:
-            A = A.astype(np.float32)
-        if Gt.size * A.itemsize > _TILE_BYTES:
+    def _score_block(self, X: NDArray[Any], Wt: NDArray[Any], b: Floats, S: NDArray[Any]) -> None:
+        if Wt.nbytes > _TILE_BYTES:
+            np.matmul(X, Wt.T, out=S)
+            S += b.astype(S.dtype, copy=False)
+        else:
+            S[:] = b
+            add_scores(X, Wt, S)
+
+    def _back_block(self, X: NDArray[Any], A: Floats, Gt: Floats) -> None:
+        if X.dtype == A.dtype and len(Gt) >= _BLAS_CLASSES:
             Gt += A.T @ X
-        elif single:  # sums of one block, so that no error grows with the number of samples
-            part = np.zeros(Gt.shape, np.float32)
-            add_back(X, A, part)
-            Gt += part
+        elif A.dtype == np.float32:  # sums of few rows, so that no error grows with the number of samples
+            add_back_in_parts(X, A, np.empty(Gt.shape, np.float32), Gt)
         else:
             add_back(X, A, Gt)
+
+    def _in_place(self, single: bool) -> bool:
+        X, dtype = self.samples.X, self._single_dtype if single else self._block_dtype
+        return bool(self._contiguous and X.dtype == dtype and X.flags.c_contiguous)
+
+    def _back_panel(self, X: NDArray[Any], A: NDArray[Any], G: Floats, panel: slice) -> None:
+        G[panel] += X[:, panel].T @ A
 
     def _add_classes(self, X: NDArray[Any], y: Ints, weights: Floats, Gt: Floats) -> None:
         add_by_class(X, y, weights, Gt)
@@ -115,13 +146,21 @@ class CpuEngine(BlockEngine):
                     kernel(self._block(rows, self.has_single), self.samples.weights[rows], *arguments, total)
                 return total
 
-            return sum_in_order(self._walk(lane, self.has_single))
+            return sum_in_order(self._walk(lane, self._n_features, self.has_single))
 
         mean = summed(add_rows)
         return mean, summed(add_squares, mean)
 
 
-def _block_rows(n_features: int, itemsize: int, W_bytes: int) -> int:
-    """Return how many rows a block has: whole tiles of both kernels, more of them where BLAS needs tall blocks."""
-    rows = _BLOCK_BYTES // max(1, n_features * itemsize)
-    return max(128, min(1024, rows * 4)) if W_bytes > _TILE_BYTES else max(12, min(516, rows // 12 * 12))
+def _contiguous(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the block as a contiguous array of the type; NumPy would turn float16 into others one by one."""
+    if block.dtype != np.float16 or dtype == np.float16 or not block.dtype.isnative:
+        return np.ascontiguousarray(block, dtype=dtype)
+    numbers = np.empty(block.shape, np.float32)
+    widen_half(np.ascontiguousarray(block).view(np.uint16).reshape(-1), numbers.reshape(-1))
+    return numbers.astype(dtype, copy=False)
+
+
+def _block_rows(row_bytes: int) -> int:
+    """Return how many rows a block has: whole tiles of both kernels."""
+    return int(np.clip(_BLOCK_BYTES // row_bytes // 12 * 12, 12, _MOST_ROWS))

@@ -194,7 +194,7 @@ class SparseEngine(BlockEngine):
 
     def __init__(self, samples: Samples, n_threads: int | None = None) -> None:
         X = samples.X
-        self._in_place = X.dtype in (np.float32, np.float64)
+        self._as_stored = X.dtype in (np.float32, np.float64)
         row_size = max(1, -(-X.nnz // X.shape[0]))
         row_bytes = row_size * (8 + X.indices.itemsize) + 16 * samples.n_classes
         in_cache = min(4096, _BLOCK_BYTES // row_bytes)
@@ -203,7 +203,7 @@ class SparseEngine(BlockEngine):
 
     def _block(self, rows: Ints, single: bool = False) -> _Rows:
         """Return these rows, which ascend; what is converted for them reaches from the first to the last."""
-        if self._in_place:
+        if self._as_stored:
             return self._gathered(rows)
         X = self.samples.X
         first, last = X.indptr[rows[0]], X.indptr[rows[-1] + 1]
@@ -213,7 +213,7 @@ class SparseEngine(BlockEngine):
 
     def _gathered(self, rows: Ints) -> _Rows:
         X = self.samples.X
-        if self._in_place:
+        if self._as_stored:
             starts, stops = X.indptr[rows], X.indptr[rows + 1]
             return _Rows(starts.astype(np.int64), stops.astype(np.int64), X.indices, X.data)
         part = X[rows]
@@ -224,12 +224,11 @@ class SparseEngine(BlockEngine):
         """Return a dense copy of ``rows``."""
         return np.asarray(self.samples.X[rows].toarray().astype(np.float64))
 
-    def _score_block(self, X: _Rows, W: Floats, Wt: Floats, b: Floats) -> Floats:
-        scores = np.tile(b, (len(X.starts), 1))
-        _add_scores(*X, Wt.T, scores)
-        return scores
+    def _score_block(self, X: _Rows, Wt: Floats, b: Floats, S: Floats) -> None:
+        S[:] = b
+        _add_scores(*X, Wt.T, S)
 
-    def _back_block(self, X: _Rows, A: Floats, Gt: Floats, single: bool = False) -> None:
+    def _back_block(self, X: _Rows, A: Floats, Gt: Floats) -> None:
         _add_back(*X, A, Gt.T)
 
     def _pair_rows(self, rows: Ints) -> _Rows:
@@ -254,7 +253,7 @@ class SparseEngine(BlockEngine):
                 _add_first(*self._block(rows), self.samples.weights[rows], sums, mass)
             return sums, mass
 
-        lanes = self._walk(first)
+        lanes = self._walk(first, 4 * D)
         sums, mass = (_exact_sum([lane[part] for lane in lanes]) for part in (0, 1))
         mean = sums[0] + sums[1]
         zeros = np.maximum((mass[0, D] - mass[0, :D]) + (mass[1, D] - mass[1, :D]), 0.0)
@@ -265,14 +264,15 @@ class SparseEngine(BlockEngine):
                 _add_second(*self._block(rows), self.samples.weights[rows], mean, total)
             return total
 
-        return mean, sum_in_order(self._walk(second)) + zeros * mean**2
+        return mean, sum_in_order(self._walk(second, D)) + zeros * mean**2
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples.
 
         A lane adds its rows one after the other.
         """
-        terms = -(-len(self.rows) // self._n_lanes) + self._n_block + self._n_lanes
+        n_lanes = self._n_lanes((self._n_features + self.samples.n_classes) * self.samples.n_classes)
+        terms = -(-len(self.rows) // n_lanes) + self._n_block + n_lanes
         return float(np.finfo(np.float64).eps * (terms + 8))
 
 

@@ -41,13 +41,17 @@ __all__ = [
     "row_function",
     "row_gradient",
     "row_hessian_product",
+    "row_max",
+    "row_squares",
+    "row_sum",
     "row_violations",
     "violations",
     "with_target",
 ]
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}
-"""What a compiler may do where any order of a sum serves; inf and NaN keep their meaning. Never in a loss."""
+"""What a compiler may do where any order of a sum serves; inf and NaN keep their meaning. In a loss only for sums
+of one sign, which any order gives as well."""
 
 _MAX_STEPS = 40
 _STEP_TOLERANCE = 1e-6
@@ -330,6 +334,33 @@ def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
     cross = np.zeros((n_classes, n_classes))
     np.add.at(cross, y, weighted)
     return np.asarray(np.diag(weighted.sum(axis=0) + cross.sum(axis=1)) - cross - cross.T)
+
+
+@register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)
+def row_sum(s: NDArray[Any]) -> float:
+    """Return the sum of entries that are not negative, in float64."""
+    total = 0.0
+    for j in range(s.size):
+        total += s[j]
+    return total
+
+
+@register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)
+def row_squares(s: NDArray[Any]) -> float:
+    """Return the sum of the squares of the entries, in float64."""
+    total = 0.0
+    for j in range(s.size):
+        total += np.float64(s[j]) * np.float64(s[j])
+    return total
+
+
+@register_jitable(fastmath={"nnan", "nsz"}, error_model="numpy", forceinline=True)
+def row_max(s: NDArray[Any]) -> Any:
+    """Return the largest entry."""
+    top = s[0]
+    for j in range(s.size):
+        top = s[j] if s[j] > top else top
+    return top
 
 
 @register_jitable

@@ -12,11 +12,12 @@ Three things go wrong in careless code and are dealt with here:
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
-from numpy.typing import ArrayLike
+from numba import types
+from numba.extending import overload, register_jitable
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import xlog1py, xlogy
 
@@ -32,6 +33,8 @@ from softmargin.losses.base import (
     row_function,
     row_gradient,
     row_hessian_product,
+    row_max,
+    row_sum,
     with_target,
 )
 
@@ -226,22 +229,48 @@ def _row_exp_difference(a: float, b: float) -> float:
     return (1.0 + (r + (r * r) * p)) * (1.0 + (0.0 if tiny else error)) * first * second
 
 
+@register_jitable(fastmath={"contract"}, error_model="numpy", forceinline=True)
+def _single_exp(x: Any) -> Any:
+    """Return exp(x) of a float32 to about a unit in the last place, for x ≤ 0, but at least 1e-38."""
+    x = x if x > np.float32(-87.0) else np.float32(-87.0)
+    rounded = np.float32(x * np.float32(1.4426950408889634) + np.float32(12582912.0))
+    whole = rounded - np.float32(12582912.0)
+    r = (x - whole * np.float32(0.693359375)) + whole * np.float32(2.12194440e-4)  # ln 2 in two parts
+    p = np.float32(1.0 / 120.0) + r * (np.float32(1.0 / 720.0) + r * np.float32(1.0 / 5040.0))
+    p = np.float32(0.5) + r * (np.float32(1.0 / 6.0) + r * (np.float32(1.0 / 24.0) + r * p))
+    power = np.int32((rounded.view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return (np.float32(1.0) + (r + (r * r) * p)) * power
+
+
+def _exp_differences(s: NDArray[Any], top: float) -> None:
+    """Turn each entry into exp(entry - top), in its own precision. Compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_exp_differences, jit_options={"error_model": "numpy", "forceinline": True})
+def _choose_precision(s: Any, top: Any) -> Any:
+    def double(s: Any, top: Any) -> None:
+        for j in range(s.size):
+            s[j] = _row_exp_difference(s[j], top)
+
+    def single(s: Any, top: Any) -> None:
+        for j in range(s.size):
+            s[j] = _single_exp(s[j] - top)
+
+    return single if s.dtype == types.float32 else double
+
+
 @row_function(row_gradient, CrossEntropy)
 def _row_gradient(loss: CrossEntropy, s: Floats, y: int) -> float:
-    target = s[y]
-    top = s[0]
-    for j in range(1, s.size):
-        top = max(top, s[j])
-    for j in range(s.size):
-        s[j] = _row_exp_difference(s[j], top)
-    own = s[y]
-    s[y] = 0.0
-    others = 0.0
-    for j in range(s.size):
-        others += s[j]
+    number = s.dtype.type
+    target, top = np.float64(s[y]), np.float64(row_max(s))
+    _exp_differences(s, number(top))
+    own = np.float64(s[y])
+    s[y] = number(0)
+    others = row_sum(s)
     total = others + own
     for j in range(s.size):
-        s[j] /= total
+        s[j] /= number(total)
     s[y] = -others / total
     gap = top - target
     if gap == 0.0:

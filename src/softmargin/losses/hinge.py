@@ -21,6 +21,7 @@ from softmargin.losses.base import (
     row_conjugate,
     row_function,
     row_gradient,
+    row_sum,
     row_violations,
     violations,
     with_target,
@@ -107,18 +108,16 @@ class Hinge(Loss, _Parameters):
 
 @row_function(row_gradient, Hinge)
 def _row_gradient(loss: Hinge, s: Floats, y: int) -> float:
-    target = s[y]
-    value = 0.0
-    active = 0.0
+    number = s.dtype.type
+    target, delta, zero = s[y], number(loss.delta), number(0)
     for j in range(s.size):
-        violation = s[j] - target + loss.delta
-        if j != y and violation > 0.0:
-            value += violation
-            active += 1.0
-            s[j] = 1.0
-        else:
-            s[j] = 0.0
-    s[y] = -active
+        violation = (s[j] - target) + delta
+        s[j] = violation if violation > zero else zero
+    s[y] = zero
+    value = row_sum(s)
+    for j in range(s.size):
+        s[j] = number(1) if s[j] > zero else zero
+    s[y] = -row_sum(s)
     return value
 
 

@@ -24,6 +24,8 @@ from softmargin.losses.base import (
     row_function,
     row_gradient,
     row_hessian_product,
+    row_squares,
+    row_sum,
     row_violations,
     violations,
     with_target,
@@ -115,18 +117,16 @@ class SquaredHinge(Loss, _Parameters):
 
 @row_function(row_gradient, SquaredHinge)
 def _row_gradient(loss: SquaredHinge, s: Floats, y: int) -> float:
-    target = s[y]
-    value = 0.0
-    total = 0.0
+    number = s.dtype.type
+    target, delta, zero = s[y], number(loss.delta), number(0)
     for j in range(s.size):
-        violation = s[j] - target + loss.delta
-        if j != y and violation > 0.0:
-            value += violation * violation
-            s[j] = 2.0 * violation
-            total += s[j]
-        else:
-            s[j] = 0.0
-    s[y] = -total
+        violation = (s[j] - target) + delta
+        s[j] = violation if violation > zero else zero
+    s[y] = zero
+    value = row_squares(s)
+    for j in range(s.size):
+        s[j] *= number(2)
+    s[y] = -row_sum(s)
     return value
 
 
