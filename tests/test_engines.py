@@ -340,3 +340,33 @@ def test_every_float16_becomes_the_same_float32():
     exact = bits.view(np.float16).astype(np.float32)
     np.testing.assert_array_equal(numbers, exact)
     np.testing.assert_array_equal(np.signbit(numbers), np.signbit(exact))
+
+
+def _chunked(shape, dtype, zeros):
+    """Samples whose W is too large for lanes; the chunks are made so short that there are several."""
+    samples = _samples(*shape, dtype=dtype, zeros=zeros)
+    y = np.concatenate([np.arange(shape[2]), samples.y[shape[2] :]])[: shape[0]]
+    return Samples(samples.X, y, samples.weights, shape[2])
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.uint8])
+@pytest.mark.parametrize("shape", [(900, 600, 500), (1000, 3, 800)], ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_chunks_agree_with_reference_and_for_any_number_of_threads(monkeypatch, loss, shape, dtype, zeros):
+    monkeypatch.setattr("softmargin.engines.cpu._LARGEST_CHUNK", 256)
+    samples = _chunked(shape, dtype, zeros)
+    wide = Samples(samples.X.astype(np.float64), samples.y, samples.weights, samples.n_classes)
+    W, b = _point(samples)
+    engines = [CpuEngine(samples, n) for n in (1, 2, 3)]
+    assert all(engine._n_chunk(False) == 256 for engine in engines)
+    one, *others = [_everything(engine, loss, W, b, None) for engine in engines]
+    for got, true in zip(one, _everything(ReferenceEngine(wide), loss, W, b, None), strict=True):
+        np.testing.assert_allclose(got, true, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(true).max()))
+    single, *same = [engine.value_and_grad(loss, W, b, single=True) for engine in engines]
+    for got, true in zip(single, engines[0].value_and_grad(loss, W, b), strict=True):
+        # At a kink a rounded score gives another subgradient, of that one sample and class.
+        np.testing.assert_allclose(got, true, rtol=1e-3, atol=1e-2 * np.abs(true).max())
+    for other, first in [(other, one) for other in others] + [(other, single) for other in same]:
+        for got, true in zip(other, first, strict=True):
+            assert np.array_equal(got, true)

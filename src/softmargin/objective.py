@@ -173,7 +173,7 @@ class Objective:
         self._scale = check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
         self._offsets: Floats | None = None
-        self._moved = float(np.linalg.norm(self._mean))  # how far b is moved when a point is folded or centred
+        self._moved = float(np.linalg.norm(self._mean))  # what b is moved by, beyond the mean of X itself
         self._kept: NDArray[Any] | None = None
         self._shared: dict[str, Any] = {}
 
@@ -226,7 +226,6 @@ class Objective:
         mean = self.moments[0]
         other = copy.copy(self)
         other._mean = mean
-        other._moved = self._moved + float(np.linalg.norm(mean))
         other._shared = self._shared.setdefault("centred", {"moments": self.moments})
         return other, (mean - self._mean) * self._scale
 
@@ -353,7 +352,8 @@ class Objective:
         # Every loss and the penalty are at least 0, so 0 is a bound whatever was computed.
         lower_bound = max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
         # F may be larger than computed, for the scores are rounded: in the products, and when a point is folded
-        # into the features or b moved for their centring.
+        # into the features or b moved for their centring. Each of these sums is added up in four parts or more,
+        # so that three of them with D / 4 + 4 roundings each are within the factor here.
         raw, folded = self._fold(W, b)
         longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
         scores = (self._raw_size + self._moved) * longest + float(np.abs(folded).max()) + self.loss.unit

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from softmargin.engines.base import DualSums, Engine, Kernel, Product, Samples, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
-from softmargin.threads import INLINE_WORK, Workers, one_blas_thread, usable_cores
+from softmargin.threads import Workers, one_blas_thread, usable_cores
 from softmargin.validation import check_count
 
 __all__ = ["BlockEngine"]
@@ -159,9 +159,8 @@ class BlockEngine(Engine):
         n_blocks = -(-len(self.rows) // self._n_block)
         affordable = max(4 if 8 * size <= _LANE_BYTES else 1, min(32, _LANE_BYTES // (8 * size)))
         # Clearing and adding up the sums of a lane costs about as much as bringing a few dozen rows into them.
-        worthwhile = len(self.rows) * self._row_size // (_LANE_ROWS * self._n_features)
-        least = 4 if len(self.rows) * self._row_size * self.samples.n_classes >= 4 * INLINE_WORK else 1
-        return max(1, min(n_blocks, affordable, max(worthwhile, least)))
+        worthwhile = max(4, len(self.rows) * self._row_size // (_LANE_ROWS * self._n_features))
+        return max(1, min(n_blocks, affordable, worthwhile))
 
     @abstractmethod
     def _block(self, rows: Ints, single: bool = False) -> Any:

@@ -38,7 +38,8 @@ _BLAS_CLASSES = 24
 _BLOCK_BYTES = 3 << 18
 """A block of rows and its scores should stay in cache between the two products, and take long against a call."""
 
-_MOST_ROWS = 12 << 10
+_MOST_ROWS, _MOST_ROWS_SINGLE = 516, 12 << 10
+"""In float64 the rows that are added up one after the other stand in the bound on the rounding errors."""
 
 _SQUARE_BYTES = 1 << 22
 """A certificate adds up an array of this size, classes by classes, in each lane; one of more only once."""
@@ -67,8 +68,8 @@ class CpuEngine(BlockEngine):
         as_it_is = dtype == np.uint8 and 4 * W_size <= _TILE_BYTES
         self._single_dtype = np.dtype(np.uint8 if as_it_is else np.float32)
         C = samples.n_classes
-        n_block = _block_rows(n_features * self._block_dtype.itemsize + 8 * C)
-        n_single = _block_rows(n_features * self._single_dtype.itemsize + 4 * C)
+        n_block = _block_rows(n_features * self._block_dtype.itemsize + 8 * C, _MOST_ROWS)
+        n_single = _block_rows(n_features * self._single_dtype.itemsize + 4 * C, _MOST_ROWS_SINGLE)
         super().__init__(samples, n_threads, n_block, n_features, n_single)
         self._contiguous = len(self.rows) == len(samples.y)
 
@@ -161,6 +162,6 @@ def _contiguous(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return numbers.astype(dtype, copy=False)
 
 
-def _block_rows(row_bytes: int) -> int:
+def _block_rows(row_bytes: int, most: int) -> int:
     """Return how many rows a block has: whole tiles of both kernels."""
-    return int(np.clip(_BLOCK_BYTES // row_bytes // 12 * 12, 12, _MOST_ROWS))
+    return int(np.clip(_BLOCK_BYTES // row_bytes // 12 * 12, 12, most))

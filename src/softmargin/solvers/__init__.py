@@ -160,7 +160,9 @@ def minimize(
             solver = default_solver(objective)
     if isinstance(solver, type) or not callable(getattr(solver, "minimize", None)):
         raise ParameterError(f"solver must be a solver such as softmargin.SGD(), but it is {solver!r}.")
-    solver = _with_settings(solver, tol=None if tol == _TOL else tol, max_passes=max_passes)
+    given = {} if isinstance(tol, float) and tol == _TOL else {"tol": tol}
+    given |= {} if max_passes is None else {"max_passes": max_passes}
+    solver = _with_settings(solver, given)
     if callback is not None:
         if not callable(callback):
             raise ParameterError(f"callback must be a function that takes a Step, but it is {callback!r}.")
@@ -200,14 +202,14 @@ def _centred(objective: Objective) -> tuple[Objective, Floats]:
     return objective, np.zeros(objective.n_features)
 
 
-def _with_settings(solver: Solver, **settings: float | None) -> Solver:
+def _with_settings(solver: Solver, given: dict[str, float]) -> Solver:
     """Return the solver with those of its settings that are given, or raise a `ParameterError`."""
-    for name, value in settings.items():
-        if value is not None:
-            try:
-                solver = replace(solver, **{name: check_number(name, value)})  # type: ignore[type-var]
-            except TypeError:
-                raise ParameterError(f"{type(solver).__name__} has no setting {name}: leave it out.") from None
+    for name, value in given.items():
+        try:
+            solver = replace(solver, **{name: check_number(name, value)})  # type: ignore[type-var]
+        except TypeError:
+            raise ParameterError(f"{type(solver).__name__} has no setting {name}: leave it out.") from None
+    for name in ("tol", "max_passes"):
         check_number(name, getattr(solver, name, 1.0))
     return solver
 
