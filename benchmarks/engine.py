@@ -300,7 +300,7 @@ def measure(sides, rounds, seconds, threads):
         times = {name: [] for name in sides}
         for _ in range(rounds):
             for name, side in sides.items():
-                time.sleep(0.01)  # threads of the side before may still be waiting in a loop
+                time.sleep(0.1)  # threads of the side before may still be waiting in a loop
                 for _ in range(min(repeats[name], 200)):
                     times[name].append(seconds_of(side))
     return {name: 1e3 * float(np.median(found)) for name, found in times.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses import LOSSES, Hinge, SmoothedHinge
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
+from softmargin.threads import one_blas_thread
 from softmargin.validation import as_floats, check_flag, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
@@ -56,8 +58,23 @@ _EXACT_TRACE_CLASSES = 16
 """Up to this many classes a trace is added up in full; beyond, from this many random directions."""
 
 
-_QUIET = np.errstate(over="ignore", invalid="ignore")
-"""A point from which numbers leave the range has an infinite value or proves nothing; that says it."""
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _walks(method: _Method) -> _Method:
+    """Let a method work without warnings and with one thread of BLAS.
+
+    A point from which numbers leave the range has an infinite value or proves nothing; that says it. And threads
+    that BLAS starts for a sum over W would go on waiting in a loop, in the way of the engine's.
+    """
+
+    @wraps(method)
+    def quietly(*arguments: Any, **more: Any) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
+            return method(*arguments, **more)
+
+    return cast(_Method, quietly)
+
 
 _ROUNDED_UP = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
 
@@ -236,7 +253,7 @@ class Objective:
         """How often X was read so far."""
         return self._engine.n_passes
 
-    @_QUIET
+    @_walks
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return F(W, b); one pass.
 
@@ -249,7 +266,7 @@ class Objective:
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
         return data + self.reg * float(np.vdot(W, W))
 
-    @_QUIET
+    @_walks
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
         """Return F and its gradient in W (D, C) and in b (C,); one pass.
 
@@ -270,7 +287,7 @@ class Objective:
             dW = dW + 2.0 * self.reg * W
         return value + self.reg * float(np.vdot(W, W)), dW, db if self.fit_intercept else np.zeros_like(db)
 
-    @_QUIET
+    @_walks
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
         """Return the Hessian at (W, b) times the direction (V, c), shapes (D, C) and (C,); one pass.
 
@@ -293,7 +310,7 @@ class Objective:
         dW = self._unfold(dW, db) + 2.0 * self.reg * V
         return dW, db if self.fit_intercept else np.zeros_like(db)
 
-    @_QUIET
+    @_walks
     def certificate(
         self,
         W: ArrayLike,
