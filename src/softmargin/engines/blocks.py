@@ -8,7 +8,7 @@ The rows are cut into *lanes*, whose number depends on the shape of the problem 
 blocks in order, the lanes are added up in order, and threads only take turns at the lanes: the same bits
 come out for any number of threads.
 
-Where W is large a sum for each lane would cost more than the rows do. There (`chunked`) the threads work together
+Where W is large a sum for each lane would cost more than the rows do. There the threads work together
 on one *chunk* of rows after the other: they share its rows until these are dual rows, and then the columns of the
 one sum that the chunk is multiplied back into.
 """
@@ -376,8 +376,7 @@ class BlockEngine(Engine):
         """Return the product with a sum over pairs."""
         self.count(len(rows))
         n_lanes = int(np.clip(len(rows) * self._row_size // _PAIR_LANE, 1, _PAIR_LANES))
-        borders = np.arange(n_lanes + 1) * len(rows) // n_lanes
-        parts = [slice(*part) for part in pairwise(borders)]
+        parts = _panels(len(rows), n_lanes)
         lanes = [(self._pair_rows(rows[part]), wrong[part], right[part], factors[part]) for part in parts]
 
         def lane_sums(lane: tuple[Any, Ints, Ints, Floats], Vt: Any, c: Floats, stop: threading.Event) -> Any:

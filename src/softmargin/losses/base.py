@@ -41,6 +41,7 @@ __all__ = [
     "row_function",
     "row_gradient",
     "row_hessian_product",
+    "row_hinges",
     "row_max",
     "row_squares",
     "row_sum",
@@ -334,6 +335,17 @@ def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
     cross = np.zeros((n_classes, n_classes))
     np.add.at(cross, y, weighted)
     return np.asarray(np.diag(weighted.sum(axis=0) + cross.sum(axis=1)) - cross - cross.T)
+
+
+@register_jitable(error_model="numpy", forceinline=True)
+def row_hinges(s: NDArray[Any], y: int, delta: float) -> None:
+    """Turn scores into max(0, s_j - s_y + Δ), in place and in their own precision; the target's becomes 0."""
+    number = s.dtype.type
+    target, shift, zero = s[y], number(delta), number(0)
+    for j in range(s.size):
+        violation = (s[j] - target) + shift
+        s[j] = violation if violation > zero else zero
+    s[y] = zero
 
 
 @register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)

@@ -21,6 +21,7 @@ from softmargin.losses.base import (
     row_conjugate,
     row_function,
     row_gradient,
+    row_hinges,
     row_sum,
     row_violations,
     violations,
@@ -109,14 +110,10 @@ class Hinge(Loss, _Parameters):
 @row_function(row_gradient, Hinge)
 def _row_gradient(loss: Hinge, s: Floats, y: int) -> float:
     number = s.dtype.type
-    target, delta, zero = s[y], number(loss.delta), number(0)
-    for j in range(s.size):
-        violation = (s[j] - target) + delta
-        s[j] = violation if violation > zero else zero
-    s[y] = zero
+    row_hinges(s, y, loss.delta)
     value = row_sum(s)
     for j in range(s.size):
-        s[j] = number(1) if s[j] > zero else zero
+        s[j] = number(1) if s[j] > number(0) else number(0)
     s[y] = -row_sum(s)
     return value
 

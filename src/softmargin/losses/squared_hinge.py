@@ -24,6 +24,7 @@ from softmargin.losses.base import (
     row_function,
     row_gradient,
     row_hessian_product,
+    row_hinges,
     row_squares,
     row_sum,
     row_violations,
@@ -118,11 +119,7 @@ class SquaredHinge(Loss, _Parameters):
 @row_function(row_gradient, SquaredHinge)
 def _row_gradient(loss: SquaredHinge, s: Floats, y: int) -> float:
     number = s.dtype.type
-    target, delta, zero = s[y], number(loss.delta), number(0)
-    for j in range(s.size):
-        violation = (s[j] - target) + delta
-        s[j] = violation if violation > zero else zero
-    s[y] = zero
+    row_hinges(s, y, loss.delta)
     value = row_squares(s)
     for j in range(s.size):
         s[j] *= number(2)
