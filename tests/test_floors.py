@@ -23,7 +23,8 @@ FLOORS = {
     "accuracy": 0,
     "atomic": 0,
     "threads": 0,
-    "tiles": 0,
+    "registers": 0,
+    "tiles": 1,
     # What knows neither an engine nor an optimum: formulas, readers, checks.
     "losses": 1,
     "data": 1,

@@ -6,19 +6,21 @@ type of ``Wt`` or of the result.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from softmargin.registers import add_tile_back, add_tile_scores, call_code
+
 __all__ = [
+    "Point",
+    "Scratch",
     "add_back",
     "add_back_in_parts",
     "add_by_class",
+    "add_gradients",
     "add_pairs",
     "add_rows",
     "add_scores",
@@ -29,157 +31,172 @@ __all__ = [
 _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 """Products may be summed in any order (that is what vectors are); inf and NaN keep their meaning."""
 
-
-_LONG_ROW = 256
-"""Bytes of a row from which on the next rows are asked for while these are multiplied: it costs with shorter."""
-
-
-def _ask_for(typing: Any, array: Any, place: Any) -> Any:
-    """Ask for the cache line of a place of a contiguous array, which may lie beyond its end: nothing is read."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        builder.call(function, [address, number(0), number(3), number(1)])  # to read, into every cache, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), code
+_TILED = numba.njit(nogil=True, cache=True)
+"""The tiles leave nothing open; called and not inlined, they keep the registers to themselves."""
 
 
-_prefetch: Any = intrinsic(_ask_for)
+@_TILED
+def _threes(n: int) -> int:
+    """Return how many of n classes to take three at a time, so that two at a time are left, or none."""
+    return n if n % 3 == 0 else n - 2 if n % 3 == 2 else max(n - 4, 0)
 
 
-@_PRODUCT
+@_TILED
 def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
-    """S += X @ Wt.T, four rows and three classes at a time."""
-    n, C, D = X.shape[0], Wt.shape[0], Wt.shape[1]
-    zero = Wt.dtype.type(0)  # of the type to add up in
-    numbers, line = X.reshape(-1), 64 // X.itemsize
-    share = 4 * D // max(1, C // 3) + 1 if D * X.itemsize >= _LONG_ROW else 0
-    i = 0
-    while i + 4 <= n:
-        x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
-        ahead = (i + 4) * D
-        j = 0
-        while j + 3 <= C:
-            for place in range(ahead, ahead + share, line):
-                _prefetch(numbers, place)
-            ahead += share
-            w0, w1, w2 = Wt[j][:D], Wt[j + 1][:D], Wt[j + 2][:D]
-            s00 = s01 = s02 = s10 = s11 = s12 = s20 = s21 = s22 = s30 = s31 = s32 = zero
-            for d in range(D):
-                u0, u1, u2 = w0[d], w1[d], w2[d]
-                v = x0[d]
-                s00 += v * u0
-                s01 += v * u1
-                s02 += v * u2
-                v = x1[d]
-                s10 += v * u0
-                s11 += v * u1
-                s12 += v * u2
-                v = x2[d]
-                s20 += v * u0
-                s21 += v * u1
-                s22 += v * u2
-                v = x3[d]
-                s30 += v * u0
-                s31 += v * u1
-                s32 += v * u2
-            S[i, j] += s00
-            S[i, j + 1] += s01
-            S[i, j + 2] += s02
-            S[i + 1, j] += s10
-            S[i + 1, j + 1] += s11
-            S[i + 1, j + 2] += s12
-            S[i + 2, j] += s20
-            S[i + 2, j + 1] += s21
-            S[i + 2, j + 2] += s22
-            S[i + 3, j] += s30
-            S[i + 3, j + 1] += s31
-            S[i + 3, j + 2] += s32
-            j += 3
-        if j == 0:
-            for place in range(ahead, ahead + share, line):
-                _prefetch(numbers, place)
-        while j < C:
-            w = Wt[j][:D]
-            s0 = s1 = s2 = s3 = zero
-            for d in range(D):
-                u = w[d]
-                s0 += x0[d] * u
-                s1 += x1[d] * u
-                s2 += x2[d] * u
-                s3 += x3[d] * u
-            S[i, j] += s0
-            S[i + 1, j] += s1
-            S[i + 2, j] += s2
-            S[i + 3, j] += s3
-            j += 1
-        i += 4
-    while i < n:
-        x = X[i][:D]
+    """S += X @ Wt.T, four rows and three classes at a time, or two."""
+    n, C = X.shape[0], Wt.shape[0]
+    n_tiled, threes = n // 4 * 4 if C > 1 else 0, _threes(C)
+    for i in range(0, n_tiled, 4):
+        for j in range(0, threes, 3):
+            add_tile_scores(X, i, Wt, j, S, 4, 3)
+        for j in range(threes, C, 2):
+            add_tile_scores(X, i, Wt, j, S, 4, 2)
+    for i in range(n_tiled, n):
         for j in range(C):
-            w = Wt[j][:D]
-            s = zero
-            for d in range(D):
-                s += x[d] * w[d]
-            S[i, j] += s
-        i += 1
+            add_tile_scores(X, i, Wt, j, S, 1, 1)
 
 
-@_PRODUCT
-def add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any]) -> None:
-    """Gt += A.T @ X, six rows and two classes at a time."""
-    n, C, D = X.shape[0], Gt.shape[0], Gt.shape[1]
-    i = 0
-    while i + 6 <= n:
-        x0, x1, x2 = X[i][:D], X[i + 1][:D], X[i + 2][:D]
-        x3, x4, x5 = X[i + 3][:D], X[i + 4][:D], X[i + 5][:D]
-        j = 0
-        while j + 2 <= C:
-            g0, g1 = Gt[j][:D], Gt[j + 1][:D]
-            a00, a10, a20, a30, a40, a50 = A[i, j], A[i + 1, j], A[i + 2, j], A[i + 3, j], A[i + 4, j], A[i + 5, j]
-            k = j + 1
-            a01, a11, a21, a31, a41, a51 = A[i, k], A[i + 1, k], A[i + 2, k], A[i + 3, k], A[i + 4, k], A[i + 5, k]
-            for d in range(D):
-                v0, v1, v2, v3, v4, v5 = x0[d], x1[d], x2[d], x3[d], x4[d], x5[d]
-                g0[d] += (v0 * a00 + v1 * a10) + (v2 * a20 + v3 * a30) + (v4 * a40 + v5 * a50)
-                g1[d] += (v0 * a01 + v1 * a11) + (v2 * a21 + v3 * a31) + (v4 * a41 + v5 * a51)
-            j += 2
-        if j < C:
-            g = Gt[j][:D]
-            a0, a1, a2, a3, a4, a5 = A[i, j], A[i + 1, j], A[i + 2, j], A[i + 3, j], A[i + 4, j], A[i + 5, j]
-            for d in range(D):
-                g[d] += (x0[d] * a0 + x1[d] * a1) + (x2[d] * a2 + x3[d] * a3) + (x4[d] * a4 + x5[d] * a5)
-        i += 6
-    while i < n:
-        x = X[i][:D]
+@_TILED
+def add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any], ahead: int) -> None:
+    """Gt += A.T @ X, four rows and three classes at a time, or two.
+
+    Meanwhile the rows that lie so many further in memory are asked for, unless ``ahead`` is 0: one for each
+    group of classes, for more would come faster than memory delivers.
+    """
+    n, C = X.shape[0], Gt.shape[0]
+    n_tiled, threes = n // 4 * 4 if C > 1 else 0, _threes(C)
+    for i in range(0, n_tiled, 4):
+        asked, step = (i + ahead, 1) if ahead > 0 else (i, 0)
+        for j in range(0, threes, 3):
+            add_tile_back(X, i, A, j, Gt, asked, 4, 3)
+            asked += step
+        for j in range(threes, C, 2):
+            add_tile_back(X, i, A, j, Gt, asked, 4, 2)
+            asked += step
+    for i in range(n_tiled, n):
         for j in range(C):
-            g = Gt[j][:D]
-            a = A[i, j]
-            for d in range(D):
-                g[d] += x[d] * a
-        i += 1
+            add_tile_back(X, i, A, j, Gt, i, 1, 1)
 
 
 _PART_ROWS = 516
-"""Rows whose float32 products are added up in float32: whole tiles."""
+"""Rows whose products are added up in one part, which may be in float32."""
 
 
 @_PRODUCT
 def add_back_in_parts(X: NDArray[Any], A: NDArray[Any], part: NDArray[Any], Gt: NDArray[Any]) -> None:
     """Gt += A.T @ X, in float64 over parts of rows; ``part`` is scratch of the shape of Gt."""
     for start in range(0, X.shape[0], _PART_ROWS):
-        for j in range(part.shape[0]):
-            for d in range(part.shape[1]):
-                part[j, d] = 0.0
-        add_back(X[start : start + _PART_ROWS], A[start : start + _PART_ROWS], part)
+        part[:] = part.dtype.type(0)
+        add_back(X[start : start + _PART_ROWS], A[start : start + _PART_ROWS], part, 0)
         for j in range(part.shape[0]):
             for d in range(part.shape[1]):
                 Gt[j, d] += part[j, d]
+
+
+class Point(NamedTuple):
+    """Where gradients are taken.
+
+    Attributes
+    ----------
+    Wt : ndarray of shape (C, D)
+    b : ndarray of shape (C,)
+        Both of the type to compute in.
+    offsets : ndarray of shape (N, C) or (0, C), float64
+        Added to the scores of each row, if there are any.
+    """
+
+    Wt: NDArray[Any]
+    b: NDArray[Any]
+    offsets: NDArray[np.float64]
+
+
+class Scratch(NamedTuple):
+    """What a compiled loop writes into on its way: a block of rows, with a part of the sum.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, D)
+        For rows that do not follow one another.
+    S : ndarray of shape (n, C)
+    y, weights : ndarray of shape (n,)
+    part : ndarray of shape (C, D)
+        Of the type to compute in, as S is.
+    """
+
+    X: NDArray[Any]
+    S: NDArray[Any]
+    y: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    part: NDArray[Any]
+
+
+@_TILED
+def add_gradients(
+    X: NDArray[Any],
+    y: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    point: Point,
+    code: int,
+    numbers: NDArray[np.float64],
+    kept: NDArray[Any],
+    scratch: Scratch,
+    Gt: NDArray[np.float64],
+    g: NDArray[np.float64],
+) -> float:
+    """Add the dual rows of some rows of X, times their features and alone, to Gt and g.
+
+    The scores are X @ Wt.T + b, and are written into ``kept`` unless this is empty. What stands at the address
+    ``code`` turns them into dual rows, see `softmargin.losses.compiled.gradient_code`. The rows are gone through
+    in blocks of the size of the scratch, which should stay in cache; where rows do not follow one another in X, a
+    block is copied. Return the weighted sum of the losses.
+    """
+    Wt, b, offsets = point
+    n_block, n_classes, n_features = scratch.y.size, Wt.shape[0], Wt.shape[1]
+    part = scratch.part
+    value = lost = 0.0
+    n_added = 0
+    for start in range(0, rows.size, n_block):
+        n, first = min(n_block, rows.size - start), rows[start]
+        follow = rows[start + n - 1] - first == n - 1
+        Z, A, labels, shares = X[first : first + n], scratch.S[:n], scratch.y[:n], scratch.weights[:n]
+        if not follow:
+            Z = scratch.X[:n]
+        for i in range(n):
+            row = rows[start + i]
+            labels[i], shares[i] = y[row], weights[row]
+            for j in range(n_classes):
+                A[i, j] = b[j]
+            if offsets.shape[0] > 0:
+                for j in range(n_classes):
+                    A[i, j] += offsets[row, j]
+            if not follow:
+                for d in range(n_features):
+                    Z[i, d] = X[row, d]
+        add_scores(Z, Wt, A)
+        if kept.shape[0] > 0:
+            for i in range(n):
+                for j in range(n_classes):
+                    kept[start + i, j] = A[i, j]
+        found = call_code(code, (numbers, A, n, n_classes, labels, shares))
+        total = value + found
+        lost += (value - total) + found  # by rounding: losses are not negative, so the sum is soon the larger
+        value = total
+        if n_added == 0:
+            for j in range(n_classes):
+                for d in range(n_features):
+                    part[j, d] = 0.0
+        add_back(Z, A, part, n_block if follow else 0)
+        for i in range(n):
+            for j in range(n_classes):
+                g[j] += A[i, j]
+        n_added += n
+        if n_added + n_block > _PART_ROWS or start + n_block >= rows.size:
+            for j in range(n_classes):
+                for d in range(n_features):
+                    Gt[j, d] += part[j, d]
+            n_added = 0
+    return value + lost
 
 
 @_PRODUCT

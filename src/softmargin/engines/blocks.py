@@ -209,23 +209,25 @@ class BlockEngine(Engine):
     def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
-    def _lane_blocks(self, lane: int, n_lanes: int, single: bool = False) -> Iterator[Ints]:
+    def _lane_blocks(self, lane: int, n_lanes: int, n_rows: int) -> Iterator[Ints]:
         n_blocks = -(-len(self.rows) // self._n_block)
         first, last = (n * n_blocks // n_lanes * self._n_block for n in (lane, lane + 1))
         last = min(last, len(self.rows))
-        size = self._n_single if single else self._n_block
-        for start in range(first, last, size):
-            yield self.rows[start : min(start + size, last)]
+        for start in range(first, last, n_rows):
+            yield self.rows[start : min(start + n_rows, last)]
 
     def _walk(
-        self, lane_sums: Callable[[Iterator[Ints]], _Result], size: int, single: bool = False
+        self, lane_sums: Callable[[Iterator[Ints]], _Result], size: int, n_rows: int | None = None
     ) -> list[_Result]:
-        """Return the result of each lane, of about ``size`` numbers, in the order of the lanes; one pass."""
+        """Return the result of each lane, of about ``size`` numbers, in the order of the lanes; one pass.
+
+        The blocks of a lane have ``n_rows``, by default those of this engine.
+        """
         self.count(len(self.rows))
         n_lanes = self._n_lanes(size)
 
         def task(lane: int, stop: threading.Event) -> _Result:
-            return lane_sums(_until(stop, self._lane_blocks(lane, n_lanes, single)))
+            return lane_sums(_until(stop, self._lane_blocks(lane, n_lanes, n_rows or self._n_block)))
 
         work = len(self.rows) * self._row_size * self.samples.n_classes
         return self.workers.run([partial(task, lane) for lane in range(n_lanes)], work)
@@ -237,11 +239,12 @@ class BlockEngine(Engine):
             with one_blas_thread():
                 return self._chunked_sums(turn, single, by_class, back)
 
+        n_rows = self._n_single if single else self._n_block
+
         def lane(blocks: Iterator[Ints]) -> _Sums:
             parts: list[Any] = []
             Gt = np.zeros((C, D), order=self._order) if back else np.zeros((0, 0))
             g = np.zeros((C, C) if by_class else C)
-            n_rows = self._n_single if single else self._n_block
             scratch: Any = np.empty((min(n_rows, len(self.rows)), C), np.float32 if single else np.float64)
             for rows in blocks:
                 X, A = self._block(rows, single), scratch[: len(rows)]
@@ -256,7 +259,7 @@ class BlockEngine(Engine):
             return _Sums(parts, Gt, g)
 
         size = (D + C if by_class else D) * C if back else C
-        lanes = self._walk(lane, size, single)
+        lanes = self._walk(lane, size, n_rows)
         parts = [part for sums in lanes for part in sums.parts]
         G = np.ascontiguousarray(sum_in_order([sums.features for sums in lanes]).T)
         return _Sums(parts, G, sum_in_order([sums.rows for sums in lanes]))

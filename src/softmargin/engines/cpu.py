@@ -6,6 +6,7 @@ converted one block at a time, never as a whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +15,16 @@ from numpy.typing import NDArray
 
 from softmargin.engines.base import Samples, sum_in_order
 from softmargin.engines.blocks import BlockEngine
-from softmargin.losses.base import Floats, Ints
+from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.losses.compiled import gradient_code, has_code
+from softmargin.registers import READS_HALF
 from softmargin.tiles import (
+    Point,
+    Scratch,
     add_back,
     add_back_in_parts,
     add_by_class,
+    add_gradients,
     add_pairs,
     add_rows,
     add_scores,
@@ -38,6 +44,17 @@ _BLAS_CLASSES = 24
 _BLOCK_BYTES = 3 << 18
 """A block of rows and its scores should stay in cache between the two products, and take long against a call."""
 
+_CACHED_BYTES, _LEAST_CACHED, _MOST_CACHED = 1 << 17, 12, 252
+"""Bytes of a block of rows that stays in the second cache of a core with W, its gradient and the next block, and
+bounds on its rows: where a compiled loop goes from block to block, a short one costs nothing."""
+
+_TILE_TYPES = {name: name for name in ("uint8", "int8", "float32", "float64")} | {"bool": "uint8"}
+if READS_HALF:
+    _TILE_TYPES["float16"] = "uint16"
+
+_STRETCH = 1 << 14
+"""Rows of a lane that the compiled loop goes through at once; a request to stop has to wait for it."""
+
 _MOST_ROWS, _MOST_ROWS_SINGLE = 516, 12 << 10
 """In float64 the rows that are added up one after the other stand in the bound on the rounding errors."""
 
@@ -46,6 +63,10 @@ _SQUARE_BYTES = 1 << 22
 
 _CHUNK_BYTES, _LEAST_CHUNK, _LARGEST_CHUNK = 1 << 24, 256, 4096
 """A chunk of rows and its scores may take this much memory, or four times that of W, and has so many rows."""
+
+
+_PAGE = 4096
+"""Bytes after which places fall upon one another in a first cache."""
 
 
 class CpuEngine(BlockEngine):
@@ -72,6 +93,7 @@ class CpuEngine(BlockEngine):
         n_single = _block_rows(n_features * self._single_dtype.itemsize + 4 * C, _MOST_ROWS_SINGLE)
         super().__init__(samples, n_threads, n_block, n_features, n_single)
         self._contiguous = len(self.rows) == len(samples.y)
+        self._numbers = _as_tiles_read(samples.X)
 
     def _block(self, rows: Ints, single: bool = False) -> NDArray[Any]:
         """Return these rows of X, contiguous and of a type for the products, in place where they already are."""
@@ -125,7 +147,7 @@ class CpuEngine(BlockEngine):
         elif A.dtype == np.float32:  # sums of few rows, so that no error grows with the number of samples
             add_back_in_parts(X, A, np.empty(Gt.shape, np.float32), Gt)
         else:
-            add_back(X, A, Gt)
+            add_back(X, A, Gt, 0)
 
     def _in_place(self, single: bool) -> bool:
         X, dtype = self.samples.X, self._single_dtype if single else self._block_dtype
@@ -133,6 +155,44 @@ class CpuEngine(BlockEngine):
 
     def _back_panel(self, X: NDArray[Any], A: NDArray[Any], G: Floats, panel: slice) -> None:
         G[panel] += X[:, panel].T @ A
+
+    def value_and_grad(
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        offsets: Floats | None = None,
+        keep: NDArray[Any] | None = None,
+        single: bool = False,
+    ) -> tuple[float, Floats, Floats]:
+        """Return the weighted mean loss and its gradient."""
+        number = np.dtype(np.float32 if single and self.has_single else np.float64)
+        if self._numbers is None or not has_code(loss) or self._n_chunk(number == np.float32) > 0:
+            return super().value_and_grad(loss, W, b, offsets, keep, single)
+        code = gradient_code(loss, number)
+        X, y, weights = self._numbers, self.samples.y, self.samples.weights
+        Wt = self._laid_out(W, number == np.float32)
+        C, D = Wt.shape
+        offsets = np.empty((0, C)) if offsets is None else np.ascontiguousarray(offsets, np.float64)
+        point = Point(Wt, b.astype(number), offsets)
+        n_block = int(np.clip(_CACHED_BYTES // (X.itemsize * D) // 4 * 4, _LEAST_CACHED, _MOST_CACHED))
+
+        def lane(stretches: Iterator[Ints]) -> tuple[list[float], Floats, Floats]:
+            values, Gt, g = [], np.zeros((C, D)), np.zeros(C)
+            labels, shares, S = np.empty(n_block, np.int64), np.empty(n_block), np.empty((n_block, C), number)
+            copy = np.empty((0 if self._contiguous else n_block, D), X.dtype)
+            scratch = Scratch(copy, S, labels, shares, _apart_from(X, (C, D), number))
+            for rows in stretches:
+                kept = np.empty((0 if keep is None else len(rows), C), number)
+                values.append(add_gradients(X, y, weights, rows, point, *code, kept, scratch, Gt, g))
+                if keep is not None:
+                    keep[rows] = kept
+            return values, Gt, g
+
+        lanes = self._walk(lane, D * C, _STRETCH)
+        value = math.fsum(value for values, _, _ in lanes for value in values)
+        G = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
+        return value, G, sum_in_order([g for _, _, g in lanes])
 
     def _add_classes(self, X: NDArray[Any], y: Ints, weights: Floats, Gt: Floats) -> None:
         add_by_class(X, y, weights, Gt)
@@ -147,10 +207,23 @@ class CpuEngine(BlockEngine):
                     kernel(self._block(rows, self.has_single), self.samples.weights[rows], *arguments, total)
                 return total
 
-            return sum_in_order(self._walk(lane, self._n_features, self.has_single))
+            return sum_in_order(self._walk(lane, self._n_features, self._n_single if self.has_single else None))
 
         mean = summed(add_rows)
         return mean, summed(add_squares, mean)
+
+
+def _as_tiles_read(X: NDArray[Any]) -> NDArray[Any] | None:
+    """Return X as the tiles read it, or None where they cannot: of float16 they take the bits."""
+    if not (X.flags.c_contiguous and X.flags.aligned and X.dtype.isnative) or X.dtype.name not in _TILE_TYPES:
+        return None
+    X = X.view(_TILE_TYPES[X.dtype.name])
+    if X.flags.writeable:
+        return X
+    # Kernels would be compiled once more for arrays that may not be written to; they do not write to X.
+    view = type("", (), {"__array_interface__": X.__array_interface__ | {"data": (X.ctypes.data, False)}})()
+    view.X = X  # lives as long as the view does
+    return np.asarray(view)
 
 
 def _contiguous(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -160,6 +233,13 @@ def _contiguous(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     numbers = np.empty(block.shape, np.float32)
     widen_half(np.ascontiguousarray(block).view(np.uint16).reshape(-1), numbers.reshape(-1))
     return numbers.astype(dtype, copy=False)
+
+
+def _apart_from(X: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an empty array whose rows do not fall upon those of X in a cache: both are often whole pages long."""
+    numbers = np.empty(math.prod(shape) + _PAGE // dtype.itemsize, dtype)
+    first = (X.ctypes.data + _PAGE // 2 - numbers.ctypes.data) % _PAGE // dtype.itemsize
+    return numbers[first : first + math.prod(shape)].reshape(shape)
 
 
 def _block_rows(row_bytes: int, most: int) -> int:

@@ -27,8 +27,10 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from softmargin.engines.base import Engine, Kernel, sum_in_order
-from softmargin.losses.base import ANY_ORDER, Floats, Ints, Loss, row_ascent
+from softmargin.engines.base import Engine, sum_in_order
+from softmargin.losses.base import ANY_ORDER, Floats, Ints, Loss
+from softmargin.losses.compiled import ascent_code
+from softmargin.registers import call_code
 from softmargin.threads import INLINE_WORK, one_blas_thread
 from softmargin.tiles import add_back, add_scores
 
@@ -79,8 +81,10 @@ class Sweep(NamedTuple):
     gap: float
 
 
+@numba.njit(nogil=True, cache=True)
 def _visit(
-    loss: Loss,
+    code: int,
+    numbers: Floats,
     Z: NDArray[Any],
     products: NDArray[Any],
     Wt: NDArray[Any],
@@ -103,7 +107,7 @@ def _visit(
     n_block, n_classes = products.shape[1], Wt.shape[0]
     scores = np.empty((n_block, n_classes), Z.dtype)
     changes = np.empty((n_block, n_classes))
-    s, change, scratch = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes)
+    s, change, scratch, gap = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes), np.empty(1)
     # A margin loss changes few entries of a row: these rows are gone through by a list of the entries.
     few = max(2, n_classes // _FEW)
     entries, n_entries = np.empty((n_block, few), np.int64), np.empty(n_block, np.int64)
@@ -129,7 +133,7 @@ def _visit(
             row = first + i
             weight = weights[row]
             q = max(factor * weight * (K[i, i] + pull), _SMALLEST_CURVATURE)
-            value, gap = row_ascent(loss, s, A[rows[row]], y[row], q, change, scratch)
+            value = call_code(code, (numbers, s, A[rows[row]], n_classes, y[row], q, change, scratch, gap))
             values[row], gaps[row] = weight * value, 0.0
             found = 0
             for j in range(n_classes):
@@ -138,7 +142,7 @@ def _visit(
             n_entries[i] = found
             if found == 0:
                 continue
-            gaps[row] = weight * max(gap, 0.0)
+            gaps[row] = weight * max(gap[0], 0.0)
             if found > few:
                 full[n_full] = i
                 n_full += 1
@@ -201,7 +205,7 @@ def _bring_in(
             for j in range(len(Wt)):
                 steps[i, j] = -changes[i, j]
         if Wt.nbytes <= _TILE_BYTES:
-            add_back(X, steps, Wt)
+            add_back(X, steps, Wt, 0)
         else:
             Wt += np.dot(steps.T, X)
         return
@@ -229,9 +233,6 @@ def _multiply_within(Z: NDArray[Any], products: NDArray[Any]) -> None:
         for i in range(0, size, _TILE_ROWS):
             j = i + _TILE_ROWS
             add_scores(part[i:j], part[:j], products[block, i:j, :j])
-
-
-_COMPILED = Kernel(_visit)
 
 
 class DualRows:
@@ -405,8 +406,9 @@ class DualRows:
     def _visit(self, rows: Ints, Z: NDArray[Any], products: NDArray[Any]) -> None:
         samples = self._engine.samples
         values, gaps = np.empty(len(rows)), np.empty(len(rows))
-        _COMPILED.of(self._loss)(
-            self._loss, Z, products, self._Wt, self.b, self._sums, self.A, rows, samples.y[rows],
+        code = ascent_code(self._loss, self.A.dtype)
+        _visit(
+            *code, Z, products, self._Wt, self.b, self._sums, self.A, rows, samples.y[rows],
             samples.weights[rows], self._factor, self._penalty / self._factor, values, gaps,
         )  # fmt: skip
         self._values[rows], self._gaps[rows] = values, gaps

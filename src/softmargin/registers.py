@@ -1,0 +1,281 @@
+"""The innermost loops of the products: a few rows against a few classes, whose sums stay in registers.
+
+They are emitted as vector instructions, one operation at a time. So their sums have the same order, and the same
+bits, whatever an optimiser finds out about a loop; and as nothing is left to find out, they compile quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_items: Any = cgutils.unpack_tuple
+_function: Any = cgutils.get_or_insert_function
+
+__all__ = ["READS_HALF", "add_tile_back", "add_tile_scores", "call_code"]
+
+
+def _processor() -> dict[str, bool]:
+    try:
+        return dict(binding.get_host_cpu_features())
+    except RuntimeError:  # the compiler does not know it
+        return {}
+
+
+_WIDTH = 64 if _processor().get("avx512f") else 32
+"""Bytes of a vector. Where registers are narrower the compiler takes two of them."""
+
+READS_HALF = bool(_processor().get("f16c") or _processor().get("fullfp16"))
+"""Whether the processor itself turns float16 into float32. Its bits are given to the tiles as uint16."""
+
+_INDEX, _BYTE, _PLACE = ir.IntType(64), ir.IntType(8), ir.IntType(32)
+
+
+class _Rows(NamedTuple):
+    """An array of two axes with what is needed to find its items."""
+
+    first: Any
+    strides: Any
+    item: Any
+    kind: Any
+
+    def address(self, builder: Any, row: Any, column: Any) -> Any:
+        """Return the address of an item in bytes."""
+        steps = [builder.extract_value(self.strides, axis) for axis in range(2)]
+        return builder.gep(self.first, [builder.add(builder.mul(row, steps[0]), builder.mul(column, steps[1]))])
+
+
+class _Emitter:
+    """Emits operations on vectors of ``number``, or on single numbers where ``n_lanes`` is 1."""
+
+    def __init__(self, context: Any, builder: Any, number: Any, n_lanes: int) -> None:
+        self._context, self._builder, self.n_lanes = context, builder, n_lanes
+        self._number = number
+        single = ir.FloatType() if number == types.float32 else ir.DoubleType()
+        self.layout = ir.VectorType(single, n_lanes) if n_lanes > 1 else single
+
+    def load(self, rows: _Rows, row: Any, column: Any) -> Any:
+        """Return what stands from a place of a row on, as numbers."""
+        item = ir.VectorType(rows.item, self.n_lanes) if self.n_lanes > 1 else rows.item
+        address = self._builder.bitcast(rows.address(self._builder, row, column), item.as_pointer())
+        found = self._builder.load(address, align=rows.kind.bitwidth // 8)
+        if isinstance(rows.item, ir.IntType):
+            return (self._builder.sitofp if rows.kind.signed else self._builder.uitofp)(found, self.layout)
+        if rows.item == getattr(self.layout, "element", self.layout):
+            return found
+        narrower = rows.kind.bitwidth < self._number.bitwidth
+        return (self._builder.fpext if narrower else self._builder.fptrunc)(found, self.layout)
+
+    def store(self, rows: _Rows, row: Any, column: Any, value: Any) -> None:
+        """Write numbers of the type of the array from a place of a row on."""
+        address = self._builder.bitcast(rows.address(self._builder, row, column), self.layout.as_pointer())
+        self._builder.store(value, address, align=rows.kind.bitwidth // 8)
+
+    def add_product(self, total: Any, a: Any, b: Any) -> Any:
+        """Return total + a · b, rounded once where the processor can."""
+        bits, lanes = self._number.bitwidth, f"v{self.n_lanes}" if self.n_lanes > 1 else ""
+        kind = ir.FunctionType(self.layout, [self.layout] * 3)
+        function = _function(self._builder.module, kind, f"llvm.fmuladd.{lanes}f{bits}")
+        return self._builder.call(function, [a, b, total])
+
+    def zero(self) -> Any:
+        """Return zeros."""
+        return ir.Constant(self.layout, [0.0] * self.n_lanes if self.n_lanes > 1 else 0.0)
+
+    def spread(self, value: Any) -> Any:
+        """Return one number in every place."""
+        if self.n_lanes == 1:
+            return value
+        nothing = ir.Constant(self.layout, ir.Undefined)
+        return self._picked(self._builder.insert_element(nothing, value, _PLACE(0)), [0] * self.n_lanes)
+
+    def total(self, vector: Any) -> Any:
+        """Return the sum of the numbers of a vector: of its two halves, then of their halves, and so on."""
+        while (count := vector.type.count) > 1:
+            low, high = (self._picked(vector, list(range(n, n + count // 2))) for n in (0, count // 2))
+            vector = self._builder.fadd(low, high)
+        return self._builder.extract_element(vector, _PLACE(0))
+
+    def last(self, vector: Any, n: Any) -> Any:
+        """Return the vector with zeros in all but its last ``n`` places."""
+        indices = ir.VectorType(_INDEX, self.n_lanes)
+        wanted = self._builder.insert_element(ir.Constant(indices, ir.Undefined), n, _PLACE(0))
+        from_the_end = ir.Constant(indices, list(range(self.n_lanes, 0, -1)))
+        kept = self._builder.icmp_signed("<=", from_the_end, self._picked(wanted, [0] * self.n_lanes))
+        return self._builder.select(kept, vector, self.zero())
+
+    def _picked(self, vector: Any, places: list[int]) -> Any:
+        nothing = ir.Constant(vector.type, ir.Undefined)
+        return self._builder.shuffle_vector(
+            vector, nothing, ir.Constant(ir.VectorType(_PLACE, len(places)), places)
+        )
+
+
+_Body = Callable[[_Emitter, Any, Callable[[Any], Any], list[Any]], list[Any]]
+"""Emits what is done from a column on, given what keeps the new columns of a vector; returns the sums."""
+
+
+class _Tile:
+    """What emits the loops of a tile over the columns: by vectors, or by single numbers where they are fewer."""
+
+    def __init__(self, context: Any, builder: Any, number: Any, n_columns: Any) -> None:
+        self._builder, self._n_columns = builder, n_columns
+        self.vectors = _Emitter(context, builder, number, _WIDTH * 8 // int(number.bitwidth))
+        self.singles = _Emitter(context, builder, number, 1)
+        self._number, self._context = number, context
+
+    def rows(self, kind: Any, array: Any) -> _Rows:
+        """Return an argument as rows; uint16 are the bits of float16."""
+        made = self._context.make_array(kind)(self._context, self._builder, array)
+        item = ir.HalfType() if kind.dtype == types.uint16 else self._context.get_data_type(kind.dtype)
+        return _Rows(self._builder.bitcast(made.data, _BYTE.as_pointer()), made.strides, item, kind.dtype)
+
+    def over_columns(self, body: _Body, n_sums: int) -> list[Any]:
+        """Emit the loops over all columns and return so many sums over them."""
+        builder, D, L = self._builder, self._n_columns, _INDEX(self.vectors.n_lanes)
+        fits = builder.icmp_signed(">=", D, L)
+        rest = builder.srem(D, L)
+        whole = builder.sub(D, rest)
+
+        def plain(column: Any, sums: list[Any]) -> list[Any]:
+            return body(self.vectors, column, lambda vector: vector, sums)
+
+        def once_more(column: Any, sums: list[Any]) -> list[Any]:
+            # The last vector overlaps with the one before: of one factor only the new columns are kept.
+            return body(self.vectors, builder.sub(D, L), lambda vector: self.vectors.last(vector, rest), sums)
+
+        def one_by_one(column: Any, sums: list[Any]) -> list[Any]:
+            return body(self.singles, column, lambda number: number, sums)
+
+        sums = self._repeat(_INDEX(0), whole, L, [self.vectors.zero()] * n_sums, plain)
+        sums = self._repeat(whole, builder.select(fits, D, whole), L, sums, once_more)
+        totals = [self.vectors.total(vector) for vector in sums]
+        return self._repeat(builder.select(fits, D, _INDEX(0)), D, _INDEX(1), totals, one_by_one)
+
+    def _repeat(
+        self, first: Any, end: Any, step: Any, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+    ) -> list[Any]:
+        """Emit a loop from first, in steps, as long as it is below the end; return what it carried."""
+        builder, before = self._builder, self._builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        column, values = builder.phi(_INDEX), [builder.phi(value.type) for value in carried]
+        column.add_incoming(first, before)
+        for value, start in zip(values, carried, strict=True):
+            value.add_incoming(start, before)
+        builder.cbranch(builder.icmp_signed("<", column, end), inside, after)
+        builder.position_at_end(inside)
+        found = body(column, values)
+        column.add_incoming(builder.add(column, step), builder.block)
+        for value, new in zip(values, found, strict=True):
+            value.add_incoming(new, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return values
+
+
+def _columns_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    return builder.extract_value(context.make_array(kind)(context, builder, array).shape, 1)
+
+
+def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_rows: Any, n_classes: Any) -> Any:
+    """Add the products of rows of X, from i on, with rows of Wt, from j on, to S: so many of both.
+
+    They are added up in the type of Wt. X and Wt hold their rows contiguously.
+    """
+    if not all(isinstance(n, types.IntegerLiteral) for n in (n_rows, n_classes)):
+        return None
+    rows, classes, number = range(n_rows.literal_value), range(n_classes.literal_value), Wt.dtype
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        tile = _Tile(context, builder, number, _columns_of(context, builder, kinds[0], arguments[0]))
+        x, w, s = (tile.rows(kinds[n], arguments[n]) for n in (0, 2, 4))
+        row = [builder.add(arguments[1], _INDEX(r)) for r in rows]
+        of_class = [builder.add(arguments[3], _INDEX(c)) for c in classes]
+
+        def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
+            weights = [new(emit.load(w, c, column)) for c in of_class]
+            found: list[Any] = []
+            for r in row:
+                features = emit.load(x, r, column)
+                found += [emit.add_product(sums[len(found) + c], features, weights[c]) for c in classes]
+            return found
+
+        sums = iter(tile.over_columns(body, len(rows) * len(classes)))
+        for r in row:
+            for c in of_class:
+                so_far = tile.singles.load(s, r, c)
+                tile.singles.store(s, r, c, builder.fadd(so_far, next(sums)))
+        return context.get_dummy_value()
+
+    return types.void(X, types.intp, Wt, types.intp, S, n_rows, n_classes), code
+
+
+def _add_tile_back(
+    typing: Any, X: Any, i: Any, A: Any, j: Any, Gt: Any, asked: Any, n_rows: Any, n_classes: Any
+) -> Any:
+    """Add rows of X, from i on, times their factors in A, columns from j on, to rows of Gt: so many of both.
+
+    They are added up in the type of Gt. Meanwhile the row ``asked`` of X is asked for, which may lie anywhere:
+    nothing is read of it. X and Gt hold their rows contiguously.
+    """
+    if not all(isinstance(n, types.IntegerLiteral) for n in (n_rows, n_classes)):
+        return None
+    rows, classes, number = range(n_rows.literal_value), range(n_classes.literal_value), Gt.dtype
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        tile = _Tile(context, builder, number, _columns_of(context, builder, kinds[0], arguments[0]))
+        x, a, g = (tile.rows(kinds[n], arguments[n]) for n in (0, 2, 4))
+        row = [builder.add(arguments[1], _INDEX(r)) for r in rows]
+        of_class = [builder.add(arguments[3], _INDEX(c)) for c in classes]
+        factors = [[tile.singles.load(a, r, c) for c in of_class] for r in row]
+
+        def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
+            if emit is tile.vectors:
+                _ask_for(builder, x.address(builder, arguments[5], column))
+            found = [emit.load(g, c, column) for c in of_class]
+            for r in rows:
+                features = new(emit.load(x, row[r], column))
+                found = [emit.add_product(found[c], features, emit.spread(factors[r][c])) for c in classes]
+            for c in classes:
+                emit.store(g, of_class[c], column, found[c])
+            return sums
+
+        tile.over_columns(body, 0)
+        return context.get_dummy_value()
+
+    return types.void(X, types.intp, A, types.intp, Gt, types.intp, n_rows, n_classes), code
+
+
+def _ask_for(builder: Any, address: Any) -> None:
+    """Ask for a cache line: to be read, as data, not into the first of the caches."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), _PLACE, _PLACE, _PLACE])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
+    builder.call(function, [address, _PLACE(0), _PLACE(2), _PLACE(1)])
+
+
+def _call_code(typing: Any, code: Any, given: Any) -> Any:
+    """Call a C function, by its address, that returns a double; of arrays it is given the address of the items."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        passed = []
+        for kind, value in zip(given.types, _items(builder, arguments[1]), strict=True):
+            is_array = isinstance(kind, types.Array)
+            passed.append(context.make_array(kind)(context, builder, value).data if is_array else value)
+        function = ir.FunctionType(ir.DoubleType(), [value.type for value in passed])
+        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), passed)
+
+    return types.float64(types.intp, given), emit
+
+
+add_tile_scores: Any = intrinsic(prefer_literal=True)(_add_tile_scores)
+add_tile_back: Any = intrinsic(prefer_literal=True)(_add_tile_back)
+call_code: Any = intrinsic(_call_code)
