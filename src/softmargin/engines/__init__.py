@@ -30,9 +30,15 @@ __all__ = [
 
 ENGINES = ("auto", "cpu", "reference")
 
+_TINY = 1 << 16
+"""Up to this many multiplications in X @ W a pass of plain NumPy takes less than a millisecond: not worth the ten
+seconds in which the kernels of the other engines are compiled, where they are not yet."""
+
 
 def make_engine(name: str, samples: Samples, n_threads: int | None = None) -> Engine:
-    """Return the engine of this name for these samples; "auto" is the CPU's for any X in memory, dense or sparse.
+    """Return the engine of this name for these samples.
+
+    "auto" is the CPU's for any X in memory, dense or sparse, but plain NumPy for dense X of very small problems.
 
     Raises
     ------
@@ -45,6 +51,8 @@ def make_engine(name: str, samples: Samples, n_threads: int | None = None) -> En
         samples = replace(samples, X=canonical_csr(samples.X))
     if name == "reference":
         return ReferenceEngine(replace(samples, X=samples.X.toarray()) if issparse(samples.X) else samples)
+    if name == "auto" and not issparse(samples.X) and samples.X.size * samples.n_classes <= _TINY:
+        return ReferenceEngine(samples)
     if name in ("auto", "cpu"):
         return SparseEngine(samples, n_threads) if issparse(samples.X) else CpuEngine(samples, n_threads)
     raise ParameterError(f"engine must be one of {', '.join(map(repr, ENGINES))}, but it is {name!r}.")
