@@ -34,7 +34,7 @@ SHAPES = [
 def _samples(n, d, c, dtype=np.float64, seed=0, zeros=True):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) * 20 + 60
-    X = X > 60 if dtype is np.bool_ else X.astype(dtype)
+    X = X > 60 if dtype is np.bool_ else (X - 60 if dtype is np.int8 else X).astype(dtype)
     weights = rng.random(n)
     if zeros and n > 5:
         weights[::3] = 0.0
@@ -370,3 +370,59 @@ def test_chunks_agree_with_reference_and_for_any_number_of_threads(monkeypatch, 
     for other, first in [(other, one) for other in others] + [(other, single) for other in same]:
         for got, true in zip(other, first, strict=True):
             assert np.array_equal(got, true)
+
+
+TILE_TYPES = [np.bool_, np.uint8, np.int8, np.float16, np.float32, np.float64]
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("dtype", TILE_TYPES, ids=lambda t: np.dtype(t).name)
+@pytest.mark.parametrize("d", [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 70])
+def test_the_compiled_loop_agrees_with_reference(d, dtype, single):
+    """Rows shorter and longer than a vector, blocks and groups of classes that do not come out even."""
+    for c, n, zeros in [(2, 5, False), (3, 259, True), (4, 1040, False), (5, 523, True), (8, 61, True)]:
+        samples = _samples(n, d, c, dtype, seed=c, zeros=zeros)
+        W, b = _point(samples)
+        offsets = np.random.default_rng(3).normal(size=(n, c))
+        cpu, reference = CpuEngine(samples, 2), ReferenceEngine(samples)
+        tolerance = (1e-5 if single and cpu.has_single else 4 * EPS * (n + d)) * (
+            1 + np.abs(samples.X.astype(float)).max()
+        )
+        for loss in LOSSES[:3]:
+            for given in (None, offsets):
+                kept, expected_kept = np.zeros((2, n, c))
+                found = cpu.value_and_grad(loss, W, b, given, kept, single)
+                expected = reference.value_and_grad(loss, W, b, given, expected_kept)
+                for part, right in zip((*found, kept), (*expected, expected_kept), strict=True):
+                    np.testing.assert_allclose(part, right, rtol=0, atol=tolerance * (1 + np.abs(right).max()))
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("dtype", TILE_TYPES, ids=lambda t: np.dtype(t).name)
+def test_the_compiled_loop_gives_the_same_bits_for_any_number_of_threads(dtype, single):
+    for c, d, zeros in [(3, 9, False), (10, 64, True), (7, 33, False)]:
+        samples = _samples(21_000 if c == 3 else 3000, d, c, dtype, zeros=zeros)
+        W, b = _point(samples)
+        for loss in LOSSES[:3]:
+            found = [CpuEngine(samples, k).value_and_grad(loss, W, b, single=single) for k in (1, 2, 3, 4)]
+            for other in found[1:]:
+                for part, first in zip(other, found[0], strict=True):
+                    np.testing.assert_array_equal(part, first)
+
+
+def test_memory_that_may_not_be_written_to_is_read_in_place():
+    samples = _samples(300, 20, 4, np.float32)
+    W, b = _point(samples)
+    expected = CpuEngine(samples).value_and_grad(LOSSES[0], W, b)
+    samples.X.flags.writeable = False
+    engine = CpuEngine(samples)
+    assert engine._numbers.ctypes.data == samples.X.ctypes.data
+    for part, right in zip(engine.value_and_grad(LOSSES[0], W, b), expected, strict=True):
+        np.testing.assert_array_equal(part, right)
+
+
+@pytest.mark.parametrize(("n", "engine"), [(1000, ReferenceEngine), (100_000, CpuEngine)])
+def test_auto_takes_numpy_for_small_problems(monkeypatch, n, engine):
+    monkeypatch.undo()
+    assert isinstance(make_engine("auto", _samples(n, 4, 3)), engine)
+    assert isinstance(make_engine("cpu", _samples(n, 4, 3)), CpuEngine)

@@ -12,6 +12,7 @@ from softmargin.engines.dual import DualRows, Sweep
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.engines.sparse import SparseEngine, canonical_csr
 from softmargin.errors import ParameterError
+from softmargin.validation import check_count
 
 __all__ = [
     "ENGINES",
@@ -45,8 +46,10 @@ def make_engine(name: str, samples: Samples, n_threads: int | None = None) -> En
     DataError
         If X is sparse and not valid.
     ParameterError
-        If there is no engine of this name.
+        If there is no engine of this name, or ``n_threads`` is no number of threads.
     """
+    if n_threads is not None:
+        check_count("n_threads", n_threads)
     if issparse(samples.X):
         samples = replace(samples, X=canonical_csr(samples.X))
     if name == "reference":
