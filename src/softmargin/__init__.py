@@ -15,18 +15,18 @@ if TYPE_CHECKING:
         ParameterError,
         SoftmarginError,
     )
-    from softmargin.estimators import LinearClassifier
+    from softmargin.estimators import LinearClassifier, LinearClassifierCV
     from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
     from softmargin.model import Model, load_model
     from softmargin.objective import Certificate, Objective
-    from softmargin.selection import Choice, choose
+    from softmargin.selection import Comparison, choose, compare, path
     from softmargin.solvers import SGD, Fit, minimize
 
 __all__ = [
     "SGD",
     "CapabilityError",
     "Certificate",
-    "Choice",
+    "Comparison",
     "ConvergenceWarning",
     "CrossEntropy",
     "DataError",
@@ -34,6 +34,7 @@ __all__ = [
     "Fit",
     "Hinge",
     "LinearClassifier",
+    "LinearClassifierCV",
     "Model",
     "ModelFileError",
     "Objective",
@@ -42,9 +43,11 @@ __all__ = [
     "SquaredHinge",
     "__version__",
     "choose",
+    "compare",
     "load_dataset",
     "load_model",
     "minimize",
+    "path",
     "softmax",
 ]
 
@@ -58,11 +61,11 @@ _HOMES = {
         "ParameterError",
         "SoftmarginError",
     ),
-    "estimators": ("LinearClassifier",),
+    "estimators": ("LinearClassifier", "LinearClassifierCV"),
     "losses": ("CrossEntropy", "Hinge", "SquaredHinge", "softmax"),
     "model": ("Model", "load_model"),
     "objective": ("Certificate", "Objective"),
-    "selection": ("Choice", "choose"),
+    "selection": ("Comparison", "choose", "compare", "path"),
     "solvers": ("SGD", "Fit", "minimize"),
 }
 

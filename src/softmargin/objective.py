@@ -618,6 +618,11 @@ class Objective:
         """Numbers of the samples of positive weight."""
         return self._engine.rows
 
+    @property
+    def active_weights(self) -> Floats:
+        """Weights of these, which sum to one."""
+        return np.asarray(self._engine.samples.weights[self._engine.rows])
+
     def batch_gradient(self, W: Floats, b: Floats, rows: Ints) -> tuple[float, Floats, Floats]:
         """Return an unbiased estimate of F and its gradient from a few samples.
 

@@ -14,6 +14,7 @@ import click
 
 from softmargin._version import __version__
 from softmargin.cli.base import say_err
+from softmargin.cli.compare import compare
 from softmargin.cli.evaluate import evaluate
 from softmargin.cli.fit import fit
 from softmargin.cli.info import info
@@ -39,7 +40,7 @@ def softmargin() -> None:
     """  # noqa: D301
 
 
-for verb in (fit, evaluate, predict, info):
+for verb in (fit, compare, evaluate, predict, info):
     softmargin.add_command(verb)
 
 

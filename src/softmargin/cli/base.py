@@ -22,13 +22,41 @@ from softmargin.errors import DataError, ModelFileError, ParameterError, Softmar
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
+    from softmargin.losses import Loss
     from softmargin.model import Model
+    from softmargin.selection import Comparison
+    from softmargin.solvers import Step
 
 __all__ = [
-    "Report", "certificate_rows", "check_output", "data_argument", "is_terminal", "json_option",
-    "labels_of", "labels_option", "model_argument", "named", "parse_size", "part_option", "positive", "print_json",
-    "print_table", "quiet_option", "read_data", "read_for_model", "read_model", "reporter", "say", "say_err",
-    "showable", "write",
+    "Report",
+    "certificate_rows",
+    "check_output",
+    "data_argument",
+    "is_terminal",
+    "json_option",
+    "labels_of",
+    "labels_option",
+    "model_argument",
+    "named",
+    "parse_size",
+    "part_option",
+    "positive",
+    "print_comparison",
+    "print_json",
+    "print_table",
+    "quiet_option",
+    "read_data",
+    "read_for_model",
+    "read_model",
+    "reporter",
+    "say",
+    "say_err",
+    "scaling_option",
+    "showable",
+    "size_option",
+    "stage",
+    "threads_option",
+    "write",
 ]  # fmt: skip
 
 Report = Callable[[str, int, int], None]
@@ -40,6 +68,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 labels_option = click.option(
     "--labels", metavar="FILE", help="Labels of a .npy file: .npy, or .txt with one label a line."
+)
+scaling_option = click.option(
+    "--scaling",
+    type=click.Choice(("auto", "none", "unit", "standard")),
+    metavar="HOW",
+    default="auto",
+    help="none; unit: pixels / 255; standard: each feature by its standard deviation; auto: unit for 8-bit data, "
+    "else none.  [default: auto]",
+)
+size_option = click.option("--image-size", metavar="HxW", help="Bring every image to this height and width.")
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads; results do not depend on it.  [default: all cores]",
 )
 part_option = click.option(
     "--part",
@@ -234,6 +277,39 @@ def certificate_rows(model: Model) -> list[list[str]]:
         ["gap", f"{model.gap:.1e}, {answer} the {model.tol:g} asked for"],
         ["work", f"{model.n_passes:,} passes, {model.seconds:.1f} s"],
     ]
+
+
+def stage(loss: Loss, reg: float, step: Step, fold: int = 0, n_folds: int = 1) -> str:
+    """Say in a line of progress what is being fitted."""
+    where = f", fold {fold + 1} of {n_folds}" if n_folds > 1 else ""
+    gap = f", gap about {step.estimate:.0e}" if step.estimate < 1.0 else ""
+    return f"{loss.name}, reg {reg:.2g}{where}: pass {step.n_passes:.0f}{gap}"
+
+
+def print_comparison(comparison: Comparison, tests: dict[str, float] | None = None) -> None:
+    """Print what was tried and chosen, with the accuracies of ``tests`` if there is a test part."""
+    headings = ["loss", "reg", "seconds", "training", "held out", "ECE"]
+    rows = []
+    for path in comparison.paths:
+        point, calibration = path.chosen, path.calibration
+        row = [path.loss.name, f"{point.reg:.3g}", f"{sum(p.seconds for p in path.points):.1f}"]
+        row += [f"{point.training_accuracy:.4f}"]
+        error = point.standard_error if comparison.scoring == "accuracy" else None
+        row += [f"{point.validation_accuracy:.4f}" + ("" if error is None else f" ±{error:.4f}")]
+        row += ["" if calibration is None else f"{calibration.error:.4f}"]
+        rows.append(row + ([f"{tests[path.loss.name]:.4f}"] if tests else []))
+    print_table([*headings, *(["test"] if tests else [])], rows)
+    say()
+    n_fits = sum(len(path.points) for path in comparison.paths) * len(comparison.folds)
+    worst = max(point.gap for path in comparison.paths for point in path.points)
+    proved = f"all proved to a gap of {worst:.0e} or less"
+    if worst > comparison.path_tol:
+        proved = f"of which the worst reached a gap of {worst:.0e} only"
+    n_passes = sum(point.n_passes for path in comparison.paths for point in path.points)
+    where = f"{len(comparison.folds)} folds" if len(comparison.folds) > 1 else "one split"
+    say(f"{n_fits:,} fits on {where}, {proved}: {n_passes:,} passes.")
+    for sentence in comparison.sentences():
+        say(sentence)
 
 
 def _columns() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ from softmargin.cli.base import (
     labels_option,
     parse_size,
     positive,
+    print_comparison,
     print_json,
     print_table,
     quiet_option,
@@ -24,15 +26,17 @@ from softmargin.cli.base import (
     reporter,
     say,
     say_err,
+    scaling_option,
+    size_option,
+    stage,
+    threads_option,
 )
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
-    from softmargin.losses import Loss
     from softmargin.model import Model
-    from softmargin.selection import Choice
-    from softmargin.solvers import Step
+    from softmargin.selection import Comparison
 
 __all__ = ["fit"]
 
@@ -63,22 +67,12 @@ _PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
     default=2000,
     help="Budget of readings of X.  [default: 2000]",
 )
-@click.option(
-    "--scaling",
-    type=click.Choice(("auto", "none", "unit", "standard")),
-    metavar="HOW",
-    default="auto",
-    help="none; unit: pixels / 255; standard: each feature by its standard deviation; auto: unit for 8-bit data, "
-    "else none.  [default: auto]",
-)
-@click.option("--image-size", metavar="HxW", help="Bring every image to this height and width.")
+@scaling_option
+@size_option
 @labels_option
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Threads; results do not depend on it.  [default: all cores]",
-)
+@click.option("--folds", type=click.IntRange(2), metavar="N", help="Folds to choose with.  [default: 5]")
+@click.option("--quick", is_flag=True, help="Choose on one held-out fifth instead of folds.")
+@threads_option
 @json_option
 @quiet_option
 def fit(
@@ -92,26 +86,30 @@ def fit(
     scaling: str,
     image_size: str | None,
     labels: str | None,
+    folds: int | None,
+    quick: bool,
     threads: int | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Train a classifier on DATA and save it.
 
-    Unless given, loss and λ are chosen on a fifth of the data that is held out: for each loss λ walks down
-    from the largest sensible one until accuracy has stopped rising. The chosen one is then fitted to all of
-    DATA until the gap is proved. Data set aside for testing is looked at once, at the end.
+    Unless given, loss and λ are chosen by cross-validation: for each loss λ walks down from the largest
+    sensible one until the held-out accuracy has stopped rising. The chosen one is then fitted to all of DATA
+    until the gap is proved. Data set aside for testing is looked at once, at the end.
 
     Exit status: 0, 1 if the gap was not reached (the model is saved and says so), 2 for a mistake.
     """
     if delta is not None and loss == "cross_entropy":
         raise ParameterError("--delta is the margin of the hinges; cross_entropy has none.")
+    if quick and folds is not None:
+        raise ParameterError("--quick takes one split, so it excludes --folds.")
     size = parse_size(image_size)
     if output is not None:
         check_output(output, data, labels)
     with reporter(quiet) as report:
         from softmargin.estimators import LinearClassifier, make_loss
-        from softmargin.selection import choose
+        from softmargin.selection import choose, compare
 
         losses = [make_loss(name, 1.0 if delta is None else delta) for name in ([loss] if loss else _PREFERRED)]
         dataset = read_data(data, report, labels=labels, image_size=size)
@@ -123,14 +121,16 @@ def fit(
         choice = None
         started = time.perf_counter()
         if loss is None or reg is None:
-            choice = choose(
+            n_folds = 1 if quick else folds or 5
+            walk = partial(choose) if quick else partial(compare, cv=n_folds)
+            choice = walk(
                 dataset.X,
                 y,
                 losses,
-                None if reg is None else [reg],
+                "auto" if reg is None else [reg],
                 scaling=scaling,
                 n_threads=threads,
-                watcher=lambda loss, reg, step: report(_stage(loss, reg, step), 0, 0),
+                watcher=lambda loss, reg, fold, step: report(stage(loss, reg, step, fold, n_folds), 0, 0),
             )
             losses, reg = [choice.loss], choice.reg
         classifier = LinearClassifier(
@@ -140,7 +140,7 @@ def fit(
             max_passes=max_passes,
             scaling=scaling,
             n_threads=threads,
-            callback=lambda step: report(_stage(losses[0], reg, step), 0, 0),
+            callback=lambda step: report(stage(losses[0], reg, step), 0, 0),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said below, in the words of the command line
@@ -178,11 +178,6 @@ def _check(data: Dataset, source: str) -> None:
             raise DataError(f"{where}: {error}") from error
 
 
-def _stage(loss: Loss, reg: float, step: Step) -> str:
-    gap = f", gap about {step.estimate:.0e}" if step.estimate < 1.0 else ""
-    return f"{loss.name}, reg {reg:.2g}: pass {step.n_passes:.0f}{gap}"
-
-
 def _accuracy(model: Model, data: Dataset) -> float:
     return float((model.predict(data.X) == data.y).mean())
 
@@ -191,7 +186,7 @@ def _print_summary(
     source: str,
     data: Dataset,
     model: Model,
-    choice: Choice | None,
+    choice: Comparison | None,
     accuracies: dict[str, float],
     target: str,
     seconds: float,
@@ -203,15 +198,7 @@ def _print_summary(
     )
     say()
     if choice is not None:
-        rows = []
-        for path in choice.paths:
-            point, passes = path.chosen, sum(p.n_passes for p in path.points)
-            row = [path.loss.name, f"{len(path.points)}", f"{point.reg:.3g}", f"{point.gap:.0e}", f"{passes:,}"]
-            row += [f"{sum(p.seconds for p in path.points):.1f}"]
-            rows.append([*row, f"{point.training_accuracy:.4f}", f"{point.validation_accuracy:.4f}"])
-        print_table(["loss", "tried", "best reg", "gap", "passes", "seconds", "training", "held out"], rows)
-        say()
-        say(choice.reason())
+        print_comparison(choice)
         say()
     said = ", ".join(f"{accuracy:.4f} on the {part} data" for part, accuracy in accuracies.items())
     rows = [

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softmargin.checkpoint import State
+from softmargin.engines import DualRows
 from softmargin.errors import CapabilityError, ParameterError
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
@@ -57,6 +58,10 @@ class DualAscent(Solver):
     patience: float = 1000.0
     seed: int = 0
 
+    def first_rows(self, objective: Objective, known: tuple[Floats, Floats] | None) -> DualRows:
+        """Return the dual rows to begin with: those of a point, if one is known."""
+        return objective.dual_rows(np.float32, known)
+
     def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
         """Ascend from the dual rows that belong to P; those of a loss with kinks are not known and start at 0."""
         if not objective.loss.ascends:
@@ -73,7 +78,7 @@ class DualAscent(Solver):
             if record.proved:
                 return "The requested gap is proved."
             known = (P[:-1], P[-1]) if objective.loss.smooth else None
-        rows = objective.dual_rows(np.float32, known)
+        rows = self.first_rows(objective, known)
         rng = np.random.default_rng(self.seed)
         optimism, before, floor = 1.0, np.inf, _ROUNDING * objective.loss.unit
         estimates: deque[tuple[float, float]] = deque()

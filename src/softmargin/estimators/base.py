@@ -1,0 +1,237 @@
+"""What both estimators share: they predict, and become models, alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from softmargin.data import Dataset
+from softmargin.engines import Samples, make_engine
+from softmargin.errors import DataError, ParameterError
+from softmargin.losses import LOSSES, Loss, softmax
+from softmargin.losses.base import Floats, Ints
+from softmargin.model import Model
+from softmargin.objective import Objective
+from softmargin.preprocessing import Preprocessing
+from softmargin.selection import Comparison, preprocess
+from softmargin.solvers import Callback, Fit, minimize
+from softmargin.validation import check_finite, check_labels, refuse_masked
+
+__all__ = ["FittedClassifier", "make_loss"]
+
+
+def make_loss(name: str | Loss, delta: float = 1.0) -> Loss:
+    """Return the loss of this name; a `Loss` is returned as it is.
+
+    Raises
+    ------
+    ParameterError
+        If there is no loss of this name or ``delta`` is not positive.
+    """
+    if isinstance(name, Loss):
+        return name
+    if not isinstance(name, str) or name not in LOSSES:
+        raise ParameterError(f"loss must be one of {', '.join(LOSSES)}, but it is {name!r}.")
+    chosen = LOSSES[name]
+    return chosen(delta) if "delta" in chosen._fields else chosen()  # type: ignore[attr-defined, call-arg]
+
+
+def _has_probabilities(classifier: FittedClassifier) -> bool:
+    try:
+        return classifier._gives_probabilities()
+    except ParameterError as error:
+        raise AttributeError(str(error)) from error
+
+
+class FittedClassifier(ClassifierMixin, BaseEstimator):
+    """A linear classifier once it is fitted; how it is fitted is a subclass's business."""
+
+    classes_: NDArray[Any]
+    coef_: Floats
+    intercept_: Floats
+    loss_: Loss
+    reg_: float
+    n_threads: int | None
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _fit_one(
+        self,
+        loss: Loss,
+        reg: float,
+        X: Any,
+        classes: NDArray[Any],
+        codes: Ints,
+        weights: Floats,
+        *,
+        tol: float,
+        max_passes: float,
+        scaling: str,
+        callback: Callback | None = None,
+        **options: Any,
+    ) -> None:
+        """Fit one loss with one λ to checked samples; an interrupted fit leaves the estimator as it was."""
+        objective = Objective(loss, X, codes, reg, weights, n_classes=len(classes), **options)
+        preprocessing = preprocess(objective, scaling, X.dtype)
+        objective = objective.replace(scale=preprocessing.scale)
+        fit = minimize(objective, tol=tol, callback=callback, max_passes=max_passes)
+        if fit.interrupted:  # a search or a pipeline around this fit should end too
+            raise KeyboardInterrupt
+        W, b = preprocessing.fold(fit.W, fit.b)
+        # Nothing of the estimator is touched before this line: an interrupted fit leaves it as it was.
+        self.classes_ = classes
+        self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
+        self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
+        self.preprocessing_: Preprocessing = preprocessing
+        self.fit_: Fit = fit
+        self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
+        self.converged_, self.n_passes_ = fit.converged, fit.n_passes
+
+    def _gives_probabilities(self) -> bool:
+        """Return whether there are probabilities, or raise an `AttributeError` that says why not."""
+        raise NotImplementedError
+
+    def _temperature(self) -> float:
+        """Return what scores are divided by before they become probabilities."""
+        return 1.0
+
+    def to_model(
+        self, data: Dataset, *, image_size: tuple[int, int] | None = None, choice: Comparison | None = None
+    ) -> Model:
+        """Return the finished thing, which is saved, loaded and used without scikit-learn.
+
+        Parameters
+        ----------
+        data : Dataset
+            What the classifier was fitted to; its fingerprint and kind go on the record.
+        image_size : tuple of int (height, width), optional
+            Size that the images were brought to on reading, if they were.
+        choice : Comparison, optional
+            How loss and λ were chosen, for the record.
+        """
+        check_is_fitted(self)
+        return Model(
+            W=np.ascontiguousarray(self.coef_.T),
+            b=self.intercept_,
+            classes=self.classes_,
+            loss=self.loss_,
+            reg=self.reg_,
+            preprocessing=self.preprocessing_,
+            value=self.value_,
+            lower_bound=self.lower_bound_,
+            gap=self.gap_,
+            tol=self.tol_,
+            converged=self.converged_,
+            n_passes=self.n_passes_,
+            seconds=self.fit_.seconds,
+            n_samples=data.n_samples,
+            fingerprint=data.fingerprint(),
+            image_shape=data.image_shape,
+            image_size=image_size,
+            feature_names=data.feature_names,
+            data_name=data.name,
+            selection={} if choice is None else choice.record(),
+        )
+
+    def decision_function(self, X: ArrayLike | csr_array) -> Floats:
+        """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, X: ArrayLike | csr_array) -> NDArray[Any]:
+        """Return the label of the largest score of each sample, shape (N,).
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+        """
+        best = self._scores(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: ArrayLike | csr_array) -> Floats:
+        """Return the probabilities of the classes, shape (N, C).
+
+        For cross-entropy they are the softmax of the scores; a hinge has them only if they were calibrated.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+        """
+        return softmax(self._scores(X) / self._temperature())
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: ArrayLike | csr_array) -> Floats:
+        """Return the logarithm of the probabilities, shape (N, C).
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+        """
+        scores = self._scores(X) / self._temperature()
+        return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
+
+    def sample_losses(self, X: ArrayLike | csr_array, y: ArrayLike) -> Floats:
+        """Return the loss of each sample, without weights and penalty, shape (N,).
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+        y : array-like of shape (N,)
+            Labels; each must be one of ``classes_``.
+
+        Raises
+        ------
+        DataError
+            If a label is of no known class.
+        """
+        check_is_fitted(self)
+        scores = self._scores(X)
+        labels = np.asarray(check_labels(y))
+        if labels.shape != (len(scores),):
+            raise DataError(
+                f"y must hold {len(scores)} labels, one for each row of X, but its shape is {labels.shape}."
+            )
+        places = {label: k for k, label in enumerate(self.classes_.tolist())}
+        unknown = [i for i, label in enumerate(labels.tolist()) if label not in places]
+        if unknown:
+            raise DataError(f"y[{unknown[0]}] is {labels.tolist()[unknown[0]]!r}, which is no class of this fit.")
+        return self.loss_.values(scores, np.array([places[label] for label in labels.tolist()], np.int64))
+
+    def _scores(self, X: ArrayLike | csr_array) -> Floats:
+        check_is_fitted(self)
+        features = self._validated(X)
+        n_samples, n_classes = features.shape[0], len(self.classes_)
+        walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
+        engine = make_engine("auto", walked, self.n_threads)
+        return engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
+
+    def _validated(self, X: ArrayLike | csr_array, *y: ArrayLike) -> Any:
+        """Return the features, or features and labels, as scikit-learn wants them checked."""
+        refuse_masked("X", X)
+        labels = [check_labels(y) for y in y]
+        checks: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": False}
+        try:
+            checked = validate_data(self, X, *labels, reset=bool(y), **checks)
+        except DataError:
+            raise
+        except ValueError as error:  # scikit-learn's words, but our kind
+            raise DataError(str(error)) from error
+        check_finite(checked[0] if y else checked)
+        return checked

@@ -1,0 +1,164 @@
+"""One loss with one λ, as scikit-learn knows it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
+
+from softmargin.estimators.base import FittedClassifier, make_loss
+from softmargin.losses import CrossEntropy, Loss
+from softmargin.solvers import Callback
+from softmargin.validation import encode_labels
+
+__all__ = ["LinearClassifier"]
+
+
+class LinearClassifier(FittedClassifier):
+    """Multiclass linear classifier, trained to a certified optimum.
+
+    It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b, and proves
+    how close to the minimum it is.
+
+    Parameters
+    ----------
+    loss : {"hinge", "squared_hinge", "cross_entropy"} or Loss, default "cross_entropy"
+        The loss of a sample.
+    reg : float, default 1e-4
+        λ > 0, the factor of ΣW² (no ½). scikit-learn's C is 1/(2·N·λ).
+    delta : float, default 1.0
+        The margin Δ of the hinges. It need not be searched, λ does the same.
+    fit_intercept : bool, default True
+        Whether to fit b.
+    tol : float, default 1e-4
+        Relative duality gap to reach and prove.
+    max_passes : int, default 2000
+        Budget of readings of X.
+    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+        How the penalty sees the features; X itself stays untouched, and `coef_` is in its units.
+        "unit" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is
+        "unit" for uint8 and "none" for all else.
+    class_weight : dict or "balanced", optional
+        Factors on the weights of the samples of each class, as in scikit-learn.
+    engine : {"auto", "cpu", "reference"}, default "auto"
+        What walks over X.
+    n_threads : int, optional
+        Threads; the result does not depend on it.
+    callback : callable, optional
+        Called with each `Step` of the fit; a true return value stops it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (C,)
+        Labels of the classes that have a sample of positive weight.
+    coef_ : ndarray of shape (C, D)
+        Weights, one row a class (two rows for two classes), in units of X as given.
+    intercept_ : ndarray of shape (C,)
+    loss_ : Loss
+    reg_, tol_ : float
+        The loss, λ and tolerance of the fit, whatever the parameters have been set to since.
+    value_, lower_bound_, gap_ : float
+        F at the solution, what is proved to be below F everywhere, and their relative distance.
+    converged_ : bool
+        Whether ``gap_ <= tol_``.
+    n_passes_ : int
+        Readings of X.
+    fit_ : Fit
+        The solver's result, in preprocessed coordinates, with its history.
+    preprocessing_ : Preprocessing
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (D,)
+        Only if X had string column names.
+
+    Examples
+    --------
+    >>> import softmargin as sm
+    >>> digits = sm.load_dataset("digits")
+    >>> classifier = sm.LinearClassifier("hinge", reg=1e-3).fit(digits.X, digits.y)
+    >>> bool(classifier.gap_ <= 1e-4)
+    True
+    """
+
+    def __init__(
+        self,
+        loss: str | Loss = "cross_entropy",
+        *,
+        reg: float = 1e-4,
+        delta: float = 1.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-4,
+        max_passes: float = 2000,
+        scaling: str = "auto",
+        class_weight: dict[Any, float] | str | None = None,
+        engine: str = "auto",
+        n_threads: int | None = None,
+        callback: Callback | None = None,
+    ) -> None:
+        self.loss = loss
+        self.reg = reg
+        self.delta = delta
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_passes = max_passes
+        self.scaling = scaling
+        self.class_weight = class_weight
+        self.engine = engine
+        self.n_threads = n_threads
+        self.callback = callback
+
+    def fit(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit to the samples.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+            Features of any real type, read in place; sparse X is not filled in.
+        y : array-like of shape (N,)
+            Labels: strings or integers.
+        sample_weight : array-like of shape (N,), optional
+            Non-negative weights; weight k is the same as k copies.
+
+        Returns
+        -------
+        LinearClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If X, y or the weights cannot be used; the message says where.
+        ParameterError
+            If a parameter is outside its domain.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the gap was not reached within ``max_passes``.
+        """
+        loss = make_loss(self.loss, self.delta)
+        features, labels = self._validated(X, y)
+        classes, codes, weights = encode_labels(labels, sample_weight, self.class_weight)
+        self._fit_one(
+            loss,
+            self.reg,
+            features,
+            classes,
+            codes,
+            weights,
+            tol=self.tol,
+            max_passes=self.max_passes,
+            scaling=self.scaling,
+            callback=self.callback,
+            fit_intercept=self.fit_intercept,
+            engine=self.engine,
+            n_threads=self.n_threads,
+        )
+        return self
+
+    def _gives_probabilities(self) -> bool:
+        # What was fitted counts, or else what is going to be.
+        loss = getattr(self, "loss_", None) or make_loss(self.loss, self.delta)
+        if not isinstance(loss, CrossEntropy):
+            raise AttributeError("The hinges have margins, not probabilities: take loss='cross_entropy'.")
+        return True

@@ -1,0 +1,644 @@
+"""Choosing λ for each loss, and among the losses, on held-out parts of the training data.
+
+Each loss walks its path of λ from "W is nearly zero" downwards, warm from the λ before, on all folds at once,
+until the held-out score has stopped rising. Held-out samples get weight 0, so no fold copies X, and one
+preconditioner serves all losses, folds and λ. Δ is not searched: it is exchangeable with λ
+(``docs/mathematics.md``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+
+from softmargin.accuracy import standard_error
+from softmargin.engines import canonical_csr
+from softmargin.errors import DataError, ParameterError
+from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.objective import Objective
+from softmargin.preprocessing import Preprocessing, scale_for
+from softmargin.selection.base import Calibration, Comparison, FoldPoint, LossPath, PairedTest, PathPoint
+from softmargin.selection.calibration import calibrate as calibrate_scores
+from softmargin.selection.calibration import calibration_error, fit_temperature
+from softmargin.selection.folds import Fold, content_hashes, fold_signs, held_out, make_folds
+from softmargin.selection.paired import mcnemar
+from softmargin.selection.paths import (
+    RegFit,
+    Walker,
+    check_regs,
+    fixed_grid,
+    largest_reg,
+    path,
+    reg_grid,
+)
+from softmargin.solvers import Step
+from softmargin.validation import (
+    check_count,
+    check_features,
+    check_finite,
+    check_flag,
+    check_labels,
+    check_number,
+    encode_labels,
+)
+
+__all__ = [
+    "Calibration", "Comparison", "Fold", "FoldPoint", "LossPath", "PairedTest", "PathPoint", "RegFit",
+    "Samples", "Scorer", "Settings", "Watcher", "calibration_error", "choose", "compare", "content_hashes",
+    "fit_temperature", "gather", "largest_reg", "make_folds", "mcnemar", "path", "preprocess", "select",
+]  # fmt: skip
+
+_PER_DECADE = 2
+_MOST_POINTS = 24
+_PATIENCE = 3
+_MOST_FURTHER = 8
+"""Points that a grid of given length is extended by at most while its best lies at an edge."""
+
+_COPIED = 1 << 28
+"""Up to this many bytes X is put into an order that depends on its rows alone."""
+
+_ROWS = 4096
+"""Rows whose scores are looked at together."""
+
+RULES = ("best", "one_se")
+
+Watcher = Callable[[Loss, float, int, Step], None]
+"""Told the loss, λ and the number of the fold at work, with each step of its fit."""
+
+Scorer = Callable[[Loss, Floats, Floats, Ints, Ints], float]
+"""``scorer(loss, W, b, classes, rows)`` scores a fit by held-out samples: W and b are for raw features, and
+have one column for each of the class numbers ``classes``; larger is better."""
+
+
+class Samples(NamedTuple):
+    """Samples, and the folds they are to be chosen with.
+
+    Attributes
+    ----------
+    X : ndarray or csr_array of shape (N, D)
+    y : ndarray of shape (N,)
+        Class numbers.
+    labels : ndarray of shape (N,)
+        What the user calls these classes.
+    weights, training_weights : ndarray of shape (N,)
+        To score with and to fit with.
+    hashes : ndarray of shape (N,)
+        Of the content of each sample.
+    folds : list of Fold
+    sizes : tuple of tuple of int
+        Numbers of training and held-out samples of each fold, as they were given.
+    """
+
+    X: Any
+    y: Ints
+    labels: NDArray[Any]
+    weights: Floats
+    training_weights: Floats
+    hashes: NDArray[np.uint64]
+    folds: list[Fold]
+    sizes: tuple[tuple[int, int], ...]
+
+
+class Settings(NamedTuple):
+    """How to choose; see `compare`."""
+
+    regs: str | int | Sequence[float] = "auto"
+    rule: str = "best"
+    scoring: str | Scorer = "accuracy"
+    scoring_name: str = ""
+    path_tol: float = 1e-3
+    path_passes: float = 1000
+    calibrate: bool = True
+    watcher: Watcher | None = None
+
+
+def prepare(samples: Samples, merge: bool = True) -> Samples:
+    """Return the samples in an order that depends on what they are and not on where they stood.
+
+    Equal samples of the same folds become one with the sum of their weights: so copies are the same as weights, to
+    the last bit. X of more than 256 MB stays as it is.
+
+    Parameters
+    ----------
+    samples : Samples
+    merge : bool
+        Whether equal samples may become one.
+    """
+    X, y, labels, weights, training_weights, hashes, folds, sizes = samples
+    size = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
+    if size > _COPIED:
+        return samples
+    signs = fold_signs(folds, len(y))
+    order = np.lexsort((training_weights, weights, signs, hashes))
+    order = order[weights[order] > 0.0]
+    first = np.ones(len(order), bool)
+    if merge:
+        first[1:] = (hashes[order][1:] != hashes[order][:-1]) | (signs[order][1:] != signs[order][:-1])
+    places = np.full(len(y), -1)
+    places[order] = np.cumsum(first) - 1
+    rows, n = order[first], int(first.sum())
+    scored, fitted = (
+        np.bincount(places[order], given[order], minlength=n).astype(np.float64)
+        for given in (weights, training_weights)
+    )
+    moved = [Fold(*(_moved(part, places, merge) for part in fold)) for fold in folds]
+    scored, fitted = scored / scored.max(), fitted / fitted.max()
+    return Samples(X[rows], y[rows], labels[rows], scored, fitted, hashes[rows], moved, sizes)
+
+
+def _moved(part: Ints, places: Ints, merge: bool) -> Ints:
+    """Return where the samples of one part of a fold stand now; those that became one count as one."""
+    if not merge:
+        return np.sort(places[part])
+    numbers, counts = np.unique(part, return_counts=True)
+    found, at = np.unique(places[numbers], return_index=True)
+    return np.repeat(found, counts[at])
+
+
+def compare(
+    X: NDArray[Any] | csr_array,
+    y: ArrayLike,
+    losses: Sequence[Loss],
+    regs: str | int | Sequence[float] = "auto",
+    *,
+    cv: Any = 5,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    rule: str = "best",
+    scoring: str = "accuracy",
+    path_tol: float = 1e-3,
+    calibrate: bool = True,
+    seed: int = 0,
+    scaling: str = "auto",
+    watcher: Watcher | None = None,
+    **options: Any,
+) -> Comparison:
+    """Compare losses by cross-validation, each at its own best λ, and choose.
+
+    Parameters
+    ----------
+    X : ndarray or sparse array of shape (N, D)
+    y : array-like of shape (N,)
+        Labels: strings or integers.
+    losses : sequence of Loss
+        Of equal scores the one named first wins.
+    regs : "auto", int or sequence of float, default "auto"
+        The λ to try; or how many, through six powers of ten; or "auto": from one at which W is nearly zero, two
+        for each power of ten, until the score has not risen for three. The first two go on where the best lies at
+        an edge.
+    cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
+        The folds. A number makes folds of each class by the content of the rows: their order makes no difference,
+        and equal rows stay together.
+    groups : array-like of shape (N,), optional
+        Samples of one group are never on both sides of a fold.
+    sample_weight : array-like of shape (N,), optional
+    rule : {"best", "one_se"}, default "best"
+        Take the λ of the best score, or the largest one within one standard error of it.
+    scoring : {"accuracy", "loss"}, default "accuracy"
+        Choose λ by the held-out accuracy or the held-out loss. Among losses accuracy decides, since the values of
+        different losses cannot be compared.
+    path_tol : float, default 1e-3
+        Relative duality gap that each fit of a path has to prove.
+    calibrate : bool, default True
+        Whether to measure the calibration error, and fit a temperature for the hinges, on the held-out scores.
+    seed : int, default 0
+        Of the folds, where ``cv`` is a number.
+    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+        As in `LinearClassifier`; its moments are those of the training part of each fold.
+    watcher : callable, optional
+        Called with the loss, λ, the number of the fold and each step of a fit.
+    **options
+        Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    DataError
+        If X, y or the weights cannot be used, or nothing can be held out.
+    ParameterError
+        If an argument is outside its domain.
+    """
+    check_count("seed", seed, 0)
+    settings = Settings(
+        regs, rule, scoring, path_tol=path_tol, calibrate=check_flag("calibrate", calibrate), watcher=watcher
+    )
+    if not isinstance(scoring, str):
+        raise ParameterError(f"scoring must be 'accuracy' or 'loss', but it is {scoring!r}.")
+    X, given, codes, weights, hashes = _checked(X, y, sample_weight, seed)
+    folds = make_folds(cv, codes, given, weights, hashes, groups)
+    return select(gather(X, given, codes, weights, hashes, folds), losses, settings, scaling, **options)
+
+
+def choose(
+    X: NDArray[Any] | csr_array,
+    y: ArrayLike,
+    losses: Sequence[Loss],
+    regs: str | int | Sequence[float] = "auto",
+    *,
+    sample_weight: ArrayLike | None = None,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    scaling: str = "auto",
+    watcher: Watcher | None = None,
+    **options: Any,
+) -> Comparison:
+    """Choose a loss and λ by the accuracy on one held-out part: quicker than `compare`, and less certain.
+
+    Parameters
+    ----------
+    X : ndarray or sparse array of shape (N, D)
+    y : array-like of shape (N,)
+        Labels: strings or integers.
+    losses : sequence of Loss
+        Of equal accuracies the one named first wins.
+    regs : "auto", int or sequence of float, default "auto"
+        As in `compare`.
+    sample_weight : array-like of shape (N,), optional
+    validation_fraction : float, default 0.2
+        Share of each class that is held out.
+    seed : int, default 0
+        Of the split.
+    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+        As in `LinearClassifier`.
+    watcher : callable, optional
+        Called with the loss, λ, 0 and each step of a fit.
+    **options
+        Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    DataError
+        If X, y or the weights cannot be used, or no class has two samples, so that nothing can be held out.
+    ParameterError
+        If an argument is outside its domain.
+    """
+    check_count("seed", seed, 0)
+    if not 0.0 < check_number("validation_fraction", validation_fraction) < 1.0:
+        raise ParameterError(f"validation_fraction must lie between 0 and 1, but it is {validation_fraction!r}.")
+    X, given, codes, weights, hashes = _checked(X, y, sample_weight, seed)
+    folds = [held_out(codes, weights, validation_fraction, hashes)]
+    settings = Settings(regs, watcher=watcher)
+    return select(gather(X, given, codes, weights, hashes, folds), losses, settings, scaling, **options)
+
+
+def _checked(
+    X: Any, y: ArrayLike, sample_weight: ArrayLike | None, seed: int
+) -> tuple[Any, Any, Ints, Floats, Any]:
+    """Return X, the labels, the class numbers, the weights and the hashes of the samples."""
+    X = check_features(X)
+    if issparse(X):
+        X = canonical_csr(X)
+    check_finite(X)
+    given = np.asarray(check_labels(y))
+    if given.shape != (X.shape[0],):
+        raise DataError(f"y must hold {X.shape[0]} labels, one for each row of X, but its shape is {given.shape}.")
+    _, codes, weights = encode_labels(given, sample_weight)
+    return X, given, codes, weights, content_hashes(X, codes, seed)
+
+
+def gather(
+    X: Any,
+    labels: NDArray[Any],
+    codes: Ints,
+    weights: Floats,
+    hashes: NDArray[np.uint64],
+    folds: list[Fold],
+    training_weights: Floats | None = None,
+    merge: bool = True,
+) -> Samples:
+    """Return checked samples and their folds, prepared.
+
+    Parameters
+    ----------
+    X, labels, codes, weights, hashes, folds, training_weights
+        As in `Samples`; weights to fit with are by default those to score with.
+    merge : bool
+        Whether equal samples may become one.
+    """
+    fitted = weights if training_weights is None else training_weights
+    sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
+    return prepare(Samples(X, codes, labels, weights, fitted, hashes, folds, sizes), merge)
+
+
+def select(
+    samples: Samples,
+    losses: Sequence[Loss],
+    settings: Settings,
+    scaling: str,
+    **options: Any,
+) -> Comparison:
+    """Walk all paths, and choose λ for each loss and one of the losses.
+
+    Parameters
+    ----------
+    samples : Samples
+    losses : sequence of Loss
+    settings : Settings
+    scaling : str
+    **options
+        Passed on to `Objective`.
+    """
+    started = time.perf_counter()
+    if isinstance(losses, (Loss, str)) or len(losses) == 0:
+        raise ParameterError(f"losses must be a list of at least one loss, but it is {losses!r}.")
+    if settings.rule not in RULES:
+        raise ParameterError(f"rule must be one of {', '.join(RULES)}, but it is {settings.rule!r}.")
+    if isinstance(settings.scoring, str) and settings.scoring not in ("accuracy", "loss"):
+        raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, but it is {settings.scoring!r}.")
+    path_tol = check_number("path_tol", settings.path_tol)
+    if not 0.0 < path_tol < 1.0:
+        raise ParameterError(f"path_tol is a relative gap and must lie between 0 and 1, but it is {path_tol!r}.")
+    if isinstance(settings.regs, (int, np.integer)) and not isinstance(settings.regs, bool):
+        check_count("regs", settings.regs)
+    elif not (isinstance(settings.regs, str) and settings.regs == "auto"):
+        settings = settings._replace(regs=check_regs(settings.regs))
+    whole = Objective(losses[0], samples.X, samples.y, 0.0, samples.training_weights, **options)
+    whole = whole.replace(scale=preprocess(whole, scaling, samples.X.dtype).scale)
+    parts = [_Part(n, samples, whole, scaling, settings.scoring, options) for n in range(len(samples.folds))]
+    walks = [_Walk(loss, whole, parts, settings) for loss in losses]
+    paths = [walk.path() for walk in walks]
+    mine = max(paths, key=lambda path: _decisive(path, settings))
+    first = walks[paths.index(mine)]
+    tests = tuple(_paired(first, walk) for walk in walks if walk is not first)
+    name = settings.scoring if isinstance(settings.scoring, str) else settings.scoring_name or "score"
+    seconds = time.perf_counter() - started
+    return Comparison(
+        mine.loss, mine.chosen.reg, tuple(paths), tests, settings.rule, name, samples.sizes, path_tol, seconds
+    )
+
+
+def preprocess(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
+    """Return the scaling of the features (centring is done by the solver, where it changes nothing)."""
+    idle = np.ones(objective.n_features)
+    mean, variance = objective.moments if scaling == "standard" else (idle, idle)
+    name, scale = scale_for(scaling, dtype, mean, variance)
+    return Preprocessing(name, np.zeros(objective.n_features), scale)
+
+
+def _decisive(path: LossPath, settings: Settings) -> float:
+    """Return what the choice among the losses goes by: of equal ones the first wins."""
+    return path.chosen.validation_accuracy if settings.scoring == "loss" else path.chosen.score
+
+
+class _Part:
+    """One fold: the objective of its training samples, and what is asked of its held-out ones.
+
+    A class that has no training sample in this fold takes no part in its fit. Its held-out samples count as wrong,
+    and in no loss.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        samples: Samples,
+        whole: Objective,
+        scaling: str,
+        scoring: str | Scorer,
+        options: dict[str, Any],
+    ) -> None:
+        fold, weights = samples.folds[number], samples.training_weights
+        self.number, self.fold, self._scoring = number, fold, scoring
+        self._weights, self._y, self.hashes = samples.weights, samples.y, samples.hashes
+        counts = np.bincount(fold.training, minlength=len(samples.y))
+        self._training = np.flatnonzero((counts > 0) & (weights > 0.0))
+        self.classes = np.unique(samples.y[self._training])
+        if len(self.classes) < 2:
+            raise DataError(f"Fold {number} of cv has training samples of one class only: two are needed.")
+        known = np.isin(samples.y, self.classes)
+        codes = np.where(known, np.searchsorted(self.classes, samples.y), 0)
+        self._codes: Ints = np.where(codes < len(self.classes), codes, 0).astype(np.int64)
+        self.known = fold.validation[known[fold.validation]]
+        objective = Objective(whole.loss, samples.X, self._codes, 0.0, weights * counts, **options)
+        self._preprocessing = preprocess(objective, scaling, samples.X.dtype)
+        self._objective = objective.replace(scale=self._preprocessing.scale)
+        self._shared = whole
+
+    def walker(self, loss: Loss) -> Walker:
+        """Return what walks the path of a loss on the training samples."""
+        return Walker(self._objective.replace(loss=loss), self._shared)
+
+    def point(self, loss: Loss, reg: float, W: Floats, b: Floats, fit: Any) -> tuple[FoldPoint, NDArray[np.bool_]]:
+        """Return what there is to say about a fit, and which held-out samples it has right."""
+        training, validation, weights = self._training, self.fold.validation, self._weights
+        right = self._right(W, b, training)
+        training_accuracy = float(np.average(right, weights=weights[training]))
+        losses = np.zeros(len(self.known))
+        hits = np.zeros(len(self._y), bool)
+        for rows, scores in self._scores(W, b, self.known):
+            losses[rows] = loss.values(scores, self._codes[self.known[rows]])
+            hits[self.known[rows]] = scores.argmax(axis=1) == self._codes[self.known[rows]]
+        loss_weights = weights[self.known]
+        validation_loss = float(np.average(losses, weights=loss_weights)) if len(losses) else np.inf
+        accuracy = float(np.average(hits[validation], weights=weights[validation]))
+        if self._scoring == "accuracy":
+            score = accuracy
+        elif self._scoring == "loss":
+            score = -validation_loss
+        else:
+            assert not isinstance(self._scoring, str)
+            score = float(self._scoring(loss, *self._preprocessing.fold(W, b), self.classes, validation))
+        square = float(np.vdot(W, W))
+        point = FoldPoint(
+            value=fit.value,
+            gap=fit.gap,
+            square=square,
+            training_loss=fit.value - reg * square,
+            training_accuracy=training_accuracy,
+            validation_loss=validation_loss,
+            validation_accuracy=accuracy,
+            score=score,
+            n_passes=fit.n_passes,
+            seconds=fit.seconds,
+        )
+        return point, hits[validation]
+
+    def held_out_scores(self, W: Floats, b: Floats) -> tuple[Floats, Ints, Floats]:
+        """Return scores, class numbers and weights of the held-out samples of known classes."""
+        scores = np.empty((len(self.known), len(self.classes)))
+        for rows, part in self._scores(W, b, self.known):
+            scores[rows] = part
+        return scores, self._codes[self.known], self._weights[self.known]
+
+    def spread(self, loss: Loss, W: Floats, b: Floats) -> float:
+        """Return the standard error of the held-out score of this fold alone."""
+        scores, y, weights = self.held_out_scores(W, b)
+        if self._scoring == "accuracy":
+            accuracy = float(np.average(scores.argmax(axis=1) == y, weights=weights))
+            return standard_error(accuracy, len(self.fold.validation))
+        losses = loss.values(scores, y)
+        return float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else np.inf
+
+    def _right(self, W: Floats, b: Floats, rows: Ints) -> NDArray[np.bool_]:
+        right = np.zeros(len(rows), bool)
+        for part, scores in self._scores(W, b, rows):
+            right[part] = scores.argmax(axis=1) == self._codes[rows[part]]
+        return right
+
+    def _scores(self, W: Floats, b: Floats, rows: Ints) -> Iterator[tuple[slice, Floats]]:
+        """Yield the scores of some samples, a part at a time."""
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, min(start + _ROWS, len(rows)))
+            yield part, self._objective.scores(W, b, rows[part])
+
+
+class _Walk:
+    """The path of one loss on all folds."""
+
+    def __init__(self, loss: Loss, whole: Objective, parts: Sequence[_Part], settings: Settings) -> None:
+        self.loss, self.parts, self._settings = loss, parts, settings
+        self._whole = whole.replace(loss=loss)
+        self._walkers = [part.walker(loss) for part in parts]
+        self._points: list[PathPoint] = []
+        self._right: dict[float, list[NDArray[np.bool_]]] = {}
+        self._kept: tuple[float, list[tuple[Floats, Floats]]] | None = None
+        self.index = 0
+
+    def path(self) -> LossPath:
+        """Return the path, and what the rule takes of it."""
+        settings = self._settings
+        if settings.regs == "auto":
+            for reg in islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS):
+                self._add(reg)
+                if len(self._points) - 1 - self._best() >= _PATIENCE:
+                    break
+            self._extend_upwards(10.0 ** (1.0 / _PER_DECADE))
+        elif isinstance(settings.regs, (int, np.integer)):
+            grid = fixed_grid(self._whole, int(settings.regs))
+            for reg in grid:
+                self._add(reg)
+            if len(grid) > 1:
+                step = grid[0] / grid[1]
+                for _ in range(_MOST_FURTHER):
+                    if self._best() < len(self._points) - 1:
+                        break
+                    self._add(self._points[-1].reg / step)
+                self._extend_upwards(step)
+        else:
+            assert not isinstance(settings.regs, str)
+            for reg in settings.regs:
+                self._add(reg)
+        best = self._best()
+        one_se = self._one_se(best)
+        self.index = best if settings.rule == "best" else one_se
+        calibration = self._calibration() if settings.calibrate else None
+        return LossPath(self.loss, tuple(self._points), best, one_se, self.index, calibration)
+
+    def right(self) -> list[NDArray[np.bool_]]:
+        """Return which held-out samples of each fold are right at the chosen λ."""
+        return self._right[self._points[self.index].reg]
+
+    def accuracies(self) -> Floats:
+        """Return the held-out accuracy of each fold at the chosen λ."""
+        return np.array([fold.validation_accuracy for fold in self._points[self.index].folds])
+
+    def _add(self, reg: float) -> None:
+        """Fit all folds for one more λ, and keep the points in descending order of λ."""
+        settings, fits, found, right = self._settings, [], [], []
+        for part, walker in zip(self.parts, self._walkers, strict=True):
+            step: Callable[[Step], None] | None = None
+            if settings.watcher is not None:
+                watcher = settings.watcher
+
+                def step(seen: Step, number: int = part.number, watcher: Watcher = watcher) -> None:
+                    watcher(self.loss, reg, number, seen)
+
+            fit = walker.fit(reg, settings.path_tol, settings.path_passes, step)
+            point, hits = part.point(self.loss, reg, fit.W, fit.b, fit)
+            fits.append((fit.W, fit.b))
+            found.append(point)
+            right.append(hits)
+        scores = np.array([point.score for point in found])
+        if len(found) > 1:
+            error = float(scores.std(ddof=1) / np.sqrt(len(scores)))
+        else:
+            error = self.parts[0].spread(self.loss, *fits[0]) if isinstance(settings.scoring, str) else np.nan
+        self._points.append(PathPoint(reg, tuple(found), float(scores.mean()), error))
+        self._points.sort(key=lambda point: -point.reg)
+        self._right[reg] = right
+        if self._points[self._best()].reg == reg:
+            self._kept = reg, fits
+
+    def _extend_upwards(self, step: float) -> None:
+        """Try larger λ while the largest is the best."""
+        for _ in range(_MOST_FURTHER):
+            if self._best() > 0:
+                return
+            for walker in self._walkers:
+                walker.restart()
+            self._add(self._points[0].reg * step)
+
+    def _best(self) -> int:
+        """Return the index of the best score; of equal ones the largest λ."""
+        scores = [point.score for point in self._points]
+        return int(np.nanargmax(scores)) if not np.isnan(scores).all() else 0
+
+    def _one_se(self, best: int) -> int:
+        """Return the index of the largest λ within one standard error of the best."""
+        point = self._points[best]
+        if np.isnan(point.standard_error):
+            if self._settings.rule == "one_se":
+                raise ParameterError("rule is 'one_se', but one fold of this scoring has no standard error.")
+            return best
+        return next(k for k, p in enumerate(self._points) if p.score >= point.score - point.standard_error)
+
+    def _calibration(self) -> Calibration:
+        reg = self._points[self.index].reg
+        scores, y, weights = [], [], []
+        for n, (part, walker) in enumerate(zip(self.parts, self._walkers, strict=True)):
+            if self._kept is not None and self._kept[0] == reg:
+                W, b = self._kept[1][n]
+            else:
+                fit = walker.fit(reg, self._settings.path_tol, self._settings.path_passes)
+                W, b = fit.W, fit.b
+            found = part.held_out_scores(W, b)
+            n_classes = self._whole.n_classes
+            if len(part.classes) < n_classes:  # a class that a fold knows nothing of is as good as impossible
+                everyone = np.full((len(found[0]), n_classes), np.nan)
+                everyone[:, part.classes] = found[0]
+                lowest = found[0].min(axis=1, keepdims=True, initial=0.0)
+                everyone = np.where(np.isnan(everyone), lowest, everyone)
+                found = everyone, part.classes[found[1]], found[2]
+            scores.append(found[0])
+            y.append(found[1])
+            weights.append(found[2])
+        known = np.concatenate([part.known for part in self.parts])
+        n_different = len(np.unique(self.parts[0].hashes[known]))
+        return calibrate_scores(
+            self.loss, np.concatenate(scores), np.concatenate(y), np.concatenate(weights), n_different
+        )
+
+
+def _paired(mine: _Walk, other: _Walk) -> PairedTest:
+    """Hold the chosen loss against another on the held-out samples; one held out twice counts once."""
+    seen: set[int] = set()
+    only_first = only_second = 0
+    for part, ours, theirs in zip(mine.parts, mine.right(), other.right(), strict=True):
+        for row, first, second in zip(part.fold.validation.tolist(), ours.tolist(), theirs.tolist(), strict=True):
+            if row not in seen:
+                seen.add(row)
+                only_first += first and not second
+                only_second += second and not first
+    differences = mine.accuracies() - other.accuracies()
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
+    return PairedTest(
+        mine.loss.name,
+        other.loss.name,
+        only_first,
+        only_second,
+        mcnemar(only_first, only_second),
+        float(differences.mean()),
+        error,
+    )

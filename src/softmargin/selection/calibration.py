@@ -1,0 +1,105 @@
+"""Probabilities that can be trusted: how far they are, and a temperature for losses that have none.
+
+References
+----------
+Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017. Platt, "Probabilistic outputs
+for support vector machines", 1999, for the targets that keep the temperature of separated samples finite.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from softmargin.losses import CrossEntropy, Loss, softmax
+from softmargin.losses.base import Floats, Ints
+from softmargin.selection.base import Calibration
+
+__all__ = ["N_BINS", "calibrate", "calibration_error", "fit_temperature"]
+
+N_BINS = 15
+_MOST_NUMBERS = 1 << 24
+"""A temperature is one number: about so many scores are enough to fit it."""
+
+_WIDEST = 12.0
+"""The temperature is sought within this many powers of e around the size of the scores."""
+
+
+def calibration_error(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS) -> float:
+    """Return the expected calibration error: Σ over bins of |accuracy - mean confidence| times the bin's share.
+
+    Parameters
+    ----------
+    P : ndarray of shape (N, C)
+        Probabilities.
+    y : ndarray of shape (N,)
+        Class numbers.
+    weights : ndarray of shape (N,)
+    n_bins : int
+        Bins of equal width of the largest probability.
+    """
+    confidence, right = P.max(axis=1), P.argmax(axis=1) == y
+    bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
+    distance = np.bincount(bins, weights * (right - confidence), minlength=n_bins)
+    return float(np.abs(distance).sum() / weights.sum())
+
+
+def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) -> float:
+    """Return the T for which softmax(scores / T) has the smallest log loss.
+
+    As much weight as that of one more sample, spread over all classes, keeps T above 0 where all are right.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (N, C)
+    y : ndarray of shape (N,)
+        Class numbers.
+    weights : ndarray of shape (N,)
+    n_different : int
+        How many different samples these are, so that copies count no more than weights.
+    """
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    size = float(np.sqrt(np.average((centred**2).mean(axis=1), weights=weights)))
+    if size == 0.0:
+        return 1.0
+    spread = 1.0 / (n_different + 1.0)
+    target = centred[np.arange(len(y)), y] * (1.0 - spread)  # the mean over all classes is 0
+
+    def log_loss(log_inverse: float) -> float:
+        inverse = np.exp(log_inverse) / size
+        return float(weights @ (logsumexp(inverse * centred, axis=1) - inverse * target))
+
+    found = minimize_scalar(log_loss, bounds=(-_WIDEST, _WIDEST), method="bounded", options={"xatol": 1e-6})
+    return size / float(np.exp(found.x))
+
+
+def calibrate(loss: Loss, scores: Floats, y: Ints, weights: Floats, n_different: int) -> Calibration:
+    """Return how the probabilities of a loss do on held-out samples; those of a hinge get a temperature first.
+
+    Parameters
+    ----------
+    loss : Loss
+    scores : ndarray of shape (N, C)
+        Of held-out samples.
+    y : ndarray of shape (N,)
+        Class numbers.
+    weights : ndarray of shape (N,)
+    n_different : int
+        As in `fit_temperature`.
+    """
+    own = isinstance(loss, CrossEntropy)
+    step = max(1, scores.size // _MOST_NUMBERS)
+    temperature = 1.0 if own else fit_temperature(scores[::step], y[::step], weights[::step], n_different)
+    P = softmax(scores / temperature)
+    rows = np.arange(len(y))
+    scaled = scores / temperature
+    log_loss = logsumexp(scaled, axis=1) - scaled[rows, y]
+    return Calibration(
+        method="softmax" if own else "temperature",
+        temperature=temperature,
+        error=calibration_error(P, y, weights),
+        log_loss=float(np.average(log_loss, weights=weights)),
+        n_bins=N_BINS,
+        n_samples=len(y),
+    )
