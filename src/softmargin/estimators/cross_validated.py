@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import get_scorer
 
-from softmargin.errors import ParameterError
+from softmargin.errors import CapabilityError, ParameterError
 from softmargin.estimators.base import FittedClassifier, make_loss
 from softmargin.losses import CrossEntropy, Loss
 from softmargin.losses.base import Floats, Ints
@@ -41,9 +41,9 @@ class LinearClassifierCV(FittedClassifier):
     losses : sequence of {"hinge", "squared_hinge", "cross_entropy"} or Loss
         Compared on the same folds; of equal scores the one named first wins.
     regs : "auto", int or sequence of float, default "auto"
-        The λ to try; or how many, through six powers of ten; or "auto": from one at which W is nearly zero, two
-        for each power of ten, until the score has not risen for three. The first two go on where the best lies at
-        an edge.
+        The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
+        "auto": from the first of these, two for each power of ten, until the score has not risen for three. The
+        last two go on where the best lies at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
         A number makes folds of each class by the content of the rows: their order makes no difference, and equal
         rows stay together. One pair, or a ``PredefinedSplit``, is a fixed validation set.
@@ -117,7 +117,7 @@ class LinearClassifierCV(FittedClassifier):
     >>> digits = sm.load_dataset("digits")
     >>> search = sm.LinearClassifierCV(["squared_hinge"], regs=[1.0, 0.1, 0.01], cv=3).fit(digits.X, digits.y)
     >>> search.best_reg_, search.path_.paths[0].chosen.validation_accuracy > 0.9
-    (0.1, True)
+    (0.01, True)
     """
 
     def __init__(
@@ -281,6 +281,9 @@ class _Scored(FittedClassifier):
     def __init__(self, loss: Loss | None = None, n_threads: int | None = None) -> None:
         self.loss = loss
         self.n_threads = n_threads
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        raise CapabilityError("What a scorer is given is fitted already, and may not be fitted anew.")
 
     def _gives_probabilities(self) -> bool:
         if not isinstance(self.loss_, CrossEntropy):

@@ -189,9 +189,9 @@ def compare(
     losses : sequence of Loss
         Of equal scores the one named first wins.
     regs : "auto", int or sequence of float, default "auto"
-        The λ to try; or how many, through six powers of ten; or "auto": from one at which W is nearly zero, two
-        for each power of ten, until the score has not risen for three. The first two go on where the best lies at
-        an edge.
+        The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
+        "auto": from the first of these, two for each power of ten, until the score has not risen for three. The
+        last two go on where the best lies at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
         The folds. A number makes folds of each class by the content of the rows: their order makes no difference,
         and equal rows stay together.

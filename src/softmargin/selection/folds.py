@@ -131,6 +131,8 @@ def make_folds(
     DataError, ParameterError
         If there can be no such folds.
     """
+    if groups is not None and np.shape(groups) != y.shape:
+        raise DataError(f"groups must have shape {y.shape}, but its shape is {np.shape(groups)}.")
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         n_folds = check_count("cv", int(cv), 2)
         if groups is None:

@@ -23,7 +23,14 @@ from softmargin.validation import check_count, check_number, check_reg
 __all__ = ["DECADES", "RegFit", "Walker", "largest_reg", "path", "reg_grid"]
 
 DECADES = 6
-"""A grid of a given number of λ reaches so far down: from a W of nearly zero to a training loss of nearly zero."""
+"""A grid of a given number of λ reaches at most so many powers of ten down."""
+
+_ROUGH, _ROUGH_PASSES = 0.1, 100
+_NEARLY_ZERO = 1e-3
+"""A training loss of less than this share of that at zero is nearly zero: smaller λ change little."""
+
+_SATURATED = 0.98
+"""So do they where a power of ten leaves this share of the loss."""
 
 _LATTICE = 4
 """λ of a grid are powers of ten with exponents that are multiples of one over this, so that neither the order of
@@ -176,7 +183,8 @@ def path(
     objective : Objective
         Its own λ plays no part.
     regs : int or sequence of float, default 25
-        The λ; or how many, from one at which W is nearly zero down through six powers of ten.
+        The λ; or how many, from one at which W is nearly zero to one at which the training loss is nearly zero or
+        hardly falls any more.
     tol : float, default 1e-3
         Relative duality gap to prove for each.
     max_passes : float, default 2000
@@ -223,9 +231,25 @@ def path(
 
 
 def fixed_grid(objective: Objective, n: int) -> list[float]:
-    """Return ``n`` λ in equal steps, from one at which W is nearly zero through `DECADES` powers of ten."""
+    """Return ``n`` λ in equal steps, from one at which W is nearly zero to one at which the training loss is.
+
+    The end is looked for by rough fits, a power of ten at a time. It comes earlier where another power of ten
+    takes the loss hardly any lower, and after `DECADES` powers of ten at the latest.
+    """
     first = next(reg_grid(objective, 1))
-    return [first * 10.0 ** (-DECADES * k / max(n - 1, 1)) for k in range(n)]
+    if n == 1:
+        return [first]
+    W, b = np.zeros((objective.n_features, objective.n_classes)), np.zeros(objective.n_classes)
+    at_zero = before = objective.replace(reg=0.0).value(W, b)
+    walker, decades = Walker(objective), 0
+    for decades in range(1, DECADES + 1):
+        reg = first * 10.0**-decades
+        fit = walker.fit(reg, _ROUGH, _ROUGH_PASSES)
+        loss = fit.value - reg * float(np.vdot(fit.W, fit.W))
+        if loss < _NEARLY_ZERO * at_zero or loss > _SATURATED * before:
+            break
+        before = loss
+    return [first * 10.0 ** (-decades * k / (n - 1)) for k in range(n)]
 
 
 def check_regs(regs: str | int | Sequence[float]) -> list[float]:

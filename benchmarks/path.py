@@ -1,0 +1,140 @@
+"""What a path of λ costs, and a whole cross-validation, against scikit-learn's.
+
+    python benchmarks/path.py FOLDER [path|folds]
+
+FOLDER holds ``banking77-minilm.npz``. First, for each loss: 25 certified fits, from a λ at which W is nearly
+zero to one at which the training loss is, against one fit at the smallest of these λ. Then the same path on five
+folds for all three losses, every fit proved to 1e-4, against `LogisticRegressionCV` (lbfgs, its own tolerance and
+budget) with 25 λ on the same folds for its one loss; how far its fits are from the optimum is computed from our
+lower bounds.
+Ratios are of one run; every number is made in it.
+"""
+
+import platform
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import sklearn
+from sklearn.linear_model import LogisticRegressionCV
+
+import softmargin as sm
+from softmargin.selection import content_hashes, make_folds
+from softmargin.selection.paths import fixed_grid
+
+N_POINTS = 25
+LOSSES = (sm.CrossEntropy(), sm.SquaredHinge(), sm.Hinge())
+
+
+def clocked(work):
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
+
+
+def paths(X, y):
+    print(f"\nA path of {N_POINTS} fits against one fit at its smallest λ to a gap of 1e-4:")
+    print("{:14} {:>8} {:>8} {:>7}  {:>7} {:>8}  {:>7} {:>8}".format(
+        "loss", "smallest", "gap", "passes", "seconds", "ratio", "one fit", "ratio"))  # fmt: skip
+    for loss in LOSSES:
+        objective = sm.Objective(loss, X, y, 0.0)
+        sm.minimize(objective.replace(reg=1.0), tol=0.5)  # compile before the clock starts
+        grid = fixed_grid(objective, N_POINTS)
+        before = objective.n_passes
+        _, one_seconds = clocked(lambda o=objective, g=grid: sm.minimize(o.replace(reg=g[-1])))
+        one_passes = objective.n_passes - before
+        for tol in (1e-2, 1e-3, 1e-4):
+            before = objective.n_passes
+            fits, seconds = clocked(lambda o=objective, g=grid, t=tol: sm.path(o, g, t))
+            passes, worst = objective.n_passes - before, max(fit.gap for _, fit in fits)
+            print(
+                f"{loss.name:14} {grid[-1]:8.1e} {worst:8.0e} {passes:7.0f}  {seconds:7.1f} "
+                f"{passes / one_passes:5.1f} x p  {one_passes:7.0f} {seconds / one_seconds:5.1f} x s",
+                flush=True,
+            )
+
+
+def folds(X, y):
+    weights = np.ones(len(y))
+    pairs = [tuple(fold) for fold in make_folds(5, y, y, weights, content_hashes(X, y))]
+    print(f"\n{N_POINTS} λ on 5 folds, every fit of ours proved to 1e-4:")
+    ours = 0.0
+    for loss in LOSSES:
+        found, seconds = clocked(
+            lambda loss=loss: sm.compare(X, y, [loss], N_POINTS, cv=pairs, path_tol=1e-4, calibrate=False)
+        )
+        ours += seconds
+        points = found.paths[0].points
+        worst, best = max(point.gap for point in points), found.paths[0].chosen
+        print(
+            f"softmargin {loss.name:14} {seconds:7.1f} s, {len(points) * 5} fits, worst gap {worst:.1e}, "
+            f"{sum(point.n_passes for point in points):,} passes; best reg {best.reg:.2e}, "
+            f"accuracy {best.score:.4f}",
+            flush=True,
+        )
+        if loss == sm.CrossEntropy():
+            reference = points
+    regs = [point.reg for point in reference][:N_POINTS]
+    n_training = np.mean([len(training) for training, _ in pairs])
+    peer = LogisticRegressionCV(
+        Cs=[1.0 / (2.0 * n_training * reg) for reg in regs], cv=pairs, use_legacy_attributes=False
+    ) if "use_legacy_attributes" in LogisticRegressionCV().get_params() else LogisticRegressionCV(
+        Cs=[1.0 / (2.0 * n_training * reg) for reg in regs], cv=pairs)  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, theirs = clocked(lambda: peer.fit(X, y))
+    print(
+        f"scikit-learn LogisticRegressionCV, {len(regs) * 5} fits of one loss: {theirs:.1f} s, last refit included"
+    )
+    print(f"its one loss took {theirs / ours:.2f} times as long as our three ({ours:.1f} s)")
+    far = suboptimality(X, y, pairs, regs, reference, peer)
+    if far is not None:
+        print(
+            "its fits are above the optimum by at least (share of F): "
+            f"median {np.median(far):.1e}, largest {far.max():.1e}; "
+            f"more than 1e-4 in {np.count_nonzero(far > 1e-4)} of {far.size}"
+        )
+
+
+def suboptimality(X, y, pairs, regs, reference, peer):
+    """Return by how much each of scikit-learn's fits is above our lower bound, as a share of its F."""
+    coefs = peer.coefs_paths_
+    if isinstance(coefs, dict):  # by class: (folds, Cs, D + 1)
+        stacked = np.stack([coefs[label] for label in sorted(coefs)], axis=2)
+    else:
+        stacked = np.asarray(coefs)  # (folds, l1_ratios, Cs, classes, D + 1)
+        stacked = stacked.reshape(stacked.shape[0], -1, *stacked.shape[-2:])
+    far = []
+    for k, (training, _) in enumerate(pairs):
+        weights = np.zeros(len(y))
+        weights[training] = 1.0
+        objective = sm.Objective(sm.CrossEntropy(), X, y, 0.0, weights)
+        for j, reg in enumerate(regs):
+            point = stacked[k, j]
+            n_mean = np.mean([len(t) for t, _ in pairs])
+            actual = reg * n_mean / len(training)  # its C counts samples, of which folds hold not quite as many
+            value = objective.replace(reg=actual).value(point[:, :-1].T, point[:, -1])
+            fold = reference[j].folds[k]
+            # The minimum at another λ is bounded by that at ours: F*(λ') ≥ F*(λ) min(1, λ'/λ).
+            lower = fold.value * (1.0 - fold.gap) * min(1.0, actual / reg)
+            far.append(max(0.0, value - lower) / value)
+    return np.array(far)
+
+
+def main():
+    folder = Path(sys.argv[1])
+    which = sys.argv[2] if len(sys.argv) > 2 else ""
+    data = sm.load_dataset(folder / "banking77-minilm.npz")
+    X, y = np.asarray(data.X), np.unique(data.y, return_inverse=True)[1]
+    print(f"Python {platform.python_version()}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}")
+    print(f"banking77: {len(y):,} samples, {X.shape[1]} features, {y.max() + 1} classes")
+    if which in ("", "path"):
+        paths(X, y)
+    if which in ("", "folds"):
+        folds(X, y)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,495 @@
+"""Folds, paths, the comparison of losses, and the probabilities that are made of held-out scores."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from scipy.sparse import csr_array
+from scipy.special import log_softmax
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    StratifiedKFold,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import softmargin as sm
+from softmargin.errors import DataError, ParameterError
+from softmargin.selection import calibration_error, content_hashes, fit_temperature, make_folds, mcnemar
+from softmargin.selection.paths import Walker, fixed_grid, reg_grid
+
+LOSSES = (sm.CrossEntropy(), sm.SquaredHinge(), sm.Hinge())
+REGS = [1.0, 0.1, 0.01]
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Three clouds that overlap: choosing λ matters, and no loss is perfect."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 3, 203)
+    X = rng.normal(size=(3, 11))[y] + 1.6 * rng.normal(size=(203, 11))
+    return X.astype(np.float32), np.array(["a", "b", "c"])[y]
+
+
+@pytest.fixture(scope="module")
+def comparison(blobs):
+    return sm.compare(*blobs, LOSSES, REGS, cv=4)
+
+
+# Folds
+
+
+def folds_by_content(X, y, n=5, weights=None, seed=0):
+    weights = np.ones(len(y)) if weights is None else weights
+    return make_folds(n, y, y, weights, content_hashes(X, y, seed))
+
+
+def test_folds_belong_to_the_rows_and_not_to_their_places(blobs):
+    X, labels = blobs
+    y = np.unique(labels, return_inverse=True)[1]
+    order = np.random.default_rng(0).permutation(len(y))
+    for fold, moved in zip(folds_by_content(X, y), folds_by_content(X[order], y[order]), strict=True):
+        for part, moved_part in zip(fold, moved, strict=True):
+            assert np.array_equal(part, np.sort(order[moved_part]))
+        counts = np.bincount(y[fold.validation]), np.bincount(y) / 5
+        assert np.all(np.abs(counts[0] - counts[1]) < 1.0)  # stratified to less than one sample
+        assert np.array_equal(np.sort(np.concatenate(fold)), np.arange(len(y)))
+    sparse = folds_by_content(csr_array(X), y)
+    assert [len(part) for fold in sparse for part in fold] == [
+        len(part) for fold in folds_by_content(X, y) for part in fold
+    ]
+
+
+def test_equal_rows_stand_on_one_side():
+    X = np.random.default_rng(0).normal(size=(30, 2)).repeat(3, axis=0)
+    X[X < -1.5] = -0.0
+    y = np.arange(90) // 3 % 3
+    X[::3] = np.where(X[::3] == 0.0, 0.0, X[::3])  # 0.0 and -0.0 are equal
+    for fold in folds_by_content(X, y):
+        assert set(fold.training // 3).isdisjoint(fold.validation // 3)
+
+
+def test_rare_classes():
+    X = np.random.default_rng(0).normal(size=(14, 2))
+    y = np.array([0] * 10 + [1] * 3 + [2])
+    folds = folds_by_content(X, y)
+    assert all(13 in fold.training for fold in folds)  # the only one of its class
+    assert all({0, 1, 2} == set(y[fold.training]) for fold in folds)
+    assert len(folds_by_content(X[10:], y[10:])) == 3  # of three samples that can be held out
+    with pytest.raises(DataError, match="No class has two samples"):
+        folds_by_content(X[:3], np.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("cv", "groups", "error", "said"),
+    [
+        (1, None, ParameterError, "cv must be at least 2"),
+        ("five", None, ParameterError, "cv must be a number of folds, a splitter or pairs of indices"),
+        (True, None, ParameterError, "cv must be a number of folds"),
+        (2.5, None, ParameterError, "cv must be a number of folds"),
+        ([], None, DataError, "cv gives no fold"),
+        ([([0, 1], [1, 2])], None, DataError, "has sample 1 in both parts"),
+        ([([0, 1], [99])], None, DataError, "names the held-out sample 99, but samples are 0 … 8"),
+        ([([0, 1], [])], None, DataError, "Fold 0 of cv must hold|has no held-out sample"),
+        ([([0, 3, 6], [1])], None, DataError, "training samples of one class only"),
+        (GroupKFold(2), None, DataError, "cv could not split"),
+        (2, np.arange(3), DataError, r"groups must have shape \(9,\)"),
+    ],
+)
+def test_folds_that_make_no_sense(cv, groups, error, said):
+    X = np.random.default_rng(0).normal(size=(9, 2))
+    with pytest.raises(error, match=said):
+        sm.compare(X, np.arange(9) % 3, [sm.SquaredHinge()], [1.0], cv=cv, groups=groups)
+
+
+def test_groups_stay_together(blobs):
+    X, labels = blobs
+    groups = np.arange(len(labels)) % 17
+    for cv in (3, GroupKFold(3), LeaveOneGroupOut()):
+        y = np.unique(labels, return_inverse=True)[1]
+        weights = np.ones(len(y))
+        for fold in make_folds(cv, y, labels, weights, content_hashes(X, y), groups):
+            assert set(groups[fold.training]).isdisjoint(groups[fold.validation])
+
+
+# Paths
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_a_path_is_the_fits_it_stands_for(blobs, loss):
+    """Each point is within its proved gap of a fit from nothing, dual rows handed on or not."""
+    X, labels = blobs
+    objective = sm.Objective(loss, X, np.unique(labels, return_inverse=True)[1], 0.0)
+    found = sm.path(objective, [0.01, 3.0, 0.3, 0.03], tol=1e-4)
+    assert [reg for reg, _ in found] == [3.0, 0.3, 0.03, 0.01]
+    for reg, fit in found:
+        alone = sm.minimize(objective.replace(reg=reg), tol=1e-5, max_passes=50_000)
+        assert fit.gap <= 1e-4
+        assert fit.lower_bound <= alone.value
+        assert alone.lower_bound <= fit.value <= alone.value * (1 + 1.01e-4)
+        assert objective.replace(reg=reg).value(fit.W, fit.b) == pytest.approx(fit.value, rel=1e-12)
+
+
+def test_a_path_takes_fewer_passes_than_its_fits():
+    digits = sm.load_dataset("digits")
+    for loss in LOSSES:
+        objective = sm.Objective(loss, digits.X, digits.y, 0.0)
+        grid = [reg for reg, _ in zip(reg_grid(objective, 4), range(16), strict=False)][4:]
+        together = sum(fit.n_passes for _, fit in sm.path(objective, grid))
+        alone = sum(sm.minimize(objective.replace(reg=reg), tol=1e-3).n_passes for reg in grid)
+        assert together < 0.9 * alone
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_the_grid_reaches_from_nothing_to_a_perfect_fit(loss):
+    digits = sm.load_dataset("digits")
+    objective = sm.Objective(loss, digits.X, digits.y, 0.0)
+    grid = fixed_grid(objective, 7)
+    assert len(grid) == 7
+    assert np.allclose(np.diff(np.log(grid)), np.log(grid[1] / grid[0]))
+    nothing = objective.value(np.zeros((64, 10)), np.zeros(10))
+    first, last = (Walker(objective).fit(reg, 0.1, 1000) for reg in (grid[0], grid[-1]))
+    assert first.value > 0.8 * nothing
+    assert last.value - grid[-1] * (last.W**2).sum() < 2e-3 * nothing
+
+
+def test_wrong_paths():
+    objective = sm.Objective(sm.SquaredHinge(), np.eye(3), [0, 1, 2], 0.0)
+    for regs, said in (
+        ([], "regs holds no λ"),
+        ([0.0], "regs holds 0"),
+        ("all", "regs must be"),
+        (0, "at least 1"),
+    ):
+        with pytest.raises(ParameterError, match=said):
+            sm.path(objective, regs)
+    with pytest.raises(ParameterError, match=r"objective must be a softmargin\.Objective"):
+        sm.path(np.eye(3))
+
+
+# The comparison
+
+
+def test_scores_are_those_of_fits_without_the_held_out_samples(blobs, comparison):
+    X, labels = blobs
+    y = np.unique(labels, return_inverse=True)[1]
+    folds = folds_by_content(X, y, 4)
+    for path in comparison.paths:
+        for point in path.points:
+            for fold, said in zip(folds, point.folds, strict=True):
+                alone = sm.LinearClassifier(path.loss, reg=point.reg, tol=1e-6, max_passes=20_000)
+                alone.fit(X[fold.training], y[fold.training])
+                right = alone.predict(X[fold.validation]) == y[fold.validation]
+                assert said.validation_accuracy == pytest.approx(right.mean(), abs=2.1 / len(right))
+                losses = alone.sample_losses(X[fold.validation], y[fold.validation])
+                assert said.validation_loss == pytest.approx(losses.mean(), rel=0.05)
+                assert said.gap <= 1e-3
+                data, penalty = said.training_loss, point.reg * said.square
+                assert data + penalty == pytest.approx(said.value, rel=1e-12)
+                assert alone.lower_bound_ <= said.value <= alone.value_ * (1 + 1.01e-3)
+            scores = [fold.validation_accuracy for fold in point.folds]
+            assert point.score == pytest.approx(np.mean(scores))
+            assert point.standard_error == pytest.approx(np.std(scores, ddof=1) / 2.0)
+
+
+def test_the_rules(blobs, comparison):
+    careful = sm.compare(*blobs, LOSSES, REGS, cv=4, rule="one_se")
+    for path, other in zip(comparison.paths, careful.paths, strict=True):
+        scores = np.array([point.score for point in path.points])
+        assert path.index == path.best == int(np.argmax(scores))
+        allowed = scores >= scores[path.best] - path.points[path.best].standard_error
+        assert path.one_se == int(np.argmax(allowed))
+        assert other.index == other.one_se == path.one_se <= path.best
+    assert "within one standard error" in careful.reason()
+    by_loss = sm.compare(*blobs, LOSSES, REGS, cv=4, scoring="loss")
+    for path in by_loss.paths:
+        assert path.best == int(np.argmin([point.validation_loss for point in path.points]))
+
+
+def test_the_order_of_rows_and_threads_make_no_difference(blobs):
+    """Not one bit of what is chosen and why."""
+    X, labels = blobs
+    order = np.random.default_rng(1).permutation(len(labels))
+    found = [
+        sm.LinearClassifierCV(cv=3, n_threads=n_threads).fit(X[rows], labels[rows])
+        for rows, n_threads in ((np.arange(len(labels)), 1), (order, 2))
+    ]
+    records = [without_seconds(one.path_.record()) for one in found]
+    assert records[0] == records[1]
+    assert np.array_equal(found[0].coef_, found[1].coef_)
+    assert found[0].best_reg_ == found[1].best_reg_
+
+
+def without_seconds(record):
+    if isinstance(record, dict):
+        return {name: without_seconds(entry) for name, entry in record.items() if name != "seconds"}
+    return [without_seconds(entry) for entry in record] if isinstance(record, list) else record
+
+
+@pytest.mark.parametrize("delta", [0.25, 3.0])
+@pytest.mark.parametrize("loss", [sm.Hinge, sm.SquaredHinge])
+def test_delta_does_not_change_the_choice(blobs, loss, delta):
+    one, other = (sm.compare(*blobs, [loss(d)], cv=3, calibrate=False) for d in (1.0, delta))
+    exchanged = delta if loss is sm.Hinge else 1.0
+    assert other.reg * exchanged == pytest.approx(one.reg, rel=1e-12)
+    assert len(other.paths[0].points) == len(one.paths[0].points)
+
+
+def test_weights_are_copies(blobs):
+    X, labels = blobs
+    counts = np.random.default_rng(2).integers(0, 4, len(labels))
+    weighted = sm.LinearClassifierCV(regs=REGS, cv=3).fit(X, labels, sample_weight=counts)
+    copied = sm.LinearClassifierCV(regs=REGS, cv=3).fit(X.repeat(counts, axis=0), labels.repeat(counts))
+    assert weighted.best_reg_ == copied.best_reg_
+    assert weighted.coef_ == pytest.approx(copied.coef_, abs=1e-9)
+    assert weighted.path_.paths[0].points[0].score == pytest.approx(copied.path_.paths[0].points[0].score)
+
+
+def test_a_best_at_the_edge_is_looked_beyond(blobs):
+    """Of noise, the largest λ is best; of clear classes with few points, one further down than the grid goes."""
+    X, labels = blobs
+    found = sm.compare(X, labels, [sm.CrossEntropy()], "auto", cv=3)
+    path = found.paths[0]
+    assert 0 < path.best < len(path.points) - 1
+    assert path.at_edge == ""
+    given = sm.compare(X, labels, [sm.CrossEntropy()], [1e-6, 1e-7], cv=3)
+    assert given.paths[0].at_edge
+    assert "a wider range may hold a better one" in given.reason()
+
+
+def test_a_class_that_a_fold_does_not_know(blobs):
+    """Its held-out samples are wrong, and no reason to fail."""
+    X, labels = blobs
+    y = np.unique(labels, return_inverse=True)[1]
+    pairs = [(np.flatnonzero(y < 2), np.flatnonzero(y == 2)), (np.arange(100), np.arange(100, 203))]
+    found = sm.compare(X, labels, [sm.CrossEntropy(), sm.SquaredHinge()], [0.1], cv=pairs)
+    point = found.paths[0].points[0]
+    assert point.folds[0].validation_accuracy == 0.0
+    assert point.folds[1].validation_accuracy > 0.5
+    assert (
+        json.loads(json.dumps(found.record(), allow_nan=False))["paths"][0]["points"][0]["validation_loss"] is None
+    )
+
+
+def test_the_record_is_plain(comparison):
+    record = comparison.record()
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert [path["loss"] for path in record["paths"]] == [loss.name for loss in LOSSES]
+    for test in comparison.tests:
+        assert test.sentence() in comparison.reason()
+        assert {test.first, test.second} <= {loss.name for loss in LOSSES}
+        paths = {path.loss.name: path for path in comparison.paths}
+        means = [paths[name].chosen.validation_accuracy for name in (test.first, test.second)]
+        assert test.difference == pytest.approx(means[0] - means[1], abs=1e-12)
+        n = sum(held_out for _, held_out in comparison.folds)
+        assert (test.only_first - test.only_second) / n == pytest.approx(test.difference, abs=0.01)
+    assert "noise" in comparison.reason()
+
+
+# McNemar's test
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (3, 3), (1, 0), (9, 2), (2, 9), (40, 17), (0, 12)])
+def test_mcnemar_is_the_binomial_sum(first, second):
+    n, least = first + second, min(first, second)
+    probabilities = [math.comb(n, k) / 2**n for k in range(n + 1)]
+    expected = 2 * sum(probabilities[: least + 1]) - probabilities[least]
+    assert mcnemar(first, second) == pytest.approx(1.0 if first == second else expected, rel=1e-12)
+
+
+def test_a_real_difference_is_seen():
+    """One loss gets labels that nobody could learn from the other's λ: this one cannot be noise."""
+    digits = sm.load_dataset("digits")
+    found = sm.compare(digits.X, digits.y, [sm.SquaredHinge(), sm.Hinge()], [30.0], cv=3)
+    assert found.tests[0].significant
+    assert "by more than chance" in found.reason()
+
+
+# Probabilities
+
+
+def test_the_temperature_is_the_best_one():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(4000, 5))
+    y = np.array([rng.choice(5, p=np.exp(row)) for row in log_softmax(truth, axis=1)])
+    temperature = fit_temperature(truth * 7.0, y, np.ones(4000), 4000)
+    assert temperature == pytest.approx(7.0, rel=0.05)
+    losses = [
+        log_loss(y, np.exp(log_softmax(truth * 7.0 / t, axis=1))) for t in temperature * np.array([0.9, 1, 1.1])
+    ]
+    assert losses[1] == min(losses)
+    perfect = fit_temperature(np.eye(3)[[0, 1, 2] * 5] * 2.0, np.array([0, 1, 2] * 5), np.ones(15), 15)
+    assert 0.01 < perfect < 10.0  # where all are right it is still no certainty
+
+
+def test_calibration_error_by_hand():
+    P = np.array([[0.9, 0.1], [0.8, 0.2], [0.55, 0.45], [0.3, 0.7]])
+    y, weights = np.array([0, 1, 0, 1]), np.array([1.0, 1.0, 2.0, 1.0])
+    # Two bins of (0.5, 1]: with n_bins = 4 they are [0.5, 0.75) and [0.75, 1].
+    expected = (abs(2 * (1 - 0.55) + (1 - 0.7)) + abs((1 - 0.9) + (0 - 0.8))) / 5
+    assert calibration_error(P, y, weights, n_bins=4) == pytest.approx(expected)
+
+
+def test_probabilities_of_a_hinge_are_calibrated_and_say_so(blobs):
+    X, labels = blobs
+    search = sm.LinearClassifierCV(["hinge"], regs=REGS, cv=4).fit(X, labels)
+    assert search.calibration_.method == "temperature"
+    scores = search.decision_function(X)
+    expected = np.exp(log_softmax(scores / search.calibration_.temperature, axis=1))
+    assert search.predict_proba(X) == pytest.approx(expected)
+    assert np.exp(search.predict_log_proba(X)) == pytest.approx(expected)
+    plain = sm.LinearClassifierCV(["hinge"], regs=REGS, cv=4, calibrate=False).fit(X, labels)
+    assert not hasattr(plain, "predict_proba")
+    assert plain.calibration_ is None
+    assert np.array_equal(plain.coef_, search.coef_)
+    soft = sm.LinearClassifierCV(["cross_entropy"], regs=REGS, cv=4).fit(X, labels)
+    assert (soft.calibration_.method, soft.calibration_.temperature) == ("softmax", 1.0)
+
+
+# The estimator
+
+
+def test_it_refits_what_it_chose(blobs, comparison):
+    X, labels = blobs
+    names = [loss.name for loss in LOSSES]
+    search = sm.LinearClassifierCV(names, regs=REGS, cv=4).fit(X, labels)
+    assert without_seconds(search.path_.record()) == without_seconds(comparison.record())
+    assert (search.best_loss_, search.best_reg_) == (comparison.loss, comparison.reg)
+    alone = sm.LinearClassifier(search.best_loss_, reg=search.best_reg_).fit(X, labels)
+    assert search.gap_ <= 1e-4
+    assert alone.lower_bound_ <= search.value_ <= alone.value_ * (1 + 1e-4)
+    assert search.n_splits_ == 4
+    assert search.best_score_ == comparison.chosen_path.chosen.score
+
+
+@pytest.mark.parametrize("scoring", ["balanced_accuracy", "f1_macro"])
+def test_it_agrees_with_a_grid_search(blobs, scoring):
+    X, labels = blobs
+    cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    ours = sm.LinearClassifierCV(
+        ["squared_hinge"], regs=REGS, cv=cv, scoring=scoring, path_tol=1e-7, max_passes=9000
+    ).fit(X, labels)
+    theirs = GridSearchCV(
+        sm.LinearClassifier("squared_hinge", tol=1e-7, max_passes=9000), {"reg": REGS}, cv=cv, scoring=scoring
+    ).fit(X, labels)
+    assert ours.path_.scoring == scoring
+    scores = [point.score for point in ours.path_.paths[0].points]
+    assert scores == pytest.approx(theirs.cv_results_["mean_test_score"], abs=1e-12)
+    assert ours.best_reg_ == theirs.best_params_["reg"]
+
+
+def test_a_fixed_validation_set(blobs):
+    X, labels = blobs
+    outside = np.arange(len(labels)) % 4 == 0
+    split = PredefinedSplit(np.where(outside, 0, -1))
+    pair = [(np.flatnonzero(~outside), np.flatnonzero(outside))]
+    found = [
+        sm.LinearClassifierCV(["cross_entropy"], regs=REGS, cv=cv).fit(X, labels).path_ for cv in (split, pair)
+    ]
+    assert without_seconds(found[0].record()) == without_seconds(found[1].record())
+    assert found[0].folds == (((~outside).sum(), outside.sum()),)
+    alone = sm.LinearClassifier(reg=found[0].reg, tol=1e-6).fit(X[~outside], labels[~outside])
+    assert found[0].chosen_path.chosen.score == pytest.approx(alone.score(X[outside], labels[outside]), abs=0.03)
+
+
+def test_citizenship(blobs):
+    X, labels = blobs
+    frame = pd.DataFrame(X, columns=[f"f{k}" for k in range(11)])
+    search = sm.LinearClassifierCV(["squared_hinge"], regs=[1.0, 0.1], cv=2)
+    assert clone(search).get_params() == search.get_params()
+    pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), search).fit(frame, labels)
+    assert list(pipeline[-1].feature_names_in_) == list(frame.columns)
+    assert "LinearClassifierCV" in pipeline._repr_html_()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pipeline.score(frame, labels) > 0.6
+        grid = GridSearchCV(search, {"rule": ["best", "one_se"]}, cv=2).fit(X, labels)
+    assert grid.best_params_["rule"] in ("best", "one_se")
+    weighted = sm.LinearClassifierCV(["squared_hinge"], regs=[0.1], cv=2, class_weight="balanced").fit(X, labels)
+    plain = clone(search).set_params(regs=[0.1]).fit(X, labels)
+    assert not np.array_equal(weighted.coef_, plain.coef_)
+
+
+def test_weights_and_groups_are_routed(blobs):
+    X, labels = blobs
+    weights = np.where(labels == "a", 3.0, 1.0)
+    groups = np.arange(len(labels)) % 5
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = sm.LinearClassifierCV(["squared_hinge"], regs=[0.1], cv=GroupKFold(2))
+        search.set_fit_request(sample_weight=True, groups=True).set_score_request(sample_weight=False)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), search)
+        pipeline.fit(X, labels, sample_weight=weights, groups=groups)
+        by_hand = clone(search).fit(StandardScaler().fit_transform(X), labels, weights, groups)
+        assert pipeline[-1].coef_ == pytest.approx(by_hand.coef_, rel=1e-6)
+        found = cross_validate(
+            search,
+            X,
+            labels,
+            cv=KFold(2),
+            params={"sample_weight": weights, "groups": groups},
+            error_score="raise",
+        )
+    assert (found["test_score"] > 0.5).all()
+
+
+def test_losses_of_samples(blobs):
+    X, labels = blobs
+    for name in ("hinge", "squared_hinge", "cross_entropy"):
+        classifier = sm.LinearClassifier(name, reg=0.1, tol=1e-6).fit(X, labels)
+        losses = classifier.sample_losses(X, labels)
+        assert losses.shape == (len(labels),)
+        penalty = classifier.reg_ * (classifier.coef_**2).sum()
+        assert losses.mean() + penalty == pytest.approx(classifier.value_, rel=1e-12)
+    with pytest.raises(DataError, match=r"y\[1\] is 'z', which is no class"):
+        classifier.sample_losses(X[:2], ["a", "z"])
+    with pytest.raises(DataError, match="y must hold 2 labels"):
+        classifier.sample_losses(X[:2], ["a"])
+
+
+def test_an_interrupted_search_leaves_the_estimator_as_it_was(blobs):
+    def interrupt(step):
+        raise KeyboardInterrupt
+
+    search = sm.LinearClassifierCV(["squared_hinge"], regs=[0.1], cv=2).fit(*blobs)
+    before = dict(vars(search))
+    search.callback = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(*blobs)
+    assert {name: value for name, value in vars(search).items() if name != "callback"} == {
+        name: value for name, value in before.items() if name != "callback"
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"losses": []}, "losses must be a list of at least one loss"),
+        ({"losses": "hinge"}, "losses must be a list"),
+        ({"losses": ["l2"]}, "loss must be one of hinge"),
+        ({"regs": "many"}, "regs must be 'auto', a count or a list of λ, but it is 'many'"),
+        ({"regs": [0.0]}, "regs holds 0"),
+        ({"regs": True}, "regs must be"),
+        ({"rule": "worst"}, "rule must be one of best, one_se, but it is 'worst'"),
+        ({"scoring": "luck"}, "scoring must be 'accuracy', 'loss' or a scorer's name, but it is 'luck'"),
+        ({"scoring": 3}, "scoring must be"),
+        ({"path_tol": 0.0}, "path_tol is a relative gap"),
+        ({"calibrate": "yes"}, "calibrate must be True or False"),
+        ({"random_state": -1}, "random_state must be at least 0"),
+        ({"tol": 2.0}, "tol"),
+    ],
+)
+def test_wrong_parameters(settings, said, blobs):
+    arguments = {"losses": ["squared_hinge"], "regs": [0.1], "cv": 2} | settings
+    with pytest.raises(ParameterError, match=said):
+        sm.LinearClassifierCV(**arguments).fit(*blobs)
