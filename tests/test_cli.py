@@ -188,6 +188,11 @@ FIT_MISTAKES = [
 
 OTHER_MISTAKES = [
     ("train digits", "No such command 'train'"),
+    ("compare unlabelled.npz", "unlabelled.npz has no labels"),
+    ("compare holed.npz", "row 7, column 2"),
+    ("compare digits --folds 1", "'--folds'"),
+    ("compare digits -o folder", "folder is a folder"),
+    ("fit digits --quick --folds 3", "--quick takes one split, so it excludes --folds"),
     ("evaluate digits digits.safetensors", "digits is not a model file: MODEL comes first"),
     ("evaluate good.npz good.npz", "good.npz is not a model file"),
     ("evaluate hinge.safetensors hinge.safetensors", "hinge.safetensors is named like a model file"),
@@ -271,6 +276,25 @@ def test_fit_selects_what_is_not_given(tmp_path: Path) -> None:
     assert all(regs == [0.01] for regs in seen[("--reg", "0.01")][1].values())
     assert seen[("--reg", "0.01")][0]["reg"] == 0.01
     assert answer.json["accuracy"]["test"] > 0.9
+
+
+def test_compare_says_and_saves_the_same(at_home: Path, tmp_path: Path) -> None:
+    losses = ("--loss", "squared_hinge", "--loss", "cross_entropy")
+    answer = run("compare", "good.npz", "-o", tmp_path / "c.json", "--folds", "2", *losses, "--json")
+    assert (answer.status, answer.err) == (0, "")
+    assert json.loads((tmp_path / "c.json").read_text("utf-8")) == answer.json
+    paths = answer.json["comparison"]["paths"]
+    assert [path["loss"] for path in paths] == ["squared_hinge", "cross_entropy"]
+    assert all(len(point["folds"]) == 2 for path in paths for point in path["points"])
+    text = run("compare", "good.npz", "--folds", "2", *losses).text
+    assert all(sentence in text for sentence in (answer.json["comparison"]["tests"][0]["sentence"], "2 folds"))
+
+
+def test_quick_is_one_split(at_home: Path, tmp_path: Path) -> None:
+    answer = run(
+        "fit", "good.npz", "-o", tmp_path / "m.safetensors", "--loss", "squared_hinge", "--quick", "--json"
+    )
+    assert len(answer.json["card"]["selection"]["folds"]) == 1
 
 
 def test_an_unproved_gap_is_status_1_and_the_model_is_saved(at_home: Path, tmp_path: Path) -> None:
