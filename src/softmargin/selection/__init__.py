@@ -26,7 +26,7 @@ from softmargin.preprocessing import Preprocessing, scale_for
 from softmargin.selection.base import Calibration, Comparison, FoldPoint, LossPath, PairedTest, PathPoint
 from softmargin.selection.calibration import calibrate as calibrate_scores
 from softmargin.selection.calibration import calibration_error, fit_temperature
-from softmargin.selection.folds import Fold, content_hashes, fold_signs, held_out, make_folds
+from softmargin.selection.folds import Fold, Samples, content_hashes, gather, held_out, make_folds
 from softmargin.selection.paired import mcnemar
 from softmargin.selection.paths import (
     RegFit,
@@ -60,9 +60,6 @@ _PATIENCE = 3
 _MOST_FURTHER = 8
 """Points that a grid of given length is extended by at most while its best lies at an edge."""
 
-_COPIED = 1 << 28
-"""Up to this many bytes X is put into an order that depends on its rows alone."""
-
 _ROWS = 4096
 """Rows whose scores are looked at together."""
 
@@ -76,35 +73,6 @@ Scorer = Callable[[Loss, Floats, Floats, Ints, Ints], float]
 have one column for each of the class numbers ``classes``; larger is better."""
 
 
-class Samples(NamedTuple):
-    """Samples, and the folds they are to be chosen with.
-
-    Attributes
-    ----------
-    X : ndarray or csr_array of shape (N, D)
-    y : ndarray of shape (N,)
-        Class numbers.
-    labels : ndarray of shape (N,)
-        What the user calls these classes.
-    weights, training_weights : ndarray of shape (N,)
-        To score with and to fit with.
-    hashes : ndarray of shape (N,)
-        Of the content of each sample.
-    folds : list of Fold
-    sizes : tuple of tuple of int
-        Numbers of training and held-out samples of each fold, as they were given.
-    """
-
-    X: Any
-    y: Ints
-    labels: NDArray[Any]
-    weights: Floats
-    training_weights: Floats
-    hashes: NDArray[np.uint64]
-    folds: list[Fold]
-    sizes: tuple[tuple[int, int], ...]
-
-
 class Settings(NamedTuple):
     """How to choose; see `compare`."""
 
@@ -116,49 +84,6 @@ class Settings(NamedTuple):
     path_passes: float = 1000
     calibrate: bool = True
     watcher: Watcher | None = None
-
-
-def prepare(samples: Samples, merge: bool = True) -> Samples:
-    """Return the samples in an order that depends on what they are and not on where they stood.
-
-    Equal samples of the same folds become one with the sum of their weights: so copies are the same as weights, to
-    the last bit. X of more than 256 MB stays as it is.
-
-    Parameters
-    ----------
-    samples : Samples
-    merge : bool
-        Whether equal samples may become one.
-    """
-    X, y, labels, weights, training_weights, hashes, folds, sizes = samples
-    size = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
-    if size > _COPIED:
-        return samples
-    signs = fold_signs(folds, len(y))
-    order = np.lexsort((training_weights, weights, signs, hashes))
-    order = order[weights[order] > 0.0]
-    first = np.ones(len(order), bool)
-    if merge:
-        first[1:] = (hashes[order][1:] != hashes[order][:-1]) | (signs[order][1:] != signs[order][:-1])
-    places = np.full(len(y), -1)
-    places[order] = np.cumsum(first) - 1
-    rows, n = order[first], int(first.sum())
-    scored, fitted = (
-        np.bincount(places[order], given[order], minlength=n).astype(np.float64)
-        for given in (weights, training_weights)
-    )
-    moved = [Fold(*(_moved(part, places, merge) for part in fold)) for fold in folds]
-    scored, fitted = scored / scored.max(), fitted / fitted.max()
-    return Samples(X[rows], y[rows], labels[rows], scored, fitted, hashes[rows], moved, sizes)
-
-
-def _moved(part: Ints, places: Ints, merge: bool) -> Ints:
-    """Return where the samples of one part of a fold stand now; those that became one count as one."""
-    if not merge:
-        return np.sort(places[part])
-    numbers, counts = np.unique(part, return_counts=True)
-    found, at = np.unique(places[numbers], return_index=True)
-    return np.repeat(found, counts[at])
 
 
 def compare(
@@ -307,30 +232,6 @@ def _checked(
         raise DataError(f"y must hold {X.shape[0]} labels, one for each row of X, but its shape is {given.shape}.")
     _, codes, weights = encode_labels(given, sample_weight)
     return X, given, codes, weights, content_hashes(X, codes, seed)
-
-
-def gather(
-    X: Any,
-    labels: NDArray[Any],
-    codes: Ints,
-    weights: Floats,
-    hashes: NDArray[np.uint64],
-    folds: list[Fold],
-    training_weights: Floats | None = None,
-    merge: bool = True,
-) -> Samples:
-    """Return checked samples and their folds, prepared.
-
-    Parameters
-    ----------
-    X, labels, codes, weights, hashes, folds, training_weights
-        As in `Samples`; weights to fit with are by default those to score with.
-    merge : bool
-        Whether equal samples may become one.
-    """
-    fitted = weights if training_weights is None else training_weights
-    sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
-    return prepare(Samples(X, codes, labels, weights, fitted, hashes, folds, sizes), merge)
 
 
 def select(
