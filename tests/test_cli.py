@@ -23,7 +23,7 @@ from softmargin.losses import LOSSES
 from softmargin.model import load_model
 from softmargin.preprocessing import SCALINGS
 
-VERBS = ("fit", "evaluate", "predict", "info")
+VERBS = ("fit", "compare", "evaluate", "predict", "export", "info")
 HOSTILE = ("\x1b[31mred\n<script>", '=1+1,"q"', "a\rb", os.fsdecode(b"\xff\xfe"), "label", "貓")
 TRAINED = ("--loss", "hinge", "--reg", "0.01")
 
@@ -104,6 +104,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(root / "short.npy", y[:-1])
     (root / "labels.txt").write_text("".join(f"{label}\n" for label in y))
     (root / "table.csv").write_text("a,b\n1,2\n")
+    (root / "table.xlsx").write_bytes(b"PK")
     (root / "torn.npz").write_bytes((root / "good.npz").read_bytes()[:300])
     (root / "other.safetensors").write_bytes(b"not a model at all")
     (root / "folder").mkdir()
@@ -150,7 +151,10 @@ def test_options_offer_what_the_registries_hold() -> None:
 
 FIT_MISTAKES = [
     ("nowhere", "nowhere does not exist"),
-    ("table.csv", "table.csv is of no known format"),
+    ("table.xlsx", "table.xlsx is of no known format"),
+    ("table.csv", "table.csv has no labels"),
+    ("table.csv --label c", "table.csv has no column 'c' for the label; its columns are 'a', 'b'"),
+    ("images --label c", "label= goes with a table"),
     ("torn.npz", "torn.npz is damaged"),
     ("folder", "folder holds no image"),
     ("lonely", "only one class"),
@@ -165,7 +169,7 @@ FIT_MISTAKES = [
     ("empty.npz", "empty.npz holds no samples"),
     ("holed.npz", "holed.npz: Input X contains NaN in row 7, column 2"),
     ("holed_test.npz", "the test part of holed_test.npz: Input X contains NaN in row 7, column 2"),
-    ("hinge.safetensors", "hinge.safetensors is named like a model file"),
+    ("hinge.safetensors", "hinge.safetensors is a model file"),
     ("digits -o nowhere/m.safetensors", "nowhere/m.safetensors cannot be written: the folder"),
     ("digits -o folder", "folder is a folder"),
     ("digits -o table.csv/m.safetensors", "cannot be written"),
@@ -195,7 +199,7 @@ OTHER_MISTAKES = [
     ("fit digits --quick --folds 3", "--quick takes one split, so it excludes --folds"),
     ("evaluate digits digits.safetensors", "digits is not a model file: MODEL comes first"),
     ("evaluate good.npz good.npz", "good.npz is not a model file"),
-    ("evaluate hinge.safetensors hinge.safetensors", "hinge.safetensors is named like a model file"),
+    ("evaluate hinge.safetensors hinge.safetensors", "hinge.safetensors is a model file"),
     ("evaluate nowhere.safetensors digits", "nowhere.safetensors does not exist"),
     ("evaluate other.safetensors digits", "other.safetensors is not a softmargin model"),
     ("evaluate hinge.safetensors wide.npz", "(60, 8)"),
@@ -215,7 +219,10 @@ OTHER_MISTAKES = [
     ("predict soft.safetensors good.npz -o soft.safetensors", "soft.safetensors is read here"),
     ("info nowhere.safetensors", "nowhere.safetensors does not exist"),
     ("info other.safetensors", "other.safetensors is not a softmargin model"),
-    ("info table.csv", "table.csv is of no known format"),
+    ("info table.xlsx", "table.xlsx is of no known format"),
+    ("export soft.safetensors -o soft.txt", "must end in .onnx, .safetensors or .npz"),
+    ("export soft.safetensors -o soft.safetensors", "is read here"),
+    ("predict hinge.safetensors good.npz --margin --scores", "exclude each other"),
 ]
 
 

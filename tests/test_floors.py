@@ -35,6 +35,7 @@ FLOORS = {
     # What touches X. The preconditioner stands beside the engines: it needs the covariance they add up, but as an
     # array and not as an engine; the objective above puts the two together.
     "engines": 2,
+    "exports": 2,
     "preconditioner": 2,
     "checkpoint": 2,
     "objective": 3,
@@ -50,14 +51,23 @@ FLOORS = {
 }
 """The floor of each file or folder of the package."""
 
-FURTHER_BASES = {"softmargin.engines.blocks"}
-"""Files that, like a base.py, serve their siblings: what several engines share but not every engine is."""
+FURTHER_BASES = {
+    "softmargin.engines.blocks",
+    "softmargin.data.arrays",
+    "softmargin.data.arrow",
+    "softmargin.data.labels",
+    "softmargin.data.tables",
+}
+"""Files that, like a base.py, serve their siblings: what several share but not every one is."""
 
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
 """Distributions whose import name is another one."""
 
 ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
 """What is for the terminal stays with what speaks to a terminal."""
+
+OPTIONAL = {"pyarrow": "softmargin.data.arrow", "onnx": "softmargin.exports.onnx"}
+"""Extras that one file imports, when it needs them, and misses in one sentence."""
 
 PRINTERS = {"print", "pprint", "echo", "secho", "Console"}
 
@@ -123,7 +133,7 @@ def refusals(
         top = target.partition(".")[0]
         where = f"{module}, line {line}: {target}"
         if top != "softmargin":
-            if top not in sys.stdlib_module_names and top not in allowed:
+            if top not in sys.stdlib_module_names and top not in allowed and OPTIONAL.get(top) != module:
                 said.append(f"{where} is no dependency")
             if unit(module) not in ONLY_IN.get(top, (unit(module),)):
                 said.append(f"{where} is only for {' and '.join(ONLY_IN[top])}")
@@ -162,7 +172,7 @@ def test_every_floor_of_the_table_is_there():
 
 
 def test_heavy_frameworks_are_no_dependencies():
-    assert third_party().isdisjoint({"torch", "dask", "pyarrow", "pandas"})
+    assert third_party().isdisjoint({"torch", "dask", "pyarrow", "pandas", "onnx"})
 
 
 def test_every_dependency_is_imported():

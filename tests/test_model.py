@@ -175,7 +175,7 @@ def test_a_model_owns_its_arrays():
     made = model(W=W)
     W[0] = 7.0
     assert made.W.max() == 1.0
-    for array in (made.W, made.b, made.classes, *made.preprocessing[1:]):
+    for array in (made.W, made.b, made.classes, *made.preprocessing[1:3]):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[1]
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
+from softmargin import exports
 from softmargin._version import __version__
 from softmargin.atomic import write_atomically
 from softmargin.container import container_header, damaged, read_container, tensor_bytes
@@ -28,7 +29,7 @@ from softmargin.engines import canonical_csr
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
-from softmargin.preprocessing import SCALINGS, Preprocessing
+from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing, unit_rows
 from softmargin.threads import INLINE_WORK, blas, usable_cores
 from softmargin.validation import check_count, check_number, refuse_masked
 
@@ -49,6 +50,8 @@ _TEXTS = ("fingerprint", "data_name", "created")
 _TENSORS = ("W", "b", "preprocessing.mean", "preprocessing.scale")
 _DERIVED = ("classes", "classes_kind", "loss", "scaling", "n_features", "n_classes")
 """What stands on the card besides the fields that are kept as they are."""
+_FURTHER = ("rows",)
+"""What stands on the card only where it says something; older versions refuse it by name."""
 _BLOCK_ELEMENTS = 1 << 20
 
 
@@ -63,6 +66,8 @@ def _versions() -> dict[str, str]:
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Model:
     """A multiclass linear classifier and its record. Scores are ``x @ W + b`` on raw features x.
+
+    Where ``preprocessing.rows`` is "unit", x is first divided by its Euclidean length, here as in the fit.
 
     Attributes
     ----------
@@ -145,17 +150,20 @@ class Model:
         if W.ndim != 2 or W.shape[0] < 1 or W.shape[1] < 2:
             raise DataError(f"W must have shape (D ≥ 1, C ≥ 2), but its shape is {W.shape}.")
         D, C = W.shape
-        scaling, mean, scale = self.preprocessing
+        scaling, mean, scale, rows = self.preprocessing
+        mean, scale = _frozen("mean", mean, (D,)), _frozen("scale", scale, (D,))
         settings = {
             "W": W,
             "b": _frozen("b", self.b, (C,)),
             "classes": _checked_classes(self.classes, C),
-            "preprocessing": Preprocessing(scaling, _frozen("mean", mean, (D,)), _frozen("scale", scale, (D,))),
+            "preprocessing": Preprocessing(scaling, mean, scale, rows),
             "selection": _plain(self.selection),
             **_checked_record(self),
         }
         if scaling not in SCALINGS or scaling == "auto":
             raise ParameterError(f"scaling must be the name of what was done, but it is {scaling!r}.")
+        if rows not in ROWS:
+            raise ParameterError(f"rows must be one of {', '.join(map(repr, ROWS))}, but it is {rows!r}.")
         for name, setting in settings.items():
             object.__setattr__(self, name, setting)
         if self.image_shape is not None and math.prod(self.image_shape) != D:
@@ -232,6 +240,8 @@ class Model:
         card = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _RECORDS}
         card |= {"classes": self.classes, "classes_kind": kind, "scaling": self.preprocessing.scaling}
         card |= {"n_features": self.n_features, "n_classes": self.n_classes}
+        if self.preprocessing.rows != "none":
+            card["rows"] = self.preprocessing.rows
         card["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
         plain: dict[str, Any] = _plain(card)
         return plain
@@ -255,14 +265,45 @@ class Model:
             "preprocessing.scale": self.preprocessing.scale,
         }
         header = container_header(json.dumps(self.card(), sort_keys=True, allow_nan=False), tensors)
-        try:
-            write_atomically(path, [header, *(tensor_bytes(tensors[name]) for name in sorted(tensors))])
-        except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ModelFileError(
-                f"{shown(os.fsdecode(path))} could not be saved ({reason}); if there was a file of this name "
-                f"before, it is unchanged."
-            ) from error
+        _write(path, [header, *(tensor_bytes(tensors[name]) for name in sorted(tensors))])
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the model for another program, in the format that the name ends in.
+
+        ``.onnx`` is a graph from float32 features to label and scores (needs the package onnx), ``.safetensors``
+        the state of a ``torch.nn.Linear(D, C)``, ``.npz`` plain NumPy arrays. None of them holds the record of the
+        model; where rows are divided by their length (``preprocessing.rows``), only the first does that itself,
+        the others say so under ``unit_rows``.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        ParameterError
+            The name ends in something else.
+        CapabilityError
+            The package onnx is needed and not installed.
+        ModelFileError
+            The folder is missing, permission is denied or the disk is full.
+        """
+        _write(path, exports.content(path, self._parts()))
+
+    def to_sklearn(self) -> Any:
+        """Return a scikit-learn estimator that predicts the same.
+
+        Returns
+        -------
+        LogisticRegression or LinearSVC
+            As if it were fitted, with these weights; behind a ``Normalizer`` where rows are divided.
+        """
+        return exports.estimator(self._parts())
+
+    def _parts(self) -> exports.Parts:
+        is_unit = self.preprocessing.rows == "unit"
+        has_probabilities = isinstance(self.loss, CrossEntropy)
+        return exports.Parts(self.W, self.b, self.classes, has_probabilities, is_unit, self.feature_names)
 
     def _checked(self, X: ArrayLike | csr_array) -> Any:
         refuse_masked("X", X)
@@ -294,7 +335,8 @@ class Model:
             """Do one block and return its first row whose scores are not finite."""
             rows = slice(start, start + n_rows)
             with np.errstate(all="ignore"):
-                scores = X[rows].astype(np.float64, copy=False) @ self.W + self.b
+                block = unit_rows(X[rows]) if self.preprocessing.rows == "unit" else X[rows]
+                scores = block.astype(np.float64, copy=False) @ self.W + self.b
             finite = np.isfinite(scores).all(axis=1)
             if not finite.all():
                 return start + int(finite.argmin())
@@ -341,6 +383,18 @@ def _not_finite(block: Any) -> NDArray[np.intp]:
     return np.column_stack([entries.row[wrong], entries.col[wrong]])
 
 
+def _write(path: str | os.PathLike[str], data: bytes | list[Any]) -> None:
+    """Write a file in one step, or raise a `ModelFileError` that names it."""
+    try:
+        write_atomically(path, data)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelFileError(
+            f"{shown(os.fsdecode(path))} could not be saved ({reason}); if there was a file of this name "
+            f"before, it is unchanged."
+        ) from error
+
+
 def load_model(path: str | os.PathLike[str]) -> Model:
     """Read a model file.
 
@@ -378,7 +432,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
     """Return the model of a card and its tensors, if it would be saved as just these."""
     as_they_are = [f.name for f in fields(Model) if f.name not in _RECORDS]
-    _check_names(card, (*as_they_are, *_DERIVED), f"The card of {where}", "entry")
+    further = [name for name in _FURTHER if name in card]
+    _check_names(card, (*as_they_are, *_DERIVED, *further), f"The card of {where}", "entry")
     _check_names(tensors, _TENSORS, where, "tensor")
     loss = card["loss"]
     if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
@@ -400,7 +455,10 @@ def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> M
             classes=np.array(card["classes"], dtype=_CLASS_TYPES[card["classes_kind"]]),
             loss=LOSSES[name](**loss["parameters"]),
             preprocessing=Preprocessing(
-                card["scaling"], tensors["preprocessing.mean"], tensors["preprocessing.scale"]
+                card["scaling"],
+                tensors["preprocessing.mean"],
+                tensors["preprocessing.scale"],
+                card.get("rows", "none"),
             ),
             **record,
         )

@@ -16,6 +16,7 @@ from softmargin._version import __version__
 from softmargin.cli.base import say_err
 from softmargin.cli.compare import compare
 from softmargin.cli.evaluate import evaluate
+from softmargin.cli.export import export
 from softmargin.cli.fit import fit
 from softmargin.cli.info import info
 from softmargin.cli.predict import predict
@@ -29,9 +30,9 @@ __all__ = ["main", "softmargin"]
 def softmargin() -> None:
     """Train, check and use multiclass linear classifiers.
 
-    DATA is "digits" (built in), a folder with one folder of images for each class, a .npz file with X and
-    y, or a .npy file of features with its labels in another. A folder with "train" and "test" in it, or a
-    .npz file with X_train and X_test, brings its own test part.
+    DATA is "digits" (built in), a folder or .zip with one folder of images for each class, a table (.csv,
+    .parquet, .feather), arrays (.npy, .npz, .safetensors), sparse text (.svm) and more. A folder with "train" and
+    "test" in it, or arrays X_train and X_test, bring their own test part.
 
     \b
     Try it:
@@ -40,7 +41,7 @@ def softmargin() -> None:
     """  # noqa: D301
 
 
-for verb in (fit, compare, evaluate, predict, info):
+for verb in (fit, compare, evaluate, predict, export, info):
     softmargin.add_command(verb)
 
 

@@ -30,14 +30,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Report",
     "certificate_rows",
+    "check_data_for",
     "check_output",
+    "columns_option",
     "data_argument",
+    "data_options",
+    "default_output",
     "is_terminal",
     "json_option",
+    "label_option",
     "labels_of",
     "labels_option",
     "model_argument",
     "named",
+    "normalize_option",
     "parse_size",
     "part_option",
     "positive",
@@ -67,7 +73,13 @@ data_argument = click.argument("data", metavar="DATA")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 labels_option = click.option(
-    "--labels", metavar="FILE", help="Labels of a .npy file: .npy, or .txt with one label a line."
+    "--labels", metavar="FILE", help="Labels of features without any: .npy, or .txt with one label a line."
+)
+label_option = click.option(
+    "--label", metavar="COLUMN", help="Column of a table that holds the labels.  [default: guessed where obvious]"
+)
+columns_option = click.option(
+    "--columns", metavar="NAMES", help="Columns of a table to take as features, divided by commas."
 )
 scaling_option = click.option(
     "--scaling",
@@ -76,6 +88,9 @@ scaling_option = click.option(
     default="auto",
     help="none; unit: pixels / 255; standard: each feature by its standard deviation; auto: unit for 8-bit data, "
     "else none.  [default: auto]",
+)
+normalize_option = click.option(
+    "--normalize-rows", is_flag=True, help="Divide each row by its length, as is usual for embeddings."
 )
 size_option = click.option("--image-size", metavar="HxW", help="Bring every image to this height and width.")
 threads_option = click.option(
@@ -92,9 +107,14 @@ part_option = click.option(
     help="Part of DATA to use; auto: what is set aside for testing, if anything is.",
 )
 
+
+def data_options(command: Any) -> Any:
+    """Add the options that say how DATA is to be read."""
+    return labels_option(label_option(columns_option(command)))
+
+
 _TERMINAL_COLUMNS = 80
 _MOST_COLUMNS = 1_000_000
-_MODEL_SUFFIX = ".safetensors"
 
 
 def positive(below: float = math.inf) -> Callable[[Any], float]:
@@ -132,30 +152,42 @@ def read_model(source: str) -> Model:
     return load_model(source)
 
 
-def read_data(
-    source: str, report: Report, *, labels: str | None = None, image_size: tuple[int, int] | None = None
-) -> Dataset:
-    """Read DATA, with progress, and say aloud what was decided on the user's behalf."""
+def read_data(source: str, report: Report, **options: Any) -> Dataset:
+    """Read DATA, with progress, and say aloud what was decided on the user's behalf.
+
+    Parameters
+    ----------
+    source : str
+    report : Report
+    **options
+        As `softmargin.load_dataset` has them; ``columns`` may be names divided by commas.
+    """
     from softmargin.data import load_dataset
 
-    if Path(source).suffix == _MODEL_SUFFIX:
-        raise DataError(f"{source} is named like a model file, but DATA is wanted in its place.")
     report("reading", 0, 0)
-    data = load_dataset(
-        source,
-        labels=labels,
-        image_size=image_size,
-        progress=lambda done, total, what: report(what, done, total),
-    )
+    if isinstance(options.get("columns"), str):
+        options["columns"] = [name.strip() for name in options["columns"].split(",")]
+    data = load_dataset(source, progress=lambda done, total, what: report(what, done, total), **options)
     for note in data.notes:
         say_err(f"Note: {note}.")
     return data
 
 
-def read_for_model(source: str, model: Model, report: Report, labels: str | None, part: str) -> Dataset:
+def read_for_model(source: str, model: Model, report: Report, part: str = "auto", **options: Any) -> Dataset:
     """Read DATA as the model needs it, and take the part that was set aside for testing if there is one."""
-    image_size = model.image_size if os.path.isdir(source) else None
-    data = read_data(source, report, labels=labels, image_size=image_size)
+    from softmargin.data import options_of
+
+    own = options_of(source)
+    if "image_size" in own:
+        options["image_size"] = model.image_size
+    if "image_channels" in own and model.image_shape is not None:
+        options["image_channels"] = model.image_shape[2]
+    if "n_features" in own:
+        options["n_features"] = model.n_features
+    if "columns" in own and options.get("columns") is None:
+        options["columns"] = model.feature_names
+    data = read_data(source, report, **options)
+    check_data_for(model, data, source)
     if part == "test" and data.test is None:
         raise ParameterError(f"{source} has no part set aside for testing: leave out --part test.")
     if part == "train" or data.test is None:
@@ -165,16 +197,40 @@ def read_for_model(source: str, model: Model, report: Report, labels: str | None
     return data.test
 
 
+def check_data_for(model: Model, data: Dataset, source: str) -> None:
+    """Raise an error unless images have the model's size and features its names, where both have them."""
+    if model.image_shape is not None and data.image_shape not in (None, model.image_shape):
+        found, wanted = ("x".join(map(str, shape)) for shape in (data.image_shape or (), model.image_shape))
+        raise DataError(
+            f"{source} has images of {found} (height x width x channels), but this model was trained on {wanted}; "
+            f"a model that was trained with --image-size brings them to its size itself."
+        )
+    if model.feature_names is None or data.feature_names in (None, model.feature_names):
+        return
+    names = data.feature_names or ()
+    pairs = zip(names, model.feature_names, strict=False)
+    if len(names) == model.n_features:
+        k, (found, wanted) = next((k, pair) for k, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise DataError(f"{source} has {found!r} as its feature {k}, where this model was trained on {wanted!r}.")
+
+
 def labels_of(data: Dataset, source: str) -> Any:
     """Return the labels, of which there must be some; else raise an error that says how to give them."""
     if data.y is None:
         raise DataError(
-            f"{source} has no labels: give them with --labels (for a .npy file), as y in a .npz file, "
-            f"or as one folder for each class of images."
+            f"{source} has no labels: give them with --labels FILE (for features) or --label COLUMN (for a "
+            f"table), as y in a .npz file, or as one folder for each class of images."
         )
     if len(data.y) == 0:
         raise DataError(f"{source} holds no samples.")
     return data.y
+
+
+def default_output(name: str, source: str) -> str:
+    """Return the name of a model file for data of this name, which is never that of the data."""
+    path = f"{name}.safetensors"
+    taken = os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source)
+    return f"{name}.model.safetensors" if taken else path
 
 
 def check_output(path: str, *inputs: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +15,10 @@ from softmargin.atomic import write_atomically
 from softmargin.cli.base import (
     check_output,
     data_argument,
+    data_options,
     json_option,
     labels_of,
-    labels_option,
+    normalize_option,
     parse_size,
     positive,
     print_comparison,
@@ -71,8 +73,9 @@ _LOSSES = ("cross_entropy", "squared_hinge", "hinge")
 )
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, help="Of the folds.  [default: 0]")
 @scaling_option
+@normalize_option
 @size_option
-@labels_option
+@data_options
 @threads_option
 @json_option
 @quiet_option
@@ -86,8 +89,11 @@ def compare(
     scoring: str,
     seed: int,
     scaling: str,
+    normalize_rows: bool,
     image_size: str | None,
     labels: str | None,
+    label: str | None,
+    columns: str | None,
     threads: int | None,
     as_json: bool,
     quiet: bool,
@@ -106,11 +112,12 @@ def compare(
         check_output(output, data, labels)
     with reporter(quiet) as report:
         from softmargin.estimators import make_loss
+        from softmargin.preprocessing import unit_rows
         from softmargin.selection import compare as compare_losses
         from softmargin.validation import check_finite
 
         losses = [make_loss(name, delta) for name in dict.fromkeys(names or _LOSSES)]
-        dataset = read_data(data, report, labels=labels, image_size=size)
+        dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
         try:
             check_finite(dataset.X)
@@ -119,7 +126,7 @@ def compare(
         report("preparing (a first start compiles its kernels)", 0, 0)
         started = time.perf_counter()
         found = compare_losses(
-            dataset.X,
+            unit_rows(dataset.X) if normalize_rows else dataset.X,
             y,
             losses,
             cv=folds,
@@ -130,7 +137,8 @@ def compare(
             n_threads=threads,
             watcher=lambda loss, reg, fold, step: report(stage(loss, reg, step, fold, folds), 0, 0),
         )
-        tests = _tests(dataset, y, found, scaling, threads, lambda what: report(what, 0, 0))
+        options = {"scaling": scaling, "normalize_rows": normalize_rows, "n_threads": threads}
+        tests = _tests(dataset, y, found, options, lambda what: report(what, 0, 0))
         seconds = time.perf_counter() - started
     record = {
         "softmargin": __version__,
@@ -163,7 +171,7 @@ def compare(
 
 
 def _tests(
-    dataset: Dataset, y: Any, found: Comparison, scaling: str, threads: int | None, report: Any
+    dataset: Dataset, y: Any, found: Comparison, options: dict[str, Any], report: Callable[[str], None]
 ) -> dict[str, float]:
     """Fit each loss to everything at its chosen λ, and return its accuracy on the test part, if there is one."""
     from softmargin.estimators import LinearClassifier
@@ -173,7 +181,7 @@ def _tests(
     tests = {}
     for path in found.paths:
         loss: Loss = path.loss
-        classifier = LinearClassifier(loss, reg=path.chosen.reg, scaling=scaling, n_threads=threads)
+        classifier = LinearClassifier(loss, reg=path.chosen.reg, **options)
         report(f"{loss.name}, reg {path.chosen.reg:.2g}: all samples")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the test part is for the record alone

@@ -6,9 +6,9 @@ import click
 
 from softmargin.cli.base import (
     data_argument,
+    data_options,
     json_option,
     labels_of,
-    labels_option,
     model_argument,
     named,
     part_option,
@@ -31,11 +31,20 @@ _MOST_NAMES = 3
 @click.command(short_help="Say how good MODEL is on the labelled samples of DATA.")
 @model_argument
 @data_argument
-@labels_option
+@data_options
 @part_option
 @json_option
 @quiet_option
-def evaluate(model: str, data: str, labels: str | None, part: str, as_json: bool, quiet: bool) -> None:
+def evaluate(
+    model: str,
+    data: str,
+    labels: str | None,
+    label: str | None,
+    columns: str | None,
+    part: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Say how good MODEL is on the labelled samples of DATA.
 
     Prints the accuracy with its standard error (half of Wilson's interval), the recall of each class and the
@@ -48,7 +57,7 @@ def evaluate(model: str, data: str, labels: str | None, part: str, as_json: bool
 
     loaded = read_model(model)
     with reporter(quiet) as report:
-        dataset = read_for_model(data, loaded, report, labels, part)
+        dataset = read_for_model(data, loaded, report, part, labels=labels, label=label, columns=columns)
         y = labels_of(dataset, data)
         report("predicting", 0, 0)
         predicted = loaded.predict(dataset.X)

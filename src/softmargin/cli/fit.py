@@ -13,9 +13,11 @@ from softmargin.cli.base import (
     certificate_rows,
     check_output,
     data_argument,
+    data_options,
+    default_output,
     json_option,
     labels_of,
-    labels_option,
+    normalize_option,
     parse_size,
     positive,
     print_comparison,
@@ -53,6 +55,8 @@ _PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
 )
 @click.option("--reg", type=positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
 @click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
+@click.option("--folds", type=click.IntRange(2), metavar="N", help="Folds to choose with.  [default: 5]")
+@click.option("--quick", is_flag=True, help="Choose on one held-out fifth instead of folds.")
 @click.option(
     "--tol",
     type=positive(below=1.0),
@@ -68,11 +72,15 @@ _PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
     help="Budget of readings of X.  [default: 2000]",
 )
 @scaling_option
+@normalize_option
 @size_option
-@labels_option
-@click.option("--folds", type=click.IntRange(2), metavar="N", help="Folds to choose with.  [default: 5]")
-@click.option("--quick", is_flag=True, help="Choose on one held-out fifth instead of folds.")
+@data_options
 @threads_option
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Keep the state of the last fit there; the same command goes on from it if it was killed.",
+)
 @json_option
 @quiet_option
 def fit(
@@ -81,14 +89,18 @@ def fit(
     loss: str | None,
     reg: float | None,
     delta: float | None,
+    folds: int | None,
+    quick: bool,
     tol: float,
     max_passes: int,
     scaling: str,
+    normalize_rows: bool,
     image_size: str | None,
     labels: str | None,
-    folds: int | None,
-    quick: bool,
+    label: str | None,
+    columns: str | None,
     threads: int | None,
+    checkpoint: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -107,14 +119,17 @@ def fit(
     size = parse_size(image_size)
     if output is not None:
         check_output(output, data, labels)
+    if checkpoint is not None:
+        check_output(checkpoint, data, labels, output)
     with reporter(quiet) as report:
         from softmargin.estimators import LinearClassifier, make_loss
+        from softmargin.preprocessing import unit_rows
         from softmargin.selection import choose, compare
 
         losses = [make_loss(name, 1.0 if delta is None else delta) for name in ([loss] if loss else _PREFERRED)]
-        dataset = read_data(data, report, labels=labels, image_size=size)
+        dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
-        target = output or f"{dataset.name}.safetensors"
+        target = output or default_output(dataset.name, data)
         check_output(target, data, labels)
         _check(dataset, data)
         report("preparing (a first start compiles its kernels)", 0, 0)
@@ -124,7 +139,7 @@ def fit(
             n_folds = 1 if quick else folds or 5
             walk = partial(choose) if quick else partial(compare, cv=n_folds)
             choice = walk(
-                dataset.X,
+                unit_rows(dataset.X) if normalize_rows else dataset.X,
                 y,
                 losses,
                 "auto" if reg is None else [reg],
@@ -139,7 +154,9 @@ def fit(
             tol=tol,
             max_passes=max_passes,
             scaling=scaling,
+            normalize_rows=normalize_rows,
             n_threads=threads,
+            checkpoint=checkpoint,
             callback=lambda step: report(stage(losses[0], reg, step), 0, 0),
         )
         with warnings.catch_warnings():

@@ -9,8 +9,8 @@ import click
 
 from softmargin.cli.base import (
     certificate_rows,
+    data_options,
     json_option,
-    labels_option,
     print_json,
     print_table,
     quiet_option,
@@ -22,6 +22,7 @@ from softmargin.cli.base import (
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
+    from softmargin.model import Model
 
 __all__ = ["info"]
 
@@ -31,10 +32,12 @@ _MOST_CLASSES = 50
 
 @click.command(short_help="Show what a model file or DATA holds.")
 @click.argument("source", metavar="MODEL|DATA")
-@labels_option
+@data_options
 @json_option
 @quiet_option
-def info(source: str, labels: str | None, as_json: bool, quiet: bool) -> None:
+def info(
+    source: str, labels: str | None, label: str | None, columns: str | None, as_json: bool, quiet: bool
+) -> None:
     """Show what a model file or DATA holds.
 
     For a model its loss, λ, classes, origin and certificate; for DATA sizes, types and classes. The
@@ -43,13 +46,15 @@ def info(source: str, labels: str | None, as_json: bool, quiet: bool) -> None:
     if _is_model(source):
         _info_model(source, as_json)
     else:
-        _info_data(source, labels, as_json, quiet)
+        _info_data(source, as_json, quiet, labels=labels, label=label, columns=columns)
 
 
 def _is_model(source: str) -> bool:
     path = Path(source)
-    if path.suffix == ".safetensors":
-        return True
+    if path.suffix.lower() == ".safetensors":
+        from softmargin.data.safetensors import holds_data
+
+        return not holds_data(path)
     try:
         with path.open("rb") as stream:  # whatever it is called, a model begins with a length and its card
             return stream.read(24)[8:] == b'{"__metadata__":'
@@ -67,7 +72,7 @@ def _info_model(source: str, as_json: bool) -> None:
     rows = [
         ["loss", repr(model.loss)],
         ["reg", f"{model.reg:.6g}"],
-        ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {model.preprocessing.scaling}"],
+        ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {_scaling(model)}"],
         ["classes", f"{model.n_classes:,}: {names}{more}"],
         ["trained on", f"{model.data_name}, {model.n_samples:,} samples"],
         ["fingerprint", _short(model.fingerprint)],
@@ -80,9 +85,9 @@ def _info_model(source: str, as_json: bool) -> None:
         say(str(model.selection["reason"]))
 
 
-def _info_data(source: str, labels: str | None, as_json: bool, quiet: bool) -> None:
+def _info_data(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     with reporter(quiet) as report:
-        data = read_data(source, report, labels=labels)
+        data = read_data(source, report, **options)
         parts = {"data": data} if data.test is None else {"data": data, "test": data.test}
         report("taking the fingerprint", 0, 0)
         records = {name: _record(part) for name, part in parts.items()}
@@ -118,6 +123,10 @@ def _record(part: Dataset) -> dict[str, Any]:
         "classes": dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True)),
         "fingerprint": part.fingerprint(),
     }
+
+
+def _scaling(model: Model) -> str:
+    return model.preprocessing.scaling + (", rows of length 1" if model.preprocessing.rows == "unit" else "")
 
 
 def _shape(image_shape: tuple[int, ...] | None) -> str:

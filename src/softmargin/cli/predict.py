@@ -1,17 +1,21 @@
-"""``softmargin predict``: labels for new data."""
+"""``softmargin predict``: labels for new data, in blocks of rows wherever the format has them."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from softmargin.cli.base import (
+    Report,
+    check_data_for,
     check_output,
+    columns_option,
     data_argument,
     is_terminal,
     json_option,
@@ -21,100 +25,187 @@ from softmargin.cli.base import (
     read_for_model,
     read_model,
     reporter,
+    say_err,
     showable,
     write,
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from softmargin.data import Dataset
     from softmargin.model import Model
 
 __all__ = ["predict"]
 
 _ROWS_AT_ONCE = 8192
+_STREAM = "-"
+_TYPES = {"U": "string", "i": "int64", "u": "uint64", "b": "bool", "f": "double"}
+"""Of labels, in parquet."""
+
 _Row: TypeAlias = tuple[int | str, Any, list[float]]
+_Rows: TypeAlias = list[_Row]
 
 
 @click.command(short_help="Predict the label of every sample of DATA.")
 @model_argument
 @data_argument
-@click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
+@click.option("-o", "--output", metavar="FILE", help="Write there: .csv, .jsonl or .parquet; - is stdout.")
 @click.option("--scores", is_flag=True, help="Add the score of each class: columns score_CLASS.")
 @click.option("--proba", is_flag=True, help="Add the probability of each class: columns proba_CLASS.")
+@click.option("--margin", is_flag=True, help="Add the lead of the largest score over the second.")
+@columns_option
 @part_option
 @json_option
 @quiet_option
 def predict(
-    model: str, data: str, output: str | None, scores: bool, proba: bool, part: str, as_json: bool, quiet: bool
+    model: str,
+    data: str,
+    output: str | None,
+    scores: bool,
+    proba: bool,
+    margin: bool,
+    columns: str | None,
+    part: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Predict the label of every sample of DATA with MODEL.
 
-    Prints CSV in UTF-8: the id of the sample (for images the path, else the row, counted from 0), its label
-    and what was asked for besides; with --json one JSON object a line.
+    Prints CSV in UTF-8: the id of the sample (the path of an image, the id column of a table, else the row,
+    counted from 0), its label and what was asked for besides; with --json one JSON object a line. DATA may be -
+    for a table of text on stdin. Tables and sparse text of any size are read, and answered, in blocks of rows.
     """
     import numpy as np
 
     from softmargin.atomic import write_atomically
     from softmargin.errors import ModelFileError, ParameterError
 
-    if scores and proba:
-        raise ParameterError("--scores and --proba exclude each other: ask for one of them.")
+    if scores + proba + margin > 1:
+        raise ParameterError("--scores, --proba and --margin exclude each other: ask for one of them.")
     loaded = read_model(model)
     if proba:
         loaded.predict_proba(np.empty((0, loaded.n_features)))  # refuses losses without probabilities
+    output = None if output == _STREAM else output
     if output is not None:
-        check_output(output, model, data)
+        check_output(output, model, None if data == _STREAM else data)
+    kind = "score" if scores else "proba" if proba else "margin" if margin else None
+    suffix = "" if output is None else output.lower().rpartition(".")[2]
     with reporter(quiet) as report:
-        dataset = read_for_model(data, loaded, report, None, part)
+        rows = _blocks(loaded, _parts(loaded, data, report, part, columns), kind, report)
+        if as_json or suffix in ("jsonl", "ndjson"):
+            blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
+        elif suffix == "parquet":
+            blocks = _parquet_blocks(loaded, rows, kind)
+        else:
+            name = showable if output is None and is_terminal(sys.stdout) else str
+            blocks = map(_encoded, _csv_blocks(loaded, rows, kind, name))
+        if output is None:
+            for block in blocks:
+                write(block)
+            return
+        try:
+            write_atomically(output, blocks)
+        except OSError as error:
+            raise ModelFileError(f"{output} could not be written: {error.strerror or error}.") from error
+
+
+def _parts(model: Model, source: str, report: Report, part: str, columns: str | None) -> Iterator[Dataset]:
+    """Yield DATA in parts, of a size that memory holds; what comes only as a whole is one part."""
+    from softmargin.data import stream_dataset
+
+    wanted = model.feature_names if columns is None else [name.strip() for name in columns.split(",")]
+    stream = stream_dataset(
+        sys.stdin.buffer if source == _STREAM else source, columns=wanted, n_features=model.n_features
+    )
+    if stream is None or (columns is not None and source != _STREAM):
+        whole = read_for_model(source, model, report, part, **({} if columns is None else {"columns": columns}))
         report("predicting", 0, 0)
-        labels = loaded.predict(dataset.X)  # of all rows, so that a bad one is found before the first line
-    kind = "score" if scores else "proba" if proba else None
-    if as_json:
-        blocks = _json_blocks(loaded, dataset, labels, kind)
-    else:
-        name = showable if output is None and is_terminal(sys.stdout) else str
-        blocks = _csv_blocks(loaded, dataset, labels, kind, name)
-    if output is None:
-        for block in blocks:
-            write(_encoded(block))
+        model.predict(whole.X)  # of all rows, so that a bad one is found before the first line
+        yield whole
         return
-    try:
-        write_atomically(output, map(_encoded, blocks))
-    except OSError as error:
-        raise ModelFileError(f"{output} could not be written: {error.strerror}.") from error
+    n_done = 0
+    for dataset in stream:
+        for note in dataset.notes:
+            say_err(f"Note: {note}.")
+        check_data_for(model, dataset, source)
+        yield dataset
+        n_done += dataset.n_samples
+        report("predicting", n_done, 0)
 
 
-def _blocks(model: Model, data: Dataset, labels: NDArray[Any], kind: str | None) -> Iterator[list[_Row]]:
-    """Yield id, label and numbers ("score", "proba" or None) of each sample, many samples at a time."""
-    for start in range(0, data.n_samples, _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        X, predicted = data.X[rows], labels[rows].tolist()
-        ids = range(start, start + len(X)) if data.ids is None else data.ids[rows]
-        numbers: list[list[float]] = [[]] * len(X)
-        if kind:
-            numbers = (model.scores(X) if kind == "score" else model.predict_proba(X)).tolist()
-        yield list(zip(ids, predicted, numbers, strict=True))
+def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None, report: Report) -> Iterator[_Rows]:
+    """Yield id, label and numbers ("score", "proba", "margin" or None) of each sample, many samples at a time."""
+    import numpy as np
+
+    n_before = 0
+    for data in parts:
+        for start in range(0, data.n_samples, _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            X = data.X[rows]
+            scores = model.scores(X)
+            predicted = model.classes[scores.argmax(axis=1)].tolist()
+            first = n_before + start
+            ids = range(first, first + len(predicted)) if data.ids is None else data.ids[rows]
+            numbers: list[list[float]] = [[]] * len(predicted)
+            if kind == "score":
+                numbers = scores.tolist()
+            elif kind == "proba":
+                numbers = model.predict_proba(X).tolist()
+            elif kind == "margin":
+                second, best = np.partition(scores, -2, axis=1)[:, -2:].T
+                numbers = (best - second)[:, None].tolist()
+            yield list(zip(ids, predicted, numbers, strict=True))
+        n_before += data.n_samples
+
+
+def _headings(model: Model, kind: str | None) -> list[str]:
+    if kind == "margin":
+        return ["margin"]
+    return [f"{kind}_{label}" for label in model.classes.tolist()] if kind else []
+
+
+def _parquet_blocks(model: Model, blocks: Iterator[_Rows], kind: str | None) -> Iterator[bytes]:
+    from softmargin.data.arrow import ParquetPieces
+
+    first = next(blocks, [])
+    ids = "string" if first and isinstance(first[0][0], str) else "int64"
+    names = [_text(name) for name in _headings(model, kind)]
+    columns = {"id": ids, "label": _TYPES[model.classes.dtype.kind], **dict.fromkeys(names, "double")}
+
+    def table(rows: _Rows) -> list[Any]:
+        numbers = [list(column) for column in zip(*(row[2] for row in rows), strict=True)] if kind else []
+        return [[_text(row[0]) for row in rows], [_text(row[1]) for row in rows], *numbers]
+
+    yield from ParquetPieces(columns).pieces(table(rows) for rows in itertools.chain([first], blocks) if rows)
+
+
+def _text(value: Any) -> Any:
+    """Return a string that UTF-8 can hold, and anything else as it is."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _csv_blocks(
-    model: Model, data: Dataset, labels: NDArray[Any], kind: str | None, name: Callable[[object], str]
+    model: Model, blocks: Iterable[_Rows], kind: str | None, name: Callable[[object], str]
 ) -> Iterator[str]:
-    classes = [name(f"{kind}_{label}") for label in model.classes.tolist()] if kind else []
-    yield _csv([["id", "label", *classes]])
-    for block in _blocks(model, data, labels, kind):
-        yield _csv([[name(i), name(label), *numbers] for i, label, numbers in block])
+    headings = _csv([["id", "label", *map(name, _headings(model, kind))]])
+    for rows in blocks:  # the headings wait until the first block has turned out well
+        yield headings + _csv([[name(i), name(label), *numbers] for i, label, numbers in rows])
+        headings = ""
+    yield headings
 
 
-def _json_blocks(model: Model, data: Dataset, labels: NDArray[Any], kind: str | None) -> Iterator[str]:
+def _json_blocks(model: Model, blocks: Iterable[_Rows], kind: str | None) -> Iterator[str]:
     classes = list(map(str, model.classes.tolist()))
-    for block in _blocks(model, data, labels, kind):
-        records = [
-            {"id": i, "label": label, **({kind: dict(zip(classes, numbers, strict=True))} if kind else {})}
-            for i, label, numbers in block
-        ]
-        yield "".join(json.dumps(record) + "\n" for record in records)
+
+    def record(i: int | str, label: Any, numbers: list[float]) -> dict[str, Any]:
+        more: dict[str, Any] = {}
+        if kind == "margin":
+            more = {"margin": numbers[0]}
+        elif kind:
+            more = {kind: dict(zip(classes, numbers, strict=True))}
+        return {"id": i, "label": label, **more}
+
+    for rows in blocks:
+        yield "".join(json.dumps(record(*row)) + "\n" for row in rows)
 
 
 class _Lines(list[str]):

@@ -4,41 +4,74 @@ Adding a format is one module with ``FORMAT``, ``accepts`` and ``read``, and one
 """
 
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import index
 from pathlib import Path
+from typing import IO, Any
 
-from softmargin.data import digits, images, npy, npz
+from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight, text
 from softmargin.data.base import Dataset, Progress, ReadOptions, shown
 from softmargin.errors import DataError, ParameterError
 
-__all__ = ["Dataset", "Progress", "load_dataset"]
+__all__ = ["Dataset", "Progress", "load_dataset", "options_of", "stream_dataset"]
 
 _MOST_PIXELS = 10_000_000
 """More than this is a slip of the keyboard, not the size of a feature vector."""
 
-READERS = (digits, images, npy, npz)
+READERS: tuple[Any, ...] = (
+    digits, openml, npy, npz, safetensors, frames, text, svmlight, idx, cifar, images,
+)  # fmt: skip
+"""Asked in this order whether a source is theirs; folders that nobody else knows are of images."""
+
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
+_USES = {
+    "labels": "a file of features without labels (.npy, .npz, .safetensors)",
+    "label": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "columns": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "n_features": "an .svm, .libsvm or .svmlight file",
+    "image_size": "a folder of images (or archive, or table of images)",
+    "image_channels": "a folder of images (or archive, or table of images)",
+}
 
 
 def load_dataset(
     source: str | os.PathLike[str],
     *,
     labels: str | os.PathLike[str] | None = None,
+    label: str | None = None,
+    columns: Sequence[str] | None = None,
+    n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
+    image_channels: int | None = None,
     progress: Progress | None = None,
     n_workers: int | None = None,
 ) -> Dataset:
-    """Read a data set from a built-in name, a folder of images or a feature file.
+    """Read a data set from a name, a folder or a file; ``docs/guides/data.md`` tells all of it.
 
     Parameters
     ----------
     source : str or path
-        ``"digits"`` (the built-in set; write ``"./digits"`` for a file or folder of that name), a folder of
-        class folders of images, a folder of images without labels, a ``.npy`` or a ``.npz`` file.
+        ``"digits"`` (the built-in set; write ``"./digits"`` for a file or folder of that name), ``"mnist"``,
+        ``"fashion-mnist"`` or ``"cifar10"`` (fetched from OpenML); a folder or ``.zip`` archive of class folders
+        of images, a folder of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``,
+        ``.parquet``, ``.feather``, ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and
+        CIFAR files; folders of ``.npy`` or ``.parquet`` shards, or saved by Hugging Face's `datasets`.
     labels : str or path, optional
-        Only with a ``.npy`` file: its labels, as a ``.npy`` file or a ``.txt`` file with one label a line.
-        Without it, labels are looked for beside the file under the usual names (``X.npy`` and ``y.npy``).
+        Only with a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
+        label a line. Without it, those of a ``.npy`` file are looked for beside it under the usual names
+        (``X.npy`` and ``y.npy``).
+    label : str, optional
+        Only with a table: the column that holds the labels, by name, or by position from 0 where columns have
+        no names. Without it, it is guessed where that is obvious.
+    columns : sequence of str, optional
+        Only with a table that has names: the columns to take as features, in this order.
+    n_features : int, optional
+        Only with sparse text: the number of features, where the largest index does not tell.
     image_size : tuple of int (height, width), optional
-        Only with a folder of images: bring every image to this size (pixels).
+        Only with images: bring every image to this size (pixels).
+    image_channels : int, optional
+        Only with images: 1 for grey, 3 for colour. By default grey if all images are.
     progress : callable, optional
         ``progress(done, total, what)``, called at most about 20 times a second from the calling thread.
     n_workers : int, optional
@@ -48,7 +81,8 @@ def load_dataset(
     Returns
     -------
     Dataset
-        X in the type it is stored in, memory-mapped for ``.npy``; NaN and inf are not looked for here.
+        X in the type it is stored in, memory-mapped where the format allows it; NaN and inf are not looked for
+        here.
 
     Raises
     ------
@@ -56,34 +90,104 @@ def load_dataset(
         The source is missing, empty, damaged or of an unknown format, or its parts do not fit each other.
     ParameterError
         An option is outside its domain or does not go with this kind of source.
+    CapabilityError
+        The format needs an optional package that is not installed.
     """
+    options = ReadOptions(
+        labels=None if labels is None else Path(labels),
+        label=label,
+        columns=None if columns is None else tuple(columns),
+        n_features=_checked_count("n_features", n_features),
+        image_size=_checked_size(image_size),
+        image_channels=_checked_channels(image_channels),
+        progress=progress,
+        n_workers=_checked_count("n_workers", n_workers),
+        decode_images=images.decode_files,
+    )
+    place = _place(source)
+    try:
+        dataset: Dataset = _reader(place, options).read(place, options)
+        return dataset
+    except OSError as error:
+        raise _unreadable(place, error) from error
+    except MemoryError as error:
+        raise DataError(f"{shown(place)} does not fit into memory.") from error
+
+
+def stream_dataset(
+    source: str | os.PathLike[str] | IO[bytes],
+    *,
+    columns: Sequence[str] | None = None,
+    n_features: int | None = None,
+) -> Iterator[Dataset] | None:
+    """Return the rows of a source in parts, to be read one after the other, or None if it comes only as a whole.
+
+    Parameters
+    ----------
+    source : str, path or binary file
+        A table, or sparse text; an open binary file is a table of text.
+    columns, n_features
+        As in `load_dataset`; ignored where they do not belong.
+    """
+    options = ReadOptions(columns=None if columns is None else tuple(columns))
+    options = replace(options, n_features=n_features, decode_images=images.decode_files)
+    if not isinstance(source, (str, os.PathLike)):
+        return text.read_stream(source, "stdin", "stdin", options)
+    place = _place(source)
+    try:
+        reader = _reader(place, ReadOptions())
+    except OSError as error:
+        raise _unreadable(place, error) from error
+    if not hasattr(reader, "chunks") or os.path.isdir(place):
+        return None
+    return _guarded(reader.chunks(place, options), place)
+
+
+def options_of(source: str | os.PathLike[str]) -> frozenset[str]:
+    """Return the names of the options that go with a source; none if nobody can read it."""
+    try:
+        place = _place(source)
+        return next((reader.OPTIONS for reader in READERS if reader.accepts(place)), frozenset())
+    except (OSError, ValueError):  # what is wrong with it is said when it is read
+        return frozenset()
+
+
+def _guarded(parts: Iterator[Dataset], place: str | Path) -> Iterator[Dataset]:
+    try:
+        yield from parts
+    except OSError as error:
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: str | Path, error: OSError) -> DataError:
+    at = place if error.filename is None else os.fsdecode(error.filename)
+    return DataError(f"{shown(at)} cannot be read: {error.strerror or error}.")
+
+
+def _place(source: str | os.PathLike[str]) -> str | Path:
     if not isinstance(source, (str, os.PathLike)):
         raise ParameterError(f"source must be a name or a path, found {type(source).__name__}.")
     if source == "":
         raise ParameterError("source is an empty name; expected " + _formats() + ".")
     # A name is only ever a string: Path("./digits") loses its "./" and still means the file.
-    place = source if isinstance(source, str) and digits.accepts(source) else Path(source)
-    options = ReadOptions(
-        labels=None if labels is None else Path(labels),
-        image_size=_checked_size(image_size),
-        progress=progress,
-        n_workers=_checked_workers(n_workers),
-    )
-    try:
-        for reader in READERS:
-            if reader.accepts(place):
-                if labels is not None and reader is not npy:
-                    raise ParameterError(f"labels= goes with a .npy file, which {shown(place)} is not.")
-                if image_size is not None and reader is not images:
-                    raise ParameterError(f"image_size= goes with a folder of images, which {shown(place)} is not.")
-                dataset: Dataset = reader.read(place, options)
-                return dataset
-        found = "is of no known format" if os.path.exists(place) else "does not exist"
-    except OSError as error:
-        at = place if error.filename is None else os.fsdecode(error.filename)
-        raise DataError(f"{shown(at)} cannot be read: {error.strerror or error}.") from error
-    except MemoryError as error:
-        raise DataError(f"{shown(place)} does not fit into memory.") from error
+    is_name = isinstance(source, str) and (digits.accepts(source) or openml.accepts(source))
+    return source if isinstance(source, str) and is_name else Path(source)
+
+
+def _reader(place: str | Path, options: ReadOptions) -> Any:
+    """Return the reader of a source, or say what is wrong with the source or the options."""
+    for reader in READERS:
+        if reader.accepts(place):
+            for name, use in _USES.items():
+                if getattr(options, name) is not None and name not in reader.OPTIONS:
+                    raise ParameterError(f"{name}= goes with {use}, which {shown(place)} is not.")
+            return reader
+    if Path(place).suffix.lower() in _PICKLES and os.path.isfile(place):
+        raise DataError(
+            f"{shown(place)} is named like a Python pickle, which may run any program and is never loaded; "
+            f"save its arrays as .npy, .npz or .safetensors."
+        )
+    found = "is of no known format" if os.path.exists(place) else "does not exist"
     raise DataError(f"{shown(place)} {found}; expected {_formats()}.")
 
 
@@ -108,13 +212,19 @@ def _checked_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
     return height, width
 
 
-def _checked_workers(n_workers: int | None) -> int | None:
-    if n_workers is None:
+def _checked_channels(channels: int | None) -> int | None:
+    if channels not in (None, 1, 3):
+        raise ParameterError(f"image_channels must be 1 or 3, or None for what the files are, found {channels!r}.")
+    return channels
+
+
+def _checked_count(name: str, number: int | None) -> int | None:
+    if number is None:
         return None
     try:
-        n_workers = index(n_workers)
+        number = index(number)
     except TypeError:
-        n_workers = 0
-    if n_workers < 1:
-        raise ParameterError("n_workers must be a whole number of at least 1, or None for all processors.")
-    return n_workers
+        number = 0
+    if number < 1:
+        raise ParameterError(f"{name} must be a whole number of at least 1, or None.")
+    return number

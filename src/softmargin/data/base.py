@@ -7,33 +7,47 @@ and ``read(source, options)``. Nothing here prints and nothing is ever unpickled
 import hashlib
 import math
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError
 
 __all__ = [
+    "LARGEST_EXPANSION",
     "Dataset",
+    "DecodeImages",
+    "Features",
     "NpyHeader",
     "Progress",
     "ReadOptions",
     "as_features",
     "as_labels",
     "counted",
+    "in_natural_order",
+    "listed",
+    "map_npy",
+    "named_labels",
     "read_npy_header",
     "shown",
+    "swap_word",
 ]
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, what)``, at most about 20 times a second."""
 
+Features: TypeAlias = NDArray[Any] | csr_array
+
 FINGERPRINT_BLOCK_BYTES = 1 << 22
+LARGEST_EXPANSION = 1032
+"""Deflate cannot expand more than so many times: a size declared beyond that is not true."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,15 +56,15 @@ class Dataset:
 
     Attributes
     ----------
-    X : ndarray, shape (N, D)
+    X : ndarray or csr_array, shape (N, D)
         Features in the type they are stored in; memory-mapped and read-only where the file allows it.
     y : ndarray, shape (N,), or None
         Labels as given (strings or integers), None if the source has none.
     name : str
         A short name: the file's stem, the folder's name or ``"digits"``.
     ids : tuple of str, or None
-        For images, the path of each file relative to the folder, with ``/`` between its parts. A name that is
-        not valid UTF-8 carries its bytes as surrogate escapes.
+        For images, the path of each file relative to the folder or archive, with ``/`` between its parts (a name
+        that is not valid UTF-8 carries its bytes as surrogate escapes). For tables, what their id column says.
     image_shape : tuple of int (height, width, channels), or None
         Each row of X is the C-order flattening of an array of this shape.
     feature_names : tuple of str, or None
@@ -66,7 +80,7 @@ class Dataset:
         X is not a table of real numbers with at least one column, or the parts do not fit each other.
     """
 
-    X: NDArray[Any]
+    X: Features
     y: NDArray[Any] | None
     name: str
     ids: tuple[str, ...] | None = None
@@ -106,8 +120,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """Identify the data: SHA-256 over type, shape and bytes of X and of y.
 
-        X is read once in blocks of rows of about 4 MiB; no copy of X is made. Memory layout does not matter,
-        the name, the notes and the test part are left out.
+        X is read once in blocks of rows of about 4 MiB; no copy of X is made (of a sparse X its stored entries
+        count, in their order). Memory layout does not matter, the name, the notes and the test part are left out.
 
         Returns
         -------
@@ -115,7 +129,12 @@ class Dataset:
             64 hexadecimal digits.
         """
         digest = hashlib.sha256()
-        for part in (self.X, self.y):
+        X: Any = self.X
+        parts: tuple[NDArray[Any] | None, ...] = (X, self.y)
+        if issparse(X):
+            digest.update(f"sparse {X.shape}".encode())
+            parts = (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64), self.y)
+        for part in parts:
             if part is None:
                 digest.update(b"none")
                 continue
@@ -126,7 +145,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         """Sizes and types, no values."""
-        words = [f"{self.n_samples:,} samples x {self.n_features:,} features ({self.X.dtype})"]
+        kind = f"sparse {self.X.dtype}" if issparse(self.X) else str(self.X.dtype)
+        words = [f"{self.n_samples:,} samples x {self.n_features:,} features ({kind})"]
         words.append("no labels" if self.y is None else f"labels {self.y.dtype}")
         if self.image_shape is not None:
             words.append("images " + "x".join(map(str, self.image_shape)))
@@ -140,9 +160,20 @@ class ReadOptions:
     """What the caller asked for; each reader takes what concerns it (see `softmargin.load_dataset`)."""
 
     labels: Path | None = None
+    label: str | None = None
+    columns: tuple[str, ...] | None = None
+    n_features: int | None = None
     image_size: tuple[int, int] | None = None
+    image_channels: int | None = None
     progress: Progress | None = None
     n_workers: int | None = None
+    decode_images: "DecodeImages | None" = None
+
+
+DecodeImages = Callable[
+    [Sequence[bytes], Sequence[str], ReadOptions], tuple[NDArray[np.uint8], tuple[int, int, int]]
+]
+"""Turns the bytes of image files, and names for messages, into rows of pixels and the shape of an image."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +247,49 @@ def read_npy_header(stream: IO[bytes], size: int, where: str) -> NpyHeader:
             f"(shape {header.shape}, {dtype}), found {size - header.offset:,}."
         )
     return header
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """Map a .npy file read-only; nothing of it is read but the header.
+
+    Raises
+    ------
+    DataError
+        As `read_npy_header`.
+    """
+    with path.open("rb") as stream:
+        header = read_npy_header(stream, path.stat().st_size, shown(path))
+        if header.n_bytes == 0:  # nothing to map, and mmap refuses a length of 0
+            return np.empty(header.shape, header.dtype)
+        order = "F" if header.fortran_order else "C"
+        return np.memmap(stream, header.dtype, "r", header.offset, header.shape, order)  # type: ignore[call-overload]
+
+
+def listed(folder: Path, *suffixes: str) -> list[Path]:
+    """Return the files of a folder that end so (in any case) and are not hidden; none if it is no folder."""
+    if not folder.is_dir():
+        return []
+    return [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
+    ]
+
+
+def in_natural_order(files: list[Path]) -> list[Path]:
+    """Sort by name, numbers by their value: ``shard-2`` comes before ``shard-10``."""
+
+    def key(file: Path) -> tuple[list[tuple[int, str]], str]:
+        parts = re.split(r"([0-9]+)", file.name)
+        return [(int(part), "") if k % 2 else (-1, part) for k, part in enumerate(parts)], file.name
+
+    return sorted(files, key=key)
+
+
+def swap_word(path: Path, word: str, replacement: str) -> Path | None:
+    """Replace one word of the stem, words being divided by ``_``, ``-`` or ``.``; None if it is not there."""
+    stem, n_found = re.subn(rf"(?<![^_.\-]){word}(?![^_.\-])", replacement, path.stem)
+    return path.with_name(stem + path.suffix) if n_found == 1 else None
 
 
 def as_features(array: NDArray[Any], where: str) -> tuple[NDArray[Any], tuple[int, int, int] | None]:
@@ -298,7 +372,25 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str) -> NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _check_table(array: NDArray[Any], where: str) -> None:
+def named_labels(y: NDArray[Any], names: NDArray[np.str_], where: str) -> NDArray[Any]:
+    """Return the names of integer labels 0, 1, …; labels that are strings stay as they are.
+
+    Raises
+    ------
+    DataError
+        A label has no name.
+    """
+    if y.dtype.kind == "U":
+        return y
+    outside = (y < 0) | (y >= len(names))
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise DataError(f"{where} row {row}: label {y[row]} has no name, there are {len(names)} class names.")
+    named: NDArray[Any] = names[y]
+    return named
+
+
+def _check_table(array: Features, where: str) -> None:
     if array.dtype.kind not in "biuf":
         raise DataError(f"{where} has type {array.dtype}; features must be real numbers.")
     if array.ndim != 2:

@@ -6,9 +6,10 @@ import numpy as np
 
 from softmargin.data.base import Dataset, ReadOptions
 
-__all__ = ["FORMAT", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 
 FORMAT = 'the built-in name "digits"'
+OPTIONS: frozenset[str] = frozenset()
 TEST_EVERY = 5
 
 

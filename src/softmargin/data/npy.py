@@ -1,6 +1,5 @@
 """Feature files of NumPy, ``.npy``: memory-mapped, with labels given or found under the usual names."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,30 @@ from softmargin.data.base import (
     Dataset,
     ReadOptions,
     as_features,
-    as_labels,
-    read_npy_header,
+    counted,
+    in_natural_order,
+    listed,
+    map_npy,
     shown,
+    swap_word,
 )
+from softmargin.data.labels import read_labels
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 
-FORMAT = "a .npy file"
+FORMAT = "a .npy file (or a folder of .npy shards)"
+OPTIONS = frozenset({"labels"})
 
 # The word of a file's name that says "features", and what stands in its place in the name of the labels.
 LABEL_WORDS = {"x": ("y",), "X": ("y", "Y"), "features": ("labels",), "embeddings": ("labels",)}
 
 
 def accepts(source: str | Path) -> bool:
-    """Tell whether the source is a file whose name ends in .npy."""
-    return isinstance(source, Path) and source.suffix.lower() == ".npy" and source.is_file()
+    """Tell whether the source is a file whose name ends in .npy, or a folder with such files in it."""
+    if not isinstance(source, Path):
+        return False
+    return bool(listed(source, ".npy")) or (source.suffix.lower() == ".npy" and source.is_file())
 
 
 def read(source: str | Path, options: ReadOptions) -> Dataset:
@@ -45,6 +51,8 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         A file is damaged, holds Python objects, or the parts do not fit each other.
     """
     path = Path(source)
+    if path.is_dir():
+        return _read_shards(path, options)
     X, image_shape = _map_features(path)
     notes: list[str] = []
     y = None
@@ -54,10 +62,10 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         if labels_file is not None:
             notes.append(f"labels read from {shown(labels_file.name)} beside {shown(path.name)}")
     if labels_file is not None:
-        y = _read_labels(labels_file, len(X), beside=path)
+        y = read_labels(labels_file, len(X), beside=path)
 
     test = None
-    test_file = _swap_word(path, "train", "test")
+    test_file = swap_word(path, "train", "test")
     test_labels_file = None if test_file is None or y is None else _labels_beside(test_file)
     if test_file is not None and test_labels_file is not None and test_file.is_file():
         X_test, test_shape = _map_features(test_file)
@@ -66,23 +74,69 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
                 f"{shown(test_file)} has {X_test.shape[1]} features, {shown(path)} has {X.shape[1]}; "
                 f"the test part must have the same."
             )
-        y_test = _read_labels(test_labels_file, len(X_test), beside=test_file)
+        y_test = read_labels(test_labels_file, len(X_test), beside=test_file)
         test = Dataset(X_test, y_test, test_file.stem, image_shape=test_shape)
         notes.append(f"test part read from {shown(test_file.name)} and {shown(test_labels_file.name)}")
     return Dataset(X, y, path.stem, image_shape=image_shape, test=test, notes=tuple(notes))
 
 
+def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
+    """Join the .npy files of a folder, in the order of their names (2 before 10), into one array in memory.
+
+    Labels come from ``options.labels`` (for all rows), else from a file beside each shard as for a single file.
+    Files with the word ``test`` in their name are the test part of those with ``train``.
+    """
+    files = in_natural_order(listed(folder, ".npy"))
+    labels = {_labels_beside(file) for file in files} - {None}
+    shards = [file for file in files if file not in labels]
+    parts: dict[str, list[Path]] = {"train": [], "test": [], "": []}
+    for file in shards:
+        parts[next(word for word in parts if not word or swap_word(file, word, word) is not None)].append(file)
+    main = parts["train"] if parts["train"] and parts["test"] else []
+    aside = parts["test"] if main else []
+    left_out = parts[""] if main else []
+    main = main or shards
+    notes = [f"{counted(len(main), 'shard')} of {shown(folder.name)} joined in the order of their names"]
+    if left_out:
+        notes.append(f"left out of {shown(folder.name)}: {', '.join(shown(file.name) for file in left_out)}")
+    X, y, image_shape = _joined(main, options.labels)
+    test = None
+    if aside:
+        X_test, y_test, test_shape = _joined(aside, None)
+        if y_test is not None:
+            test = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape)
+    return Dataset(X, y, folder.name, image_shape=image_shape, test=test, notes=tuple(notes))
+
+
+def _joined(
+    shards: list[Path], labels_file: Path | None
+) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[int, int, int] | None]:
+    mapped = [_map_features(shard) for shard in shards]
+    first, image_shape = mapped[0]
+    for shard, (X, shape) in zip(shards, mapped, strict=True):
+        if (X.shape[1], X.dtype, shape) != (first.shape[1], first.dtype, image_shape):
+            raise DataError(
+                f"{shown(shard)} has {X.shape[1]} features of type {X.dtype}, {shown(shards[0])} has "
+                f"{first.shape[1]} of type {first.dtype}; all shards must have the same."
+            )
+    joined = np.concatenate([X for X, _ in mapped])
+    if labels_file is not None:
+        return joined, read_labels(labels_file, len(joined), beside=shards[0].parent), image_shape
+    beside = {shard: _labels_beside(shard) for shard in shards}
+    found = [file for file in beside.values() if file is not None]
+    if not found:
+        return joined, None, image_shape
+    missing = [shard for shard, file in beside.items() if file is None]
+    if missing:
+        raise DataError(f"{shown(missing[0])} has no labels beside it, but other shards have; all or none must.")
+    labels = [read_labels(beside[s], len(X), s) for s, (X, _) in zip(shards, mapped, strict=True)]  # type: ignore[arg-type]
+    if len({part.dtype.kind for part in labels}) > 1:
+        raise DataError(f"{shown(shards[0].parent)} has labels of different types in its shards; expected one.")
+    return joined, np.concatenate(labels), image_shape
+
+
 def _map_features(path: Path) -> tuple[NDArray[Any], tuple[int, int, int] | None]:
-    return as_features(_map(path), shown(path))
-
-
-def _map(path: Path) -> NDArray[Any]:
-    with path.open("rb") as stream:
-        header = read_npy_header(stream, path.stat().st_size, shown(path))
-        if header.n_bytes == 0:  # nothing to map, and mmap refuses a length of 0
-            return np.empty(header.shape, header.dtype)
-        order = "F" if header.fortran_order else "C"
-        return np.memmap(stream, header.dtype, "r", header.offset, header.shape, order)  # type: ignore[call-overload]
+    return as_features(map_npy(path), shown(path))
 
 
 def _labels_beside(path: Path) -> Path | None:
@@ -90,39 +144,6 @@ def _labels_beside(path: Path) -> Path | None:
         candidate
         for word, replacements in LABEL_WORDS.items()
         for replacement in replacements
-        if (candidate := _swap_word(path, word, replacement)) is not None and candidate.is_file()
+        if (candidate := swap_word(path, word, replacement)) is not None and candidate.is_file()
     )
     return next(found, None)
-
-
-def _swap_word(path: Path, word: str, replacement: str) -> Path | None:
-    """Replace one word of the stem, words being divided by ``_``, ``-`` or ``.``; None if it is not there."""
-    stem, n_found = re.subn(rf"(?<![^_.\-]){word}(?![^_.\-])", replacement, path.stem)
-    return path.with_name(stem + path.suffix) if n_found == 1 else None
-
-
-def _read_labels(path: Path, n_rows: int, beside: Path) -> NDArray[Any]:
-    where = shown(path)
-    if not path.exists():
-        raise DataError(f"{where} does not exist; expected the labels of {shown(beside)}.")
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return as_labels(_map(path), n_rows, where)
-    if suffix == ".txt":
-        return as_labels(_lines(path), n_rows, where)
-    raise DataError(f"{where} is of no known format for labels; expected .npy, or .txt with one label a line.")
-
-
-def _lines(path: Path) -> NDArray[Any]:
-    """Read one label a line; integers if every line is one in its plain form (``007`` stays a string)."""
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{shown(path)} line {line} is not UTF-8 text.") from error
-    # Not splitlines(): a label may hold U+2028 or a form feed.
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
-    if lines and all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", line) for line in lines):
-        return np.array([int(line) for line in lines], dtype=np.int64)
-    return np.array(lines, dtype=np.str_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from softmargin.losses import LOSSES, Loss, softmax
 from softmargin.losses.base import Floats, Ints
 from softmargin.model import Model
 from softmargin.objective import Objective
-from softmargin.preprocessing import Preprocessing
+from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.selection import Comparison, preprocess
 from softmargin.solvers import Callback, Fit, minimize
 from softmargin.validation import check_finite, check_labels, refuse_masked
@@ -78,14 +79,19 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         tol: float,
         max_passes: float,
         scaling: str,
+        rows: str = "none",
+        checkpoint: str | os.PathLike[str] | None = None,
         callback: Callback | None = None,
         **options: Any,
     ) -> None:
-        """Fit one loss with one λ to checked samples; an interrupted fit leaves the estimator as it was."""
+        """Fit one loss with one λ to checked samples; an interrupted fit leaves the estimator as it was.
+
+        ``rows`` says what was done to the rows of X already; the other options are those of `Objective`.
+        """
         objective = Objective(loss, X, codes, reg, weights, n_classes=len(classes), **options)
-        preprocessing = preprocess(objective, scaling, X.dtype)
+        preprocessing = preprocess(objective, scaling, X.dtype)._replace(rows=rows)
         objective = objective.replace(scale=preprocessing.scale)
-        fit = minimize(objective, tol=tol, callback=callback, max_passes=max_passes)
+        fit = minimize(objective, tol=tol, callback=callback, max_passes=max_passes, checkpoint=checkpoint)
         if fit.interrupted:  # a search or a pipeline around this fit should end too
             raise KeyboardInterrupt
         W, b = preprocessing.fold(fit.W, fit.b)
@@ -217,6 +223,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
     def _scores(self, X: ArrayLike | csr_array) -> Floats:
         check_is_fitted(self)
         features = self._validated(X)
+        if self.preprocessing_.rows == "unit":
+            features = unit_rows(features)
         n_samples, n_classes = features.shape[0], len(self.classes_)
         walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
         engine = make_engine("auto", walked, self.n_threads)

@@ -14,6 +14,7 @@ from softmargin.errors import CapabilityError, ParameterError
 from softmargin.estimators.base import FittedClassifier, make_loss
 from softmargin.losses import CrossEntropy, Loss
 from softmargin.losses.base import Floats, Ints
+from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.selection import (
     Comparison,
     Samples,
@@ -66,6 +67,8 @@ class LinearClassifierCV(FittedClassifier):
         Budget of readings of X of each fit.
     scaling : {"auto", "none", "unit", "standard"}, default "auto"
         As in `LinearClassifier`; "standard" takes the moments of the training part of a fold.
+    normalize_rows : bool, default False
+        As in `LinearClassifier`; a copy of X is made for this.
     class_weight : dict or "balanced", optional
         Factors on the weights of the samples of each class when fitting; scores are not weighted by them.
     engine : {"auto", "cpu", "reference"}, default "auto"
@@ -135,6 +138,7 @@ class LinearClassifierCV(FittedClassifier):
         path_tol: float = 1e-3,
         max_passes: float = 2000,
         scaling: str = "auto",
+        normalize_rows: bool = False,
         class_weight: dict[Any, float] | str | None = None,
         engine: str = "auto",
         n_threads: int | None = None,
@@ -153,6 +157,7 @@ class LinearClassifierCV(FittedClassifier):
         self.path_tol = path_tol
         self.max_passes = max_passes
         self.scaling = scaling
+        self.normalize_rows = normalize_rows
         self.class_weight = class_weight
         self.engine = engine
         self.n_threads = n_threads
@@ -203,6 +208,9 @@ class LinearClassifierCV(FittedClassifier):
         seed = check_count("random_state", self.random_state, 0)
         features, given = self._validated(X, y)
         classes, codes, weights = encode_labels(given, sample_weight)
+        normalize = check_flag("normalize_rows", self.normalize_rows)
+        if normalize:
+            features = unit_rows(features)
         hashes = content_hashes(features, codes, seed)
         # Weights by class have a part in the fits alone.
         fitted = encode_labels(given, sample_weight, self.class_weight)[2]
@@ -214,7 +222,8 @@ class LinearClassifierCV(FittedClassifier):
             self.regs, self.rule, scoring, name, self.path_tol, self.max_passes,
             check_flag("calibrate", self.calibrate),
         )  # fmt: skip
-        options = {"fit_intercept": self.fit_intercept, "engine": self.engine, "n_threads": self.n_threads}
+        options: dict[str, Any] = {"fit_intercept": self.fit_intercept, "engine": self.engine}
+        options["n_threads"] = self.n_threads
         chosen = select(samples, losses, settings, self.scaling, **options)
         whole = gather(features, given, codes, weights, hashes, [], fitted)
         self._fit_one(
@@ -227,6 +236,7 @@ class LinearClassifierCV(FittedClassifier):
             tol=self.tol,
             max_passes=self.max_passes,
             scaling=self.scaling,
+            rows="unit" if normalize else "none",
             callback=self.callback,
             **options,
         )
@@ -255,6 +265,7 @@ class LinearClassifierCV(FittedClassifier):
             fitted.loss_, fitted.classes_ = loss, classes[known]
             fitted.coef_, fitted.intercept_ = np.ascontiguousarray(W.T), b
             fitted.n_features_in_ = W.shape[0]
+            fitted.preprocessing_ = Preprocessing("none", np.zeros(len(W)), np.ones(len(W)))  # done already
             return float(scorer(fitted, samples.X[rows], samples.labels[rows]))
 
         name = self.scoring if isinstance(self.scoring, str) else getattr(self.scoring, "__name__", "score")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
@@ -9,8 +10,9 @@ from scipy.sparse import csr_array
 
 from softmargin.estimators.base import FittedClassifier, make_loss
 from softmargin.losses import CrossEntropy, Loss
+from softmargin.preprocessing import unit_rows
 from softmargin.solvers import Callback
-from softmargin.validation import encode_labels
+from softmargin.validation import check_flag, encode_labels
 
 __all__ = ["LinearClassifier"]
 
@@ -39,12 +41,17 @@ class LinearClassifier(FittedClassifier):
         How the penalty sees the features; X itself stays untouched, and `coef_` is in its units.
         "unit" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is
         "unit" for uint8 and "none" for all else.
+    normalize_rows : bool, default False
+        Whether to divide each row of X by its Euclidean length first, as is usual for embeddings. One copy of X
+        is made for this, in float32 (float64 for float64 and wide integers).
     class_weight : dict or "balanced", optional
         Factors on the weights of the samples of each class, as in scikit-learn.
     engine : {"auto", "cpu", "reference"}, default "auto"
         What walks over X.
     n_threads : int, optional
         Threads; the result does not depend on it.
+    checkpoint : path-like, optional
+        A file in which the state of the fit is kept, and from which it goes on if it was killed; see `minimize`.
     callback : callable, optional
         Called with each `Step` of the fit; a true return value stops it.
 
@@ -90,9 +97,11 @@ class LinearClassifier(FittedClassifier):
         tol: float = 1e-4,
         max_passes: float = 2000,
         scaling: str = "auto",
+        normalize_rows: bool = False,
         class_weight: dict[Any, float] | str | None = None,
         engine: str = "auto",
         n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         callback: Callback | None = None,
     ) -> None:
         self.loss = loss
@@ -102,9 +111,11 @@ class LinearClassifier(FittedClassifier):
         self.tol = tol
         self.max_passes = max_passes
         self.scaling = scaling
+        self.normalize_rows = normalize_rows
         self.class_weight = class_weight
         self.engine = engine
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
         self.callback = callback
 
     def fit(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -139,16 +150,19 @@ class LinearClassifier(FittedClassifier):
         loss = make_loss(self.loss, self.delta)
         features, labels = self._validated(X, y)
         classes, codes, weights = encode_labels(labels, sample_weight, self.class_weight)
+        normalize = check_flag("normalize_rows", self.normalize_rows)
         self._fit_one(
             loss,
             self.reg,
-            features,
+            unit_rows(features) if normalize else features,
             classes,
             codes,
             weights,
             tol=self.tol,
             max_passes=self.max_passes,
             scaling=self.scaling,
+            rows="unit" if normalize else "none",
+            checkpoint=self.checkpoint,
             callback=self.callback,
             fit_intercept=self.fit_intercept,
             engine=self.engine,

@@ -1,6 +1,8 @@
-"""Folders of images: class folders, with or without ``train`` and ``test`` above them, or plain images."""
+"""Images: folders with one folder a class, zip archives of such folders, plain images, and single files."""
 
 import os
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.base import Dataset, ReadOptions, shown
-from softmargin.data.images.base import ImageProblem, Target, decode
+from softmargin.data.images.base import SUFFIXES, File, ImageProblem, Pixels, Target, decode, decode_bytes
 from softmargin.data.images.pool import FileProblem, decode_all
-from softmargin.data.images.tree import Part, scan
+from softmargin.data.images.tree import Part, Tree, scan, scan_names
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "decode_files", "read"]
 
-FORMAT = "a folder of images (one folder a class)"
+FORMAT = "a folder of images (one folder a class), a .zip archive of one or a single image"
+OPTIONS = frozenset({"image_size", "image_channels"})
 
 
 def accepts(source: str | Path) -> bool:
-    """Tell whether the source is a folder."""
-    return isinstance(source, Path) and source.is_dir()
+    """Tell whether the source is a folder, or a file named like an image or like a zip archive."""
+    if not isinstance(source, Path):
+        return False
+    return source.is_dir() or (source.suffix.lower() in (*SUFFIXES, ".zip") and source.is_file())
 
 
 def read(source: str | Path, options: ReadOptions) -> Dataset:
-    """Decode a folder of images.
+    """Decode a folder of images, an archive of one (which is not unpacked), or one image.
 
     ``root/CLASS/**`` gives labels named after the folders; ``root/train/CLASS/**`` with
     ``root/test/CLASS/**`` gives a test part too; images without class folders give y = None. Classes are
@@ -46,15 +51,78 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         holds no image, or there is no image at all.
     """
     root = Path(source)
-    tree = scan(root)
-    files = tree.main.files + (() if tree.test is None else tree.test.files)
-    pixels, image_shape = _decode(root, files, options)
+    if root.is_dir():
+        tree = scan(root)
+        files: list[File] = [os.path.join(root, *file.split("/")) for file in _all(tree)]
+    elif root.suffix.lower() == ".zip":
+        tree, files = _archive(root)
+    else:
+        tree, files = Tree(Part((root.name,), None), None, ()), [str(root)]
+    pixels, image_shape = _decode(files, options)
     n = len(tree.main.files)
-    name = Path(os.path.abspath(root)).name or "images"
+    name = (Path(os.path.abspath(root)).name if root.is_dir() else root.stem) or "images"
     test = None
     if tree.test is not None:
         test = _dataset(pixels[n:], tree.test, f"{name} (test)", image_shape)
     return _dataset(pixels[:n], tree.main, name, image_shape, test=test, notes=tree.notes)
+
+
+def decode_files(
+    files: Sequence[bytes], where: Sequence[str], options: ReadOptions
+) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
+    """Decode the bytes of image files that a table holds; ``where`` names each in messages.
+
+    Returns
+    -------
+    X : ndarray of uint8, shape (N, height * width * channels)
+    image_shape : tuple of int (height, width, channels)
+    """
+
+    def one(k: int, channels: int | None) -> Pixels:
+        try:
+            return decode_bytes(files[k], options.image_size, channels)
+        except ImageProblem as problem:
+            if problem.kind == "colour" and options.image_channels is None:
+                raise
+            raise DataError(f"{where[k]}: the image {shown(str(problem))}.") from problem
+
+    def all_of(channels: int | None) -> list[Pixels]:
+        pixels = [one(0, channels)]
+        shape = pixels[0]
+        for k in range(1, len(files)):
+            pixels.append(one(k, shape.channels))
+            if (pixels[k].height, pixels[k].width) != (shape.height, shape.width):
+                raise DataError(
+                    f"the images differ in size: {where[0]} is {shape.height}x{shape.width} (height x width), "
+                    f"{where[k]} is {pixels[k].height}x{pixels[k].width}; bring all to one size with "
+                    f"image_size=(H, W), or --image-size HxW."
+                )
+        return pixels
+
+    try:
+        pixels = all_of(options.image_channels)
+    except ImageProblem:  # the first were grey and another is not
+        pixels = all_of(3)
+    X = np.frombuffer(b"".join(p.data for p in pixels), np.uint8).reshape(len(pixels), -1)
+    return X, (pixels[0].height, pixels[0].width, pixels[0].channels)
+
+
+def _all(tree: Tree) -> tuple[str, ...]:
+    return tree.main.files + (() if tree.test is None else tree.test.files)
+
+
+def _archive(path: Path) -> tuple[Tree, list[File]]:
+    if path.stat().st_size == 0:
+        raise DataError(f"{shown(path)} is empty (0 bytes), expected an archive of images.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise DataError(f"{shown(path)} is damaged or not a zip archive ({shown(str(error))}).") from error
+    if any(name.endswith(".npy") for name in names):
+        raise DataError(f"{shown(path)} holds NumPy arrays: rename it to end in .npz.")
+    tree, prefix = scan_names(path, names)
+    return tree, [(str(path), prefix + file) for file in _all(tree)]
 
 
 def _dataset(
@@ -64,28 +132,29 @@ def _dataset(
     return Dataset(X, y, name, ids=part.files, image_shape=image_shape, **more)
 
 
-def _decode(
-    root: Path, relative: tuple[str, ...], options: ReadOptions
-) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
-    files = [os.path.join(root, *file.split("/")) for file in relative]
+def _decode(files: list[File], options: ReadOptions) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
     try:
-        first = decode(files[0], options.image_size)
+        first = decode(files[0], options.image_size, options.image_channels)
     except ImageProblem as problem:
-        raise DataError(f"the image {shown(files[0])} {shown(str(problem))}.") from problem
+        raise DataError(f"the image {_name(files[0])} {shown(str(problem))}.") from problem
     shape = (first.height, first.width, first.channels)
     while True:
         target = Target(*shape, resize=options.image_size is not None)
         try:
             return decode_all(files, target, options.n_workers, options.progress), shape
         except FileProblem as problem:
-            file, size = shown(files[problem.position]), f"{shape[0]}x{shape[1]} (height x width)"
+            file, size = _name(files[problem.position]), f"{shape[0]}x{shape[1]} (height x width)"
             if problem.kind == "size":
                 raise DataError(
-                    f"the images differ in size: {shown(files[0])} is {size}, "
+                    f"the images differ in size: {_name(files[0])} is {size}, "
                     f"{file} is {problem}; bring all to one size with image_size=(H, W), or --image-size HxW."
                 ) from problem
-            if problem.kind != "colour":
+            if problem.kind != "colour" or options.image_channels == 1:
                 raise DataError(f"the image {file} {shown(str(problem))}.") from problem
         # The first files were grey and this one is not: begin again in RGB. Headers are not read ahead for
         # this, because opening a small image takes as long as decoding it.
         shape = (*shape[:2], 3)
+
+
+def _name(file: File) -> str:
+    return shown(file) if isinstance(file, str) else shown("/".join(file))

@@ -10,14 +10,21 @@ import json
 import signal
 import sys
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
+from functools import cache, lru_cache
+from typing import Literal, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["SUFFIXES", "ImageProblem", "Pixels", "Target", "decode", "decode_batch", "main"]
+__all__ = [
+    "SUFFIXES", "File", "ImageProblem", "Pixels", "Target", "decode", "decode_batch", "decode_bytes", "main",
+]  # fmt: skip
+
+File: TypeAlias = str | tuple[str, str]
+"""A path, or the path of a zip archive and a name in it."""
 
 # Formats that need nothing but Pillow; EPS and the like would start other programs.
 FORMATS = (
@@ -31,6 +38,8 @@ SUFFIXES = frozenset(
 )  # fmt: skip
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
 ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
+LARGEST_FILE = 1 << 28
+"""Bytes of an image file in an archive: no more are ever unpacked."""
 ORIENTATION_TAG = 0x0112
 # What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
 TURN_BACK = {
@@ -72,7 +81,7 @@ class ImageProblem(Exception):
         self.kind = kind
 
 
-def decode(file: str, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
+def decode(file: File, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
     """Decode one image to 8 bits a channel, upright.
 
     The first frame counts. Orientation from EXIF is applied. Alpha is composited over white. 16-bit grey v
@@ -81,8 +90,8 @@ def decode(file: str, image_size: tuple[int, int] | None = None, channels: int |
 
     Parameters
     ----------
-    file : str
-        Path of the image.
+    file : str, or tuple of str
+        Path of the image, or of a zip archive and the name of the image in it.
     image_size : tuple of int (height, width), optional
         Resize to this size (bilinear, antialiased).
     channels : int, optional
@@ -96,8 +105,11 @@ def decode(file: str, image_size: tuple[int, int] | None = None, channels: int |
     OSError
         The file cannot be read.
     """
-    with open(file, "rb") as stream:
-        data = stream.read()  # not left to Pillow, which may map the file: it could change under us
+    return decode_bytes(_read(file), image_size, channels)
+
+
+def decode_bytes(data: bytes, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
+    """Decode the bytes of one image file; everything else as in `decode`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on metadata
@@ -117,7 +129,7 @@ def decode(file: str, image_size: tuple[int, int] | None = None, channels: int |
         raise ImageProblem("broken", f"is damaged or cut off ({reason})") from error
 
 
-def decode_batch(files: Iterable[str], target: Target) -> Iterator[bytes]:
+def decode_batch(files: Iterable[File], target: Target) -> Iterator[bytes]:
     """Decode images that must all come out alike; the first that does not raises `ImageProblem`."""
     size = (target.height, target.width)
     for file in files:
@@ -145,13 +157,49 @@ def main() -> None:
         problem = None
         parts: list[bytes] = []
         try:
-            parts.extend(decode_batch(request["files"], Target(**request["target"])))
+            parts.extend(decode_batch(map(_as_file, request["files"]), Target(**request["target"])))
         except ImageProblem as error:
             problem = [len(parts), error.kind, str(error)]
         answers.write(json.dumps({"problem": problem}).encode() + b"\n")
         if problem is None:
             answers.writelines(parts)
         answers.flush()
+
+
+def _as_file(file: str | list[str]) -> File:
+    return file if isinstance(file, str) else (file[0], file[1])
+
+
+def _read(file: File) -> bytes:
+    if isinstance(file, str):
+        with open(file, "rb") as stream:
+            return stream.read()  # not left to Pillow, which may map the file: it could change under us
+    path, name = file
+    try:
+        archive = _opened(path)
+        entry = archive.getinfo(name)
+        # Deflate cannot expand more than 1032 times, so a size declared beyond that is not true.
+        if entry.file_size > LARGEST_FILE or entry.file_size > 1032 * entry.compress_size + 1024:
+            raise ImageProblem("broken", f"claims {entry.file_size:,} bytes, which is not the size of an image")
+        with archive.open(entry) as member:
+            data = member.read(entry.file_size)
+            member.read(1)  # reaching the end is what makes zipfile compare the checksum
+            return data
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+    ) as error:
+        raise ImageProblem("broken", f"is damaged in its archive ({error})") from error
+
+
+@lru_cache(maxsize=1)
+def _opened(path: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
 def _decode(data: bytes, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from softmargin.data.base import Progress
 from softmargin.data.images import base
-from softmargin.data.images.base import ImageProblem, Target, decode_batch
+from softmargin.data.images.base import File, ImageProblem, Target, decode_batch
 from softmargin.threads import usable_cores
 
 __all__ = ["FileProblem", "decode_all"]
@@ -59,14 +59,14 @@ class _Answer:
 
 
 def decode_all(
-    files: Sequence[str], target: Target, n_workers: int | None, progress: Progress | None
+    files: Sequence[File], target: Target, n_workers: int | None, progress: Progress | None
 ) -> NDArray[np.uint8]:
     """Decode files into the rows of one array.
 
     Parameters
     ----------
-    files : sequence of str
-        Paths, one a row.
+    files : sequence of str, or of tuples of str
+        Paths, or archives and names in them, one a row.
     target : Target
         What every image must become.
     n_workers : int, optional
@@ -116,15 +116,19 @@ class _Teller:
             self.progress(self.total, self.total, WHAT)
 
 
-def _n_workers(files: Sequence[str], n_workers: int | None) -> int:
+def _n_workers(files: Sequence[File], n_workers: int | None) -> int:
     if n_workers is not None:
         return n_workers
-    if len(files) < FEW_FILES and sum(map(os.path.getsize, files)) < FEW_BYTES:
+    if len(files) < FEW_FILES and sum(map(_size, files)) < FEW_BYTES:
         return 1
     return min(usable_cores(), MOST_HELPERS)
 
 
-def _here(batch: range, files: Sequence[str], target: Target, out: NDArray[np.uint8], tell: _Teller) -> None:
+def _size(file: File) -> int:
+    return os.path.getsize(file) if isinstance(file, str) else 0  # of archives the number of files alone decides
+
+
+def _here(batch: range, files: Sequence[File], target: Target, out: NDArray[np.uint8], tell: _Teller) -> None:
     n_done = 0
     try:
         for pixels in decode_batch((files[row] for row in batch), target):
@@ -148,7 +152,7 @@ def _by_helpers(
     command: list[str],
     n_helpers: int,
     batches: list[range],
-    files: Sequence[str],
+    files: Sequence[File],
     target: Target,
     out: NDArray[np.uint8],
     tell: _Teller,
@@ -221,7 +225,7 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes] | None":
 def _feed(
     helper: "subprocess.Popen[bytes]",
     next_batch: Callable[[], range | None],
-    files: Sequence[str],
+    files: Sequence[File],
     target: Target,
     out: NDArray[np.uint8],
     answers: "queue.SimpleQueue[_Answer | None]",
@@ -250,7 +254,7 @@ def _ask(
     requests: IO[bytes],
     replies: IO[bytes],
     batch: range,
-    files: Sequence[str],
+    files: Sequence[File],
     target: Target,
     out: NDArray[np.uint8],
 ) -> _Answer:

@@ -1,7 +1,7 @@
 """What lies in a folder of images: parts, classes and files, in a fixed order."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from softmargin.data.base import counted, shown
 from softmargin.data.images.base import SUFFIXES
 from softmargin.errors import DataError
 
-__all__ = ["Part", "Tree", "scan"]
+__all__ = ["Part", "Tree", "scan", "scan_names"]
 
 # Litter of file browsers, passed over without a word like hidden files.
 IGNORED = frozenset(("thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin"))
@@ -62,17 +62,54 @@ def scan(root: Path) -> Tree:
     DataError
         There is no image, a class folder has none, or a folder cannot be read.
     """
-    top = _list(str(root))
-    inner = {name: _list(os.path.join(root, name)) for name in top.folders if name in (TRAIN, TEST)}
+    return _scan(root, _Disk())
+
+
+def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
+    """Find the images among the names of an archive, by the same rules.
+
+    Folders that hold nothing but one folder (as where the archive is of a folder) are gone through.
+
+    Parameters
+    ----------
+    root : Path
+        The archive, for messages.
+    names : iterable of str
+        Of its files, with ``/`` between their parts.
+
+    Returns
+    -------
+    Tree
+    prefix : str
+        What stands before the relative paths of the tree: "", or folders and a ``/``.
+    """
+    names = [name for name in names if not _is_passed_over(name.split("/"))]
+    prefix = ""
+    while True:
+        inner = {name[len(prefix) :].partition("/") for name in names}
+        heads = {head for head, slash, _ in inner if slash}
+        if len(heads) != 1 or any(not slash for _, slash, _ in inner):
+            break
+        [head] = heads
+        below = [name[len(prefix) + len(head) + 1 :] for name in names]
+        if head in (TRAIN, TEST) or any("/" not in name for name in below):
+            break  # a part, or the one class that there is
+        prefix += f"{head}/"
+    return _scan(root, _Archive(str(root), [name[len(prefix) :] for name in names])), prefix
+
+
+def _scan(root: Path, place: "_Disk | _Archive") -> Tree:
+    top = place.list(str(root))
+    inner = {name: place.list(os.path.join(root, name)) for name in top.folders if name in (TRAIN, TEST)}
     others = set(top.folders) - {TRAIN, TEST}
     has_parts = TRAIN in inner and bool(inner[TRAIN].folders) and (TEST in inner or others <= VALIDATION)
     if not has_parts:
-        main, notes = _part(root, "", top)
+        main, notes = _part(root, "", top, place)
         return Tree(main, None, notes)
-    main, notes = _part(root, TRAIN, inner[TRAIN])
+    main, notes = _part(root, TRAIN, inner[TRAIN], place)
     test = None
     if TEST in inner and inner[TEST].folders:
-        test, more = _part(root, TEST, inner[TEST])
+        test, more = _part(root, TEST, inner[TEST], place)
         notes += more
     elif TEST in inner:
         others.add(TEST)  # without class folders it has no labels, and nothing can be tested on it
@@ -81,18 +118,18 @@ def scan(root: Path) -> Tree:
     return Tree(main, test, notes)
 
 
-def _part(root: Path, part: str, listed: _Folder) -> tuple[Part, tuple[str, ...]]:
+def _part(root: Path, part: str, listed: _Folder, place: "_Disk | _Archive") -> tuple[Part, tuple[str, ...]]:
     """Read class folders or, if no folder has an image, the images beside them."""
     where = os.path.join(root, part) if part else str(root)
     prefix = f"{part}/" if part else ""
     classes: dict[str, list[str]] = {}
     n_skipped = listed.n_skipped
-    above = set(_ids_above(where))
+    above = place.above(where)
     for name in listed.folders:
-        if _id(os.path.join(where, name)) in above:
+        if place.identity(os.path.join(where, name)) in above:
             continue  # a link back up: it would make one class of everything
         classes[name] = []
-        for file, is_image in _walk(os.path.join(where, name), f"{prefix}{name}", set(above)):
+        for file, is_image in _walk(os.path.join(where, name), f"{prefix}{name}", set(above), place):
             if is_image:
                 classes[name].append(file)
             else:
@@ -121,39 +158,91 @@ def _part(root: Path, part: str, listed: _Folder) -> tuple[Part, tuple[str, ...]
     return Part(files, labels), notes
 
 
-def _walk(folder: str, relative: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+def _walk(
+    folder: str, relative: str, seen: set[Hashable], place: "_Disk | _Archive"
+) -> Iterator[tuple[str, bool]]:
     """Yield each file below a folder as its relative path and whether it is an image."""
     waiting = [(folder, relative)]
     while waiting:
         folder, relative = waiting.pop()
-        here = _id(folder)
+        here = place.identity(folder)
         if here in seen:
             continue
         seen.add(here)
-        listed = _list(folder)
+        listed = place.list(folder)
         yield from ((f"{relative}/{name}", True) for name in listed.images)
         yield from ((f"{relative}/{n}", False) for n in range(listed.n_skipped))
         waiting.extend((os.path.join(folder, n), f"{relative}/{n}") for n in reversed(listed.folders))
 
 
-def _list(folder: str) -> _Folder:
-    listed = _Folder([], [], 0)
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name.lower() in IGNORED:
-                    continue
-                if _is_folder(entry):
-                    listed.folders.append(entry.name)
-                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and _is_file(entry):
-                    listed.images.append(entry.name)
-                else:
-                    listed.n_skipped += 1
-    except OSError as error:
-        raise DataError(f"the folder {shown(folder)} cannot be read: {error.strerror}.") from error
-    listed.images.sort()
-    listed.folders.sort()
-    return listed
+class _Disk:
+    """Folders on disk."""
+
+    def list(self, folder: str) -> _Folder:
+        """Return what lies in a folder."""
+        listed = _Folder([], [], 0)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _is_passed_over([entry.name]):
+                        continue
+                    if _is_folder(entry):
+                        listed.folders.append(entry.name)
+                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and _is_file(entry):
+                        listed.images.append(entry.name)
+                    else:
+                        listed.n_skipped += 1
+        except OSError as error:
+            raise DataError(f"the folder {shown(folder)} cannot be read: {error.strerror}.") from error
+        listed.images.sort()
+        listed.folders.sort()
+        return listed
+
+    def identity(self, folder: str) -> Hashable:
+        """Return what two names of the same folder have in common."""
+        return _id(folder)
+
+    def above(self, folder: str) -> set[Hashable]:
+        """Return the identities of a folder and of every folder that contains it."""
+        return set(_ids_above(folder))
+
+
+class _Archive:
+    """Folders in an archive, which has no links."""
+
+    def __init__(self, root: str, names: Iterable[str]) -> None:
+        self._folders: dict[str, _Folder] = {root: _Folder([], [], 0)}
+        for name in sorted(set(names)):
+            *parts, file = name.split("/")
+            folder = root
+            for part in parts:
+                inner = os.path.join(folder, part)
+                if inner not in self._folders:
+                    self._folders[inner] = _Folder([], [], 0)
+                    self._folders[folder].folders.append(part)
+                folder = inner
+            if os.path.splitext(file)[1].lower() in SUFFIXES:
+                self._folders[folder].images.append(file)
+            else:
+                self._folders[folder].n_skipped += 1
+        for listed in self._folders.values():
+            listed.folders.sort()
+
+    def list(self, folder: str) -> _Folder:
+        """Return what lies in a folder."""
+        return self._folders[folder]
+
+    def identity(self, folder: str) -> Hashable:
+        """Return the folder itself."""
+        return folder
+
+    def above(self, folder: str) -> set[Hashable]:
+        """Return nothing: no folder contains itself."""
+        return set()
+
+
+def _is_passed_over(parts: Iterable[str]) -> bool:
+    return any(part.startswith(".") or part.lower() in IGNORED for part in parts)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
