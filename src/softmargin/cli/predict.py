@@ -141,8 +141,8 @@ def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None, report: Re
         for start in range(0, data.n_samples, _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             X = data.X[rows]
-            scores = model.scores(X)
-            predicted = model.classes[scores.argmax(axis=1)].tolist()
+            scores = model.scores(X) if kind in ("score", "margin") else np.empty((0, 2))
+            predicted = model.predict(X).tolist()
             first = n_before + start
             ids = range(first, first + len(predicted)) if data.ids is None else data.ids[rows]
             numbers: list[list[float]] = [[]] * len(predicted)

@@ -30,6 +30,7 @@ __all__ = [
     "ReadOptions",
     "as_features",
     "as_labels",
+    "brief",
     "counted",
     "in_natural_order",
     "listed",
@@ -194,6 +195,12 @@ class NpyHeader:
 def shown(text: str | os.PathLike[str]) -> str:
     """Make a file name or a label safe for a one-line message: what cannot be printed is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in os.fspath(text))
+
+
+def brief(error: Exception) -> str:
+    """Return what a library says about a damaged file, in one line of reasonable length."""
+    text = shown(" ".join(str(error).split()))
+    return text if len(text) <= 120 else text[:119] + "…"
 
 
 def counted(n: int, one: str, many: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, as_features, as_labels, shown
+from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, as_features, as_labels, brief, shown
 from softmargin.errors import DataError
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
@@ -98,7 +98,7 @@ def _array(path: Path) -> NDArray[Any]:
             dtype, shape, _ = _header(stream, path)
             return _values(stream, path, dtype, shape)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{shown(path)} is damaged or cut off ({error}).") from error
+        raise DataError(f"{shown(path)} is damaged or cut off ({brief(error)}).") from error
 
 
 def _header(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 from softmargin.data.arrays import dataset_of, where_in
-from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, read_npy_header, shown
+from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, brief, read_npy_header, shown
 from softmargin.data.labels import read_labels
 from softmargin.errors import DataError, ParameterError
 
@@ -50,7 +50,7 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         # RuntimeError is how zipfile says that a password is needed, NotImplementedError an unknown
         # compression.
-        raise DataError(f"{shown(path)} is damaged or not a .npz archive ({error}).") from error
+        raise DataError(f"{shown(path)} is damaged or not a .npz archive ({brief(error)}).") from error
 
 
 def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) -> Dataset:
@@ -93,7 +93,7 @@ def _read_sparse(path: Path, load: Callable[[str], NDArray[Any]]) -> Dataset:
         X = csr_array(matrix)
         X.sum_duplicates()
     except (ValueError, OverflowError) as error:
-        raise DataError(f"{shown(path)} holds no valid sparse matrix ({error}).") from error
+        raise DataError(f"{shown(path)} holds no valid sparse matrix ({brief(error)}).") from error
     return Dataset(X, None, path.stem)
 
 

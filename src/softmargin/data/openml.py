@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmargin.data.base import Dataset, ReadOptions
+from softmargin.data.base import Dataset, ReadOptions, brief
 from softmargin.errors import DataError
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
@@ -56,9 +56,9 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     try:
         bunch = fetch_openml(known.openml, version=known.version, as_frame=False, parser=parser)
     except (OSError, ValueError) as error:  # a connection that fails is an OSError, a wrong checksum a ValueError
-        reason = " ".join(str(error).split())[:120]
         raise DataError(
-            f"{name} could not be fetched from OpenML ({reason}): check the connection, or read a copy on disk."
+            f"{name} could not be fetched from OpenML ({brief(error)}): check the connection, "
+            f"or read a copy on disk."
         ) from error
     return _dataset(name, known, bunch)
 

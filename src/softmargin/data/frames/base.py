@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.arrow import pyarrow
-from softmargin.data.base import Dataset, ReadOptions, as_labels, named_labels, shown
+from softmargin.data.base import Dataset, ReadOptions, as_labels, brief, named_labels, shown
 from softmargin.data.tables import Kind, Plan, plan
 from softmargin.errors import DataError, SoftmarginError
 
@@ -188,6 +188,4 @@ def guarded(where: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        reason = " ".join(str(error).split())
-        reason = reason if len(reason) <= 120 else reason[:119] + "…"
-        raise DataError(f"{where} is damaged, cut off or of another format ({shown(reason)}).") from error
+        raise DataError(f"{where} is damaged, cut off or of another format ({brief(error)}).") from error

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.base import Dataset, ReadOptions, shown
+from softmargin.data.base import Dataset, ReadOptions, brief, shown
 from softmargin.data.images.base import SUFFIXES, File, ImageProblem, Pixels, Target, decode, decode_bytes
 from softmargin.data.images.pool import FileProblem, decode_all
 from softmargin.data.images.tree import Part, Tree, scan, scan_names
@@ -118,7 +118,7 @@ def _archive(path: Path) -> tuple[Tree, list[File]]:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise DataError(f"{shown(path)} is damaged or not a zip archive ({shown(str(error))}).") from error
+        raise DataError(f"{shown(path)} is damaged or not a zip archive ({brief(error)}).") from error
     if any(name.endswith(".npy") for name in names):
         raise DataError(f"{shown(path)} holds NumPy arrays: rename it to end in .npz.")
     tree, prefix = scan_names(path, names)

@@ -14,13 +14,14 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
 __all__ = [
-    "SUFFIXES", "File", "ImageProblem", "Pixels", "Target", "decode", "decode_batch", "decode_bytes", "main",
+    "SUFFIXES", "Archives", "File", "ImageProblem", "Pixels", "Target", "decode", "decode_batch", "decode_bytes",
+    "main",
 ]  # fmt: skip
 
 File: TypeAlias = str | tuple[str, str]
@@ -73,6 +74,20 @@ class Pixels:
     channels: int
 
 
+class Archives(contextlib.ExitStack):
+    """Zip archives that stay open while files are read from them: their directories are long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened: dict[str, zipfile.ZipFile] = {}
+
+    def opened(self, path: str) -> zipfile.ZipFile:
+        """Return the archive of a path, opened once."""
+        if path not in self._opened:
+            self._opened[path] = self.enter_context(zipfile.ZipFile(path))
+        return self._opened[path]
+
+
 class ImageProblem(Exception):
     """Why an image cannot be used: ``kind`` for the program, the text (without the file) for people."""
 
@@ -81,7 +96,12 @@ class ImageProblem(Exception):
         self.kind = kind
 
 
-def decode(file: File, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
+def decode(
+    file: File,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    archives: Archives | None = None,
+) -> Pixels:
     """Decode one image to 8 bits a channel, upright.
 
     The first frame counts. Orientation from EXIF is applied. Alpha is composited over white. 16-bit grey v
@@ -96,6 +116,8 @@ def decode(file: File, image_size: tuple[int, int] | None = None, channels: int 
         Resize to this size (bilinear, antialiased).
     channels : int, optional
         1 for grey, 3 for RGB; by default 1 if the file is stored as grey, else 3.
+    archives : Archives, optional
+        Those that are open already.
 
     Raises
     ------
@@ -105,7 +127,9 @@ def decode(file: File, image_size: tuple[int, int] | None = None, channels: int 
     OSError
         The file cannot be read.
     """
-    return decode_bytes(_read(file), image_size, channels)
+    with contextlib.ExitStack() as opened:
+        archives = opened.enter_context(Archives()) if archives is None else archives
+        return decode_bytes(_read(file, archives), image_size, channels)
 
 
 def decode_bytes(data: bytes, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
@@ -129,12 +153,12 @@ def decode_bytes(data: bytes, image_size: tuple[int, int] | None = None, channel
         raise ImageProblem("broken", f"is damaged or cut off ({reason})") from error
 
 
-def decode_batch(files: Iterable[File], target: Target) -> Iterator[bytes]:
+def decode_batch(files: Iterable[File], target: Target, archives: Archives) -> Iterator[bytes]:
     """Decode images that must all come out alike; the first that does not raises `ImageProblem`."""
     size = (target.height, target.width)
     for file in files:
         try:
-            pixels = decode(file, size if target.resize else None, target.channels)
+            pixels = decode(file, size if target.resize else None, target.channels, archives)
         except OSError as error:
             raise ImageProblem("broken", f"cannot be read ({error.strerror or error})") from error
         if (pixels.height, pixels.width) != size:
@@ -150,6 +174,7 @@ def main() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    archives = Archives()
     answers.write(b"ready\n")
     answers.flush()
     for line in requests:
@@ -157,7 +182,7 @@ def main() -> None:
         problem = None
         parts: list[bytes] = []
         try:
-            parts.extend(decode_batch(map(_as_file, request["files"]), Target(**request["target"])))
+            parts.extend(decode_batch(map(_as_file, request["files"]), Target(**request["target"]), archives))
         except ImageProblem as error:
             problem = [len(parts), error.kind, str(error)]
         answers.write(json.dumps({"problem": problem}).encode() + b"\n")
@@ -170,13 +195,13 @@ def _as_file(file: str | list[str]) -> File:
     return file if isinstance(file, str) else (file[0], file[1])
 
 
-def _read(file: File) -> bytes:
+def _read(file: File, archives: Archives) -> bytes:
     if isinstance(file, str):
         with open(file, "rb") as stream:
             return stream.read()  # not left to Pillow, which may map the file: it could change under us
     path, name = file
     try:
-        archive = _opened(path)
+        archive = archives.opened(path)
         entry = archive.getinfo(name)
         # Deflate cannot expand more than 1032 times, so a size declared beyond that is not true.
         if entry.file_size > LARGEST_FILE or entry.file_size > 1032 * entry.compress_size + 1024:
@@ -194,12 +219,7 @@ def _read(file: File) -> bytes:
         KeyError,
         ValueError,
     ) as error:
-        raise ImageProblem("broken", f"is damaged in its archive ({error})") from error
-
-
-@lru_cache(maxsize=1)
-def _opened(path: str) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+        raise ImageProblem("broken", f"is damaged in its archive ({str(error)[:80]})") from error
 
 
 def _decode(data: bytes, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from softmargin.data.base import Progress
 from softmargin.data.images import base
-from softmargin.data.images.base import File, ImageProblem, Target, decode_batch
+from softmargin.data.images.base import Archives, File, ImageProblem, Target, decode_batch
 from softmargin.threads import usable_cores
 
 __all__ = ["FileProblem", "decode_all"]
@@ -92,8 +92,9 @@ def decode_all(
     n_helpers = min(_n_workers(files, n_workers), len(batches))
     if n_helpers > 1 and (command := _helper_command()) is not None:
         batches = _by_helpers(command, n_helpers, batches, files, target, out, tell)
-    for batch in batches:
-        _here(batch, files, target, out, tell)
+    with Archives() as archives:
+        for batch in batches:
+            _here(batch, files, target, out, tell, archives)
     tell.finish()
     return out
 
@@ -128,10 +129,17 @@ def _size(file: File) -> int:
     return os.path.getsize(file) if isinstance(file, str) else 0  # of archives the number of files alone decides
 
 
-def _here(batch: range, files: Sequence[File], target: Target, out: NDArray[np.uint8], tell: _Teller) -> None:
+def _here(
+    batch: range,
+    files: Sequence[File],
+    target: Target,
+    out: NDArray[np.uint8],
+    tell: "_Teller",
+    archives: Archives,
+) -> None:
     n_done = 0
     try:
-        for pixels in decode_batch((files[row] for row in batch), target):
+        for pixels in decode_batch((files[row] for row in batch), target, archives):
             out[batch[n_done]] = np.frombuffer(pixels, np.uint8)
             n_done += 1
             tell.add(1)
