@@ -51,10 +51,10 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def svmlight_text(X: np.ndarray, y: np.ndarray) -> str:
-    lines = (
-        f"{label} " + " ".join(f"{k + 1}:{float(v)!r}" for k, v in enumerate(row)) for row, label in zip(X, y)
-    )
-    return "".join(line + "\n" for line in lines)
+    text = ""
+    for row, label in zip(X, y, strict=True):
+        text += f"{label} " + " ".join(f"{k + 1}:{float(v)!r}" for k, v in enumerate(row)) + "\n"
+    return text
 
 
 def csv_text(X: np.ndarray, y: np.ndarray, delimiter: str = ",") -> str:

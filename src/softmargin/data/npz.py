@@ -47,7 +47,7 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive, path, options)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
         # RuntimeError is how zipfile says that a password is needed, NotImplementedError an unknown
         # compression.
         raise DataError(f"{shown(path)} is damaged or not a .npz archive ({brief(error)}).") from error
