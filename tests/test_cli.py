@@ -23,7 +23,7 @@ from softmargin.losses import LOSSES
 from softmargin.model import load_model
 from softmargin.preprocessing import SCALINGS
 
-VERBS = ("fit", "compare", "evaluate", "predict", "export", "info")
+VERBS = ("fit", "compare", "evaluate", "predict", "report", "export", "info")
 HOSTILE = ("\x1b[31mred\n<script>", '=1+1,"q"', "a\rb", os.fsdecode(b"\xff\xfe"), "label", "貓")
 TRAINED = ("--loss", "hinge", "--reg", "0.01")
 

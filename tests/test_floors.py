@@ -66,8 +66,12 @@ IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}
 ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
 """What is for the terminal stays with what speaks to a terminal."""
 
-OPTIONAL = {"pyarrow": "softmargin.data.arrow", "onnx": "softmargin.exports.onnx"}
-"""Extras that one file imports, when it needs them, and misses in one sentence."""
+OPTIONAL = {
+    "matplotlib": "softmargin.report.figures",
+    "onnx": "softmargin.exports.onnx",
+    "pyarrow": "softmargin.data.arrow",
+}
+"""What only an extra installs, and the one file that imports it: when it is needed, missing it in one sentence."""
 
 PRINTERS = {"print", "pprint", "echo", "secho", "Console"}
 
@@ -167,12 +171,11 @@ def test_a_file_imports_only_from_below(module):
 
 
 def test_every_floor_of_the_table_is_there():
-    missing = set(FLOORS) - {unit(module) for module in FILES}
-    assert missing <= {"report"}  # planned
+    assert set(FLOORS) == {unit(module) for module in FILES}
 
 
 def test_heavy_frameworks_are_no_dependencies():
-    assert third_party().isdisjoint({"torch", "dask", "pyarrow", "pandas", "onnx"})
+    assert third_party().isdisjoint({"torch", "dask", "pandas", *OPTIONAL})
 
 
 def test_every_dependency_is_imported():
@@ -230,6 +233,7 @@ FORBIDDEN = {
     "dask in a function": ("softmargin.engines.cpu", "def f():\n    import dask.array as da"),
     "pyarrow": ("softmargin.data.npy", "from pyarrow import parquet"),
     "pandas": ("softmargin.estimators", "try:\n    import pandas\nexcept ImportError:\n    pandas = None"),
+    "an extra elsewhere": ("softmargin.report.html", "def f():\n    import matplotlib"),
     "click below": ("softmargin.data.npy", "import click"),
     "rich below": ("softmargin.solvers.base", "from rich.console import Group"),
     # speaking
@@ -259,6 +263,7 @@ ALLOWED = {
     "the preconditioner": ("softmargin.objective", "import softmargin.preconditioner"),
     "a dependency": ("softmargin.data.digits", "from sklearn.datasets import load_digits"),
     "a dependency of another name": ("softmargin.data.images.base", "from PIL import Image"),
+    "an extra where it belongs": ("softmargin.report.figures", "def f():\n    import matplotlib"),
     "a print by a verb": ("softmargin.cli.fit", "print('done')"),
     "the roof": ("softmargin", "from softmargin.estimators import LinearClassifier"),
     "main": ("softmargin.__main__", "from softmargin.cli import main"),
@@ -276,7 +281,7 @@ def test_the_door_opens_quickly(module):
     code = f"import sys, {module}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in run.stdout.split()}
-    assert loaded.isdisjoint({"numba", "sklearn", "scipy", "torch", "dask", "pyarrow", "pandas"})
+    assert loaded.isdisjoint({"numba", "sklearn", "scipy", "torch", "dask", "pyarrow", "pandas", "matplotlib"})
     assert "softmargin" in loaded
 
 

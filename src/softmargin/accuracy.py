@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["standard_error"]
+__all__ = ["standard_error", "wilson_interval"]
 
 
 def standard_error(accuracy: float, n_samples: int) -> float:
@@ -26,3 +26,26 @@ def standard_error(accuracy: float, n_samples: int) -> float:
     """
     n = float(n_samples)
     return math.sqrt(accuracy * (1.0 - accuracy) / n + 0.25 / (n * n)) / (1.0 + 1.0 / n)
+
+
+def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Return the ends of Wilson's score interval: shares that the observed one does not contradict.
+
+    Parameters
+    ----------
+    n_right : int
+        How many samples are right.
+    n_samples : int
+        Of how many, at least 1.
+    z : float
+        Half-width in standard errors; by default that of 95 %.
+
+    References
+    ----------
+    Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    n, accuracy = float(n_samples), n_right / n_samples
+    centre = (accuracy + 0.5 * z * z / n) / (1.0 + z * z / n)
+    half = z * math.sqrt(accuracy * (1.0 - accuracy) / n + 0.25 * z * z / (n * n)) / (1.0 + z * z / n)
+    # Where none or all are right an end is 0 or 1, which rounding must not miss.
+    return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))

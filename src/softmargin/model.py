@@ -52,6 +52,9 @@ _DERIVED = ("classes", "classes_kind", "loss", "scaling", "n_features", "n_class
 """What stands on the card besides the fields that are kept as they are."""
 _FURTHER = ("rows",)
 """What stands on the card only where it says something; older versions refuse it by name."""
+_YOUNGER = ("history",)
+"""Fields that files of earlier versions lack, and that have a default."""
+_STEP = ("n_passes", "seconds", "value", "lower_bound", "estimate")
 _BLOCK_ELEMENTS = 1 << 20
 
 
@@ -108,6 +111,9 @@ class Model:
     selection : dict
         How loss and reg were chosen, {} if the user gave them. Kept as JSON keeps it: tuples become lists,
         and numbers that are not finite the strings "inf", "-inf" and "nan".
+    history : dict
+        How the fit went, {} if nobody kept it: lists of equal length named as the fields of a `Step`
+        (``n_passes``, ``seconds``, ``value``, ``lower_bound``, ``estimate``). Kept as ``selection`` is.
 
     Raises
     ------
@@ -140,6 +146,7 @@ class Model:
     versions: dict[str, str] = field(default_factory=_versions)
     created: str = field(default_factory=_now)
     selection: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if LOSSES.get(self.loss.name) is not type(self.loss):
@@ -158,6 +165,7 @@ class Model:
             "classes": _checked_classes(self.classes, C),
             "preprocessing": Preprocessing(scaling, mean, scale, rows),
             "selection": _plain(self.selection),
+            "history": _checked_history(self.history),
             **_checked_record(self),
         }
         if scaling not in SCALINGS or scaling == "auto":
@@ -432,6 +440,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 def _restored(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
     """Return the model of a card and its tensors, if it would be saved as just these."""
     as_they_are = [f.name for f in fields(Model) if f.name not in _RECORDS]
+    as_they_are = [name for name in as_they_are if name in card or name not in _YOUNGER]
     further = [name for name in _FURTHER if name in card]
     _check_names(card, (*as_they_are, *_DERIVED, *further), f"The card of {where}", "entry")
     _check_names(tensors, _TENSORS, where, "tensor")
@@ -541,6 +550,24 @@ def _checked_record(model: Model) -> dict[str, Any]:
             raise ParameterError("feature_names must be strings.")
         record["feature_names"] = tuple(map(str, names))
     return record
+
+
+def _checked_history(history: Any) -> dict[str, Any]:
+    """Return the history of a fit as JSON keeps it, or raise a `ParameterError`."""
+    plain = _plain(history)
+    if plain == {}:
+        return {}
+    if not isinstance(plain, dict) or set(plain) != set(_STEP):
+        raise ParameterError(f"history must be a dict of the lists {', '.join(_STEP)}, but it is {_brief(plain)}.")
+    for name, column in plain.items():
+        if not isinstance(column, list) or len(column) != len(plain["value"]):
+            raise ParameterError(f"history needs lists of one length, but {name} is {_brief(column)}.")
+        for number in column:
+            if isinstance(number, bool) or not (
+                isinstance(number, (int, float)) or number in ("inf", "-inf", "nan")
+            ):
+                raise ParameterError(f"history[{name!r}] must hold numbers, but it holds {_brief(number)}.")
+    return plain
 
 
 def _checked_classes(classes: ArrayLike, n_classes: int) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from softmargin.cli.export import export
 from softmargin.cli.fit import fit
 from softmargin.cli.info import info
 from softmargin.cli.predict import predict
+from softmargin.cli.report import report
 from softmargin.errors import SoftmarginError
 
 __all__ = ["main", "softmargin"]
@@ -41,7 +42,7 @@ def softmargin() -> None:
     """  # noqa: D301
 
 
-for verb in (fit, compare, evaluate, predict, export, info):
+for verb in (fit, compare, evaluate, predict, report, export, info):
     softmargin.add_command(verb)
 
 

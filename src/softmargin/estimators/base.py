@@ -148,6 +148,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             feature_names=data.feature_names,
             data_name=data.name,
             selection={} if choice is None else choice.record(),
+            history=self.fit_.record(),
         )
 
     def decision_function(self, X: ArrayLike | csr_array) -> Floats:

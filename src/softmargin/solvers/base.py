@@ -28,6 +28,7 @@ __all__ = [
 _SUFFICIENT_DECREASE = 1e-4
 _CURVATURE_CONDITION = 0.9
 _MAX_TRIALS = 40
+_MOST_STEPS_KEPT = 200
 _FAR_APART = 8.0
 _LEAST_CURVATURE = 1e-3
 """A step of the bias is at most a thousand units of the loss, whatever the curvature seems to be."""
@@ -133,6 +134,12 @@ class Fit:
     def converged(self) -> bool:
         """Whether the proved gap is at most ``tol``."""
         return self.gap <= self.tol
+
+    def record(self) -> dict[str, list[float]]:
+        """Return the history, thinned to a few hundred steps, as a list for each field of `Step`."""
+        every = max(1, len(self.history) // _MOST_STEPS_KEPT)
+        kept = self.history[:-1][::every] + self.history[-1:]
+        return {name: [float(getattr(step, name)) for step in kept] for name in Step._fields}
 
     def with_bias(self, b: Floats) -> Fit:
         """Return the same fit with another bias: the one that belongs to features that are not centred.

@@ -1,0 +1,171 @@
+"""``softmargin report``: one page that shows what a model learned."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from softmargin.cli.base import (
+    check_output,
+    data_argument,
+    data_options,
+    json_option,
+    labels_of,
+    model_argument,
+    part_option,
+    print_json,
+    quiet_option,
+    read_for_model,
+    read_model,
+    reporter,
+    say,
+    say_err,
+    threads_option,
+)
+from softmargin.errors import DataError, ParameterError, SoftmarginError
+
+if TYPE_CHECKING:
+    from softmargin.cli.base import Report
+    from softmargin.data import Dataset
+    from softmargin.model import Model
+    from softmargin.report import Report as Record
+
+__all__ = ["report"]
+
+_KINDS = ("png", "svg")
+
+
+@click.command(short_help="Write a page that shows what MODEL learned.")
+@model_argument
+@data_argument
+@click.option(
+    "-o", "--output", metavar="FILE.html", default="report.html", show_default=True, help="Page to write."
+)
+@click.option("--training", metavar="DATA", help="What MODEL was trained on, if it is not the other part of DATA.")
+@click.option("--against", metavar="MODEL", multiple=True, help="Another model to set beside it; may be repeated.")
+@click.option("--figures", metavar="DIR", help="Write the figures there too, as PNG and SVG (needs matplotlib).")
+@data_options
+@part_option
+@threads_option
+@json_option
+@quiet_option
+def report(
+    model: str,
+    data: str,
+    output: str,
+    training: str | None,
+    against: tuple[str, ...],
+    figures: str | None,
+    labels: str | None,
+    label: str | None,
+    columns: str | None,
+    part: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write a page that shows what MODEL learned, judged on the labelled samples of DATA.
+
+    The page is one file that loads nothing: how good the model is and what is proved about it, what each class
+    looks at, the costliest samples with their loss term by term, what is confused with what, how λ was chosen,
+    how far confidence can be trusted, labels that are probably wrong. Where the training data are at hand (the
+    other part of DATA, or --training) they are used for comparison.
+
+    Prints the report in short, with --json all its numbers.
+    """
+    from softmargin.report import fill_report, summary
+
+    check_output(output, model, data, training, labels, *against)
+    if figures is not None:
+        check_folder(figures)
+    loaded = read_model(model)
+    others = [read_model(other) for other in against]
+    with reporter(quiet) as progress:
+        wanted = "train" if part == "auto" else part
+        whole = read_for_model(data, loaded, progress, wanted, labels=labels, label=label, columns=columns)
+        dataset = whole
+        if part == "auto" and whole.test is not None:
+            dataset = whole.test
+            say_err(
+                f"Note: judging on the {dataset.n_samples:,} samples of {data} that are set aside for testing."
+            )
+        labels_of(dataset, data)
+        progress("looking for the training data", 0, 0)
+        other = None if dataset is whole else whole
+        known = training_data(loaded, other, training, progress, label=label, columns=columns)
+        record = fill_report(
+            loaded,
+            dataset,
+            known,
+            others,
+            model_name=model,
+            data_name=data,
+            n_threads=threads,
+            progress=lambda what: progress(what, 0, 0),
+        )
+        progress("writing", 0, 0)
+        write_report(record, output, figures)
+    if as_json:
+        print_json({name: value for name, value in record.record().items() if name != "sheet"})
+        return
+    for line in summary(record).splitlines():
+        say(line)
+    say()
+    say(
+        f"Written: {output}, {os.path.getsize(output) / 1e6:.1f} MB."
+        + (f" Figures in {figures}." if figures else "")
+    )
+
+
+def write_report(record: Record, output: str, figures: str | None = None) -> None:
+    """Write the page, and the figures if they are asked for, each file whole or not at all."""
+    from softmargin.atomic import write_atomically
+    from softmargin.report import draw_figures, page, summary
+
+    try:
+        write_atomically(output, page(record, summary(record)))
+        if figures is not None:
+            os.makedirs(figures, exist_ok=True)
+            for name, content in draw_figures(record, _KINDS):
+                write_atomically(os.path.join(figures, name), content)
+    except OSError as error:
+        place = error.filename or output
+        raise SoftmarginError(f"{place} could not be written: {error.strerror}.") from error
+
+
+def training_data(
+    model: Model, other: Dataset | None, source: str | None, progress: Report, **options: str | None
+) -> Dataset | None:
+    """Return the data that the model was trained on, if they are at hand: given, or the other part.
+
+    What was said about the columns of DATA holds for given training data too, if they are a table.
+    """
+    if source is not None:
+        from softmargin.data import options_of
+
+        own = options_of(source)
+        given = read_for_model(
+            source, model, progress, "train", **{name: value for name, value in options.items() if name in own}
+        )
+        labels_of(given, source)
+        if given.fingerprint() != model.fingerprint:
+            raise DataError(
+                f"{source} is not what the model was trained on: the fingerprint is {given.fingerprint()[:16]}…, "
+                f"expected {model.fingerprint[:16]}…."
+            )
+        return given
+    if other is None or other.y is None or other.fingerprint() != model.fingerprint:
+        return None
+    return other
+
+
+def check_folder(path: str) -> None:
+    """Raise an error now, not after minutes of work, if no figures can be made there."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise ParameterError("--figures needs matplotlib: python -m pip install 'softmargin[figures]'.")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ParameterError(f"--figures {path} is a file, where a folder is wanted.")

@@ -1,0 +1,13 @@
+"""Reports: what a model learned, how good it is and where it fails.
+
+`fill_report` computes everything into a `Report`, a record of plain data; `page`, `summary` and `draw_figures`
+draw it.
+"""
+
+from softmargin.report.base import Report
+from softmargin.report.figures import draw_figures
+from softmargin.report.fill import fill_report
+from softmargin.report.html import page
+from softmargin.report.text import summary
+
+__all__ = ["Report", "draw_figures", "fill_report", "page", "summary"]

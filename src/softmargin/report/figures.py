@@ -1,0 +1,190 @@
+"""The figures of a report for papers: the same numbers, drawn by matplotlib (an extra)."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from softmargin.report.base import Report
+
+__all__ = ["draw_figures"]
+
+_COLORS = {"cross_entropy": "#2563d6", "hinge": "#cf5a14", "squared_hinge": "#16855f"}
+_MOST_LABELS = 40
+_MOST_PICTURES = 100
+_DPI = 200
+
+
+def draw_figures(report: Report, kinds: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the file name and content of each figure, in each kind ("png", "svg").
+
+    A figure whose panel is not in the report is left out.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # No date in SVG and a fixed salt: the same report gives the same files. Names of classes are no formulas.
+    with matplotlib.rc_context({"svg.hashsalt": "softmargin", "font.size": 9, "text.parse_math": False}):
+        for name, draw in _FIGURES.items():
+            figure = Figure(layout="constrained")
+            if not draw(figure, report):
+                continue
+            for kind in kinds:
+                stream = io.BytesIO()
+                metadata = {"Date": None} if kind == "svg" else {}
+                figure.savefig(stream, format=kind, dpi=_DPI, metadata=metadata)
+                yield f"{name}.{kind}", stream.getvalue()
+
+
+def _recall(figure: Any, report: Report) -> bool:
+    shares = [
+        (report.classes[k], share) for k, share in enumerate(report.headline.recalls) if share.value is not None
+    ]
+    shares.sort(key=lambda item: item[1].value or 0.0, reverse=True)
+    figure.set_size_inches(5.0, 0.8 + 0.2 * len(shares))
+    axes = figure.subplots()
+    places = np.arange(len(shares))
+    values = np.array([share.value for _, share in shares], dtype=float)
+    ends = np.array([(share.low, share.high) for _, share in shares], dtype=float)
+    axes.errorbar(
+        values, places, xerr=[values - ends[:, 0], ends[:, 1] - values], fmt="o", ms=3.5, color="#2563d6"
+    )
+    axes.set_yticks(places, [name for name, _ in shares])
+    axes.set_xlabel("recall, with 95 % interval")
+    axes.grid(axis="x", alpha=0.3)
+    return True
+
+
+def _path(figure: Any, report: Report) -> bool:
+    if report.path is None:
+        return False
+    figure.set_size_inches(5.0, 3.2)
+    axes = figure.subplots()
+    for curve in report.path.curves:
+        color = _COLORS.get(curve.loss, "#555555")
+        axes.semilogx(curve.reg, curve.validation_accuracy, "o-", ms=3, color=color, label=curve.loss)
+        axes.fill_between(curve.reg, curve.low, curve.high, color=color, alpha=0.15, lw=0)
+        axes.plot(curve.reg[curve.best], curve.validation_accuracy[curve.best], "o", ms=8, mfc="none", color=color)
+    axes.invert_xaxis()
+    axes.set_xlabel("λ")
+    axes.set_ylabel("held-out accuracy")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return True
+
+
+def _convergence(figure: Any, report: Report) -> bool:
+    found = report.convergence
+    if found is None:
+        return False
+    steps = [(n, gap) for n, gap in zip(found.n_passes, found.gap, strict=True) if gap]
+    if not steps:
+        return False
+    figure.set_size_inches(5.0, 3.0)
+    axes = figure.subplots()
+    axes.semilogy(*zip(*steps, strict=True), "o-", ms=3, color="#2563d6")
+    axes.set_xlabel("passes over the training data")
+    axes.set_ylabel("proved relative gap")
+    axes.grid(alpha=0.3)
+    return True
+
+
+def _weights(figure: Any, report: Report) -> bool:
+    looks = report.looks
+    if not looks.weights or len(report.classes) > _MOST_PICTURES:
+        return False
+    assert looks.height is not None
+    assert looks.width is not None
+    values = np.frombuffer(base64.b64decode(looks.weights), dtype="<f4")
+    pictures = values.reshape(len(report.classes), looks.height, looks.width, -1)
+    columns = min(5, len(pictures))
+    n_rows = -(-len(pictures) // columns)
+    figure.set_size_inches(1.4 * columns, 1.6 * n_rows)
+    for axes, picture, name in zip(
+        figure.subplots(n_rows, columns, squeeze=False).flat, pictures, report.classes, strict=False
+    ):
+        most = float(np.quantile(np.abs(picture), 0.995)) or 1.0
+        if picture.shape[2] == 1:
+            axes.imshow(picture[:, :, 0], cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+        else:
+            axes.imshow(np.clip(0.5 + 0.5 * picture / most, 0.0, 1.0), interpolation="nearest")
+        axes.set_title(name, fontsize=8)
+    for axes in figure.axes:
+        axes.axis("off")
+    return True
+
+
+def _confusion(figure: Any, report: Report) -> bool:
+    found = report.confusion
+    counts = np.array(found.counts, dtype=float)
+    rates = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    side = min(9.0, 2.5 + 0.22 * len(counts))
+    figure.set_size_inches(side + 0.8, side)
+    axes = figure.subplots()
+    image = axes.imshow(rates, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+    if len(counts) <= _MOST_LABELS:
+        names = [report.classes[k] for k in found.shown]
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("said")
+    axes.set_ylabel("true")
+    return True
+
+
+def _margins(figure: Any, report: Report) -> bool:
+    found = report.margins
+    figure.set_size_inches(5.0, 3.0)
+    axes = figure.subplots()
+    edges = np.array(found.edges)
+    axes.bar(edges[:-1], np.sum(found.counts, axis=0), width=np.diff(edges), align="edge", color="#2563d6")
+    for place in {0.0, found.delta or 0.0}:
+        axes.axvline(place, color="#333333", ls="--", lw=1)
+    axes.set_xlabel("margin $s_y - \\max_{j\\neq y} s_j$", parse_math=True)
+    axes.set_ylabel("samples")
+    return True
+
+
+def _reliability(figure: Any, report: Report) -> bool:
+    figure.set_size_inches(3.6, 3.4)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], ":", color="#777777")
+    trust = report.calibration
+    for name, found, style in (("before", trust.before, "o-"), ("after temperature", trust.after, "s--")):
+        axes.plot(
+            [b.confidence for b in found.bins],
+            [b.accuracy for b in found.bins],
+            style,
+            ms=3.5,
+            label=f"{name}: ECE {100 * found.ece:.1f} %",
+        )
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("share that is right")
+    axes.legend(frameon=False)
+    return True
+
+
+def _risk(figure: Any, report: Report) -> bool:
+    figure.set_size_inches(4.4, 3.0)
+    axes = figure.subplots()
+    axes.plot(report.calibration.coverage, report.calibration.risk, color="#2563d6")
+    axes.set_xlabel("share of samples answered")
+    axes.set_ylabel("share of answers wrong")
+    axes.grid(alpha=0.3)
+    return True
+
+
+_FIGURES: dict[str, Callable[[Any, Report], bool]] = {
+    "recall": _recall,
+    "path": _path,
+    "convergence": _convergence,
+    "weights": _weights,
+    "confusion": _confusion,
+    "margins": _margins,
+    "reliability": _reliability,
+    "risk-coverage": _risk,
+}

@@ -1,0 +1,121 @@
+"""Where the model fails: margins, the worst samples, what is taken for what."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from softmargin.losses.base import Ints
+from softmargin.report.base import Confusion, Margins
+from softmargin.report.fill.base import Evidence, Shelf
+
+__all__ = ["confusion", "margins", "worst"]
+
+_BINS = 48
+_TAIL = 0.005
+_WORST = 24
+_MOST_CLASSES = 200
+_MOST_PAIRS = 30
+_OFF_DIAGONAL, _DIAGONAL = 12, 6
+"""Samples kept of a cell, where there is room."""
+
+
+def margins(evidence: Evidence) -> Margins:
+    """Return the margins of each class as counts, the same bins for all."""
+    values, delta = evidence.margins, evidence.delta
+    low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
+    wanted = 0.0 if delta is None else delta
+    low, high = min(low, 0.0), max(high, wanted * 1.25, 1e-300)
+    step = (high - low) / _BINS or 1.0
+    first = int(np.floor(low / step))  # 0 is an edge, so that wrong and right share no bin
+    edges = step * np.arange(first, first + _BINS + 2)
+    bins = np.clip(np.digitize(values, edges) - 1, 0, len(edges) - 2)
+    counts = np.zeros((evidence.model.n_classes, len(edges) - 1), dtype=np.int64)
+    np.add.at(counts, (evidence.y, bins), 1)
+
+    def shares(which: np.ndarray) -> tuple[float | None, ...]:
+        hits = np.bincount(evidence.y, weights=which, minlength=len(counts))
+        return tuple(float(hit / n) if n else None for hit, n in zip(hits, evidence.counts, strict=True))
+
+    inside, wrong = values < wanted, ~evidence.right
+    return Margins(
+        edges=tuple(edges.tolist()),
+        counts=tuple(map(tuple, counts.tolist())),
+        delta=delta,
+        inside=shares(inside),
+        wrong=shares(wrong),
+        all_inside=float(inside.mean()),
+        all_wrong=float(wrong.mean()),
+    )
+
+
+def worst(evidence: Evidence, shelf: Shelf) -> tuple[int, ...]:
+    """Return the samples of largest loss."""
+    return shelf.put(np.argsort(-evidence.losses, kind="stable")[:_WORST])
+
+
+def confusion(evidence: Evidence, shelf: Shelf) -> Confusion:
+    """Return the confusion matrix, its orders, pairs, and the samples of its cells."""
+    n_classes = evidence.model.n_classes
+    cells = evidence.y * n_classes + evidence.predicted
+    present, counts = np.unique(cells, return_counts=True)
+    true, given = present // n_classes, present % n_classes
+    errors = np.zeros(n_classes, dtype=np.int64)
+    wrong = true != given
+    np.add.at(errors, true[wrong], counts[wrong])
+    np.add.at(errors, given[wrong], counts[wrong])
+    shown = np.sort(np.argsort(-errors, kind="stable")[:_MOST_CLASSES])
+    place = np.full(n_classes, -1)
+    place[shown] = np.arange(len(shown))
+    matrix = np.zeros((len(shown), len(shown)), dtype=np.int64)
+    inside = (place[true] >= 0) & (place[given] >= 0)
+    matrix[place[true[inside]], place[given[inside]]] = counts[inside]
+    return Confusion(
+        shown=tuple(shown.tolist()),
+        counts=tuple(map(tuple, matrix.tolist())),
+        orders=_orders(evidence, shown, matrix),
+        pairs=_pairs(true[wrong], given[wrong], counts[wrong]),
+        cells=_samples_of_cells(evidence, shelf, cells),
+    )
+
+
+def _orders(evidence: Evidence, shown: Ints, matrix: Ints) -> dict[str, tuple[int, ...]]:
+    n = np.maximum(matrix.sum(axis=1), 1)
+    recall = np.diag(matrix) / n
+    orders = {"as they come": range(len(shown)), "by recall": np.argsort(recall, kind="stable").tolist()}
+    orders["by size"] = np.argsort(-matrix.sum(axis=1), kind="stable").tolist()
+    if len(shown) > 2:
+        rates = matrix / n[:, None]
+        alike = rates + rates.T
+        distances = np.sqrt(1.0 / (1.0 + 10.0 * alike))
+        np.fill_diagonal(distances, 0.0)
+        tree = linkage(squareform(0.5 * (distances + distances.T), checks=False), "average", optimal_ordering=True)
+        orders["by confusion"] = leaves_list(tree).tolist()
+    names = [evidence.classes[k] for k in shown]
+    orders["by name"] = sorted(range(len(shown)), key=lambda k: names[k].casefold())
+    return {name: tuple(order) for name, order in orders.items()}
+
+
+def _pairs(true: Ints, given: Ints, counts: Ints) -> tuple[tuple[int, int, int, int], ...]:
+    times = {(int(a), int(b)): int(n) for a, b, n in zip(true, given, counts, strict=True)}
+    ordered = sorted(times.items(), key=lambda item: (-item[1], item[0]))[:_MOST_PAIRS]
+    return tuple((a, b, n, times.get((b, a), 0)) for (a, b), n in ordered)
+
+
+def _samples_of_cells(evidence: Evidence, shelf: Shelf, cells: Ints) -> dict[str, tuple[int, ...]]:
+    """Return the samples of each cell, worst first; all cells get their first before any gets its second."""
+    order = np.lexsort((-evidence.losses, cells))
+    starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
+    groups = np.split(order, starts[1:])
+    groups.sort(key=lambda rows: (evidence.right[rows[0]], -len(rows)))
+    kept: dict[str, list[int]] = {}
+    for depth in range(_OFF_DIAGONAL):
+        for rows in groups:
+            most = _DIAGONAL if evidence.right[rows[0]] else _OFF_DIAGONAL
+            if depth < min(most, len(rows)):
+                number = shelf(rows[depth])
+                if number is not None:
+                    i = rows[depth]
+                    kept.setdefault(f"{evidence.y[i]},{evidence.predicted[i]}", []).append(number)
+    return {cell: tuple(numbers) for cell, numbers in kept.items()}

@@ -1,0 +1,97 @@
+"""How far the model's confidence can be taken at its word."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from softmargin.losses import CrossEntropy, softmax
+from softmargin.losses.base import Floats, Ints
+from softmargin.report.base import Bin, Calibration, Reliability, percent
+from softmargin.report.fill.base import Evidence
+
+__all__ = ["calibration"]
+
+_BINS = 15
+_POINTS = 120
+_FARTHEST = 12.0
+"""Temperatures are looked for between e^-12 and e^12."""
+_SEED = 0
+
+
+def calibration(evidence: Evidence) -> Calibration:
+    """Return reliability before and after a temperature, and the risk of answering only when confident."""
+    scores, y = evidence.scores, evidence.y
+    probabilistic = isinstance(evidence.model.loss, CrossEntropy)
+    half = np.random.default_rng(_SEED).permutation(evidence.n) % 2 == 0
+    temperatures = []
+    scaled = np.empty_like(scores)
+    for part in (half, ~half):
+        # Fitted on one part, used on the other. (Of a single sample the other part is empty.)
+        temperature = _temperature(scores[part], y[part]) if part.any() else 1.0
+        temperatures.append(temperature)
+        scaled[~part] = scores[~part] / temperature
+    before = _reliability(scores, y, evidence.right)
+    after = _reliability(scaled, y, evidence.right)
+    order = np.argsort(-evidence.probabilities.max(axis=1), kind="stable")
+    if not probabilistic:
+        ordered = np.sort(scores, axis=1)
+        order = np.argsort(ordered[:, -2] - ordered[:, -1], kind="stable")
+    risk = np.cumsum(~evidence.right[order]) / np.arange(1, evidence.n + 1)
+    places = np.unique(np.linspace(0, evidence.n - 1, min(_POINTS, evidence.n)).round().astype(int))
+    return Calibration(
+        probabilistic=probabilistic,
+        before=before,
+        after=after,
+        temperatures=(temperatures[0], temperatures[1]),
+        coverage=tuple(((places + 1) / evidence.n).tolist()),
+        risk=tuple(risk[places].tolist()),
+        area=float(risk.mean()),
+        words=_words(probabilistic, before, after, temperatures, risk),
+    )
+
+
+def _temperature(scores: Floats, y: Ints) -> float:
+    """Return the T that makes the mean cross-entropy of ``scores / T`` least."""
+    loss = CrossEntropy()
+
+    def mean_loss(log_temperature: float) -> float:
+        return float(loss.values(scores * np.exp(-log_temperature), y).mean())
+
+    found = minimize_scalar(mean_loss, bounds=(-_FARTHEST, _FARTHEST), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def _reliability(scores: Floats, y: Ints, right: np.ndarray) -> Reliability:
+    confidence = softmax(scores).max(axis=1)
+    places = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    bins = []
+    ece = 0.0
+    for k in range(_BINS):
+        inside = places == k
+        n = int(inside.sum())
+        if n:
+            mean, accuracy = float(confidence[inside].mean()), float(right[inside].mean())
+            bins.append(Bin(k / _BINS, (k + 1) / _BINS, n, mean, accuracy))
+            ece += n / len(y) * abs(mean - accuracy)
+    return Reliability(tuple(bins), ece, float(CrossEntropy().values(scores, y).mean()))
+
+
+def _words(
+    probabilistic: bool, before: Reliability, after: Reliability, temperatures: list[float], risk: Floats
+) -> str:
+    middle = float(np.sqrt(temperatures[0] * temperatures[1]))
+    sure = sum(b.n * (b.confidence - b.accuracy) for b in before.bins) / sum(b.n for b in before.bins)
+    if probabilistic:
+        said = (
+            f"The model is too {'sure' if sure > 0 else 'unsure'} of itself by {percent(abs(sure))} on average; "
+        )
+        said += f"counted bin by bin its confidence is off by {percent(before.ece)} (ECE)"
+    else:
+        said = f"Margins are no probabilities: their softmax is off by {percent(before.ece)} on average (ECE)"
+    said += f", and with the scores divided by a temperature of {middle:.3g} by {percent(after.ece)}."
+    half = risk[max(0, len(risk) // 2 - 1)]
+    return (
+        f"{said} If it answers only for the half of the samples that it is surest of, {percent(float(half))} of "
+        f"the answers are wrong instead of {percent(float(risk[-1]))}."
+    )

@@ -1,0 +1,272 @@
+// Charts as SVG, drawn at the width they have; each has a cursor for mouse and keyboard, and its numbers as a table.
+
+function ticks(low, high, n) {
+  const rough = (high - low) / Math.max(1, n);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find((m) => m * power >= rough * 0.999);
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(Number((k * step).toPrecision(12)));
+  return found;
+}
+function logTicks(low, high, n) {
+  const first = Math.ceil(Math.log10(low) - 1e-9);
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  if (last - first < 1) return ticks(low, high, n);
+  const every = Math.max(1, Math.ceil((last - first) / n));
+  const found = [];
+  for (let k = first; k <= last; k += every) found.push(10 ** k);
+  return found;
+}
+const tickText = (x) => short(x, 3);
+
+function scale(values, from, to, log, pad = 0) {
+  let [low, high] = [Math.min(...values), Math.max(...values)];
+  if (log) [low, high] = [Math.log10(low), Math.log10(high)];
+  if (!(high > low)) [low, high] = [low - 0.5, high + 0.5];
+  const extra = pad * (high - low);
+  [low, high] = [low - extra, high + extra];
+  const place = (x) => from + (((log ? Math.log10(x) : x) - low) / (high - low)) * (to - from);
+  return Object.assign(place, { low: log ? 10 ** low : low, high: log ? 10 ** high : high });
+}
+
+// series: {name, color, x, y, low, high, dash, dots, step}; null where there is no value.
+function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, marks = [], height = 280, xFormat = short, yFormat = short, diagonal, reverse }) {
+  const box = h("div", { class: "chart" });
+  const readout = h("output", { class: "readout", "aria-live": "polite" });
+  const usable = (y) => y !== null && y !== undefined && Number.isFinite(y) && (!yLog || y > 0);
+  series = series.filter((line) => line.y.some(usable));
+  const xs = series.flatMap((line) => line.x);
+  const ys = series.flatMap((line) => [...line.y, ...(line.low || []), ...(line.high || [])]).filter(usable);
+  const legend = h("ul", { class: "legend" }, series.map((line) => h("li", {},
+    h("span", { class: "key" + (line.dash ? " dashed" : ""), style: { "--key": `var(${line.color})` } }), line.name)));
+  let cursor = -1;
+  const grid = [...new Set(xs)].sort((a, b) => (reverse ? b - a : a - b));
+  const drawing = responsive(box, (width) => {
+    const left = 58, right = 14, top = 12, bottom = 42;
+    const x = scale(xRange || xs, reverse ? width - right : left, reverse ? left : width - right, xLog);
+    const y = scale(yRange || ys, height - bottom, top, yLog, yRange ? 0 : 0.06);
+    const visible = (t, axis) => t >= axis.low * (axis.low > 0 ? 0.999999 : 1.000001) - 1e-12 && t <= axis.high * 1.000001 + 1e-12;
+    const xt = (xLog ? logTicks : ticks)(x.low, x.high, width / 90).filter((t) => visible(t, x));
+    const yt = (yLog ? logTicks : ticks)(y.low, y.high, height / 55).filter((t) => visible(t, y));
+    const svg = s("svg", { width, height, role: "img", "aria-label": title, tabindex: 0 },
+      yt.map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }),
+        s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, yFormat === percent ? percent(t, 0) : tickText(t))]),
+      xt.map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: top, y2: height - bottom }),
+        s("text", { class: "tick", x: x(t), y: height - bottom + 18, "text-anchor": "middle" }, xFormat === percent ? percent(t, 0) : tickText(t))]),
+      s("text", { class: "axis", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
+      s("text", { class: "axis", transform: `translate(13 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel));
+    if (diagonal) svg.append(s("line", { class: "diagonal", x1: x(x.low), y1: y(x.low), x2: x(x.high), y2: y(x.high) }));
+    for (const line of series) {
+      const points = line.x.map((value, i) => [value, line.y[i], i]).filter((p) => usable(p[1]) && (!xLog || p[0] > 0));
+      if (line.low) {
+        const edge = (list) => points.filter((p) => usable(list[p[2]])).map((p) => `${x(p[0])},${y(list[p[2]])}`);
+        svg.append(s("polygon", { class: "band", style: { "--key": `var(${line.color})` }, points: [...edge(line.high), ...edge(line.low).reverse()].join(" ") }));
+      }
+      svg.append(s("polyline", { class: "line" + (line.dash ? " dashed" : ""), style: { "--key": `var(${line.color})` }, points: points.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") }));
+      if (line.dots || points.length === 1) for (const p of points) svg.append(s("circle", { class: "dot", style: { "--key": `var(${line.color})` }, cx: x(p[0]), cy: y(p[1]), r: line.radius ? line.radius[p[2]] : 2.6 }));
+    }
+    for (const mark of marks) {
+      if (mark.y === undefined) {
+        svg.append(s("line", { class: "mark-line", x1: x(mark.x), x2: x(mark.x), y1: top, y2: height - bottom }));
+        if (mark.text) svg.append(s("text", { class: "mark-text", x: x(mark.x) + 5, y: top + 12 }, mark.text));
+      } else svg.append(s("path", { class: "mark", style: { "--key": `var(${mark.color})` }, d: mark.hollow
+        ? `M${x(mark.x) - 6},${y(mark.y)}l6,-6l6,6l-6,6z` : `M${x(mark.x)},${y(mark.y)}m-5.5,0a5.5,5.5 0 1,0 11,0a5.5,5.5 0 1,0 -11,0`,
+        fill: mark.hollow ? "none" : null }));
+    }
+    const line = s("line", { class: "cursor", y1: top, y2: height - bottom, visibility: "hidden" });
+    svg.append(line);
+    function show(k) {
+      cursor = Math.max(0, Math.min(grid.length - 1, k));
+      const value = grid[cursor];
+      line.setAttribute("visibility", "visible");
+      line.setAttribute("x1", x(value));
+      line.setAttribute("x2", x(value));
+      const said = series.map((each) => {
+        const i = each.x.indexOf(value);
+        return i >= 0 && usable(each.y[i]) ? `${each.name} ${yFormat(each.y[i])}` : null;
+      }).filter(Boolean);
+      readout.textContent = `${xLabel} ${xFormat(value)}: ${said.join(", ")}`;
+    }
+    svg.addEventListener("pointermove", (event) => {
+      const mouse = event.clientX - svg.getBoundingClientRect().left;
+      let best = 0;
+      grid.forEach((value, k) => { if (Math.abs(x(value) - mouse) < Math.abs(x(grid[best]) - mouse)) best = k; });
+      show(best);
+    });
+    svg.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) { event.preventDefault(); show(cursor + step); }
+    });
+    if (cursor >= 0) show(cursor);
+    box.replaceChildren(svg);
+  });
+  return Object.assign(h("figure", {}, h("figcaption", {}, title), legend, box, readout), { drawing });
+}
+
+// Rows of a dot with its interval on one common scale from 0 to 1.
+function dotPlot({ title, rows, height = 26, labelWidth }) {
+  const box = h("div", { class: "chart" });
+  responsive(box, (width) => {
+    const left = Math.min(labelWidth || 170, width * 0.42), right = 62;
+    const x = (v) => left + v * (width - left - right);
+    const total = rows.length * height + 24;
+    const room = Math.max(4, Math.floor((left - 12) / 7));
+    box.replaceChildren(s("svg", { width, height: total, role: "img", "aria-label": title + ": " + rows.slice(0, 30).map((r) => `${r.name} ${percent(r.share.value)}`).join(", ") },
+      (width < 460 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: 0, y2: total - 20 }),
+        s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
+      rows.map((row, i) => {
+        const y = i * height + height / 2;
+        const name = row.name.length > room ? row.name.slice(0, room - 1) + "…" : row.name;
+        const tip = s("title", {}, `${row.name}: ${percent(row.share.value)} (${whole(row.share.n_right)} of ${whole(row.share.n)})`);
+        const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
+        if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "none here"));
+        return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
+          s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
+          s("circle", { class: "row-dot", cx: x(row.share.value), cy: y, r: row.strong ? 6 : 4 }),
+          s("text", { class: "row-value", x: width, y: y + 4, "text-anchor": "end" }, percent(row.share.value)));
+      })));
+  });
+  return h("figure", {}, h("figcaption", {}, title), box);
+}
+
+// Bars between edges, in two parts of one stack or more.
+function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
+  const box = h("div", { class: "chart" });
+  const readout = h("output", { class: "readout", "aria-live": "polite" });
+  const state = { counts, height };
+  const drawing = responsive(box, (width) => {
+    const left = 48, right = 12, top = 22, bottom = 42;
+    const most = Math.max(1, ...state.counts);
+    const x = scale(edges, left, width - right, false);
+    const y = (v) => state.height - bottom - (v / most) * (state.height - bottom - top);
+    let place = -1;
+    const svg = s("svg", { width, height: state.height, role: "img", "aria-label": title, tabindex: 0 },
+      ticks(0, most, 4).map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }),
+        s("text", { class: "tick", x: left - 7, y: y(t) + 4, "text-anchor": "end" }, whole(t))]),
+      state.counts.map((n, i) => s("rect", { class: edges[i] + 1e-12 < 0 && edges[i + 1] <= 1e-9 ? "bar wrong-bar" : marks.length > 1 && edges[i + 1] <= marks[1].x + 1e-9 ? "bar inside-bar" : "bar",
+        x: x(edges[i]) + 0.5, width: Math.max(0.5, x(edges[i + 1]) - x(edges[i]) - 1), y: y(n), height: state.height - bottom - y(n) })),
+      ticks(edges[0], edges[edges.length - 1], width / 90).map((t) => s("text", { class: "tick", x: x(t), y: state.height - bottom + 17, "text-anchor": "middle" }, short(t, 3))),
+      marks.map((mark) => [s("line", { class: "mark-line", x1: x(mark.x), x2: x(mark.x), y1: 6, y2: state.height - bottom }),
+        s("text", { class: "mark-text", x: x(mark.x) + 5, y: 15 }, mark.text)]),
+      s("text", { class: "axis", x: (left + width - right) / 2, y: state.height - 6, "text-anchor": "middle" }, xLabel));
+    function show(i) {
+      place = Math.max(0, Math.min(state.counts.length - 1, i));
+      const first = place === 0, last = place === state.counts.length - 1;
+      readout.textContent = `${first ? "below " + short(edges[1], 3) : last ? "above " + short(edges[place], 3) : `${short(edges[place], 3)} to ${short(edges[place + 1], 3)}`}: ${whole(state.counts[place])} samples`;
+    }
+    svg.addEventListener("pointermove", (event) => {
+      const mouse = event.clientX - svg.getBoundingClientRect().left;
+      show(edges.findIndex((edge, i) => mouse < x(edges[i + 1] ?? Infinity)));
+    });
+    svg.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) { event.preventDefault(); show(place + step); }
+    });
+    box.replaceChildren(svg);
+  });
+  return Object.assign(h("figure", {}, h("figcaption", {}, title), box, readout), { set: (c) => { state.counts = c; readout.textContent = ""; drawing.again(); } });
+}
+
+// A matrix as a canvas: one cell under the cursor, by mouse, touch or arrow keys.
+function matrix({ title, names, size, cell, text, describe, pick, help }) {
+  const canvas = h("canvas", { tabindex: 0, role: "img", "aria-label": `${title}. ${help}` });
+  const box = h("div", { class: "scroll matrix" }, canvas);
+  const readout = h("output", { class: "readout", "aria-live": "polite" }, help);
+  const state = { order: [...Array(size).keys()], row: -1, column: -1, chosen: null, side: 0, left: 0, top: 0 };
+  const drawing = responsive(box, draw);
+  onTheme(() => drawing.again());
+  function draw(width) {
+    const narrow = width < 560, steep = size > 24;
+    const ruler = canvas.getContext("2d");
+    ruler.font = `11px ${css("--sans")}`;
+    const longest = Math.max(...names.map((name) => ruler.measureText(name).width));
+    const wide = Math.min(narrow ? 76 : 190, longest + 14);
+    let side = Math.floor((width - wide - (steep ? 8 : 40)) / size);
+    const labelled = side >= 9 || size <= 40;
+    side = Math.max(labelled ? 10 : 5, Math.min(side, 58));
+    const left = labelled ? wide : 16, top = labelled ? wide * (steep ? 1 : 0.87) + 8 : 16;
+    Object.assign(state, { side, left, top });
+    const context = sharp(canvas, left + side * size + (labelled && !steep ? wide * 0.5 : 4), top + side * size + 4);
+    const ink = css("--ink"), muted = css("--muted");
+    context.font = `${Math.min(12, Math.max(9, side - 1))}px ${css("--sans")}`;
+    context.textBaseline = "middle";
+    const cut = (name) => {
+      if (context.measureText(name).width <= wide - 8) return name;
+      let n = name.length;
+      while (n > 1 && context.measureText(name.slice(0, n) + "…").width > wide - 8) n--;
+      return name.slice(0, n) + "…";
+    };
+    state.order.forEach((a, i) => {
+      const y = top + i * side, x = left + i * side;
+      if (labelled) {
+        context.fillStyle = ink;
+        context.textAlign = "right";
+        context.fillText(cut(names[a]), left - 6, y + side / 2);
+        context.save();
+        context.translate(x + side / 2, top - 6);
+        context.rotate(steep ? -Math.PI / 2 : -Math.PI / 3);
+        context.textAlign = "left";
+        context.fillText(cut(names[a]), 0, 0);
+        context.restore();
+      }
+      state.order.forEach((b, j) => {
+        const color = cell(a, b);
+        context.fillStyle = paint(color);
+        context.fillRect(left + j * side, y, side - (side > 9 ? 1 : 0), side - (side > 9 ? 1 : 0));
+        const said = text && side >= 22 ? text(a, b) : "";
+        if (said) {
+          const light = color[0] * 0.3 + color[1] * 0.59 + color[2] * 0.11 > 140;
+          context.fillStyle = light ? "#101820" : "#ffffff";
+          context.textAlign = "center";
+          context.font = `${side >= 34 ? 12 : said.length > 3 ? 8 : 9.5}px ${css("--sans")}`;
+          context.fillText(said, left + j * side + side / 2, y + side / 2);
+          context.font = `${Math.min(12, Math.max(9, side - 1))}px ${css("--sans")}`;
+        }
+      });
+    });
+    const frame = (i, j, color, line) => {
+      context.strokeStyle = color;
+      context.lineWidth = line;
+      context.strokeRect(left + j * side + 0.5, top + i * side + 0.5, side - 1, side - 1);
+    };
+    if (state.chosen) {
+      const [i, j] = state.chosen.map((k) => state.order.indexOf(k));
+      frame(i, j, css("--accent"), 3);
+    }
+    if (state.row >= 0) frame(state.row, state.column, muted, 2);
+  }
+  function show(row, column) {
+    row = Math.max(0, Math.min(size - 1, row));
+    column = Math.max(0, Math.min(size - 1, column));
+    if (row === state.row && column === state.column) return;
+    Object.assign(state, { row, column });
+    readout.textContent = describe(state.order[row], state.order[column]);
+    drawing.again();
+  }
+  function choose(a, b) {
+    state.chosen = [a, b];
+    readout.textContent = describe(a, b);
+    drawing.again();
+    if (pick) pick(a, b);
+  }
+  const under = (event) => {
+    const frame = canvas.getBoundingClientRect();
+    return [Math.floor((event.clientY - frame.top - state.top) / state.side), Math.floor((event.clientX - frame.left - state.left) / state.side)];
+  };
+  const inside = ([i, j]) => i >= 0 && j >= 0 && i < size && j < size;
+  canvas.addEventListener("pointermove", (event) => { const place = under(event); if (inside(place)) show(...place); });
+  canvas.addEventListener("click", (event) => {
+    const place = under(event);
+    if (inside(place)) { show(...place); choose(state.order[place[0]], state.order[place[1]]); }
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (move) { event.preventDefault(); show(state.row + move[0], state.column + move[1]); }
+    if ((event.key === "Enter" || event.key === " ") && state.row >= 0) {
+      event.preventDefault();
+      choose(state.order[state.row], state.order[state.column]);
+    }
+  });
+  const figure = h("figure", {}, h("figcaption", {}, title), box, readout);
+  return Object.assign(figure, { canvas, state, choose, sort: (order) => { state.order = [...order]; state.row = state.column = -1; drawing.again(); } });
+}

@@ -1,0 +1,227 @@
+// What every panel uses. Text only ever enters the page as a text node: names are somebody else's.
+const R = JSON.parse(document.getElementById("record").textContent);
+const SVG = "http://www.w3.org/2000/svg";
+const LOSS_NAMES = { hinge: "Hinge", squared_hinge: "Squared hinge", cross_entropy: "Cross-entropy" };
+const lossName = (name) => LOSS_NAMES[name] || name;
+
+function build(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined) continue;
+    if (key.startsWith("aria-")) { node.setAttribute(key, String(value)); continue; }
+    if (value === false) continue;
+    if (typeof value === "function") node.addEventListener(key, value);
+    else if (key === "style") for (const [name, v] of Object.entries(value)) node.style.setProperty(name, v);
+    else node.setAttribute(key, value === true ? "" : String(value));
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child === null || child === undefined || child === false) continue;
+    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+  return node;
+}
+const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
+const s = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
+
+// -- numbers ----------------------------------------------------------------------------------------------
+
+const MINUS = "\u2212";
+const signed = (text) => text.replace(/-/g, MINUS);
+const whole = (x) => signed(Math.round(x).toLocaleString("en-US"));
+function short(x, digits = 4) {
+  if (x === null || x === undefined || !Number.isFinite(x)) return "–";
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  if (size >= 1e5 || size < 1e-3) {
+    const [mantissa, exponent] = x.toExponential(Math.max(0, digits - 2)).split("e");
+    return signed(`${Number(mantissa)}e${Number(exponent)}`);
+  }
+  return signed(String(Number(x.toPrecision(digits))));
+}
+function fixed(x, digits = 2) {
+  return x === null || x === undefined || !Number.isFinite(x) ? "–" : signed(x.toFixed(digits));
+}
+function percent(x, digits = 1) {
+  if (x === null || x === undefined) return "–";
+  let text = (100 * x).toFixed(digits);
+  if (Number(text) === 100 && x < 1) text = "> " + (100 - 10 ** -digits).toFixed(digits);
+  else if (Number(text) === 0 && x > 0) text = "< " + (10 ** -digits).toFixed(digits);
+  return text + "\u00a0%";
+}
+const at = (path) => path.split(".").reduce((value, key) => value[key], R);
+// A number of the record: what is shown is rounded, what it is stands beside it.
+function num(path, format = short, ...options) {
+  const value = at(path);
+  return h("data", { value: value === null ? "" : String(value), "data-of": path }, format(value, ...options));
+}
+
+// -- pieces of a page -------------------------------------------------------------------------------------
+
+const panels = [];
+function panel(id, title, lead, ...children) {
+  const section = h("section", { id, "aria-labelledby": id + "-title", class: "panel" },
+    h("h2", { id: id + "-title" }, title), lead ? h("p", { class: "lead" }, lead) : null, ...children);
+  panels.push({ id, title, section });
+  document.getElementById("main").append(section);
+  return section;
+}
+const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) =>
+  h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+const note = (...children) => h("p", { class: "note" }, ...children);
+
+function table(headings, rows, { caption, left = 1, className = "" } = {}) {
+  const cell = (tag, content, i) => h(tag, { class: i < left ? null : "number", scope: tag === "th" ? "col" : null }, content);
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption || "table" },
+    h("table", { class: className }, caption ? h("caption", {}, caption) : null,
+      h("thead", {}, h("tr", {}, headings.map((name, i) => cell("th", name, i)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, i) => cell("td", content, i)))))));
+}
+const numbers = (headings, rows, options) =>
+  h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(headings, rows, options));
+
+function choice(label, options, change, chosen = 0) {
+  const select = h("select", { change: () => change(Number(select.value)) },
+    options.map((name, i) => h("option", { value: i, selected: i === chosen }, name)));
+  return Object.assign(h("label", { class: "control" }, h("span", {}, label), select), { select });
+}
+function slider(label, { min, max, step, value, format = short }, change) {
+  const shown = h("output", {}, format(value));
+  const input = h("input", { type: "range", min, max, step, value, input: () => {
+    shown.textContent = format(Number(input.value));
+    change(Number(input.value));
+  } });
+  const set = (x) => { input.value = x; shown.textContent = format(Number(input.value)); };
+  return Object.assign(h("label", { class: "control slider" }, h("span", {}, label, " ", shown), input), { input, set });
+}
+const button = (label, click, attributes = {}) => h("button", { type: "button", click, ...attributes }, label);
+function tabs(label, names, change, chosen = 0) {
+  const buttons = names.map((name, i) => button(name, () => pick(i), { "aria-pressed": i === chosen }));
+  function pick(i) {
+    buttons.forEach((b, k) => b.setAttribute("aria-pressed", k === i));
+    change(i);
+  }
+  return Object.assign(h("div", { class: "tabs", role: "group", "aria-label": label }, buttons), { pick });
+}
+
+// Draws once the width is known, and again when it changes.
+function responsive(node, draw) {
+  let width = 0;
+  const observer = new ResizeObserver(() => {
+    const now = Math.floor(node.clientWidth);
+    if (now > 0 && now !== width) { width = now; draw(width); }
+  });
+  observer.observe(node);
+  return { again: () => width && draw(width) };
+}
+const redraws = [];
+function onTheme(draw) { redraws.push(draw); }
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+function rgb(name) {
+  const hex = css(name).replace("#", "");
+  return [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16));
+}
+const mix = (a, b, t) => a.map((x, k) => Math.round(x + (b[k] - x) * t));
+const paint = (c) => `rgb(${c[0]},${c[1]},${c[2]})`;
+
+// A canvas of so many CSS pixels, sharp on any screen.
+function sharp(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.width = width + "px";
+  canvas.style.height = height + "px";
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return context;
+}
+
+// -- pictures ---------------------------------------------------------------------------------------------
+
+const sheet = R.sheet ? new Image() : null;
+function floats(base64) {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const view = new DataView(bytes.buffer);
+  const values = new Float32Array(bytes.length / 4);
+  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(4 * i, true);
+  return values;
+}
+function thumb(picture, label, size) {
+  if (!sheet || picture === null) return null;
+  const { height, width, columns } = R.sheet;
+  const canvas = h("canvas", { class: "thumb", width, height, role: "img", "aria-label": label });
+  const factor = (size || 64) / Math.max(width, height);
+  canvas.style.width = width * factor + "px";
+  canvas.style.height = height * factor + "px";
+  canvas.getContext("2d").drawImage(sheet, (picture % columns) * width, Math.floor(picture / columns) * height,
+    width, height, 0, 0, width, height);
+  return canvas;
+}
+const className = (k) => R.classes[k];
+
+function sampleCard(i, extra) {
+  const sample = R.samples[i];
+  const right = sample.label === sample.predicted;
+  const said = right ? `${className(sample.label)}, rightly` : `${className(sample.label)}, taken for ${className(sample.predicted)}`;
+  return button([
+    thumb(sample.picture, sample.name),
+    h("span", { class: "card-text" },
+      sample.picture === null ? h("span", { class: "muted" }, sample.name) : null,
+      h("b", {}, className(sample.label)),
+      right ? null : h("span", { class: "wrong" }, "→ ", className(sample.predicted)),
+      extra === undefined ? h("span", { class: "muted" }, "loss ", short(sample.loss, 3)) : extra),
+  ], () => openSample(i), { class: "sample", title: `${sample.name}: ${said}` });
+}
+const cards = (list, extra) => h("div", { class: "cards" }, list.map((i, k) => sampleCard(i, extra ? extra(i, k) : undefined)));
+
+let dialog = null;
+function openSample(i) {
+  if (!dialog) {
+    dialog = h("dialog", { "aria-labelledby": "sample-title", click: (event) => { if (event.target === dialog) dialog.close(); } });
+    document.body.append(dialog);
+  }
+  dialog.replaceChildren(h("form", { method: "dialog", class: "closer" }, h("button", { "aria-label": "Close" }, "×")),
+    h("h3", { id: "sample-title" }, R.samples[i].name), writtenOut(i));
+  dialog.showModal();
+}
+
+// The loss of a sample, term by term.
+function writtenOut(i) {
+  const sample = R.samples[i];
+  const { loss, delta } = R.headline;
+  const own = sample.terms.find((term) => term.label === sample.label);
+  const ownAt = `samples.${i}.terms.${sample.terms.indexOf(own)}`;
+  const soft = loss === "cross_entropy";
+  const power = loss === "squared_hinge" ? "²" : "";
+  const rows = sample.terms.map((term, k) => {
+    const mine = term.label === sample.label;
+    const name = h("span", { class: mine ? "true-class" : "" }, className(term.label), mine ? " (true)" : "",
+      term.label === sample.predicted && !mine ? " (said)" : "");
+    const score = num(`samples.${i}.terms.${k}.score`, fixed, 3);
+    const value = num(`samples.${i}.terms.${k}.value`, soft ? percent : short, soft ? 2 : 4);
+    if (soft) return [name, score, value];
+    if (mine) return [name, score, "the true class: no term", "–"];
+    return [name, score, `max(0, ${fixed(term.score, 3)} ${own.score < 0 ? "+" : MINUS} ${fixed(Math.abs(own.score), 3)} + ${short(delta)})${power}`, value];
+  });
+  if (sample.n_rest) {
+    const rest = num(`samples.${i}.rest`, soft ? percent : short, soft ? 2 : 4);
+    const words = `${whole(sample.n_rest)} other classes together`;
+    rows.push(soft ? [words, "", rest] : [words, "", "", rest]);
+  }
+  const lead = soft
+    ? [`The loss is ${MINUS}ln of the probability of the true class: ${MINUS}ln `, num(`${ownAt}.value`, short), " = "]
+    : ["The loss is the sum of the terms: "];
+  const right = sample.label === sample.predicted;
+  const why = right
+    ? `It is right, with a margin of ${short(sample.margin)} to the next class.`
+    : `It costs so much because ${className(sample.predicted)} scores ${short(-sample.margin)} more than the true class, ${className(sample.label)}.`;
+  return h("div", { class: "written" },
+    h("div", { class: "written-head" }, thumb(sample.picture, sample.name, 112),
+      h("div", {},
+        h("p", {}, "True: ", h("b", {}, className(sample.label)), ". Said: ", h("b", { class: right ? "" : "wrong" }, className(sample.predicted)), "."),
+        h("p", {}, lead, h("b", {}, num(`samples.${i}.loss`, short)), "."),
+        h("p", {}, why),
+        h("p", { class: "muted small" }, `Row ${whole(sample.row)} of the data, counted from 0.`))),
+    table(soft ? ["class", "score", "probability"] : ["class", "score sⱼ", "term", "value"], rows,
+      { caption: "Terms of the loss, by score", left: 1, className: soft ? "" : "terms" }));
+}

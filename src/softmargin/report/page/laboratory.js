@@ -1,0 +1,137 @@
+// The loss laboratory: three scores on sliders, and a plane of points that a linear classifier learns by hand.
+const LAB_NAMES = Object.keys(LOSS_NAMES);
+
+function laboratoryPanel() {
+  panel("laboratory", "Try the losses", "This part is about no model: play with it to see what the losses want. It computes by the library's formulas.",
+    h("h3", {}, "Three scores"), scoresLab(), h("h3", {}, "A plane"), planeLab());
+}
+
+function scoresLab() {
+  const state = { scores: [10, -2, 3], y: 0, delta: 1, loss: 0 };
+  const place = h("div", { "aria-live": "polite", id: "lab-scores" });
+  const sliders = [0, 1, 2].map((k) => slider(`s${"₀₁₂"[k]}`, { min: -100, max: 20, step: 0.5, value: state.scores[k], format: (x) => fixed(x, 1) }, (x) => { state.scores[k] = x; draw(); }));
+  const truth = choice("True class", ["0", "1", "2"], (i) => { state.y = i; draw(); });
+  const delta = slider("Δ", { min: 0.5, max: 20, step: 0.5, value: 1, format: (x) => fixed(x, 1) }, (x) => { state.delta = x; draw(); });
+  const start = (scores) => button(`[${scores.map((x) => fixed(x, 0)).join(", ")}]`, () => {
+    state.scores = [...scores];
+    sliders.forEach((one, k) => one.set(scores[k]));
+    draw();
+  });
+  const which = tabs("Loss", LAB_NAMES.map(lossName), (i) => { state.loss = i; draw(); });
+  function draw() {
+    const { scores, y, delta: d } = state;
+    const name = LAB_NAMES[state.loss];
+    const soft = name === "cross_entropy";
+    const { terms, value, gradient } = Losses[name](scores, y, d);
+    const power = name === "squared_hinge" ? "²" : "";
+    const rows = scores.map((score, j) => [`class ${j}${j === y ? " (true)" : ""}`, fixed(score, 1),
+      soft ? `e^${fixed(score, 1)} of the sum` : j === y ? "no term" : `max(0, ${fixed(score, 1)} ${scores[y] < 0 ? "+" : MINUS} ${fixed(Math.abs(scores[y]), 1)} + ${fixed(d, 1)})${power}`,
+      h("data", { value: terms[j], class: "lab-term" }, j === y && !soft ? "–" : short(terms[j])), h("data", { value: gradient[j], class: "lab-gradient" }, short(gradient[j]))]);
+    const all = LAB_NAMES.map((each) => h("div", { class: each === name ? "lab-loss chosen" : "lab-loss" }, h("span", {}, lossName(each)), h("data", { value: Losses[each](scores, y, d).value, class: "lab-value", "data-loss": each }, short(Losses[each](scores, y, d).value))));
+    place.replaceChildren(h("div", { class: "lab-losses" }, all),
+      table(["", "score", soft ? "weight" : "term", soft ? "probability" : "value", "gradient dL/ds"], rows, { caption: `${lossName(name)}: ${short(value)}`, left: 1, className: soft ? "" : "terms" }),
+      note(soft ? "Cross-entropy is never 0: it always wants the true class further ahead." : "Once every margin is at least Δ the loss is 0, and so is its gradient: the hinges are content."));
+  }
+  draw();
+  return h("div", { class: "columns" }, h("div", {}, h("div", { class: "controls" }, h("span", { class: "muted" }, "Start from"), start([10, -2, 3]), start([10, 9, 9]), start([10, -100, -100])),
+    sliders, h("div", { class: "controls" }, truth), delta), h("div", {}, which, place));
+}
+
+function planeLab() {
+  const START = {
+    X: [[0.5, 0.4], [0.8, 0.3], [0.3, 0.8], [-0.4, 0.3], [-0.3, 0.7], [-0.7, 0.2], [0.7, -0.4], [0.5, -0.6], [-0.4, -0.5]],
+    y: [0, 0, 0, 1, 1, 1, 2, 2, 2], W: [[2.06, 0.44, 2.27], [1.48, -1.82, -2.04]], b: [-0.42, 0.52, -0.1] };
+  const copy = () => JSON.parse(JSON.stringify(START));
+  let { X, y, W, b } = copy();
+  const state = { loss: 0, delta: 1, reg: 0.1, step: 0.1, chosen: 0, running: 0 };
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": "Plane of nine points. N chooses the next point, the arrow keys move it." });
+  const box = h("div", { class: "chart" }, canvas);
+  const sums = h("p", { class: "lab-sum", "aria-live": "polite", id: "lab-plane" });
+  const points = h("div");
+  const field = (get, set, label) => {
+    const input = h("input", { type: "number", step: "0.01", value: fixed(get(), 2).replace(MINUS, "-"), "aria-label": label, change: () => { const x = Number(input.value); if (Number.isFinite(x)) { set(x); update(); } } });
+    return Object.assign(input, { refresh: () => { if (document.activeElement !== input) input.value = get().toFixed(2); } });
+  };
+  const fields = [0, 1, 2].map((c) => [field(() => W[0][c], (x) => { W[0][c] = x; }, `weight of x for class ${c}`), field(() => W[1][c], (x) => { W[1][c] = x; }, `weight of y for class ${c}`), field(() => b[c], (x) => { b[c] = x; }, `bias of class ${c}`)]);
+  const slopes = [0, 1, 2].map(() => [0, 1, 2].map(() => h("data", { class: "slope" })));
+  const COLOURS = ["--c1", "--c2", "--c3"];
+  const weights = table(["class", "w for x", "w for y", "bias"], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: "Weights, and below each the slope of the objective" });
+  const now = () => objectiveAt(LAB_NAMES[state.loss], state.delta, X, y, W, b, state.reg);
+  let side = 0;
+  const drawing = responsive(box, (width) => { side = Math.min(width, 460); paintPlane(); });
+  onTheme(() => side && paintPlane());
+  const px = (v) => ((v + 1) / 2) * side, back = (p) => (p / side) * 2 - 1;
+  function paintPlane() {
+    const context = sharp(canvas, side, side);
+    const colours = COLOURS.map(rgb), ground = rgb("--card");
+    const cell = 6;
+    for (let i = 0; i < side; i += cell) for (let j = 0; j < side; j += cell) {
+      const u = back(i + cell / 2), v = -back(j + cell / 2);
+      const scores = b.map((bias, c) => bias + u * W[0][c] + v * W[1][c]);
+      const best = scores.indexOf(Math.max(...scores));
+      const lead = Math.min(1, (scores[best] - Math.max(...scores.filter((_, c) => c !== best))) / state.delta);
+      context.fillStyle = paint(mix(ground, colours[best], 0.1 + 0.22 * lead));
+      context.fillRect(i, j, cell, cell);
+    }
+    context.lineWidth = 2;
+    X.forEach(([u, v], i) => {
+      context.beginPath();
+      context.arc(px(u), px(-v), i === state.chosen ? 9 : 7, 0, 2 * Math.PI);
+      context.fillStyle = paint(colours[y[i]]);
+      context.fill();
+      context.strokeStyle = i === state.chosen ? css("--ink") : css("--card");
+      context.stroke();
+    });
+  }
+  function update() {
+    const at_ = now();
+    sums.replaceChildren("Data loss ", h("data", { value: at_.data, class: "lab-data" }, fixed(at_.data, 3)), " + λΣW² ", h("data", { value: at_.penalty, class: "lab-penalty" }, fixed(at_.penalty, 3)), " = ", h("b", {}, h("data", { value: at_.value, class: "lab-total" }, fixed(at_.value, 3))));
+    fields.flat().forEach((input) => input.refresh());
+    slopes.forEach((row, c) => [at_.dW[0][c], at_.dW[1][c], at_.db[c]].forEach((slope, k) => { row[k].value = String(slope); row[k].textContent = (slope > 0 ? "+" : "") + fixed(slope, 3); }));
+    points.replaceChildren(table(["point", "class", "scores", "loss"], at_.rows.map((row, i) => [`(${fixed(X[i][0], 2)}, ${fixed(X[i][1], 2)})`, String(y[i]), row.scores.map((x) => fixed(x, 2)).join("  "), fixed(row.value, 3)]), { caption: "Points", left: 1 }));
+    if (side) paintPlane();
+  }
+  function step() {
+    const { dW, db } = now();
+    W = W.map((row, d) => row.map((w, c) => w - state.step * dW[d][c]));
+    b = b.map((bias, c) => bias - state.step * db[c]);
+    update();
+  }
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const runButton = button("Run", () => (state.running ? stop() : run()), { "aria-pressed": false });
+  function stop() { clearInterval(state.running); state.running = 0; runButton.textContent = "Run"; runButton.setAttribute("aria-pressed", false); }
+  function run() { state.running = setInterval(step, still ? 400 : 60); runButton.textContent = "Pause"; runButton.setAttribute("aria-pressed", true); }
+  const move = (i, u, v) => { X[i] = [u, v].map((x) => Math.max(-1, Math.min(1, x))); update(); };
+  canvas.addEventListener("pointerdown", (event) => {
+    const frame = canvas.getBoundingClientRect();
+    const [u, v] = [back(event.clientX - frame.left), -back(event.clientY - frame.top)];
+    const near = X.map((p) => Math.hypot(p[0] - u, p[1] - v));
+    const best = near.indexOf(Math.min(...near));
+    if (near[best] > 0.12) return;
+    state.chosen = best;
+    canvas.setPointerCapture(event.pointerId);
+    state.dragging = true;
+    update();
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!state.dragging) return;
+    const frame = canvas.getBoundingClientRect();
+    move(state.chosen, back(event.clientX - frame.left), -back(event.clientY - frame.top));
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { state.dragging = false; });
+  canvas.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, 0.05], ArrowDown: [0, -0.05] }[event.key];
+    if (by) { event.preventDefault(); move(state.chosen, X[state.chosen][0] + by[0], X[state.chosen][1] + by[1]); }
+    if (event.key === "n" || event.key === "N") { state.chosen = (state.chosen + 1) % X.length; update(); }
+  });
+  const deltaSlider = slider("Δ", { min: 0.1, max: 5, step: 0.1, value: 1, format: (x) => fixed(x, 1) }, (x) => { state.delta = x; update(); });
+  const regSlider = slider("λ", { min: -4, max: 0, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.reg = 10 ** x; update(); });
+  const stepSlider = slider("Step size", { min: -3, max: 0.5, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.step = 10 ** x; });
+  update();
+  return h("div", { class: "columns" },
+    h("div", {}, box, note("Drag a point, or focus the plane: N chooses the next point, the arrow keys move it. The deeper a colour, the more the best class is ahead.")),
+    h("div", {}, tabs("Loss", LAB_NAMES.map(lossName), (i) => { state.loss = i; update(); }), sums,
+      h("div", { class: "controls" }, button("One step", step), runButton, button("Start again", () => { stop(); ({ X, y, W, b } = copy()); update(); }), button("Other weights", () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
+      h("div", { class: "controls" }, regSlider, deltaSlider, stepSlider), weights,
+      h("details", { class: "numbers" }, h("summary", {}, "The points"), points)));
+}

@@ -1,0 +1,17 @@
+// Draws everything once the sheet of pictures is there, then the table of contents.
+async function begin() {
+  if (sheet) {
+    sheet.src = R.sheet.uri;
+    await sheet.decode();
+  }
+  for (const draw of [answersPanel, headlinePanel, looksPanel, worstPanel, confusionPanel, marginsPanel, pathPanel, convergencePanel, calibrationPanel, rivalsPanel, suspectsPanel, laboratoryPanel]) draw();
+  const links = panels.map(({ id, title }) => h("a", { href: "#" + id }, title));
+  document.getElementById("nav").append(...links);
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) panels.forEach(({ id }, k) => links[k].toggleAttribute("aria-current", id === entry.target.id));
+  }, { rootMargin: "-20% 0px -70% 0px" });
+  panels.forEach(({ section }) => seen.observe(section));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraws.forEach((draw) => draw()));
+  window.softmarginReport = Object.freeze({ Losses: Object.freeze({ ...Losses }), objectiveAt, ready: true });
+}
+begin();
