@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from softmargin.data import Dataset
     from softmargin.losses import Loss
     from softmargin.model import Model
+    from softmargin.report import Report as Record
     from softmargin.selection import Comparison
     from softmargin.solvers import Step
 
@@ -63,6 +64,7 @@ __all__ = [
     "stage",
     "threads_option",
     "write",
+    "write_report",
 ]  # fmt: skip
 
 Report = Callable[[str, int, int], None]
@@ -115,6 +117,7 @@ def data_options(command: Any) -> Any:
 
 _TERMINAL_COLUMNS = 80
 _MOST_COLUMNS = 1_000_000
+_FIGURES = ("png", "svg")
 
 
 def positive(below: float = math.inf) -> Callable[[Any], float]:
@@ -253,6 +256,22 @@ def check_output(path: str, *inputs: str | None) -> None:
     else:
         return
     raise ModelFileError(f"{path} {problem}.")
+
+
+def write_report(record: Record, output: str, figures: str | None = None) -> None:
+    """Write the page, and the figures if they are asked for, each file whole or not at all."""
+    from softmargin.atomic import write_atomically
+    from softmargin.report import draw_figures, page, summary
+
+    try:
+        write_atomically(output, page(record, summary(record)))
+        if figures is not None:
+            os.makedirs(figures, exist_ok=True)
+            for name, content in draw_figures(record, _FIGURES):
+                write_atomically(os.path.join(figures, name), content)
+    except OSError as error:
+        place = error.filename or output
+        raise SoftmarginError(f"{place} could not be written: {error.strerror}.") from error
 
 
 # -- saying ------------------------------------------------------------------------------------------------

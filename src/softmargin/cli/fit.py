@@ -32,10 +32,12 @@ from softmargin.cli.base import (
     size_option,
     stage,
     threads_option,
+    write_report,
 )
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
+    from softmargin.cli.base import Report
     from softmargin.data import Dataset
     from softmargin.model import Model
     from softmargin.selection import Comparison
@@ -50,6 +52,9 @@ _PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
 @click.command(short_help="Train a classifier on DATA and save it.")
 @data_argument
 @click.option("-o", "--output", metavar="MODEL", help="Model file to save.  [default: DATA's name.safetensors]")
+@click.option(
+    "--report", "page", metavar="HTML", help="Write a page that shows what it learned, as softmargin report does."
+)
 @click.option(
     "--loss", type=click.Choice(_LOSSES), metavar="LOSS", help=f"{', '.join(_LOSSES)}.  [default: chosen]"
 )
@@ -86,6 +91,7 @@ _PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
 def fit(
     data: str,
     output: str | None,
+    page: str | None,
     loss: str | None,
     reg: float | None,
     delta: float | None,
@@ -117,10 +123,9 @@ def fit(
     if quick and folds is not None:
         raise ParameterError("--quick takes one split, so it excludes --folds.")
     size = parse_size(image_size)
-    if output is not None:
-        check_output(output, data, labels)
-    if checkpoint is not None:
-        check_output(checkpoint, data, labels, output)
+    written = [path for path in (output, page, checkpoint) if path is not None]
+    for k, path in enumerate(written):
+        check_output(path, data, labels, *written[:k])
     with reporter(quiet) as report:
         from softmargin.estimators import LinearClassifier, make_loss
         from softmargin.preprocessing import unit_rows
@@ -170,17 +175,51 @@ def fit(
         accuracies = {"training": _accuracy(model, dataset)}
         if dataset.test is not None and dataset.test.y is not None:
             accuracies["test"] = _accuracy(model, dataset.test)
+        if page is not None:
+            _report(dataset, model, target, data, page, max_passes, threads, report)
 
     if as_json:
         print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
     else:
-        _print_summary(data, dataset, model, choice, accuracies, target, seconds)
+        _print_summary(data, dataset, model, choice, accuracies, target, seconds, page)
     if model.converged:
         return 0
     say_err(
         f"The gap is {model.gap:.2g} instead of {tol:g}. {classifier.fit_.status} The model is saved as it is."
     )
     return 1
+
+
+def _report(
+    data: Dataset,
+    model: Model,
+    target: str,
+    source: str,
+    page: str,
+    max_passes: int,
+    threads: int | None,
+    report: Report,
+) -> None:
+    """Write a report on the part that is set aside for testing, or on the training data if there is none."""
+    from softmargin.report import fill_report, refit
+
+    def progress(what: str) -> None:
+        report(what, 0, 0)
+
+    others, along = refit(model, data, max_passes=max_passes, n_threads=threads, progress=progress)
+    judged, training = (data.test, data) if data.test is not None and data.test.y is not None else (data, None)
+    record = fill_report(
+        model,
+        judged,
+        training,
+        others,
+        along,
+        model_name=target,
+        data_name=source,
+        n_threads=threads,
+        progress=progress,
+    )
+    write_report(record, page)
 
 
 def _check(data: Dataset, source: str) -> None:
@@ -207,6 +246,7 @@ def _print_summary(
     accuracies: dict[str, float],
     target: str,
     seconds: float,
+    page: str | None,
 ) -> None:
     aside = "" if data.test is None else f"; {data.test.n_samples:,} more are set aside for testing"
     say(
@@ -225,4 +265,6 @@ def _print_summary(
         ["accuracy", said],
         ["saved", f"after {seconds:.1f} s"],
     ]
+    if page is not None:
+        rows.append(["report", page])
     print_table(["model", target], rows, left=2)

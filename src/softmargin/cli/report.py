@@ -23,18 +23,16 @@ from softmargin.cli.base import (
     say,
     say_err,
     threads_option,
+    write_report,
 )
-from softmargin.errors import DataError, ParameterError, SoftmarginError
+from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.cli.base import Report
     from softmargin.data import Dataset
     from softmargin.model import Model
-    from softmargin.report import Report as Record
 
 __all__ = ["report"]
-
-_KINDS = ("png", "svg")
 
 
 @click.command(short_help="Write a page that shows what MODEL learned.")
@@ -45,6 +43,11 @@ _KINDS = ("png", "svg")
 )
 @click.option("--training", metavar="DATA", help="What MODEL was trained on, if it is not the other part of DATA.")
 @click.option("--against", metavar="MODEL", multiple=True, help="Another model to set beside it; may be repeated.")
+@click.option(
+    "--refit",
+    is_flag=True,
+    help="Fit the other losses and λ that were tried again, to show them (takes its time).",
+)
 @click.option("--figures", metavar="DIR", help="Write the figures there too, as PNG and SVG (needs matplotlib).")
 @data_options
 @part_option
@@ -57,6 +60,7 @@ def report(
     output: str,
     training: str | None,
     against: tuple[str, ...],
+    refit: bool,
     figures: str | None,
     labels: str | None,
     label: str | None,
@@ -71,11 +75,14 @@ def report(
     The page is one file that loads nothing: how good the model is and what is proved about it, what each class
     looks at, the costliest samples with their loss term by term, what is confused with what, how λ was chosen,
     how far confidence can be trusted, labels that are probably wrong. Where the training data are at hand (the
-    other part of DATA, or --training) they are used for comparison.
+    other part of DATA, or --training) they are used for comparison, and with --refit the losses and λ that were
+    tried and not chosen are fitted again: the losses are then shown side by side, and the weights of images
+    along the path of λ.
 
     Prints the report in short, with --json all its numbers.
     """
     from softmargin.report import fill_report, summary
+    from softmargin.report import refit as fit_again
 
     check_output(output, model, data, training, labels, *against)
     if figures is not None:
@@ -95,11 +102,18 @@ def report(
         progress("looking for the training data", 0, 0)
         other = None if dataset is whole else whole
         known = training_data(loaded, other, training, progress, label=label, columns=columns)
+        along: list[Model] = []
+        if refit:
+            if known is None:
+                raise ParameterError("--refit needs the training data: give them with --training.")
+            more, along = fit_again(loaded, known, n_threads=threads, progress=lambda what: progress(what, 0, 0))
+            others += more
         record = fill_report(
             loaded,
             dataset,
             known,
             others,
+            along,
             model_name=model,
             data_name=data,
             n_threads=threads,
@@ -117,22 +131,6 @@ def report(
         f"Written: {output}, {os.path.getsize(output) / 1e6:.1f} MB."
         + (f" Figures in {figures}." if figures else "")
     )
-
-
-def write_report(record: Record, output: str, figures: str | None = None) -> None:
-    """Write the page, and the figures if they are asked for, each file whole or not at all."""
-    from softmargin.atomic import write_atomically
-    from softmargin.report import draw_figures, page, summary
-
-    try:
-        write_atomically(output, page(record, summary(record)))
-        if figures is not None:
-            os.makedirs(figures, exist_ok=True)
-            for name, content in draw_figures(record, _KINDS):
-                write_atomically(os.path.join(figures, name), content)
-    except OSError as error:
-        place = error.filename or output
-        raise SoftmarginError(f"{place} could not be written: {error.strerror}.") from error
 
 
 def training_data(

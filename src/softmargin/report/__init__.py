@@ -8,6 +8,7 @@ from softmargin.report.base import Report
 from softmargin.report.figures import draw_figures
 from softmargin.report.fill import fill_report
 from softmargin.report.html import page
+from softmargin.report.refit import refit
 from softmargin.report.text import summary
 
-__all__ = ["Report", "draw_figures", "fill_report", "page", "summary"]
+__all__ = ["Report", "draw_figures", "fill_report", "page", "refit", "summary"]

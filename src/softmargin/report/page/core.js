@@ -38,7 +38,7 @@ function short(x, digits = 4) {
   return signed(String(Number(x.toPrecision(digits))));
 }
 function fixed(x, digits = 2) {
-  return x === null || x === undefined || !Number.isFinite(x) ? "–" : signed(x.toFixed(digits));
+  return x === null || x === undefined || !Number.isFinite(x) ? "–" : signed(x.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"));
 }
 function percent(x, digits = 1) {
   if (x === null || x === undefined) return "–";

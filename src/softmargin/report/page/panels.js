@@ -191,9 +191,9 @@ function weightPictures(looks) {
     const plain = new Float32Array(height * width);
     difference.forEach((x, i) => { plain[Math.floor(i / channels)] += x; });
     const title = `${className(state.first)} less ${className(state.second)}`;
-    pair.replaceChildren(
+    pair.replaceChildren(...[
       h("figure", {}, weightPicture(difference, height, width, channels, extent(difference), title, 160), h("figcaption", {}, title)),
-      channels === 3 ? h("figure", {}, weightPicture(plain, height, width, 1, extent(plain), title + ", channels added", 160), h("figcaption", {}, "channels added")) : null);
+      channels === 3 ? h("figure", {}, weightPicture(plain, height, width, 1, extent(plain), title + ", channels added", 160), h("figcaption", {}, "channels added")) : null].filter(Boolean));
   }
   onTheme(draw);
   const controls = h("div", { class: "controls" }, tabs("Scale", ["own scale", "common scale"], (i) => { state.common = i; draw(); }),
@@ -344,7 +344,7 @@ function marginsPanel() {
   const total = m.counts[0].map((_, i) => m.counts.reduce((sum, row) => sum + row[i], 0));
   const marks = [{ x: 0, text: m.delta === null ? "0: wrong to the left" : "0" }];
   if (m.delta !== null) marks.push({ x: m.delta, text: `Δ = ${short(m.delta)}` });
-  const chart = histogram({ title: "How many samples have which margin", edges: m.edges, counts: total, marks, xLabel: "margin: score of the true class less the largest other score" });
+  const chart = histogram({ title: "How many samples have which margin", edges: m.edges, counts: total, marks, xLabel: "margin" });
   const words = h("p", { "aria-live": "polite" });
   const show = (i) => {
     const k = i - 1;
@@ -355,8 +355,8 @@ function marginsPanel() {
     words.replaceChildren(`Of ${who}, `, num(path("wrong"), percent), " are wrong (a margin below 0)", m.delta === null ? "." : "; ",
       m.delta === null ? "" : num(path("inside"), percent), m.delta === null ? "" : ` lie inside the margin (below Δ = ${short(m.delta)}) and pay for it.`);
   };
-  panel("margins", "Margins", m.delta === null ? "How far the true class is ahead of its strongest rival. Cross-entropy asks for no particular margin: every sample pays something, less the further it is ahead."
-    : "How far the true class is ahead of its strongest rival. Only samples whose margin is below Δ pay anything.",
+  panel("margins", "Margins", m.delta === null ? "The margin is the score of the true class less the largest other score. Cross-entropy asks for no particular margin: every sample pays something, less the further it is ahead."
+    : "The margin is the score of the true class less the largest other score. Only samples whose margin is below Δ pay anything.",
   h("div", { class: "controls" }, choice("Class", ["all", ...R.classes], show)), chart, words);
   show(0);
 }
