@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,15 @@ FLAGS = [
 ]  # fmt: skip
 PATIENCE = 60.0
 
+PLUG = """
+import os, sys
+first, second = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]))
+os.dup2(first, 3), os.dup2(second, 4)
+os.set_inheritable(3, True), os.set_inheritable(4, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads commands from 3 and answers on 4."""
+
 
 class Browser:
     """One page at a time; `problems` holds every error of its console and every request that left it."""
@@ -31,15 +41,10 @@ class Browser:
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
 
-        def plug() -> None:  # Chromium reads from 3 and writes to 4
-            first, second = os.dup(to_read), os.dup(to_write)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
+        arguments = [CHROMIUM, *FLAGS, f"--user-data-dir={self.profile}", "about:blank"]
         self.process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={self.profile}", "about:blank"],
-            preexec_fn=plug,
-            close_fds=False,
+            [sys.executable, "-c", PLUG, str(to_read), str(to_write), *arguments],
+            pass_fds=(to_read, to_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -27,6 +27,9 @@ from softmargin.preprocessing import SCALINGS, Preprocessing, scale_for
 posix = pytest.mark.skipif(os.name != "posix", reason="symbolic links, permissions and kill -9")
 HOSTILE = ("Katze", "</script>", "a\"b'c\\", "two\nlines\t", "ßあ🐈", "", "\udcff.jpg")
 EXACT = {"reg": 0.1 + 0.2, "value": 1 / 3, "lower_bound": 5e-324, "gap": 1e308, "tol": 1e-4, "seconds": 2.5}
+HISTORY = {name: [0.5, 1 / 3] for name in ("n_passes", "seconds", "lower_bound", "estimate")} | {
+    "value": ["inf", 1.0]
+}
 
 
 def model(D=5, classes=("cat", "dog", "owl"), loss=None, seed=0, **changes):
@@ -126,6 +129,7 @@ def test_every_loss_and_every_field_come_back_exactly(tmp_path, name):
         feature_names=tuple(f"pixel {HOSTILE[d % 7]} {d}" for d in range(12)),
         data_name="photos <of> \N{SNOWMAN}",
         versions={"softmargin": "9.9"},
+        history=HISTORY,
         selection={"rule": "best", "regs": (np.float64(0.1), np.inf), "folds": np.arange(3), "loss": None},
     )
     assert saved.selection == {"rule": "best", "regs": [0.1, "inf"], "folds": [0, 1, 2], "loss": None}
@@ -197,6 +201,10 @@ def test_a_model_owns_its_arrays():
         ({"loss": SmoothedHinge()}, ParameterError, "SmoothedHinge"),
         ({"selection": {"when": {1, 2}}}, ParameterError, "set"),
         ({"selection": [1]}, ParameterError, "selection must be a dict"),
+        ({"history": [1]}, ParameterError, "history must be a dict of the lists n_passes"),
+        ({"history": {"value": [1.0]}}, ParameterError, "history must be a dict of the lists n_passes"),
+        ({"history": HISTORY | {"value": [1.0]}}, ParameterError, "lists of one length"),
+        ({"history": HISTORY | {"value": [1.0, "x"]}}, ParameterError, "history['value'] must hold numbers"),
         ({"reg": "much"}, ParameterError, "reg must be a number, but it is 'much'"),
         ({"reg": -1.0}, ParameterError, "reg must be at least 0"),
         ({"tol": np.inf}, ParameterError, "tol must be at least 0 and finite"),
@@ -279,6 +287,14 @@ def forged(path, saved, change):
     path.write_bytes(header + b"".join(tensor_bytes(tensors[name]) for name in sorted(tensors)))
 
 
+def test_a_file_without_a_history_is_a_model(tmp_path):
+    """Files of earlier versions have none."""
+    path, saved = tmp_path / "m", model()
+    forged(path, saved, lambda card, tensors: card.pop("history"))
+    assert load_model(path).history == {}
+    same(load_model(path), saved)
+
+
 def put(**entries):
     return lambda card, tensors: card.update(entries)
 
@@ -317,6 +333,7 @@ def test_an_honest_forgery_is_a_model(tmp_path):
         (put(data_name=["digits"]), ["data_name must be a string"]),
         (put(versions="1.0"), ["versions must be a dict of strings"]),
         (put(selection=None), ["selection must be a dict"]),
+        (put(history=None), ["history must be a dict"]),
         (put(image_shape="511"), ["image_shape must hold 3 whole numbers"]),
         (put(image_shape=[5, 1]), ["image_shape must hold 3 whole numbers"]),
         (put(image_shape=[5, 1, -1]), ["image_shape[2] must be at least 1"]),

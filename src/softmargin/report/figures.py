@@ -16,6 +16,7 @@ __all__ = ["draw_figures"]
 _COLORS = {"cross_entropy": "#2563d6", "hinge": "#cf5a14", "squared_hinge": "#16855f"}
 _MOST_LABELS = 40
 _MOST_PICTURES = 100
+_LONGEST_NAME = 30
 _DPI = 200
 
 
@@ -40,6 +41,11 @@ def draw_figures(report: Report, kinds: Sequence[str]) -> Iterator[tuple[str, by
                 yield f"{name}.{kind}", stream.getvalue()
 
 
+def _brief(name: str) -> str:
+    """Return a name that leaves room for the figure."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
 def _recall(figure: Any, report: Report) -> bool:
     shares = [
         (report.classes[k], share) for k, share in enumerate(report.headline.recalls) if share.value is not None
@@ -53,7 +59,7 @@ def _recall(figure: Any, report: Report) -> bool:
     axes.errorbar(
         values, places, xerr=[values - ends[:, 0], ends[:, 1] - values], fmt="o", ms=3.5, color="#2563d6"
     )
-    axes.set_yticks(places, [name for name, _ in shares])
+    axes.set_yticks(places, [_brief(name) for name, _ in shares])
     axes.set_xlabel("recall, with 95 % interval")
     axes.grid(axis="x", alpha=0.3)
     return True
@@ -112,7 +118,7 @@ def _weights(figure: Any, report: Report) -> bool:
             axes.imshow(picture[:, :, 0], cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
         else:
             axes.imshow(np.clip(0.5 + 0.5 * picture / most, 0.0, 1.0), interpolation="nearest")
-        axes.set_title(name, fontsize=8)
+        axes.set_title(_brief(name), fontsize=8)
     for axes in figure.axes:
         axes.axis("off")
     return True
@@ -128,7 +134,7 @@ def _confusion(figure: Any, report: Report) -> bool:
     image = axes.imshow(rates, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
     if len(counts) <= _MOST_LABELS:
-        names = [report.classes[k] for k in found.shown]
+        names = [_brief(report.classes[k]) for k in found.shown]
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("said")

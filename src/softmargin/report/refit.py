@@ -80,11 +80,13 @@ def refit(
 
 
 def _tried(selection: dict[str, Any]) -> list[tuple[str, list[float], int]]:
-    """Return (loss, path of λ, index of the best) of each loss on a model's record, as far as it can be read."""
+    """Return (loss, path of λ, index of the chosen) of each loss on a model's record, as far as it can be read."""
     found = []
     paths = selection.get("paths")
     for path in paths if isinstance(paths, list) else []:
-        points, best = path.get("points"), path.get("best")
+        if not isinstance(path, dict):
+            continue
+        points, best = path.get("points"), path.get("index", path.get("best"))
         if path.get("loss") in LOSSES and isinstance(points, list) and isinstance(best, int):
             regs = [float(point["reg"]) for point in points if isinstance(point.get("reg"), (int, float))]
             if 0 <= best < len(regs) == len(points):

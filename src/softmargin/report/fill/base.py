@@ -28,6 +28,10 @@ _LARGEST_PICTURE = 64
 _LOSSLESS_PIXELS = 400_000
 """Sheets up to this size keep every bit of their pictures."""
 
+_QUALITIES = (88, 70, 45, 20)
+_SHEET_BYTES = 3_500_000
+"""Larger sheets are saved with the first quality, from the best down, that makes them no larger than this."""
+
 _MOST_CLASSES_NAMED = 3
 
 
@@ -239,12 +243,15 @@ class Shelf:
             top, left = k // columns * height, k % columns * width
             sheet[top : top + height, left : left + width] = tile
         image = Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)
-        stream = io.BytesIO()
-        if n * height * width * channels <= _LOSSLESS_PIXELS or not features.check("webp"):
-            kind = "png"
-            image.save(stream, "PNG", optimize=True)
-        else:
-            kind = "webp"
-            image.save(stream, "WEBP", quality=88, method=4)
+        lossless = n * height * width * channels <= _LOSSLESS_PIXELS or not features.check("webp")
+        kind = "png" if lossless else "webp"
+        for quality in _QUALITIES:
+            stream = io.BytesIO()
+            if lossless:
+                image.save(stream, "PNG", optimize=True)
+            else:
+                image.save(stream, "WEBP", quality=quality, method=4)
+            if lossless or stream.tell() <= _SHEET_BYTES:
+                break
         uri = f"data:image/{kind};base64," + base64.b64encode(stream.getvalue()).decode("ascii")
         return Sheet(uri, height, width, columns, n)

@@ -51,6 +51,8 @@ def convergence(model: Model) -> Convergence | None:
 
 def _curve(entry: Any, record: dict[str, Any]) -> Curve | None:
     """Return one loss's path of the record."""
+    if not isinstance(entry, dict):
+        return None
     points = [point for point in _list(entry.get("points")) if isinstance(point, dict) and "reg" in point]
     best = entry.get("best")
     if not points or not isinstance(best, int) or not 0 <= best < len(points):
@@ -93,7 +95,7 @@ def _edge(points: list[Any], best: int) -> str:
 def _errors(points: list[Any], accuracy: tuple[float, ...], record: dict[str, Any]) -> list[float]:
     """Return the standard error of each validation accuracy: as recorded, over folds, or Wilson's."""
     recorded = _column(points, "standard_error")
-    if recorded:
+    if recorded and record.get("scoring", "accuracy") == "accuracy":
         return list(recorded)
     folds = [_folds(point) for point in points]
     if all(len(values) > 1 for values in folds):

@@ -173,6 +173,7 @@ function matrix({ title, names, size, cell, text, describe, pick, help }) {
   const box = h("div", { class: "scroll matrix" }, canvas);
   const readout = h("output", { class: "readout", "aria-live": "polite" }, help);
   const state = { order: [...Array(size).keys()], row: -1, column: -1, chosen: null, side: 0, left: 0, top: 0 };
+  let plain = null;
   const drawing = responsive(box, draw);
   onTheme(() => drawing.again());
   function draw(width) {
@@ -187,14 +188,18 @@ function matrix({ title, names, size, cell, text, describe, pick, help }) {
     const left = labelled ? wide : 16, top = labelled ? wide * (steep ? 1 : 0.87) + 8 : 16;
     Object.assign(state, { side, left, top });
     const context = sharp(canvas, left + side * size + (labelled && !steep ? wide * 0.5 : 4), top + side * size + 4);
-    const ink = css("--ink"), muted = css("--muted");
+    const ink = css("--ink");
     context.font = `${Math.min(12, Math.max(9, side - 1))}px ${css("--sans")}`;
     context.textBaseline = "middle";
     const cut = (name) => {
       if (context.measureText(name).width <= wide - 8) return name;
-      let n = name.length;
-      while (n > 1 && context.measureText(name.slice(0, n) + "…").width > wide - 8) n--;
-      return name.slice(0, n) + "…";
+      let fits = 0, not = Math.min(name.length, 200);
+      while (not - fits > 1) {
+        const n = (fits + not) >> 1;
+        if (context.measureText(name.slice(0, n) + "…").width <= wide - 8) fits = n;
+        else not = n;
+      }
+      return name.slice(0, fits) + "…";
     };
     state.order.forEach((a, i) => {
       const y = top + i * side, x = left + i * side;
@@ -224,16 +229,28 @@ function matrix({ title, names, size, cell, text, describe, pick, help }) {
         }
       });
     });
+    plain = document.createElement("canvas");
+    plain.width = canvas.width;
+    plain.height = canvas.height;
+    plain.getContext("2d").drawImage(canvas, 0, 0);
+    mark();
+  }
+  // The cells are drawn once; what moves over them is a frame on a copy.
+  function mark() {
+    if (!plain) return;
+    const context = canvas.getContext("2d");
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(plain, 0, 0);
+    context.restore();
     const frame = (i, j, color, line) => {
       context.strokeStyle = color;
       context.lineWidth = line;
-      context.strokeRect(left + j * side + 0.5, top + i * side + 0.5, side - 1, side - 1);
+      context.strokeRect(state.left + j * state.side + 0.5, state.top + i * state.side + 0.5, state.side - 1, state.side - 1);
     };
-    if (state.chosen) {
-      const [i, j] = state.chosen.map((k) => state.order.indexOf(k));
-      frame(i, j, css("--accent"), 3);
-    }
-    if (state.row >= 0) frame(state.row, state.column, muted, 2);
+    if (state.chosen) frame(...state.chosen.map((k) => state.order.indexOf(k)), css("--accent"), 3);
+    if (state.row >= 0) frame(state.row, state.column, css("--muted"), 2);
   }
   function show(row, column) {
     row = Math.max(0, Math.min(size - 1, row));
@@ -241,12 +258,13 @@ function matrix({ title, names, size, cell, text, describe, pick, help }) {
     if (row === state.row && column === state.column) return;
     Object.assign(state, { row, column });
     readout.textContent = describe(state.order[row], state.order[column]);
-    drawing.again();
+    mark();
   }
   function choose(a, b) {
     state.chosen = [a, b];
+    [state.row, state.column] = state.chosen.map((k) => state.order.indexOf(k));
     readout.textContent = describe(a, b);
-    drawing.again();
+    mark();
     if (pick) pick(a, b);
   }
   const under = (event) => {

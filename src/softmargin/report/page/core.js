@@ -84,7 +84,7 @@ function choice(label, options, change, chosen = 0) {
   return Object.assign(h("label", { class: "control" }, h("span", {}, label), select), { select });
 }
 function slider(label, { min, max, step, value, format = short }, change) {
-  const shown = h("output", {}, format(value));
+  const shown = h("span", { class: "value" }, format(value));
   const input = h("input", { type: "range", min, max, step, value, input: () => {
     shown.textContent = format(Number(input.value));
     change(Number(input.value));
@@ -114,10 +114,22 @@ function responsive(node, draw) {
 }
 const redraws = [];
 function onTheme(draw) { redraws.push(draw); }
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const seenStyles = new Map(), seenColors = new Map();
+function css(name) {
+  if (!seenStyles.has(name)) seenStyles.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return seenStyles.get(name);
+}
 function rgb(name) {
-  const hex = css(name).replace("#", "");
-  return [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16));
+  if (!seenColors.has(name)) {
+    const hex = css(name).replace("#", "");
+    seenColors.set(name, [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16)));
+  }
+  return seenColors.get(name);
+}
+function themeChanged() {
+  seenStyles.clear();
+  seenColors.clear();
+  redraws.forEach((draw) => draw());
 }
 const mix = (a, b, t) => a.map((x, k) => Math.round(x + (b[k] - x) * t));
 const paint = (c) => `rgb(${c[0]},${c[1]},${c[2]})`;

@@ -11,7 +11,7 @@ async function begin() {
     for (const entry of entries) if (entry.isIntersecting) panels.forEach(({ id }, k) => links[k].toggleAttribute("aria-current", id === entry.target.id));
   }, { rootMargin: "-20% 0px -70% 0px" });
   panels.forEach(({ section }) => seen.observe(section));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraws.forEach((draw) => draw()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
   window.softmarginReport = Object.freeze({ Losses: Object.freeze({ ...Losses }), objectiveAt, ready: true });
 }
 begin();

@@ -1,0 +1,535 @@
+"""The record of a report against the library and against plain loops; figures, text and the command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import re
+from html.parser import HTMLParser
+from itertools import islice
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.metrics import confusion_matrix
+
+import softmargin as sm
+from softmargin.data import Dataset
+from softmargin.model import Model
+from softmargin.preprocessing import Preprocessing
+from softmargin.report import Report, draw_figures, fill_report, page, refit, summary
+from tests.test_cli import run
+
+LOSSES = ("hinge", "squared_hinge", "cross_entropy")
+HOSTILE = (
+    "<script>window.pwned = 1</script>",
+    "</script><script>window.pwned = 1</script>",
+    "<img src=x onerror='window.pwned = 1'>",
+    '"><svg onload=window.pwned=1>',
+    "' onmouseover='window.pwned = 1",
+    "javascript:window.pwned=1",
+    "<!-- <script>",
+    "]]>",
+    "&lt;b&gt; &amp; &#60;",
+    "${window.pwned = 1}",
+    "`+window.pwned+`",
+    "a\u2028b\u2029c",
+    "\x1b[31mred\x00",
+    "\u202egnp.exe",
+    os.fsdecode(b"\xff\xfe"),
+    "</style><style>*{display:none}",
+    "{{7*7}}",
+    "__proto__",
+    "constructor",
+    "x" * 300,
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return sm.load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def models(digits: Dataset) -> dict[str, Model]:
+    """Return a model of each loss, each with the record of a small search."""
+    losses = [sm.CrossEntropy(), sm.Hinge(), sm.SquaredHinge()]
+    choice = sm.choose(digits.X, digits.y, losses, [1e-1, 1e-2, 1e-3])
+    found = {}
+    for path in choice.paths:
+        classifier = sm.LinearClassifier(path.loss, reg=path.chosen.reg).fit(digits.X, digits.y)
+        found[path.loss.name] = classifier.to_model(digits, choice=choice)
+    return found
+
+
+@pytest.fixture(scope="module")
+def reports(digits: Dataset, models: dict[str, Model]) -> dict[str, Report]:
+    """Return a report of each loss on the test part, the other losses beside it."""
+    found = {}
+    for name, model in models.items():
+        others = [other for key, other in models.items() if key != name]
+        found[name] = fill_report(model, digits.test, digits, others, model_name="m.safetensors")
+    return found
+
+
+each_loss = pytest.mark.parametrize("loss", LOSSES)
+
+
+def floats(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f4")
+
+
+def wide_model(n_features: int, classes: list[str], seed: int = 0, **settings) -> Model:
+    """Return a model that nobody fitted."""
+    rng = np.random.default_rng(seed)
+    D, C = n_features, len(classes)
+    record = {"value": 1.0, "lower_bound": 0.5, "gap": 0.5, "tol": 1e-4, "converged": False, "n_passes": 3}
+    record |= {"seconds": 1.0, "n_samples": 9, "fingerprint": "0" * 64, "loss": sm.Hinge(), "reg": 1e-2}
+    return Model(
+        W=rng.normal(size=(D, C)) / D,
+        b=rng.normal(size=C),
+        classes=np.array(classes),
+        preprocessing=Preprocessing("none", np.zeros(D), np.ones(D)),
+        **{**record, **settings},
+    )
+
+
+# -- the record is what the library says ---------------------------------------------------------------------
+
+
+@each_loss
+def test_headline_and_certificate(loss, models, reports, digits):
+    model, report = models[loss], reports[loss]
+    X, y = digits.test.X, digits.test.y
+    right = model.predict(X) == y
+    head = report.headline
+    assert head.accuracy.value == right.mean()
+    assert (head.accuracy.n_right, head.accuracy.n) == (right.sum(), len(y))
+    for end in (head.accuracy.low, head.accuracy.high):  # where the observed share is 1.96 standard errors away
+        assert abs(end - right.mean()) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / len(y)), rel=1e-6)
+    assert [share.value for share in head.recalls] == [right[y == k].mean() for k in range(10)]
+    assert head.mean_loss == pytest.approx(model.loss.values(model.scores(X), y).mean(), rel=1e-12)
+    objective = sm.Objective(model.loss, digits.X, digits.y, reg=0.0)
+    assert head.data_loss == pytest.approx(objective.value(model.W, model.b), rel=1e-9)
+    assert head.penalty == pytest.approx(model.reg * (model.W**2).sum(), rel=1e-12)
+    assert head.training_accuracy == (model.predict(digits.X) == digits.y).mean()
+    means = np.array([digits.X[digits.y == k].mean(axis=0) for k in range(10)])
+    nearest = (cdist(X, means).argmin(axis=1) == y).mean()
+    assert [b.name for b in head.baselines] == ["majority", "nearest mean"]
+    assert head.baselines[1].share.value == pytest.approx(nearest)
+    assert head.baselines[0].share.value == (y == np.bincount(digits.y).argmax()).mean()
+    found = report.certificate
+    for name in ("value", "lower_bound", "gap", "tol", "converged", "n_passes", "seconds"):
+        assert getattr(found, name) == getattr(model, name)
+    assert report.origin.fingerprint == digits.test.fingerprint()
+    assert head.warnings == ()
+
+
+@each_loss
+def test_samples_and_their_terms(loss, models, reports, digits):
+    model, report = models[loss], reports[loss]
+    X, y = digits.test.X, digits.test.y
+    scores = model.scores(X)
+    losses = model.loss.values(scores, y)
+    assert [report.samples[i].row for i in report.worst] == np.argsort(-losses, kind="stable")[:24].tolist()
+    for sample in report.samples:
+        s, true = scores[sample.row], y[sample.row]
+        assert (sample.label, sample.predicted) == (true, s.argmax())
+        assert sample.loss == losses[sample.row]
+        assert sample.margin == pytest.approx(s[true] - np.delete(s, true).max(), abs=1e-12)
+        terms = {term.label: term for term in sample.terms}
+        assert all(term.score == s[k] for k, term in terms.items())
+        if loss == "cross_entropy":
+            assert sum(t.value for t in terms.values()) + sample.rest == pytest.approx(1.0)
+            assert -math.log(terms[true].value) == pytest.approx(sample.loss, rel=1e-6, abs=1e-12)
+        else:
+            power = 2 if loss == "squared_hinge" else 1
+            for k, term in terms.items():
+                assert term.value == pytest.approx((k != true) * max(0.0, s[k] - s[true] + 1.0) ** power)
+            assert sum(t.value for t in terms.values()) + sample.rest == pytest.approx(sample.loss)
+
+
+@each_loss
+def test_confusion_and_margins(loss, models, reports, digits):
+    model, report = models[loss], reports[loss]
+    X, y = digits.test.X, digits.test.y
+    predicted = model.predict(X)
+    expected = confusion_matrix(y, predicted)
+    confusion = report.confusion
+    assert np.array_equal(confusion.counts, expected)
+    off = expected - np.diag(np.diag(expected))
+    assert confusion.pairs[0][2] == off.max()
+    assert all(off[a, b] == n and off[b, a] == back for a, b, n, back in confusion.pairs)
+    for order in confusion.orders.values():
+        assert sorted(order) == list(range(10))
+    for cell, numbers in confusion.cells.items():
+        a, b = map(int, cell.split(","))
+        assert {(report.samples[i].label, report.samples[i].predicted) for i in numbers} == {(a, b)}
+        assert len(numbers) == min(expected[a, b], 6 if a == b else 12)
+        kept = [report.samples[i].loss for i in numbers]
+        assert kept == sorted(kept, reverse=True)
+    assert len(confusion.cells) == (expected > 0).sum()
+
+    margins, scores = report.margins, model.scores(X)
+    own = scores[np.arange(len(y)), y]
+    scores[np.arange(len(y)), y] = -np.inf
+    values = own - scores.max(axis=1)
+    edges = np.array(margins.edges)
+    assert np.array_equal(np.sum(margins.counts, axis=1), np.bincount(y))
+    assert 0.0 in edges.round(12)
+    inner = np.array(margins.counts).sum(axis=0)[1:-1]
+    assert np.array_equal(inner, np.histogram(values, edges[1:-1])[0])
+    assert margins.all_wrong == (predicted != y).mean()
+    assert margins.delta == (None if loss == "cross_entropy" else 1.0)
+    if margins.delta:
+        assert margins.all_inside == (values < 1.0).mean()
+        assert margins.inside[3] == pytest.approx((values[y == 3] < 1.0).mean())
+
+
+@each_loss
+def test_what_it_looks_at(loss, models, reports, digits):
+    model, looks, report = models[loss], reports[loss].looks, reports[loss]
+    assert np.array_equal(floats(looks.weights).reshape(10, 64), model.W.T.astype(np.float32))
+    scores = model.scores(digits.test.X)
+    for entry in looks.pixels:
+        sample = report.samples[entry.sample]
+        for text, k in ((entry.own, sample.label), (entry.other, entry.rival)):
+            assert floats(text).sum() + model.b[k] == pytest.approx(scores[sample.row, k], rel=1e-5, abs=1e-5)
+    for k, numbers in enumerate(looks.top):
+        kept = [report.samples[i].row for i in numbers]
+        assert kept == np.argsort(-scores[:, k], kind="stable")[:6].tolist()
+    W = model.W - model.W.mean(axis=1, keepdims=True)
+    assert np.allclose(looks.norms, np.linalg.norm(W, axis=0), rtol=1e-12)
+    assert looks.cosines[2][7] == pytest.approx(W[:, 2] @ W[:, 7] / (looks.norms[2] * looks.norms[7]))
+    assert looks.sizes == tuple(np.bincount(digits.y))
+
+
+@each_loss
+def test_trust(loss, models, reports, digits):
+    trust = reports[loss].calibration
+    y = digits.test.y
+    scores = models[loss].scores(digits.test.X)
+    p = sm.softmax(scores)
+    right = p.argmax(axis=1) == y
+    error = 0.0
+    for k in range(15):
+        inside = [
+            i for i in range(len(y)) if k / 15 <= p[i].max() < (k + 1) / 15 or (k == 14 and p[i].max() == 1.0)
+        ]
+        if inside:
+            error += abs(sum(p[i].max() for i in inside) - sum(right[i] for i in inside)) / len(y)
+    assert trust.before.ece == pytest.approx(error, abs=1e-12)
+    assert trust.before.mean_loss == pytest.approx(sm.CrossEntropy().values(scores, y).mean())
+    assert sum(b.n for b in trust.after.bins) == len(y)
+    if loss != "cross_entropy":  # margins of about 1 are far too unsure as logarithms of odds
+        assert max(trust.temperatures) < 0.7
+        assert trust.after.mean_loss < trust.before.mean_loss
+    assert trust.probabilistic == (loss == "cross_entropy")
+    assert trust.coverage[-1] == 1.0
+    assert trust.risk[-1] == pytest.approx(1 - right.mean())
+    sure = np.sort(scores, axis=1)
+    lead = p.max(axis=1) if loss == "cross_entropy" else sure[:, -1] - sure[:, -2]
+    half = np.argsort(-lead, kind="stable")
+    n = round(trust.coverage[40] * len(y))
+    assert trust.risk[40] == pytest.approx(1 - right[half[:n]].mean())
+
+
+def test_a_temperature_undoes_a_scale(digits, models):
+    """Scores multiplied by 50 are fifty times too sure; the temperatures find that, and accuracy stays."""
+    from dataclasses import replace
+
+    model = models["cross_entropy"]
+    loud = replace(model, W=50.0 * model.W, b=50.0 * model.b)
+    plain, scaled = (fill_report(m, digits.test).calibration for m in (model, loud))
+    assert np.allclose(np.array(scaled.temperatures) / plain.temperatures, 50.0, rtol=1e-3)
+    assert scaled.after.mean_loss == pytest.approx(plain.after.mean_loss, rel=1e-6)
+    assert scaled.before.mean_loss > 1.5 * plain.before.mean_loss
+
+
+def test_rivals_and_their_test(models, reports, digits):
+    from scipy.stats import binom
+
+    rivals = reports["hinge"].rivals
+    assert [m.loss for m in rivals.models] == ["hinge", "cross_entropy", "squared_hinge"]
+    answers = np.array([models[m.loss].predict(digits.test.X) for m in rivals.models])
+    right = answers == digits.test.y
+    assert [m.accuracy.value for m in rivals.models] == right.mean(axis=1).tolist()
+    for test in rivals.tests:
+        a, b = right[test.first], right[test.second]
+        n = int((a != b).sum())
+        assert (test.only_first, test.only_second) == ((a & ~b).sum(), (b & ~a).sum())
+        p = 1.0 if n == 0 else min(1.0, 2 * binom.cdf(min(test.only_first, test.only_second), n, 0.5))
+        assert test.p_value == pytest.approx(p)
+    assert rivals.n_disagreements == (answers != answers[0]).any(axis=0).sum()
+    for entry in rivals.disagreements:
+        assert entry.predicted == tuple(answers[:, reports["hinge"].samples[entry.sample].row])
+    assert reports["hinge"].rivals is not None
+    assert fill_report(models["hinge"], digits.test).rivals is None
+
+
+def test_path_and_convergence(models, reports):
+    model, report = models["hinge"], reports["hinge"]
+    kept = {path["loss"]: path for path in model.selection["paths"]}
+    assert {curve.loss for curve in report.path.curves} == set(LOSSES)
+    for curve in report.path.curves:
+        points = kept[curve.loss]["points"]
+        assert curve.reg == tuple(p["reg"] for p in points)
+        assert curve.validation_accuracy == tuple(p["validation_accuracy"] for p in points)
+        assert curve.best == kept[curve.loss]["best"]
+        assert bool(curve.warning) == (curve.best in (0, len(points) - 1))
+        band = zip(curve.low, curve.validation_accuracy, curve.high, strict=True)
+        assert all(low < value < high for low, value, high in band)
+    steps = report.convergence
+    assert steps.value[-1] == model.value
+    assert steps.lower_bound[-1] == model.lower_bound
+    assert steps.gap[-1] == model.gap
+    assert list(steps.n_passes) == sorted(steps.n_passes)
+    assert all(bound is None or bound <= model.value for bound in steps.lower_bound)
+
+
+def test_a_record_of_folds_is_drawn_too():
+    """Cross-validation keeps numbers of each fold; whatever is there is used, the rest left out."""
+    points = [
+        {"reg": reg, "folds": [{"validation_accuracy": a, "validation_loss": 1 - a} for a in accuracies]}
+        for reg, accuracies in ((1.0, (0.5, 0.7)), (0.1, (0.8, 0.9)), (0.01, (0.7, 0.7)))
+    ]
+    selection = {"paths": [{"loss": "hinge", "best": 1, "one_se": 0, "points": points}, {"loss": "odd"}]}
+    model = wide_model(4, ["a", "b"], selection=selection)
+    data = Dataset(np.eye(4), np.array(["a", "b", "a", "b"]), "four")
+    (curve,) = fill_report(model, data).path.curves
+    assert curve.validation_accuracy == pytest.approx((0.6, 0.85, 0.7))
+    assert curve.high[0] - curve.low[0] == pytest.approx(2 * np.std([0.5, 0.7], ddof=1) / math.sqrt(2))
+    assert (curve.best, curve.one_se, curve.training_loss, curve.warning) == (1, 0, (), "")
+    for odd in ({"paths": 3}, {"paths": [None]}, {"paths": [{"points": [{"reg": 1.0}], "best": 0}]}, {}):
+        assert fill_report(wide_model(4, ["a", "b"], selection=odd), data).path is None
+
+
+@pytest.mark.parametrize("n_features", [20, 300])
+def test_duplicates_are_found(n_features):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, n_features))
+    X[50] = 3.0 * X[7] + 1.0  # the same but for brightness and contrast
+    X[51] = X[8] + 0.05 * rng.normal(size=n_features)
+    y = np.array(["a", "b"])[np.arange(60) % 2]
+    y[50], y[7] = "a", "b"
+    training = Dataset(np.concatenate([X[9:10], rng.normal(size=(30, n_features))]), y[9:40], "train")
+    found = fill_report(wide_model(n_features, ["a", "b"]), Dataset(X, y, "x"), training).suspects
+    pairs = {(pair.first, pair.second, pair.leaked, pair.exact) for pair in found.duplicates}
+    expected = {
+        ("row 7", "row 50", False, False),
+        ("row 8", "row 51", False, False),
+        ("row 9", "row 0", True, True),
+    }
+    assert pairs == expected
+    assert (found.n_duplicates, found.n_leaked) == (3, 1)
+    assert found.duplicates[0].first == "row 7"  # whose labels differ
+    assert found.duplicates[0].similarity == pytest.approx(1.0)
+
+
+def test_wrong_labels_are_suspected(digits, models):
+    y = digits.test.y.copy()
+    scores = np.sort(models["cross_entropy"].scores(digits.test.X), axis=1)
+    changed = np.argsort(scores[:, -2] - scores[:, -1])[:3]  # the surest
+    y[changed] = (y[changed] + 1) % 10
+    data = Dataset(digits.test.X, y, "digits", image_shape=(8, 8, 1))
+    report = fill_report(models["cross_entropy"], data)
+    rows = [report.samples[suspect.sample].row for suspect in report.suspects.labels]
+    assert set(changed) <= set(rows)
+    assert len(rows) < 20
+
+
+def test_unknown_labels_count_as_wrong_and_are_left_out(digits, models):
+    y = digits.test.y.astype(np.int64)
+    y[:5] = 77
+    report = fill_report(models["hinge"], Dataset(digits.test.X, y, "digits"))
+    right = models["hinge"].predict(digits.test.X) == y
+    assert report.headline.accuracy.value == right.mean()
+    assert report.headline.n_unknown == 5
+    assert np.sum(report.confusion.counts) == len(y) - 5
+    assert min(sample.row for sample in report.samples) >= 5
+    assert "5 samples" in report.headline.warnings[0]
+    with pytest.raises(sm.DataError, match="None of the labels"):
+        fill_report(models["hinge"], Dataset(digits.test.X, np.full(len(y), 99), "digits"))
+    with pytest.raises(sm.DataError, match="no labelled samples"):
+        fill_report(models["hinge"], Dataset(digits.test.X, None, "digits"))
+
+
+def test_training_samples_are_called_that(digits, models):
+    warnings = fill_report(models["hinge"], digits).headline.warnings
+    assert len(warnings) == 1
+    assert "trained on" in warnings[0]
+
+
+def test_the_smallest_report():
+    """One sample, two classes, one of them absent: every panel can be filled, drawn and said."""
+    report = fill_report(wide_model(3, ["a", "b"]), Dataset(np.ones((1, 3)), np.array(["b"]), "one"))
+    assert report.headline.recalls[0].value is None
+    json.dumps(report.record(), allow_nan=False)
+    assert b"".join(page(report, summary(report)))
+    assert len(list(draw_figures(report, ["svg"]))) >= 4
+
+
+def test_a_large_report_stays_small(tmp_path):
+    """10,000 pictures of noise, which nothing compresses, in 150 classes."""
+    rng = np.random.default_rng(0)
+    classes = [f"class number {k}" for k in range(150)]
+    X = rng.integers(0, 256, (10_000, 16 * 16 * 3), dtype=np.uint8)
+    y = np.array(classes)[rng.integers(0, 150, 10_000)]
+    data = Dataset(
+        X, y, "noise", image_shape=(16, 16, 3), ids=tuple(f"folder/file {k:06d}.png" for k in range(10_000))
+    )
+    content = b"".join(page(fill_report(wide_model(768, classes, image_shape=(16, 16, 3)), data), ""))
+    assert 2e6 < len(content) < 10e6
+
+
+def test_refit_fits_what_was_tried(digits, models):
+    model = models["hinge"]
+    others, along = refit(model, digits)
+    assert {other.loss.name for other in others} == {"squared_hinge", "cross_entropy"}
+    for other in others:
+        assert np.array_equal(other.W, models[other.loss.name].W)
+    tried = {p["reg"] for path in model.selection["paths"] if path["loss"] == "hinge" for p in path["points"]}
+    assert {other.reg for other in along} == tried - {model.reg}
+    report = fill_report(model, digits.test, digits, others, along)
+    assert np.array_equal(floats(report.looks.along[0]), along[0].W.T.astype(np.float32).ravel())
+
+
+def test_other_models_must_be_of_the_same_data(digits, models):
+    with pytest.raises(sm.DataError, match="64"):
+        fill_report(models["hinge"], digits.test, others=[wide_model(3, ["a", "b"])])
+    with pytest.raises(sm.DataError, match="classes"):
+        fill_report(models["hinge"], digits.test, others=[wide_model(64, ["a", "b"])])
+
+
+# -- what is drawn from it -----------------------------------------------------------------------------------
+
+
+def hostile_report() -> Report:
+    """Return a report in which 200 names of classes and as many of files try to be more than names."""
+    names = [f"{HOSTILE[k % len(HOSTILE)]}{k}" for k in range(200)]
+    rng = np.random.default_rng(3)
+    X = rng.integers(0, 256, (400, 48), dtype=np.uint8)
+    y = np.array(names)[np.arange(400) % 200]
+    ids = tuple(f"{HOSTILE[(k + 5) % len(HOSTILE)]}/{k}" for k in range(400))
+    data = Dataset(X, y, HOSTILE[1], ids=ids, image_shape=(4, 4, 3))
+    others = [wide_model(48, names, seed=1, loss=sm.CrossEntropy(), image_shape=(4, 4, 3))]
+    model = wide_model(48, names, image_shape=(4, 4, 3), data_name=HOSTILE[0], selection={"reason": HOSTILE[2]})
+    return fill_report(model, data, None, others, model_name=HOSTILE[4], data_name=HOSTILE[3])
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_hostile_names_are_text():
+    report = hostile_report()
+    text = b"".join(page(report, summary(report))).decode("utf-8")
+    found = Tags(text)
+    assert found.tags.count("script") == 2
+    assert found.tags.count("style") == 1
+    assert not {"img", "svg", "iframe", "object", "link", "base"} & set(found.tags)
+    assert not {name for name in found.attributes if name.startswith("on")}
+    record = re.search(r'<script type="application/json" id="record">(.*?)</script>', text, re.S)[1]
+    assert not set(record) & set("<>&\u2028\u2029")
+    assert json.loads(record) == report.record()
+    assert all(c.isprintable() or c == "\n" for c in summary(report))
+    for name, content in draw_figures(report, ["svg"]):
+        tree = ElementTree.fromstring(content)
+        assert not [node for node in tree.iter() if "script" in node.tag.lower()], name
+
+
+def test_the_policy_names_what_is_in_the_page(reports):
+    import hashlib
+
+    text = b"".join(page(reports["hinge"], "in short")).decode("utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1].replace("&#x27;", "'")
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for kind, inside in (("script", re.findall(r"<script>(.*?)</script>", text, re.S)[0]),
+                         ("style", re.findall(r"<style>(.*?)</style>", text, re.S)[0])):  # fmt: skip
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert not re.search(r"(src|href)=\"(?!#)", text)
+    assert "http" not in re.sub(r"http-equiv|http://www\.w3\.org/2000/svg", "", text)
+
+
+def test_figures_are_files_of_their_kind(reports):
+    pytest.importorskip("matplotlib")
+    figures = dict(draw_figures(reports["hinge"], ["png", "svg"]))
+    names = {"recall", "path", "convergence", "weights", "confusion", "margins", "reliability", "risk-coverage"}
+    assert {Path(name).stem for name in figures} == names
+    for name, content in figures.items():
+        assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml"), name
+    for name, content in islice(draw_figures(reports["hinge"], ["png", "svg"]), 4):
+        assert figures[name] == content, name
+
+
+def test_the_summary_answers(reports):
+    text = summary(reports["cross_entropy"])
+    assert "Which two classes are confused most?" in text
+    assert f"λ = {reports['cross_entropy'].headline.reg:.4g}" in text
+
+
+# -- the command line ----------------------------------------------------------------------------------------
+
+
+def test_report_on_the_command_line(tmp_path, digits):
+    model, out = tmp_path / "m.safetensors", tmp_path / "r.html"
+    answer = run("fit", "digits", "-o", model, "--loss", "hinge", "--reg", "0.01", "--report", tmp_path / "f.html")
+    assert answer.status == 0
+    assert "f.html" in answer.text
+    answer = run("report", model, "digits", "-o", out, "--figures", tmp_path / "figures", "--against", model)
+    assert answer.status == 0, answer.err
+    assert "Which loss and λ?" in answer.text
+    assert len(list((tmp_path / "figures").iterdir())) == 14  # no search, so no path
+    kept = []
+    for file in (tmp_path / "f.html", out):
+        text = file.read_text("utf-8")
+        kept.append(json.loads(re.search(r'id="record">(.*?)</script>', text, re.S)[1]))
+    assert kept[0]["headline"] == kept[1]["headline"]
+    assert (kept[0]["format"], kept[0]["version"]) == ("softmargin report", 1)
+    answer = run("report", model, "digits", "-o", out, "--json")
+    assert answer.json["headline"] == kept[1]["headline"]
+    assert answer.json["headline"]["training_accuracy"] is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--refit", "--part", "test"), "--training"),
+        (("--training", "unlabelled.npz"), "unlabelled.npz"),
+        (("-o", "missing/r.html"), "does not exist"),
+        (("--figures", "m.safetensors"), "is a file"),
+        (("--against", "digits"), "not a model file"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, words, tmp_path, monkeypatch, models):
+    monkeypatch.chdir(tmp_path)
+    models["hinge"].save("m.safetensors")
+    np.savez("unlabelled.npz", X=np.zeros((3, 64)))
+    answer = run("report", "m.safetensors", "digits", *arguments)
+    assert answer.status == 2
+    assert words in answer.err
+    assert answer.err.count("\n") <= 2
+    assert not Path("report.html").exists()
+
+
+def test_training_data_must_be_those_of_the_model(tmp_path, monkeypatch, models, digits):
+    monkeypatch.chdir(tmp_path)
+    models["hinge"].save("m.safetensors")
+    np.savez("other.npz", X=digits.test.X, y=digits.test.y)
+    answer = run("report", "m.safetensors", "other.npz", "--training", "other.npz")
+    assert answer.status == 2
+    assert "fingerprint" in answer.err
