@@ -25,7 +25,7 @@ function headlinePanel() {
         facts([["Objective F", num("certificate.value", short, 8)], ["Proved lower bound", num("certificate.lower_bound", short, 8)],
           ["Gap", num("certificate.gap", short, 3)], ["Asked for", num("certificate.tol")],
           ["Data loss + penalty", h("span", {}, num("headline.data_loss", short, 4), " + ", num("headline.penalty", short, 4))],
-          ["Work", h("span", {}, num("certificate.n_passes", whole), " passes, ", num("certificate.seconds", short, 3), " s")]]),
+          ["Work", h("span", {}, num("certificate.n_passes", whole), " passes, ", num("certificate.seconds", short, 3), "\u00a0s")]]),
         h("p", { class: "note" }, "The proof is about the training objective, not about new samples: those are what the accuracy is for."))),
     recalls(),
     h("details", { class: "numbers" }, h("summary", {}, "How to reproduce this"),
