@@ -287,6 +287,7 @@ def test_path_and_convergence(models, reports):
     assert steps.value[-1] == model.value
     assert steps.lower_bound[-1] == model.lower_bound
     assert steps.gap[-1] == model.gap
+    assert list(steps.estimate) == [x if 0 < x < math.inf else None for x in map(float, model.history["estimate"])]
     assert list(steps.n_passes) == sorted(steps.n_passes)
     assert all(bound is None or bound <= model.value for bound in steps.lower_bound)
 

@@ -77,6 +77,9 @@ def test_the_page_opens_without_a_complaint(loss, width, dark, browser, pages):
         ).map(e => e.outerHTML.slice(0, 200))"""
     assert browser.run(unnamed) == []
     assert "null" not in browser.run("document.getElementById('main').innerText").split()
+    ticks = browser.run("[...document.querySelectorAll('svg text')].map(e => e.textContent)")
+    assert len(ticks) > 100
+    assert all(ticks)
     assert "undefined" not in browser.run("document.getElementById('main').innerText")
     assert "NaN" not in browser.run("document.getElementById('main').innerText")
 

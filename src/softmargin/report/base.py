@@ -155,13 +155,14 @@ class PathPanel:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Value, best proved bound and gap by pass; None where nothing was known yet."""
+    """Value, best proved bound, its gap and the gap that the solver expected, by pass; None where not known."""
 
     n_passes: tuple[float, ...]
     seconds: tuple[float, ...]
     value: tuple[float | None, ...]
     lower_bound: tuple[float | None, ...]
     gap: tuple[float | None, ...]
+    estimate: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def convergence(model: Model) -> Convergence | None:
         value=tuple(values),
         lower_bound=tuple(bounds),
         gap=tuple(gaps),
+        estimate=tuple(_known(number) if number > 0.0 else None for number in steps["estimate"]),
     )
 
 

@@ -17,7 +17,14 @@ function logTicks(low, high, n) {
   for (let k = first; k <= last; k += every) found.push(10 ** k);
   return found;
 }
-const tickText = (x) => short(x, 3);
+// Labels with as many digits as tell them apart.
+function tickTexts(list) {
+  for (let digits = 3; digits < 9; digits++) {
+    const texts = list.map((t) => short(t, digits));
+    if (new Set(texts).size === list.length) return new Map(list.map((t, k) => [t, texts[k]]));
+  }
+  return new Map(list.map((t) => [t, short(t, 9)]));
+}
 
 function scale(values, from, to, log, pad = 0) {
   let [low, high] = [Math.min(...values), Math.max(...values)];
@@ -42,19 +49,20 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
   let cursor = -1;
   const grid = [...new Set(xs)].sort((a, b) => (reverse ? b - a : a - b));
   const drawing = responsive(box, (width) => {
-    const left = 58, right = 14, top = 12, bottom = 42;
+    const left = 68, right = 14, top = 12, bottom = 42;
     const x = scale(xRange || xs, reverse ? width - right : left, reverse ? left : width - right, xLog);
     const y = scale(yRange || ys, height - bottom, top, yLog, yRange ? 0 : 0.06);
     const visible = (t, axis) => t >= axis.low * (axis.low > 0 ? 0.999999 : 1.000001) - 1e-12 && t <= axis.high * 1.000001 + 1e-12;
     const xt = (xLog ? logTicks : ticks)(x.low, x.high, width / 90).filter((t) => visible(t, x));
     const yt = (yLog ? logTicks : ticks)(y.low, y.high, height / 55).filter((t) => visible(t, y));
+    const [xTexts, yTexts] = [tickTexts(xt), tickTexts(yt)];
     const svg = s("svg", { width, height, role: "img", "aria-label": title, tabindex: 0 },
       yt.map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }),
-        s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, yFormat === percent ? percent(t, 0) : tickText(t))]),
+        s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, yFormat === percent ? percent(t, 0) : yTexts.get(t))]),
       xt.map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: top, y2: height - bottom }),
-        s("text", { class: "tick", x: x(t), y: height - bottom + 18, "text-anchor": "middle" }, xFormat === percent ? percent(t, 0) : tickText(t))]),
+        s("text", { class: "tick", x: x(t), y: height - bottom + 18, "text-anchor": "middle" }, xFormat === percent ? percent(t, 0) : xTexts.get(t))]),
       s("text", { class: "axis", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
-      s("text", { class: "axis", transform: `translate(13 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel));
+      s("text", { class: "axis", transform: `translate(11 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel));
     if (diagonal) svg.append(s("line", { class: "diagonal", x1: x(x.low), y1: y(x.low), x2: x(x.high), y2: y(x.high) }));
     for (const line of series) {
       const points = line.x.map((value, i) => [value, line.y[i], i]).filter((p) => usable(p[1]) && (!xLog || p[0] > 0));

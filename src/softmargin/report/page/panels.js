@@ -89,14 +89,17 @@ function pathPanel() {
 function convergencePanel() {
   const c = R.convergence;
   if (!c) return;
+  const known = new Set(c.n_passes.filter((_, k) => c.value[k] !== null)).size;
   panel("convergence", "How the fit went", "A pass is one reading of the training data. The objective comes down, the proved bound comes up; the true minimum lies between them.",
-    h("div", { class: "columns" },
-      lineChart({ title: "Objective and best proved bound", xLabel: "passes", yLabel: "F", series: [
-        { name: "objective", color: "--c1", x: c.n_passes, y: c.value, dots: true }, { name: "proved bound", color: "--c3", x: c.n_passes, y: c.lower_bound, dots: true }], yFormat: (x) => short(x, 6) }),
-      lineChart({ title: "Relative gap that is proved", xLabel: "passes", yLabel: "gap", yLog: true, series: [{ name: "gap", color: "--c1", x: c.n_passes, y: c.gap, dots: true }], yFormat: (x) => short(x, 3) })),
+    h("div", { class: known > 1 ? "columns" : "" },
+      known > 1 ? lineChart({ title: "Objective and best proved bound", xLabel: "passes", yLabel: "F", series: [
+        { name: "objective", color: "--c1", x: c.n_passes, y: c.value, dots: true }, { name: "proved bound", color: "--c3", x: c.n_passes, y: c.lower_bound, dots: true }], yFormat: (x) => short(x, 6) }) : null,
+      lineChart({ title: "Relative gap: proved, and what the solver expected", xLabel: "passes", yLabel: "gap", yLog: true, series: [
+        { name: "expected (no proof)", color: "--c4", x: c.n_passes, y: c.estimate, dash: true },
+        { name: "proved", color: "--c1", x: c.n_passes, y: c.gap, dots: true }], yFormat: (x) => short(x, 3) })),
     note("A bound costs work of its own, so a solver proves one only when it expects to be near."),
-    numbers(["pass", "seconds", "objective", "bound", "gap"], c.n_passes.map((n, k) => [short(n, 5), fixed(c.seconds[k], 3),
-      num(`convergence.value.${k}`, short, 8), num(`convergence.lower_bound.${k}`, short, 8), num(`convergence.gap.${k}`, short, 3)]), { caption: "Steps of the fit", left: 0 }));
+    numbers(["pass", "seconds", "objective", "bound", "gap", "expected"], c.n_passes.map((n, k) => [short(n, 5), fixed(c.seconds[k], 3),
+      num(`convergence.value.${k}`, short, 8), num(`convergence.lower_bound.${k}`, short, 8), num(`convergence.gap.${k}`, short, 3), num(`convergence.estimate.${k}`, short, 3)]), { caption: "Steps of the fit", left: 0 }));
 }
 
 function rivalsPanel() {
