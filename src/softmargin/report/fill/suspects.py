@@ -24,8 +24,11 @@ _SKETCH_THRESHOLD = 0.92
 """Candidates are found by random projections; the error of a correlation of 0.98 is about 0.04 / √64 there."""
 
 _ROWS_AT_ONCE = 1024
-_MOST_CANDIDATES = 20_000
+_MOST_PAIRS = 20_000
 _MOST_ROWS = 200_000
+_FEWEST_FEATURES = 16
+"""With fewer, rows correlate that have nothing to do with each other."""
+
 _SEED = 0
 
 
@@ -50,7 +53,8 @@ def _words(evidence: Evidence, n_labels: int, n_found: int, n_leaked: int) -> st
             " That is far more than can be: the model errs too often to be a judge of labels, and only the first "
             "few, where it is surest, are worth a look."
         )
-    said += f" {counted(n_found, 'pair')} of samples correlate by {_THRESHOLD:g} or more."
+    at_least = "At least " if n_found >= _MOST_PAIRS else ""
+    said += f" {at_least}{counted(n_found, 'pair')} of samples correlate by {_THRESHOLD:g} or more."
     if n_leaked:
         said += f" In {n_leaked:,} of them the other sample is in the training data, which flatters the accuracy."
     return said
@@ -115,7 +119,7 @@ def _near(A: NDArray[Any], B: NDArray[Any], *, same: bool) -> list[tuple[float, 
 
     Random projections of the rows find the candidates; then the correlation is computed as it is.
     """
-    if len(A) > _MOST_ROWS or len(B) > _MOST_ROWS:
+    if len(A) > _MOST_ROWS or len(B) > _MOST_ROWS or A.shape[1] < _FEWEST_FEATURES:
         return []
     directions = None
     if A.shape[1] > 2 * _SKETCH:
@@ -124,7 +128,6 @@ def _near(A: NDArray[Any], B: NDArray[Any], *, same: bool) -> list[tuple[float, 
     second = first if same else _sketch(B, directions)
     limit = _THRESHOLD if directions is None else _SKETCH_THRESHOLD
     pairs: list[tuple[float, int, int]] = []
-    n_candidates = 0
     for start in range(0, len(A), _ROWS_AT_ONCE):
         block = first[start : start + _ROWS_AT_ONCE]
         for other in range(start if same else 0, len(B), 8 * _ROWS_AT_ONCE):
@@ -132,10 +135,9 @@ def _near(A: NDArray[Any], B: NDArray[Any], *, same: bool) -> list[tuple[float, 
             i, j = i + start, j + other
             if same:
                 i, j = i[i < j], j[i < j]
-            n_candidates += len(i)
-            if n_candidates > _MOST_CANDIDATES:
-                return pairs
             pairs += _exact(A, B, i, j)
+            if len(pairs) >= _MOST_PAIRS:  # enough to be told; data like these need another tool
+                return pairs
     return pairs
 
 
