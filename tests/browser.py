@@ -106,7 +106,11 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {
+            "name": "prefers-reduced-motion",
+            "value": "reduce",
+        }  # scrolling that glides would move the targets
+        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
         begun = time.monotonic()
         self.call("Page.navigate", url=path.resolve().as_uri())
         while not self.run("!!(window.softmarginReport && window.softmarginReport.ready)"):

@@ -317,7 +317,7 @@ def test_the_controls_of_the_laboratory(browser, pages):
         W, b = W - 0.1 * dW, b - 0.1 * db
     assert browser.run(total)[2] == pytest.approx(objective.value(W, b), rel=1e-12)
     click(browser, "#laboratory button", "Run")
-    browser.run("new Promise(done => setTimeout(done, 400))")
+    browser.run("new Promise(done => setTimeout(done, 1500))")
     assert browser.run(total)[2] < objective.value(W, b)
     click(browser, "#laboratory button", "Pause")
     # Back to the start; a weight by hand, a point by mouse.
