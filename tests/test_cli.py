@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import softmargin as sm
 import softmargin.cli as cli
 from softmargin.data import load_dataset
 from softmargin.losses import LOSSES
 from softmargin.model import load_model
-from softmargin.preprocessing import SCALINGS
+from softmargin.preprocessing import SCALINGS, unit_rows
 
 VERBS = ("fit", "compare", "evaluate", "predict", "report", "export", "info")
 HOSTILE = ("\x1b[31mred\n<script>", '=1+1,"q"', "a\rb", os.fsdecode(b"\xff\xfe"), "label", "貓")
@@ -295,6 +297,44 @@ def test_compare_says_and_saves_the_same(at_home: Path, tmp_path: Path) -> None:
     assert all(len(point["folds"]) == 2 for path in paths for point in path["points"])
     text = run("compare", "good.npz", "--folds", "2", *losses).text
     assert all(sentence in text for sentence in (answer.json["comparison"]["tests"][0]["sentence"], "2 folds"))
+
+
+def test_every_verb_takes_the_same_columns_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    kinds = np.array(["owl", "cat"])[np.arange(40) % 2]
+    numbers = rng.normal(size=(40, 3)) + 2.0 * (kinds == "cat")[:, None]
+    rows = [f"{a!r},{kind},{b!r},{c!r}" for (a, b, c), kind in zip(numbers.tolist(), kinds, strict=True)]
+    Path("t.csv").write_text("\n".join(["a,kind,b,c", *rows]) + "\n")
+    reading = ("--label", "kind", "--columns", "c,a")
+    data = sm.load_dataset("t.csv", label="kind", columns=["c", "a"])
+    options = ("--loss", "squared_hinge", "--folds", "3", "--normalize-rows", "--json")
+    expected = sm.compare(unit_rows(data.X), data.y, [sm.SquaredHinge()], cv=3)
+    compared = run("compare", "t.csv", *reading, *options)
+    assert compared.json["comparison"]["reg"] == expected.reg
+    scores = [point["score"] for point in compared.json["comparison"]["paths"][0]["points"]]
+    assert scores == [point.score for point in expected.chosen_path.points]
+    fitted = run("fit", "t.csv", *reading, *options, "-o", "m.safetensors", "--report", "m.html")
+    assert fitted.status == 0, fitted.err
+    model = load_model("m.safetensors")
+    assert (model.reg, model.preprocessing.rows, model.feature_names) == (expected.reg, "unit", ("c", "a"))
+    right = float((model.predict(data.X) == data.y).mean())
+    assert run("evaluate", "m.safetensors", "t.csv", *reading, "--json").json["accuracy"] == right
+    predicted = [line.split(",")[1] for line in run("predict", "m.safetensors", "t.csv").text.splitlines()[1:]]
+    assert predicted == model.predict(data.X).tolist()
+    record = run(
+        "report", "m.safetensors", "t.csv", *reading, "-o", "r.html", "--refit", "--training", "t.csv", "--json"
+    )
+    assert record.json["headline"]["training_accuracy"] == right
+    assert record.json["path"]["reg"] == expected.reg
+    for command in record.json["origin"]["commands"]:
+        assert "t.csv --label kind --columns c,a" in command
+    again = run(
+        *shlex.split(record.json["origin"]["commands"][0].replace("m.safetensors", "again.safetensors"))[1:]
+    )
+    assert again.status == 0, again.err
+    assert np.array_equal(load_model("again.safetensors").W, model.W)
+    assert run("info", "t.csv", *reading, "--json").json["data"]["n_features"] == 2
 
 
 def test_quick_is_one_split(at_home: Path, tmp_path: Path) -> None:

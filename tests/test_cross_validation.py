@@ -25,7 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import softmargin as sm
+from softmargin.data import Dataset
 from softmargin.errors import DataError, ParameterError
+from softmargin.preprocessing import unit_rows
 from softmargin.selection import calibration_error, content_hashes, fit_temperature, make_folds, mcnemar
 from softmargin.selection.paths import Walker, fixed_grid, reg_grid
 
@@ -162,6 +164,24 @@ def test_the_grid_reaches_from_nothing_to_a_perfect_fit(loss):
     first, last = (Walker(objective).fit(reg, 0.1, 1000) for reg in (grid[0], grid[-1]))
     assert first.value > 0.8 * nothing
     assert last.value - grid[-1] * (last.W**2).sum() < 2e-3 * nothing
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "balanced_accuracy"])
+def test_rows_of_length_one_are_divided_before_all_else(blobs, scoring):
+    X, labels = blobs
+    X = X * np.random.default_rng(0).uniform(0.1, 10.0, (len(X), 1)).astype(np.float32)
+    options = {"regs": REGS, "cv": 3, "scoring": scoring}
+    fitted = sm.LinearClassifierCV(["squared_hinge"], normalize_rows=True, **options).fit(X, labels)
+    plain = sm.LinearClassifierCV(["squared_hinge"], **options).fit(unit_rows(X), labels)
+    assert fitted.coef_.tobytes() == plain.coef_.tobytes()
+    assert fitted.best_score_ == plain.best_score_
+    assert fitted.preprocessing_.rows == "unit"
+    assert plain.preprocessing_.rows == "none"
+    np.testing.assert_array_equal(fitted.predict_proba(X), plain.predict_proba(unit_rows(X)))
+    model = fitted.to_model(Dataset(X, labels, "blobs"), choice=fitted.path_)
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
+    with pytest.raises(ParameterError, match="normalize_rows must be True or False"):
+        sm.LinearClassifierCV(normalize_rows="l2").fit(X, labels)
 
 
 def test_wrong_paths():

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import islice
 from pathlib import Path
@@ -14,13 +15,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.metrics import confusion_matrix
 
 import softmargin as sm
+from softmargin.accuracy import standard_error
 from softmargin.data import Dataset
 from softmargin.model import Model
-from softmargin.preprocessing import Preprocessing
+from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.report import Report, draw_figures, fill_report, page, refit, summary
 from tests.test_cli import run
 
@@ -77,6 +80,18 @@ def reports(digits: Dataset, models: dict[str, Model]) -> dict[str, Report]:
 
 
 each_loss = pytest.mark.parametrize("loss", LOSSES)
+
+
+ONE_OTHER = {"paths": [{"loss": "squared_hinge", "best": 0, "points": [{"reg": 0.1}]}]}
+
+
+def close(first, second) -> bool:
+    """Tell whether two records are the same but for rounding."""
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(close(first[key], second[key]) for key in first)
+    if isinstance(first, list):
+        return len(first) == len(second) and all(map(close, first, second))
+    return first == (pytest.approx(second, rel=1e-9, abs=1e-9) if isinstance(first, float) else second)
 
 
 def floats(text: str) -> np.ndarray:
@@ -307,6 +322,101 @@ def test_a_record_of_folds_is_drawn_too():
     assert (curve.best, curve.one_se, curve.training_loss, curve.warning) == (1, 0, (), "")
     for odd in ({"paths": 3}, {"paths": [None]}, {"paths": [{"points": [{"reg": 1.0}], "best": 0}]}, {}):
         assert fill_report(wide_model(4, ["a", "b"], selection=odd), data).path is None
+
+
+def test_the_record_of_a_comparison_is_drawn_with_the_spread_of_its_folds(digits):
+    few = Dataset(digits.X[:300], digits.y[:300], "few")
+    found = sm.compare(few.X, few.y, [sm.Hinge(0.5), sm.SquaredHinge(2.0)], [0.1, 0.01], cv=3, calibrate=False)
+    fitted = sm.LinearClassifier(found.loss, reg=found.reg, tol=1e-2).fit(few.X, few.y)
+    model = fitted.to_model(few, choice=found)
+    report = fill_report(model, few)
+    assert (report.path.loss, report.path.reg, report.path.words) == (found.loss.name, found.reg, found.reason())
+    for curve, path in zip(report.path.curves, found.paths, strict=True):
+        folds = np.array([[fold.validation_accuracy for fold in point.folds] for point in path.points])
+        error = folds.std(axis=1, ddof=1) / math.sqrt(3)
+        assert curve.high == pytest.approx(folds.mean(axis=1) + error)
+        assert curve.low == pytest.approx(folds.mean(axis=1) - error)
+        assert (curve.best, curve.one_se) == (path.best, path.one_se)
+        for data, penalty, point in zip(curve.training_loss, curve.penalty, path.points, strict=True):
+            assert data + penalty == pytest.approx(point.value)
+    others, _ = refit(model, few)
+    (other,) = others
+    assert other.loss == next(path.loss for path in found.paths if path.loss != found.loss)
+
+
+def test_the_record_of_earlier_versions_is_drawn_too(digits, models):
+    """They had one split, and kept neither the parameters of a loss nor folds, spread and ΣW²."""
+    names = (
+        "reg",
+        "value",
+        "gap",
+        "training_accuracy",
+        "validation_accuracy",
+        "validation_loss",
+        "n_passes",
+        "seconds",
+    )
+    new = models["hinge"].selection
+    paths = [
+        {
+            "loss": path["loss"],
+            "best": path["best"],
+            "points": [{name: p[name] for name in names} for p in path["points"]],
+        }
+        for path in new["paths"]
+    ]
+    old = {name: new[name] for name in ("loss", "reg", "n_training", "n_validation", "reason")} | {"paths": paths}
+    model = replace(models["hinge"], selection=old)
+    report = fill_report(model, digits.test, digits)
+    for curve, path in zip(report.path.curves, paths, strict=True):
+        accuracy = [p["validation_accuracy"] for p in path["points"]]
+        half = np.array([standard_error(a, old["n_validation"]) for a in accuracy])
+        assert curve.high == pytest.approx(accuracy + half)
+        assert (curve.one_se, curve.training_loss, curve.penalty) == (None, (), ())
+    assert b"".join(page(report, ""))
+    assert {other.loss.name for other in refit(model, digits)[0]} == {"squared_hinge", "cross_entropy"}
+
+
+def test_rows_of_length_one_are_looked_at_as_the_model_does(digits):
+    dark = replace(digits, X=(digits.X * np.linspace(0.1, 1.0, len(digits.X))[:, None]).astype(np.float32))
+    model = (
+        sm.LinearClassifier("hinge", reg=1e-2, tol=1e-2, normalize_rows=True).fit(dark.X, dark.y).to_model(dark)
+    )
+    report = fill_report(model, digits.test, dark)
+    unit, judged = unit_rows(dark.X), unit_rows(digits.test.X)
+    means = np.array([unit[dark.y == k].mean(axis=0, dtype=np.float64) for k in range(10)])
+    nearest = (cdist(judged, means).argmin(axis=1) == digits.test.y).mean()
+    assert report.headline.baselines[1].share.value == nearest
+    for entry in report.looks.pixels:
+        sample = report.samples[entry.sample]
+        score = model.scores(digits.test.X[sample.row : sample.row + 1])[0, sample.label]
+        assert floats(entry.own).sum() + model.b[sample.label] == pytest.approx(score, abs=1e-4)
+    assert "--normalize-rows" in report.origin.commands[0]
+    (other,) = refit(replace(model, selection=ONE_OTHER), dark)[0]
+    assert other.preprocessing.rows == "unit"
+
+
+def test_sparse_data_get_the_same_report():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 300)) * (rng.random((60, 300)) < 0.2)
+    X[50], X[51], X[52] = 3.0 * X[7], X[8], 0.0
+    y = np.array(["a", "b"])[np.arange(60) % 2]
+    model = wide_model(300, ["a", "b"])
+    found = []
+    for features in (X, csr_array(X)):
+        data, training = Dataset(features, y, "x"), Dataset(features[:20], y[:20], "t")
+        record = json.loads(json.dumps(fill_report(model, data, training).record()))
+        found.append({name: record[name] for name in ("suspects", "looks", "confusion", "margins", "calibration")})
+        found[-1]["baselines"] = record["headline"]["baselines"]
+    assert {(pair["first"], pair["second"]) for pair in found[0]["suspects"]["duplicates"]} > {("row 7", "row 50")}
+    assert close(*found)
+
+
+def test_near_duplicates_that_are_not_looked_for_are_not_denied():
+    data = Dataset(np.eye(4), np.array(["a", "b", "a", "b"]), "four")
+    words = fill_report(wide_model(4, ["a", "b"]), data).suspects.words
+    assert "Near-duplicates are not looked for: with fewer than 16 features" in words
+    assert "0 pairs" not in words
 
 
 @pytest.mark.parametrize("n_features", [20, 300])

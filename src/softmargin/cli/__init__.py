@@ -26,7 +26,14 @@ from softmargin.errors import SoftmarginError
 __all__ = ["main", "softmargin"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+class _InOrder(click.Group):
+    """Lists the verbs as they are added: in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="softmargin")
 def softmargin() -> None:
     """Train, check and use multiclass linear classifiers.

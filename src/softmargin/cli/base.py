@@ -56,6 +56,7 @@ __all__ = [
     "read_for_model",
     "read_model",
     "reporter",
+    "said_options",
     "say",
     "say_err",
     "scaling_option",
@@ -113,6 +114,11 @@ part_option = click.option(
 def data_options(command: Any) -> Any:
     """Add the options that say how DATA is to be read."""
     return labels_option(label_option(columns_option(command)))
+
+
+def said_options(**options: str | None) -> list[str]:
+    """Return the options among these that were given, as they stand on the command line."""
+    return [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
 
 
 _TERMINAL_COLUMNS = 80

@@ -26,6 +26,7 @@ from softmargin.cli.base import (
     quiet_option,
     read_data,
     reporter,
+    said_options,
     say,
     say_err,
     scaling_option,
@@ -176,7 +177,8 @@ def fit(
         if dataset.test is not None and dataset.test.y is not None:
             accuracies["test"] = _accuracy(model, dataset.test)
         if page is not None:
-            _report(dataset, model, target, data, page, max_passes, threads, report)
+            reading = said_options(labels=labels, label=label, columns=columns)
+            _report(dataset, model, target, data, reading, page, max_passes, threads, report)
 
     if as_json:
         print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
@@ -195,6 +197,7 @@ def _report(
     model: Model,
     target: str,
     source: str,
+    reading: list[str],
     page: str,
     max_passes: int,
     threads: int | None,
@@ -216,6 +219,7 @@ def _report(
         along,
         model_name=target,
         data_name=source,
+        data_options=reading,
         n_threads=threads,
         progress=progress,
     )

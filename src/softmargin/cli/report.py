@@ -20,6 +20,7 @@ from softmargin.cli.base import (
     read_for_model,
     read_model,
     reporter,
+    said_options,
     say,
     say_err,
     threads_option,
@@ -116,6 +117,7 @@ def report(
             along,
             model_name=model,
             data_name=data,
+            data_options=said_options(labels=labels, label=label, columns=columns),
             n_threads=threads,
             progress=lambda what: progress(what, 0, 0),
         )

@@ -68,9 +68,10 @@ def refit(
             classifier.fit(training.X, training.y)  # type: ignore[arg-type]
         return classifier.to_model(training, image_size=model.image_size)
 
-    for name, regs, best in _tried(model.selection):
+    for name, parameters, regs, best in _tried(model.selection):
         if name != model.loss.name:
-            parameters = model.loss.parameters() if name != "cross_entropy" else {}
+            if parameters is None:  # older records do not keep them: both hinges had the same
+                parameters = model.loss.parameters() if name != "cross_entropy" else {}
             others.append(fitted(LOSSES[name](**parameters), regs[best], model.tol))
         elif model.image_shape is not None and model.W.size * _ALONG <= _MOST_WEIGHTS:
             every = max(1, -(-len(regs) // _ALONG))
@@ -79,8 +80,8 @@ def refit(
     return others, along
 
 
-def _tried(selection: dict[str, Any]) -> list[tuple[str, list[float], int]]:
-    """Return (loss, path of λ, index of the chosen) of each loss on a model's record, as far as it can be read."""
+def _tried(selection: dict[str, Any]) -> list[tuple[str, dict[str, float] | None, list[float], int]]:
+    """Return (loss, its parameters, path of λ, index of the chosen) of each loss that a record tells of."""
     found = []
     paths = selection.get("paths")
     for path in paths if isinstance(paths, list) else []:
@@ -90,5 +91,13 @@ def _tried(selection: dict[str, Any]) -> list[tuple[str, list[float], int]]:
         if path.get("loss") in LOSSES and isinstance(points, list) and isinstance(best, int):
             regs = [float(point["reg"]) for point in points if isinstance(point.get("reg"), (int, float))]
             if 0 <= best < len(regs) == len(points):
-                found.append((path["loss"], regs, best))
+                found.append((path["loss"], _parameters(path), regs, best))
     return found
+
+
+def _parameters(path: dict[str, Any]) -> dict[str, float] | None:
+    """Return the parameters of the loss of a path; None if the record does not have them."""
+    found = path.get("parameters")
+    if not isinstance(found, dict) or found.keys() != set(LOSSES[path["loss"]]._fields):  # type: ignore[attr-defined]
+        return None
+    return found if all(isinstance(value, (int, float)) for value in found.values()) else None

@@ -31,6 +31,7 @@ def fill_report(
     *,
     model_name: str = "MODEL",
     data_name: str | None = None,
+    data_options: Sequence[str] = (),
     n_threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
@@ -49,6 +50,8 @@ def fill_report(
         The same loss fitted with other λ: their weights can be seen by moving a slider.
     model_name, data_name : str, optional
         What the user calls them, for the commands that do it again.
+    data_options : sequence of str, optional
+        The options with which the command line reads the data, for these commands too.
     n_threads : int, optional
     progress : callable, optional
         Told what is at work.
@@ -83,7 +86,7 @@ def fill_report(
         classes=evidence.classes,
         headline=first,
         certificate=certificate(evidence),
-        origin=origin(evidence, fingerprint, model_name, name),
+        origin=origin(evidence, fingerprint, model_name, name, data_options),
         path=path(model),
         convergence=convergence(model),
         rivals=beside,

@@ -18,9 +18,10 @@ from softmargin.errors import DataError
 from softmargin.losses import CrossEntropy, softmax
 from softmargin.losses.base import Floats, Ints
 from softmargin.model import Model
+from softmargin.preprocessing import unit_rows
 from softmargin.report.base import Sample, Share, Sheet, Term
 
-__all__ = ["Evidence", "Shelf", "encoded", "reduced", "share", "words_of"]
+__all__ = ["Evidence", "Shelf", "encoded", "reduced", "rows_for", "share", "words_of"]
 
 _MOST_TERMS = 12
 _MOST_SAMPLES = 2_000
@@ -65,6 +66,11 @@ def reduced(pictures: Floats, height: int, width: int) -> Floats:
             plane = Image.fromarray(np.ascontiguousarray(pictures[i, :, :, c], dtype=np.float32), mode="F")
             small[i, :, :, c] = np.asarray(plane.resize((width, height), Image.Resampling.BOX))
     return small
+
+
+def rows_for(model: Model, X: Any) -> Any:
+    """Return rows of X in float64 as the model's weights see them: of length 1, if it divides them by it."""
+    return (unit_rows(X) if model.preprocessing.rows == "unit" else X).astype(np.float64)
 
 
 def fitted_size(height: int, width: int, largest: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from softmargin.data.base import counted
 from softmargin.losses import CrossEntropy
 from softmargin.losses.base import Floats, Ints
 from softmargin.report.base import Baseline, Certificate, Headline, Origin, percent
-from softmargin.report.fill.base import Evidence, codes_of, share, words_of
+from softmargin.report.fill.base import Evidence, codes_of, rows_for, share, words_of
 
 __all__ = ["certificate", "headline", "origin"]
 
@@ -92,17 +93,26 @@ def certificate(evidence: Evidence) -> Certificate:
     )
 
 
-def origin(evidence: Evidence, fingerprint: str, model_name: str, data_name: str) -> Origin:
+def origin(
+    evidence: Evidence, fingerprint: str, model_name: str, data_name: str, data_options: Sequence[str] = ()
+) -> Origin:
     """Return what was judged, and the commands that do it again."""
     model = evidence.model
     options = [f"--loss {model.loss.name}", f"--reg {model.reg!r}", f"--tol {model.tol:g}"]
     if evidence.delta is not None:
         options.append(f"--delta {evidence.delta!r}")
     options.append(f"--scaling {model.preprocessing.scaling}")
+    scaling = model.preprocessing.scaling
+    if model.preprocessing.rows == "unit":
+        options.append("--normalize-rows")
+        scaling += ", rows of length 1"
     if model.image_size is not None:
         options.append("--image-size " + "x".join(map(str, model.image_size)))
     file, source = shlex.quote(words_of(model_name)), shlex.quote(words_of(data_name))
-    trained_on = source if fingerprint == model.fingerprint or evidence.training is not None else "TRAINING_DATA"
+    reading = "".join(f" {shlex.quote(words_of(option))}" for option in data_options)
+    trained_on = (
+        source + reading if fingerprint == model.fingerprint or evidence.training is not None else "TRAINING_DATA"
+    )
     return Origin(
         model=words_of(model_name),
         data=words_of(data_name),
@@ -113,11 +123,11 @@ def origin(evidence: Evidence, fingerprint: str, model_name: str, data_name: str
         trained_on=words_of(model.data_name),
         n_training=model.n_samples,
         training_fingerprint=model.fingerprint,
-        scaling=model.preprocessing.scaling,
+        scaling=scaling,
         fitted=model.created,
         commands=(
             f"softmargin fit {trained_on} -o {file} {' '.join(options)}",
-            f"softmargin report {file} {source} -o report.html",
+            f"softmargin report {file} {source}{reading} -o report.html",
         ),
         versions={**model.versions, "report by softmargin": __version__},
     )
@@ -220,7 +230,7 @@ def _nearest_means(evidence: Evidence) -> Ints:
         block, classes = training.X[start : start + _ROWS_AT_ONCE], labels[start : start + _ROWS_AT_ONCE]
         known = classes >= 0
         members = np.equal.outer(np.arange(model.n_classes), classes[known]).astype(np.float64)
-        sums += members @ block[known].astype(np.float64)
+        sums += members @ rows_for(model, block[known])
         counts += members.sum(axis=1)
     scale, mean = model.preprocessing.scale, model.preprocessing.mean
     means: Floats = (sums / np.maximum(counts, 1.0)[:, None] - mean) * scale
@@ -231,5 +241,5 @@ def _nearest_means(evidence: Evidence) -> Ints:
     best = np.empty(evidence.n, dtype=np.int64)
     for start in range(0, evidence.n, _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        best[rows] = (evidence.X[rows].astype(np.float64) @ W + b).argmax(axis=1)
+        best[rows] = (rows_for(model, evidence.X[rows]) @ W + b).argmax(axis=1)
     return best

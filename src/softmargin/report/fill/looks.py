@@ -9,7 +9,7 @@ import numpy as np
 from softmargin.losses.base import Floats
 from softmargin.model import Model
 from softmargin.report.base import Confusion, Looks, Pixels
-from softmargin.report.fill.base import Evidence, Shelf, codes_of, encoded, fitted_size, reduced
+from softmargin.report.fill.base import Evidence, Shelf, codes_of, encoded, fitted_size, reduced, rows_for
 
 __all__ = ["favourites", "looks"]
 
@@ -117,7 +117,7 @@ def _pixels(evidence: Evidence, shelf: Shelf, i: int, size: tuple[int, int]) -> 
     number = shelf(i)
     assert number is not None  # it has been put there
     rival = int(evidence.rival[i])
-    x = evidence.X[i].astype(np.float64)
+    (x,) = rows_for(evidence.model, evidence.X[i : i + 1])
 
     def by_place(label: int) -> Floats:
         parts = (x * evidence.model.W[:, label]).reshape(shape).sum(axis=2)[None, :, :, None]

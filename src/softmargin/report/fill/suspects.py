@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from softmargin.data.base import Dataset, counted
 from softmargin.losses.base import Floats, Ints
@@ -26,6 +27,10 @@ _SKETCH_THRESHOLD = 0.92
 _ROWS_AT_ONCE = 1024
 _MOST_PAIRS = 20_000
 _MOST_ROWS = 200_000
+_MOST_FEATURES = 100_000
+_FILLED = 1 << 22
+"""Numbers of sparse rows that are filled in at once."""
+
 _FEWEST_FEATURES = 16
 """With fewer, rows correlate that have nothing to do with each other."""
 
@@ -53,6 +58,9 @@ def _words(evidence: Evidence, n_labels: int, n_found: int, n_leaked: int) -> st
             " That is far more than can be: the model errs too often to be a judge of labels, and only the first "
             "few, where it is surest, are worth a look."
         )
+    why_not = _not_looked_for(evidence)
+    if why_not:
+        return f"{said} Near-duplicates are not looked for: {why_not}."
     at_least = "At least " if n_found >= _MOST_PAIRS else ""
     said += f" {at_least}{counted(n_found, 'pair')} of samples correlate by {_THRESHOLD:g} or more."
     if n_leaked:
@@ -78,6 +86,8 @@ def _label_errors(evidence: Evidence) -> list[tuple[int, int]]:
 
 def _duplicates(evidence: Evidence, shelf: Shelf) -> tuple[tuple[Duplicate, ...], int, int]:
     training = evidence.training
+    if _not_looked_for(evidence):
+        return (), 0, 0
     pairs = [(*pair, False) for pair in _near(evidence.X, evidence.X, same=True)]
     if training is not None:
         pairs += [(*pair, True) for pair in _near(evidence.X, training.X, same=False)]
@@ -97,30 +107,45 @@ def _duplicates(evidence: Evidence, shelf: Shelf) -> tuple[tuple[Duplicate, ...]
     for pair in pairs[:_MOST]:
         similarity, i, _, leaked = pair
         data, row = second(pair)
-        x = data.X[row]
+        x, mine = _row(data.X, row), _row(evidence.X, i)
         found.append(
             Duplicate(
                 similarity=similarity,
                 first=evidence.name(i),
                 first_label=words_of(labels[i]),
-                first_picture=shelf.picture(evidence.X[i]),
+                first_picture=shelf.picture(mine),
                 second=name_of(data, row),
                 second_label="" if data.y is None else words_of(data.y[row]),
                 second_picture=shelf.picture(x),
                 leaked=leaked,
-                exact=bool(np.array_equal(x, evidence.X[i])),
+                exact=bool(np.array_equal(x, mine)),
             )
         )
     return tuple(found), len(pairs), sum(pair[3] for pair in pairs)
 
 
-def _near(A: NDArray[Any], B: NDArray[Any], *, same: bool) -> list[tuple[float, int, int]]:
+def _row(X: Any, i: int) -> NDArray[Any]:
+    return np.asarray(X[[i]].toarray()[0] if issparse(X) else X[i])
+
+
+def _not_looked_for(evidence: Evidence) -> str:
+    """Return why near-duplicates are not looked for, "" if they are."""
+    n_rows = max(data.n_samples for data in (evidence.data, evidence.training) if data is not None)
+    n_features = evidence.model.n_features
+    if n_features < _FEWEST_FEATURES:
+        return (
+            f"with fewer than {_FEWEST_FEATURES} features rows correlate that have nothing to do with each other"
+        )
+    if n_features > _MOST_FEATURES or n_rows > _MOST_ROWS:
+        return f"that takes at most {_MOST_ROWS:,} samples and {_MOST_FEATURES:,} features"
+    return ""
+
+
+def _near(A: Any, B: Any, *, same: bool) -> list[tuple[float, int, int]]:
     """Return (correlation, row of A, row of B) of all pairs of rows above the threshold.
 
     Random projections of the rows find the candidates; then the correlation is computed as it is.
     """
-    if len(A) > _MOST_ROWS or len(B) > _MOST_ROWS or A.shape[1] < _FEWEST_FEATURES:
-        return []
     directions = None
     if A.shape[1] > 2 * _SKETCH:
         directions = np.random.default_rng(_SEED).standard_normal((A.shape[1], _SKETCH)).astype(np.float32)
@@ -128,9 +153,9 @@ def _near(A: NDArray[Any], B: NDArray[Any], *, same: bool) -> list[tuple[float, 
     second = first if same else _sketch(B, directions)
     limit = _THRESHOLD if directions is None else _SKETCH_THRESHOLD
     pairs: list[tuple[float, int, int]] = []
-    for start in range(0, len(A), _ROWS_AT_ONCE):
+    for start in range(0, A.shape[0], _ROWS_AT_ONCE):
         block = first[start : start + _ROWS_AT_ONCE]
-        for other in range(start if same else 0, len(B), 8 * _ROWS_AT_ONCE):
+        for other in range(start if same else 0, B.shape[0], 8 * _ROWS_AT_ONCE):
             i, j = np.nonzero(block @ second[other : other + 8 * _ROWS_AT_ONCE].T >= limit - 1e-4)
             i, j = i + start, j + other
             if same:
@@ -141,30 +166,36 @@ def _near(A: NDArray[Any], B: NDArray[Any], *, same: bool) -> list[tuple[float, 
     return pairs
 
 
-def _sketch(X: NDArray[Any], directions: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def _sketch(X: Any, directions: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Return the standardised rows, projected if there are directions, each of length 1 (or 0)."""
     parts = []
-    for start in range(0, len(X), _ROWS_AT_ONCE):
-        rows = _standard(X[start : start + _ROWS_AT_ONCE]).astype(np.float32)
+    for start in range(0, X.shape[0], _ROWS_AT_ONCE):
+        block = X[start : start + _ROWS_AT_ONCE]
+        if directions is not None and issparse(X):  # without filling in the mean
+            block = block.astype(np.float32)
+            rows = block @ directions - np.outer(block.mean(axis=1), directions.sum(axis=0))
+        else:
+            rows = _standard(block).astype(np.float32)
+            rows = rows if directions is None else rows @ directions
         if directions is not None:
-            rows = rows @ directions
             rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
         parts.append(rows)
     return np.concatenate(parts)
 
 
-def _standard(rows: NDArray[Any]) -> Floats:
+def _standard(rows: Any) -> Floats:
     """Return rows less their mean, of length 1; rows that do not vary become 0."""
-    values = rows.astype(np.float64)
+    values = np.asarray((rows.toarray() if issparse(rows) else rows).astype(np.float64))
     values -= values.mean(axis=1, keepdims=True)
     length = np.sqrt((values**2).sum(axis=1, keepdims=True))
     return np.where(length > 1e-9, values / np.maximum(length, 1e-300), 0.0)
 
 
-def _exact(A: NDArray[Any], B: NDArray[Any], i: Ints, j: Ints) -> list[tuple[float, int, int]]:
+def _exact(A: Any, B: Any, i: Ints, j: Ints) -> list[tuple[float, int, int]]:
     found = []
-    for start in range(0, len(i), _ROWS_AT_ONCE):
-        a, b = i[start : start + _ROWS_AT_ONCE], j[start : start + _ROWS_AT_ONCE]
+    step = max(1, min(_ROWS_AT_ONCE, _FILLED // A.shape[1]))
+    for start in range(0, len(i), step):
+        a, b = i[start : start + step], j[start : start + step]
         similarity = (_standard(A[a]) * _standard(B[b])).sum(axis=1)
         found += [
             (min(1.0, float(s)), int(x), int(y))
