@@ -320,6 +320,9 @@ def test_every_verb_takes_the_same_columns_of_a_table(tmp_path: Path, monkeypatc
     assert (model.reg, model.preprocessing.rows, model.feature_names) == (expected.reg, "unit", ("c", "a"))
     right = float((model.predict(data.X) == data.y).mean())
     assert run("evaluate", "m.safetensors", "t.csv", *reading, "--json").json["accuracy"] == right
+    assert run("evaluate", "m.safetensors", "t.csv", "--json").json["accuracy"] == right  # guessed as in a fit
+    Path("new.csv").write_text(Path("t.csv").read_text().replace("owl", "").replace("cat", ""))
+    assert run("predict", "m.safetensors", "new.csv").text == run("predict", "m.safetensors", "t.csv").text
     predicted = [line.split(",")[1] for line in run("predict", "m.safetensors", "t.csv").text.splitlines()[1:]]
     assert predicted == model.predict(data.X).tolist()
     record = run(

@@ -122,6 +122,8 @@ def stream_dataset(
 ) -> Iterator[Dataset] | None:
     """Return the rows of a source in parts, to be read one after the other, or None if it comes only as a whole.
 
+    The labels of a table are not read.
+
     Parameters
     ----------
     source : str, path or binary file
@@ -129,7 +131,7 @@ def stream_dataset(
     columns, n_features
         As in `load_dataset`; ignored where they do not belong.
     """
-    options = ReadOptions(columns=None if columns is None else tuple(columns))
+    options = ReadOptions(columns=None if columns is None else tuple(columns), only_features=True)
     options = replace(options, n_features=n_features, decode_images=images.decode_files)
     if not isinstance(source, (str, os.PathLike)):
         return text.read_stream(source, "stdin", "stdin", options)

@@ -158,7 +158,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the caller asked for; each reader takes what concerns it (see `softmargin.load_dataset`)."""
+    """What the caller asked for; each reader takes what concerns it (see `softmargin.load_dataset`).
+
+    ``only_features``: the labels of a table are not wanted, and not looked at.
+    """
 
     labels: Path | None = None
     label: str | None = None
@@ -168,6 +171,7 @@ class ReadOptions:
     image_channels: int | None = None
     progress: Progress | None = None
     n_workers: int | None = None
+    only_features: bool = False
     decode_images: "DecodeImages | None" = None
 
 

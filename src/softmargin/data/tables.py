@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -60,6 +60,12 @@ class Plan:
 def plan(
     names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, *, named: bool = True
 ) -> Plan:
+    """Decide which column is what, as `_plan` says; the label is none where it is not wanted."""
+    made = _plan(names, kinds, where, options, named)
+    return replace(made, label=None) if options.only_features else made
+
+
+def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, named: bool) -> Plan:
     """Decide which column is what.
 
     The label is ``options.label`` (a name or, in a table without names, a position from 0; -1 is the last),
@@ -127,7 +133,9 @@ def _asked(
         if label in features:
             raise ParameterError(f"the column {shown(options.label)!r} cannot be both the label and a feature.")
     else:
-        found = [k for k in free if names[k].lower() in LABELS]
+        usual = [k for k in free if names[k].lower() in LABELS]
+        words = [k for k in free if kinds[k] == "text" and names[k].lower() not in IDS]
+        found = usual or words
         label = found[0] if len(found) == 1 else None
     found = [k for k in free if names[k].lower() in IDS and kinds[k] in ("number", "text") and k != label]
     ids = found[0] if found else None
@@ -147,7 +155,9 @@ def _label(
         usual = [k for k, name in enumerate(names) if name.lower() in LABELS and kinds[k] in usable]
         if len(usual) > 1:
             both = _some([names[k] for k in usual])
-            raise DataError(f"{where} has several columns that may be the label ({both}); name one with label=.")
+            raise DataError(
+                f"{where} has several columns that may be the label ({both}); name one with label=, or --label."
+            )
         if usual:
             notes.append(f"the column {shown(names[usual[0]])!r} is taken for the label")
             return usual[0]

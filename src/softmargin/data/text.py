@@ -151,7 +151,8 @@ class _Table:
                 if number is not None:
                     raise DataError(
                         f"{self.where} column {shown(self.names[k])!r} holds words such as {shown(first[:40])!r} "
-                        f"and, on line {number}, a number: make it one of the two, or name the label with label=."
+                        f"and, on line {number}, a number: make it one of the two, or name the label with "
+                        f"label=, or --label."
                     )
             kinds.append("number" if is_number else "text")
         return kinds
