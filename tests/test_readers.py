@@ -629,11 +629,11 @@ def test_offline_is_one_sentence(monkeypatch, error):
     assert set(openml.SETS) == {"mnist", "fashion-mnist", "cifar10"}
 
 
-def test_a_local_thing_named_like_a_public_set_needs_a_path(tmp_path, monkeypatch):
+def test_a_local_thing_named_like_a_public_set_is_what_is_meant(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mnist" / "a").mkdir(parents=True)
     write(tmp_path / "mnist" / "a" / "0.png", png(np.random.default_rng(0)))
-    assert load_dataset("./mnist").n_samples == 1
+    assert load_dataset("./mnist").n_samples == load_dataset("mnist").n_samples == 1
     assert load_dataset(Path("mnist")).n_samples == 1
 
 
