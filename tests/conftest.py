@@ -43,7 +43,9 @@ os.environ["NUMBA_CACHE_DIR"] = _own_folder(
 )
 
 
-@pytest.fixture(autouse=True)
-def _small_problems_meet_the_compiled_engine(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def _small_problems_meet_the_compiled_engine():
     """Most test problems are so small that "auto" would give them to NumPy, which is the oracle."""
-    monkeypatch.setattr("softmargin.engines._TINY", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softmargin.engines._TINY", 0)
+        yield

@@ -31,8 +31,8 @@ def objective(shape, loss):
     X = rng.normal(size=(C, D))[y] + 2.0 * rng.normal(size=(n, D))
     if shape == "bytes":
         X = np.clip(128 + 20 * X, 0, 255).astype(np.uint8)
-        return sm.Objective(LOSSES[loss], X, y, 1e-2, scale=np.full(D, 1 / 255))
-    return sm.Objective(LOSSES[loss], X.astype(np.float32), y, 1e-2)
+        return sm.Objective(LOSSES[loss], X, y, 1e-2, scale=np.full(D, 1 / 255), engine="cpu")
+    return sm.Objective(LOSSES[loss], X.astype(np.float32), y, 1e-2, engine="cpu")
 
 
 def fit(problem, **options):

@@ -37,7 +37,7 @@ def problem(name):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 5, 600)
     X = rng.normal(size=(5, 12))[y] + 1.2 * rng.normal(size=(600, 12))
-    return sm.Objective(LOSSES[name], X, y, 0.02)
+    return sm.Objective(LOSSES[name], X, y, 0.02, engine="cpu")
 
 
 class Killed(Exception):
