@@ -475,6 +475,22 @@ def test_training_samples_are_called_that(digits, models):
     assert "trained on" in warnings[0]
 
 
+def test_nothing_is_said_of_new_samples_on_training_data(digits, models):
+    report = fill_report(models["hinge"], digits, None, [models["cross_entropy"]])
+    head = report.headline
+    assert head.on_training
+    shares = [head.accuracy, *head.recalls, *(b.share for b in head.baselines)]
+    shares += [rival.accuracy for rival in report.rivals.models]
+    assert {(share.low, share.high) for share in shares} == {(None, None)}
+    answer = dict(head.answers)["How sure is that?"]
+    assert "the data that the model was trained on" in answer
+    said = summary(report)
+    assert "confidence" not in answer + said
+    assert b"".join(page(report, said))
+    assert len(list(draw_figures(report, ["svg"]))) >= 4
+    assert not fill_report(models["hinge"], digits.test).headline.on_training
+
+
 def test_the_smallest_report():
     """One sample, two classes, one of them absent: every panel can be filled, drawn and said."""
     report = fill_report(wide_model(3, ["a", "b"]), Dataset(np.ones((1, 3)), np.array(["b"]), "one"))
@@ -614,6 +630,16 @@ def test_report_on_the_command_line(tmp_path, digits):
     answer = run("report", model, "digits", "-o", out, "--json")
     assert answer.json["headline"] == kept[1]["headline"]
     assert answer.json["headline"]["training_accuracy"] is not None
+
+
+def test_fit_says_that_its_report_is_on_the_training_data(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    np.savez("whole.npz", X=digits.X[:200], y=digits.y[:200])
+    options = ("--loss", "cross_entropy", "--reg", "0.1", "--report", "f.html")
+    answer = run("fit", "whole.npz", "-o", "m.safetensors", *options)
+    assert answer.status == 0, answer.err
+    assert "judged on the training data" in " ".join(answer.err.split())
+    assert "judged on the training data" not in run("fit", "digits", "-o", "m.safetensors", *options).err
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,11 @@ def fit(
         if page is not None:
             reading = said_options(labels=labels, label=label, columns=columns)
             _report(dataset, model, target, data, reading, page, max_passes, threads, report)
+            if "test" not in accuracies:
+                say_err(
+                    f"{data} has no part that is set aside for testing, so {page} is judged on the training data: "
+                    f"it says nothing of new samples. softmargin report {target} OTHER_DATA judges on others."
+                )
 
     if as_json:
         print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})

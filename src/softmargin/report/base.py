@@ -24,7 +24,11 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Share:
-    """How many of how many, and Wilson's interval of 95 % around their ratio; all None where there are none."""
+    """How many of how many, and Wilson's interval of 95 % around their ratio.
+
+    All None where there are none; only the interval is None on the data that the model was trained on, where it
+    would tell nothing of new samples.
+    """
 
     n_right: int
     n: int
@@ -54,6 +58,8 @@ class Headline:
     baselines : tuple of Baseline
     training_accuracy : float or None
         Known only where the training data are at hand.
+    on_training : bool
+        Whether the samples judged are those that the model was trained on: then nothing here is about new ones.
     n_unknown : int
         Samples whose label is no class of the model: they count as wrong, and are in no other panel.
     loss, loss_title : str
@@ -75,6 +81,7 @@ class Headline:
     recalls: tuple[Share, ...]
     baselines: tuple[Baseline, ...]
     training_accuracy: float | None
+    on_training: bool
     n_unknown: int
     loss: str
     loss_title: str

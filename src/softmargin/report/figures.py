@@ -56,11 +56,10 @@ def _recall(figure: Any, report: Report) -> bool:
     places = np.arange(len(shares))
     values = np.array([share.value for _, share in shares], dtype=float)
     ends = np.array([(share.low, share.high) for _, share in shares], dtype=float)
-    axes.errorbar(
-        values, places, xerr=[values - ends[:, 0], ends[:, 1] - values], fmt="o", ms=3.5, color="#2563d6"
-    )
+    whiskers = None if report.headline.on_training else [values - ends[:, 0], ends[:, 1] - values]
+    axes.errorbar(values, places, xerr=whiskers, fmt="o", ms=3.5, color="#2563d6")
     axes.set_yticks(places, [_brief(name) for name, _ in shares])
-    axes.set_xlabel("recall, with 95 % interval")
+    axes.set_xlabel("recall on the training data" if whiskers is None else "recall, with 95 % interval")
     axes.grid(axis="x", alpha=0.3)
     return True
 

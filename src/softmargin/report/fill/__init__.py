@@ -64,7 +64,7 @@ def fill_report(
     say = progress or (lambda what: None)
     say("scoring")
     fingerprint = data.fingerprint()
-    evidence = Evidence(model, data, training, n_threads)
+    evidence = Evidence(model, data, training, n_threads, on_training=fingerprint == model.fingerprint)
     shelf = Shelf(evidence)
     worst_places = np.argsort(-evidence.losses, kind="stable")
     the_worst = worst(evidence, shelf)
@@ -78,7 +78,7 @@ def fill_report(
     seen = looks(evidence, shelf, confused, top, worst_places[: len(the_worst)].tolist(), along)
     say("judging confidence")
     trust = calibration(evidence)
-    first = headline(evidence, fingerprint)
+    first = headline(evidence)
     name = data.name if data_name is None else data_name
     return Report(
         title=f"{words_of(model.loss.title)} on {words_of(data.name)}",

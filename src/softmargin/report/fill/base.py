@@ -21,7 +21,7 @@ from softmargin.model import Model
 from softmargin.preprocessing import unit_rows
 from softmargin.report.base import Sample, Share, Sheet, Term
 
-__all__ = ["Evidence", "Shelf", "encoded", "reduced", "rows_for", "share", "words_of"]
+__all__ = ["Evidence", "Shelf", "encoded", "reduced", "rows_for", "words_of"]
 
 _MOST_TERMS = 12
 _MOST_SAMPLES = 2_000
@@ -40,14 +40,6 @@ def words_of(label: object) -> str:
     """Return a label or a name as text for a document: broken bytes and control characters are escaped."""
     text = str(label)
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-
-
-def share(n_right: int, n: int) -> Share:
-    """Return a share with Wilson's interval of 95 %."""
-    if n == 0:
-        return Share(0, 0, None, None, None)
-    low, high = wilson_interval(n_right, n)
-    return Share(int(n_right), int(n), n_right / n, low, high)
 
 
 def encoded(values: NDArray[Any]) -> str:
@@ -85,10 +77,13 @@ class Evidence:
     Samples whose label is no class of the model have no loss; they are counted and left out.
     """
 
-    def __init__(self, model: Model, data: Dataset, training: Dataset | None, n_threads: int | None) -> None:
+    def __init__(
+        self, model: Model, data: Dataset, training: Dataset | None, n_threads: int | None, *, on_training: bool
+    ) -> None:
         if data.y is None or data.n_samples == 0:
             raise DataError(f"{shown(data.name)} has no labelled samples, and a report is about those.")
         self.model, self.data, self.training, self.n_threads = model, data, training, n_threads
+        self.on_training = on_training
         codes = codes_of(model, data.y)
         self.rows: Ints = np.flatnonzero(codes >= 0)
         """Rows of the data that are in the panels."""
@@ -130,6 +125,13 @@ class Evidence:
     def probabilities(self) -> Floats:
         """Softmax of the scores."""
         return softmax(self.scores)
+
+    def share(self, n_right: int, n: int) -> Share:
+        """Return a share, with Wilson's interval of 95 % unless the model was trained on these samples."""
+        if n == 0:
+            return Share(0, 0, None, None, None)
+        low, high = (None, None) if self.on_training else wilson_interval(n_right, n)
+        return Share(int(n_right), int(n), n_right / n, low, high)
 
     def name(self, i: int) -> str:
         """Return what to call a sample: its file, or its row."""

@@ -12,7 +12,7 @@ from softmargin.data.base import counted
 from softmargin.losses import CrossEntropy
 from softmargin.losses.base import Floats, Ints
 from softmargin.report.base import Baseline, Certificate, Headline, Origin, percent
-from softmargin.report.fill.base import Evidence, codes_of, rows_for, share, words_of
+from softmargin.report.fill.base import Evidence, codes_of, rows_for, words_of
 
 __all__ = ["certificate", "headline", "origin"]
 
@@ -21,12 +21,12 @@ _FEW = 100
 _MOST_NAMES = 3
 
 
-def headline(evidence: Evidence, fingerprint: str) -> Headline:
+def headline(evidence: Evidence) -> Headline:
     """Return how good the model is, in numbers and sentences."""
     model = evidence.model
-    accuracy = share(int(evidence.right.sum()), evidence.n + evidence.n_unknown)
+    accuracy = evidence.share(int(evidence.right.sum()), evidence.n + evidence.n_unknown)
     hits = np.bincount(evidence.y, weights=evidence.right, minlength=model.n_classes)
-    recalls = tuple(share(int(hit), int(n)) for hit, n in zip(hits, evidence.counts, strict=True))
+    recalls = tuple(evidence.share(int(hit), int(n)) for hit, n in zip(hits, evidence.counts, strict=True))
     training_accuracy = None
     if evidence.training is not None:
         labels = codes_of(model, evidence.training.y)  # type: ignore[arg-type]
@@ -36,12 +36,16 @@ def headline(evidence: Evidence, fingerprint: str) -> Headline:
     penalty = model.reg * float((W**2).sum())
     baselines = _baselines(evidence)
     assert accuracy.value is not None
-    assert accuracy.low is not None
-    assert accuracy.high is not None
-    words = [
-        f"{percent(accuracy.value, 2)} of {counted(accuracy.n, 'sample')} are right; with 95 % confidence the "
-        f"true accuracy lies between {percent(accuracy.low, 2)} and {percent(accuracy.high, 2)}."
-    ]
+    if accuracy.low is None or accuracy.high is None:
+        words = [
+            f"These are the data that the model was trained on: {percent(accuracy.value, 2)} of "
+            f"{counted(accuracy.n, 'sample')} are right, and that says little about new ones."
+        ]
+    else:
+        words = [
+            f"{percent(accuracy.value, 2)} of {counted(accuracy.n, 'sample')} are right; with 95 % confidence the "
+            f"true accuracy lies between {percent(accuracy.low, 2)} and {percent(accuracy.high, 2)}."
+        ]
     for baseline in baselines:
         if baseline.share.value is not None:
             words.append(f"{baseline.words} would get {percent(baseline.share.value, 2)}.")
@@ -52,6 +56,7 @@ def headline(evidence: Evidence, fingerprint: str) -> Headline:
         recalls=recalls,
         baselines=baselines,
         training_accuracy=training_accuracy,
+        on_training=evidence.on_training,
         n_unknown=evidence.n_unknown,
         loss=model.loss.name,
         loss_title=model.loss.title,
@@ -62,7 +67,7 @@ def headline(evidence: Evidence, fingerprint: str) -> Headline:
         penalty=penalty,
         words=tuple(words),
         answers=_answers(evidence, words[0]),
-        warnings=_warnings(evidence, fingerprint),
+        warnings=_warnings(evidence),
     )
 
 
@@ -179,9 +184,9 @@ def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
     return (*answers, ("Which sample costs most, and why?", costs + "."))
 
 
-def _warnings(evidence: Evidence, fingerprint: str) -> tuple[str, ...]:
+def _warnings(evidence: Evidence) -> tuple[str, ...]:
     model, said = evidence.model, []
-    if fingerprint == model.fingerprint:
+    if evidence.on_training:
         said.append(
             "These are the samples that the model was trained on: every number below flatters it. Give data that "
             "it has not seen."
@@ -195,8 +200,9 @@ def _warnings(evidence: Evidence, fingerprint: str) -> tuple[str, ...]:
     if absent:
         more = "" if len(absent) <= _MOST_NAMES else f" and {len(absent) - _MOST_NAMES:,} more"
         said.append(f"No sample here is of class {', '.join(map(repr, absent[:_MOST_NAMES]))}{more}.")
-    if evidence.n < _FEW:
-        said.append(f"{counted(evidence.n, 'sample')} are few: look at the intervals, not at the last digits.")
+    if evidence.n < _FEW and not evidence.on_training:
+        few = "1 sample is" if evidence.n == 1 else f"{evidence.n:,} samples are"
+        said.append(f"{few} few: look at the intervals, not at the last digits.")
     if not model.converged:
         said.append("The fit did not reach the gap that was asked for.")
     return tuple(said)
@@ -212,11 +218,11 @@ def _baselines(evidence: Evidence) -> tuple[Baseline, ...]:
         labels = codes_of(evidence.model, evidence.training.y)  # type: ignore[arg-type]
         top = int(np.bincount(labels[labels >= 0], minlength=evidence.model.n_classes).argmax())
         words = f"Always saying {evidence.classes[top]!r}, the most frequent class of the training data,"
-    found.append(Baseline("majority", words, share(int(evidence.counts[top]), n)))
+    found.append(Baseline("majority", words, evidence.share(int(evidence.counts[top]), n)))
     if evidence.training is not None:
         right = int((_nearest_means(evidence) == evidence.y).sum())
         words = "Taking the class whose mean training sample is nearest"
-        found.append(Baseline("nearest mean", words, share(right, n)))
+        found.append(Baseline("nearest mean", words, evidence.share(right, n)))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from softmargin.errors import DataError
 from softmargin.model import Model
 from softmargin.report.base import Disagreement, PairTest, Rival, Rivals
-from softmargin.report.fill.base import Evidence, Shelf, share
+from softmargin.report.fill.base import Evidence, Shelf
 
 __all__ = ["rivals"]
 
@@ -54,7 +54,7 @@ def rivals(evidence: Evidence, shelf: Shelf, others: Sequence[Model]) -> Rivals 
                 title=model.loss.title,
                 reg=model.reg,
                 gap=model.gap,
-                accuracy=share(int(hits.sum()), evidence.n + evidence.n_unknown),
+                accuracy=evidence.share(int(hits.sum()), evidence.n + evidence.n_unknown),
                 inside=float((margin < model.loss.unit).mean()),
                 margin=float(np.median(margin)),
             )

@@ -129,7 +129,7 @@ function dotPlot({ title, rows, height = 26, labelWidth }) {
         const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
         if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "none here"));
         return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
-          s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
+          row.share.low === null ? null : s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
           s("circle", { class: "row-dot", cx: x(row.share.value), cy: y, r: row.strong ? 6 : 4 }),
           s("text", { class: "row-value", x: width, y: y + 4, "text-anchor": "end" }, percent(row.share.value)));
       })));

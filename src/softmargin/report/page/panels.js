@@ -12,7 +12,8 @@ function headlinePanel() {
     headline.warnings.map((words) => h("p", { class: "warning", role: "note" }, words)),
     h("div", { class: "columns" },
       h("div", {}, big,
-        h("p", {}, "of ", num("headline.accuracy.n", whole), " samples that were judged; between ", num("headline.accuracy.low", percent, 2),
+        headline.on_training ? h("p", {}, "of the ", num("headline.accuracy.n", whole), headline.accuracy.n === 1 ? " sample" : " samples", " that the model was trained on: no measure of how it does on new ones.")
+          : h("p", {}, "of ", num("headline.accuracy.n", whole), headline.accuracy.n === 1 ? " sample that was judged" : " samples that were judged", "; between ", num("headline.accuracy.low", percent, 2),
           " and ", num("headline.accuracy.high", percent, 2), " with 95\u00a0% confidence (Wilson)."),
         dotPlot({ title: "Against rules that need no training", rows: bounds, height: 30, labelWidth: 120 }),
         facts([["Loss", lossName(headline.loss)], ["λ (reg)", num("headline.reg", short, 6)],
@@ -46,11 +47,13 @@ function recalls() {
   show(0);
   return [tabs("Order of classes", ["worst first", "as they come"], show), place,
     numbers(["class", "samples", "right", "recall", "from", "to"], rows.map(({ name, share, k }) => [name, whole(share.n),
-      whole(share.n_right), share.value === null ? "–" : num(`headline.recalls.${k}.value`, percent, 2), percent(share.low, 2), percent(share.high, 2)]), { caption: "Recall of each class with its interval of 95 %" })];
+      whole(share.n_right), share.value === null ? "–" : num(`headline.recalls.${k}.value`, percent, 2), percent(share.low, 2), percent(share.high, 2)]), { caption: R.headline.on_training ? "Recall of each class on the training data" : "Recall of each class with its interval of 95 %" })];
 }
 
 function answersPanel() {
-  panel("answers", "In short", null, h("dl", { class: "answers" }, R.headline.answers.map(([question, answer]) =>
+  panel("answers", "In short", null,
+    R.headline.on_training ? h("p", { class: "warning", role: "note" }, "Judged on the training data: nothing below tells how good the model is on samples that it has not seen.") : null,
+    h("dl", { class: "answers" }, R.headline.answers.map(([question, answer]) =>
     h("div", {}, h("dt", {}, question), h("dd", {}, answer)))));
 }
 
