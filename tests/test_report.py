@@ -25,6 +25,7 @@ from softmargin.data import Dataset
 from softmargin.model import Model
 from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.report import Report, draw_figures, fill_report, page, refit, summary
+from softmargin.selection import mcnemar
 from tests.test_cli import run
 
 LOSSES = ("hinge", "squared_hinge", "cross_entropy")
@@ -277,7 +278,10 @@ def test_rivals_and_their_test(models, reports, digits):
         a, b = right[test.first], right[test.second]
         n = int((a != b).sum())
         assert (test.only_first, test.only_second) == ((a & ~b).sum(), (b & ~a).sum())
-        p = 1.0 if n == 0 else min(1.0, 2 * binom.cdf(min(test.only_first, test.only_second), n, 0.5))
+        least = min(test.only_first, test.only_second)
+        mid = 2 * binom.cdf(least, n, 0.5) - binom.pmf(least, n, 0.5)
+        p = 1.0 if test.only_first == test.only_second else mid
+        assert test.p_value == mcnemar(test.only_first, test.only_second)
         assert test.p_value == pytest.approx(p)
     assert rivals.n_disagreements == (answers != answers[0]).any(axis=0).sum()
     for entry in rivals.disagreements:

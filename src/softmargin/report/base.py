@@ -426,7 +426,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class PairTest:
-    """McNemar's exact test: how often only one of two models is right, and how likely that is by chance."""
+    """McNemar's test: how often only one of two models is right, and how likely that is by chance (two-sided mid-p)."""
 
     first: int
     second: int

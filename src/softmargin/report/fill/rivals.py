@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest
 
 from softmargin.errors import DataError
 from softmargin.model import Model
 from softmargin.report.base import Disagreement, PairTest, Rival, Rivals
 from softmargin.report.fill.base import Evidence, Shelf
+from softmargin.selection import mcnemar
 
 __all__ = ["rivals"]
 
@@ -63,8 +63,7 @@ def rivals(evidence: Evidence, shelf: Shelf, others: Sequence[Model]) -> Rivals 
     for a in range(len(models)):
         for b in range(a + 1, len(models)):
             only_a, only_b = int((right[a] & ~right[b]).sum()), int((~right[a] & right[b]).sum())
-            p = 1.0 if only_a + only_b == 0 else float(binomtest(only_a, only_a + only_b).pvalue)
-            tests.append(PairTest(a, b, only_a, only_b, p))
+            tests.append(PairTest(a, b, only_a, only_b, mcnemar(only_a, only_b)))
     split = np.flatnonzero((answers != answers[0]).any(axis=0))
     # First those where this model is wrong and another right, then the reverse, each by the loss it pays.
     rank = np.where(~right[0, split] & right[1:, split].any(axis=0), 0, np.where(right[0, split], 1, 2))

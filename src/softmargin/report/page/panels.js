@@ -117,7 +117,7 @@ function rivalsPanel() {
       num(`rivals.models.${k}.gap`, short, 2), num(`rivals.models.${k}.accuracy.value`, percent, 2), num(`rivals.models.${k}.inside`, percent), num(`rivals.models.${k}.margin`, short, 3)]), { caption: "Models on these samples" }),
     h("h3", {}, "Is the difference chance?"),
     table(["pair", "only the first is right", "only the second", "p", ""], rivals.tests.map((t, k) => [`${label(t.first)} and ${label(t.second)}`,
-      num(`rivals.tests.${k}.only_first`, whole), num(`rivals.tests.${k}.only_second`, whole), num(`rivals.tests.${k}.p_value`, short, 2), said(t.p_value)]), { caption: "McNemar's exact test on the samples where they differ" }),
+      num(`rivals.tests.${k}.only_first`, whole), num(`rivals.tests.${k}.only_second`, whole), num(`rivals.tests.${k}.p_value`, short, 2), said(t.p_value)]), { caption: "McNemar's test (mid-p, from the exact binomial distribution) on the samples where they differ" }),
     h("h3", {}, "Where they disagree"), h("p", {}, num("rivals.n_disagreements", whole), " samples get different answers. The first are those that this model has wrong and another right."),
     h("div", { class: "cards" }, rivals.disagreements.map((d) => sampleCard(d.sample, h("span", { class: "answers-list" }, d.predicted.map((k, m) =>
       h("span", { class: k === R.samples[d.sample].label ? "right" : "wrong" }, `${label(m)}: ${className(k)}`)))))));
@@ -387,7 +387,6 @@ function calibrationPanel() {
 
 function suspectsPanel() {
   const suspects = R.suspects;
-  if (!suspects.labels.length && !suspects.duplicates.length) return;
   const section = panel("suspects", "Is the data right?", suspects.words);
   if (suspects.labels.length) {
     section.append(h("h3", {}, "Labels that are probably wrong"),
