@@ -400,6 +400,28 @@ def test_rows_of_length_one_are_looked_at_as_the_model_does(digits):
     assert other.preprocessing.rows == "unit"
 
 
+def test_the_features_that_speak_for_a_class_are_named():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(90, 4)) * [1.0, 1000.0, 0.01, 1.0]
+    X[:, 3] = 7.0  # tells nothing
+    y = np.array(["a", "b", "c"])[np.arange(90) % 3]
+    names = ("height", "<b>mass</b>", "\x1bwidth", "constant")
+    model = wide_model(4, ["a", "b", "c"], feature_names=names)
+    W = model.W - model.W.mean(axis=1, keepdims=True)
+    for features in (X, csr_array(X)):
+        looks = fill_report(model, Dataset(features, y, "x")).looks
+        for k, found in enumerate(looks.features):
+            effects = W[:, k] * X.std(axis=0)
+            order = [d for d in np.argsort(-effects) if abs(effects[d]) > 0]
+            assert [entry.feature for entry in found] == [names[d].replace("\x1b", "\\x1b") for d in order]
+            assert [entry.effect for entry in found] == pytest.approx([effects[d] for d in order], abs=1e-12)
+            assert [entry.weight for entry in found] == pytest.approx([W[d, k] for d in order])
+    unnamed = fill_report(wide_model(4, ["a", "b", "c"]), Dataset(X, y, "x")).looks.features
+    assert {entry.feature for entry in unnamed[0]} == {"feature 0", "feature 1", "feature 2"}
+    many = fill_report(wide_model(6_000, ["a", "b"]), Dataset(np.eye(2, 6_000), np.array(["a", "b"]), "x"))
+    assert many.looks.features == ()
+
+
 def test_sparse_data_get_the_same_report():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 300)) * (rng.random((60, 300)) < 0.2)

@@ -12,7 +12,7 @@ import pytest
 
 import softmargin as sm
 from softmargin.losses import LOSSES
-from softmargin.report import Report, page, summary
+from softmargin.report import Report, fill_report, page, summary
 from tests.browser import CHROMIUM, Browser
 from tests.test_report import digits, hostile_report, models, reports  # noqa: F401 (fixtures)
 
@@ -227,6 +227,24 @@ def test_hostile_names_do_nothing(browser, tmp_path):
         assert names == list(report.classes)
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.problems == []
+
+
+def test_a_page_of_a_table_on_its_training_data(browser, tmp_path):
+    """Names of features with their weights, no word of new samples, and a panel on data that finds nothing."""
+    X, y = np.array([[3.0, 0.0], [0.0, 3.0]] * 20) + np.linspace(0, 1, 40)[:, None], np.array(["a", "b"] * 20)
+    data = sm.data.Dataset(X, y, "table", feature_names=("height", "<img src=x>"))
+    report = fill_report(sm.LinearClassifier("hinge", reg=0.1).fit(X, y).to_model(data), data)
+    file = tmp_path / "table.html"
+    file.write_bytes(b"".join(page(report, summary(report))))
+    browser.open(file)
+    assert "Judged on the training data" in text_of(browser, "#answers .warning")
+    for panel in ("#answers", "#good"):
+        assert "with 95" not in text_of(browser, panel)
+    for entry in report.looks.features[0]:
+        assert entry.feature in text_of(browser, "#looks .effects") + text_of(browser, "#looks")
+    assert "whatever their label" in text_of(browser, "#looks")
+    assert "0 labels of 40 may be wrong" in text_of(browser, "#suspects")
+    assert browser.run("document.images.length") == 0
 
 
 def test_without_programs_the_page_says_it_in_short(reports):  # noqa: F811

@@ -12,9 +12,9 @@ from typing import Any
 
 __all__ = [
     "FORMAT", "VERSION", "Baseline", "Bin", "Calibration", "Certificate", "Confusion", "Convergence", "Curve",
-    "Disagreement", "Duplicate", "Headline", "Looks", "Margins", "Origin", "PairTest", "PathPanel", "Pixels",
-    "Reliability", "Report", "Rival", "Rivals", "Sample", "Share", "Sheet", "Suspect", "Suspects", "Term",
-    "percent",
+    "Disagreement", "Duplicate", "FeatureWeight", "Headline", "Looks", "Margins", "Origin", "PairTest",
+    "PathPanel", "Pixels", "Reliability", "Report", "Rival", "Rivals", "Sample", "Share", "Sheet", "Suspect",
+    "Suspects", "Term", "percent",
 ]  # fmt: skip
 
 FORMAT = "softmargin report"
@@ -247,6 +247,19 @@ class Pixels:
 
 
 @dataclass(frozen=True)
+class FeatureWeight:
+    """A feature that speaks for a class or against it.
+
+    ``weight`` is that of the feature as it comes, less the mean over classes; ``effect`` is ``weight`` times the
+    standard deviation of the feature on the samples judged, which makes features of different units comparable.
+    """
+
+    feature: str
+    weight: float
+    effect: float
+
+
+@dataclass(frozen=True)
 class Looks:
     """What each class looks at.
 
@@ -270,6 +283,9 @@ class Looks:
         Between the weights of classes, less the mean over classes.
     top : tuple of tuple of int
         The samples with the largest score of each class.
+    features : tuple of tuple of FeatureWeight
+        Of each class those of largest effect, from the most positive down to the most negative. Empty for
+        images and where there are too many features.
     map_height, map_width : int
     pixels : tuple of Pixels
     along_reg : tuple of float
@@ -289,6 +305,7 @@ class Looks:
     shown: tuple[int, ...]
     cosines: tuple[tuple[float, ...], ...]
     top: tuple[tuple[int, ...], ...]
+    features: tuple[tuple[FeatureWeight, ...], ...]
     map_height: int
     map_width: int
     pixels: tuple[Pixels, ...]
@@ -426,7 +443,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class PairTest:
-    """McNemar's test: how often only one of two models is right, and how likely that is by chance (two-sided mid-p)."""
+    """McNemar's test: how often only one of two models is right, and the two-sided mid-p of that."""
 
     first: int
     second: int

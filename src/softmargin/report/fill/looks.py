@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.sparse import issparse
 
 from softmargin.losses.base import Floats
 from softmargin.model import Model
-from softmargin.report.base import Confusion, Looks, Pixels
-from softmargin.report.fill.base import Evidence, Shelf, codes_of, encoded, fitted_size, reduced, rows_for
+from softmargin.report.base import Confusion, FeatureWeight, Looks, Pixels
+from softmargin.report.fill.base import (
+    Evidence,
+    Shelf,
+    codes_of,
+    encoded,
+    fitted_size,
+    reduced,
+    rows_for,
+    words_of,
+)
 
 __all__ = ["favourites", "looks"]
 
@@ -19,6 +29,13 @@ _LARGEST_MAP = 32
 _TOP = 6
 _TOP_BUDGET = 600
 _ALONG_BYTES = 1_200_000
+_MOST_FEATURES = 5_000
+_EFFECTS = 10
+"""Features shown for each class at most on either side; fewer where there are many classes."""
+
+_EFFECT_BUDGET = 3_000
+_FILLED = 1 << 22
+"""Numbers of rows that are filled in at once."""
 
 
 def favourites(evidence: Evidence, shelf: Shelf) -> tuple[tuple[int, ...], ...]:
@@ -93,12 +110,50 @@ def looks(
         shown=confusion.shown,
         cosines=tuple(map(tuple, (directions.T @ directions).tolist())),
         top=top,
+        features=() if pictures else _features(evidence),
         map_height=map_size[0],
         map_width=map_size[1],
         pixels=pixels,
         along_reg=along_reg,
         along=along_pictures,
     )
+
+
+def _features(evidence: Evidence) -> tuple[tuple[FeatureWeight, ...], ...]:
+    """Return the features that move the score of each class most, () if there are too many to be looked at."""
+    model = evidence.model
+    if model.n_features > _MOST_FEATURES:
+        return ()
+    names = model.feature_names or tuple(f"feature {d}" for d in range(model.n_features))
+    names = tuple(map(words_of, names))
+    W = model.W - model.W.mean(axis=1, keepdims=True)
+    effects = W * _spread(evidence)[:, None]
+    most = max(1, min(_EFFECTS, _EFFECT_BUDGET // (2 * model.n_classes)))
+    found = []
+    for k in range(model.n_classes):
+        order = np.argsort(-effects[:, k], kind="stable")
+        positive, negative = order[effects[order, k] > 0.0][:most], order[effects[order, k] < 0.0][-most:]
+        kept = np.concatenate([positive, negative])
+        found.append(tuple(FeatureWeight(names[d], float(W[d, k]), float(effects[d, k])) for d in kept))
+    return tuple(found)
+
+
+def _spread(evidence: Evidence) -> Floats:
+    """Return the standard deviation of each feature on the samples judged, as the model's weights see them."""
+    step = max(1, _FILLED // evidence.model.n_features)
+
+    def blocks() -> Iterator[Floats]:
+        for start in range(0, evidence.n, step):
+            rows = rows_for(evidence.model, evidence.X[start : start + step])
+            yield rows.toarray() if issparse(rows) else rows
+
+    n_features = evidence.model.n_features
+    mean, variance = np.zeros(n_features), np.zeros(n_features)
+    for rows in blocks():
+        mean += rows.sum(axis=0) / evidence.n
+    for rows in blocks():
+        variance += ((rows - mean) ** 2).sum(axis=0) / evidence.n
+    return np.sqrt(variance)
 
 
 def _picture_size(shape: tuple[int, int, int], n_classes: int, n_bytes: int) -> tuple[int, int]:

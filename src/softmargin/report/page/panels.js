@@ -158,9 +158,11 @@ function looksPanel() {
   const pictures = looks.weights !== "";
   const section = panel("looks", "What it looks at", pictures
     ? "The score of a class is the picture times the class's weights, pixel by pixel, plus its bias. So the weights are a picture too: where they are positive, brightness speaks for the class; where they are negative, against it."
-    : "The features are no pictures. Instead: which classes point the same way, how long their weights are, and which samples please each class most.");
+    : "The score of a class is the sum of the features times the class's weights, plus its bias. Shown are " + (looks.features.length ? "the features that move each score most, " : "") + "the samples that please each class most, which classes point the same way and how long their weights are.");
   if (pictures) section.append(weightPictures(looks));
-  section.append(h("h3", {}, "What pleases each class most"), favourites(looks));
+  if (looks.features.length) section.append(h("h3", {}, "Which features speak for a class"), featureWeights(looks));
+  section.append(h("h3", {}, "What pleases each class most"),
+    h("p", {}, "The samples with the largest score of each class, whatever their label. One of another class stands here where it pleases this class, too; it may still be right, if its own class scores more."), favourites(looks));
   if (pictures && looks.pixels.length) section.append(h("h3", {}, "Which pixels gave the score"), pixelMaps(looks));
   const columns = h("div", { class: looks.shown.length > 20 ? "" : "columns" });
   section.append(h("h3", {}, "Which classes are alike"), columns);
@@ -212,6 +214,26 @@ function weightPictures(looks) {
       looks.reduced ? " Pixels are averaged to make the pictures smaller." : ""),
     h("h3", {}, "What tells two classes apart"), h("div", { class: "controls" }, one, two), pair,
     note("A sample goes to the first class rather than the second where the sum of its pixels times this picture, plus the difference of the biases, is positive."));
+}
+
+function featureWeights(looks) {
+  const place = h("div", { class: "columns", "aria-live": "polite" });
+  const most = Math.max(...looks.features.flat().map((entry) => Math.abs(entry.effect)), 1e-300);
+  const show = (k) => {
+    const rows = looks.features[k].map((entry, i) => ({ entry, path: `looks.features.${k}.${i}` }));
+    const side = (caption, sign, kind) => {
+      const chosen = rows.filter(({ entry }) => sign * entry.effect > 0);
+      if (sign < 0) chosen.reverse();
+      const bar = (entry) => h("span", { class: "effect-room" }, h("span", { class: "effect " + kind, style: { width: (100 * Math.abs(entry.effect)) / most + "%" } }));
+      return chosen.length ? table(["feature", "", "weight × s.d.", "weight"], chosen.map(({ entry, path }) => [entry.feature, bar(entry), num(path + ".effect", short, 3), num(path + ".weight", short, 3)]), { caption, left: 2, className: "effects" })
+        : h("p", {}, caption, ": none");
+    };
+    place.replaceChildren(side(`For ${className(k)}`, 1, "for"), side(`Against ${className(k)}`, -1, "against"));
+  };
+  const pick = choice("Class", R.classes, show);
+  show(0);
+  return h("div", {}, h("div", { class: "controls" }, pick), place,
+    note("Bars and order: the weight times the standard deviation (s.d.) of the feature on the samples judged, so that features of different units can be compared. The mean over classes is taken off the weights first: it changes no decision. Where features go together, the weight may lie on any of them."));
 }
 
 function favourites(looks) {
