@@ -25,6 +25,7 @@ from softmargin.data import Dataset
 from softmargin.model import Model
 from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.report import Report, draw_figures, fill_report, page, refit, summary
+from softmargin.report.base import short
 from softmargin.selection import mcnemar
 from tests.test_cli import run
 
@@ -627,6 +628,22 @@ def test_figures_are_files_of_their_kind(reports):
         assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml"), name
     for name, content in islice(draw_figures(reports["hinge"], ["png", "svg"]), 4):
         assert figures[name] == content, name
+
+
+def test_numbers_and_times_are_written_as_the_page_does(reports):
+    written = {
+        5.9e-5: "5.9e−5",
+        1e-4: "1e−4",
+        0.25: "0.25",
+        -12345.0: "−12340",
+        3e7: "3e7",
+        0.0: "0",
+        99.5: "99.5",
+    }
+    assert {x: short(x) for x in written} == written
+    report = replace(reports["hinge"], created="2026-05-03T16:07:09+02:00")
+    assert "Judged on 355 samples of digits, 3 May 2026, 14:07 UTC<" in b"".join(page(report, "")).decode()
+    assert not re.search(r"e-\d", report.certificate.words + str(report.headline.answers))
 
 
 def test_the_summary_answers(reports):

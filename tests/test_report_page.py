@@ -245,6 +245,13 @@ def test_a_page_of_a_table_on_its_training_data(browser, tmp_path):
     assert "whatever their label" in text_of(browser, "#looks")
     assert "0 labels of 40 may be wrong" in text_of(browser, "#suspects")
     assert browser.run("document.images.length") == 0
+    for width in (1280, 900):
+        browser.open(file, width)
+        click(browser, "#laboratory button", "[10, \u2212100, \u2212100]")
+        click(browser, "#laboratory button", "Squared hinge")
+        wider = "[...document.querySelectorAll('#laboratory .scroll')].some(e => e.scrollWidth > e.clientWidth)"
+        assert not browser.run(wider), f"a table of the laboratory is cut at {width} px"
+    assert browser.run("document.getElementById('nav').className") == "more-right"
 
 
 def test_without_programs_the_page_says_it_in_short(reports):  # noqa: F811

@@ -14,7 +14,7 @@ __all__ = [
     "FORMAT", "VERSION", "Baseline", "Bin", "Calibration", "Certificate", "Confusion", "Convergence", "Curve",
     "Disagreement", "Duplicate", "FeatureWeight", "Headline", "Looks", "Margins", "Origin", "PairTest",
     "PathPanel", "Pixels", "Reliability", "Report", "Rival", "Rivals", "Sample", "Share", "Sheet", "Suspect",
-    "Suspects", "Term", "percent",
+    "Suspects", "Term", "percent", "short",
 ]  # fmt: skip
 
 FORMAT = "softmargin report"
@@ -518,3 +518,15 @@ def percent(value: float, digits: int = 1) -> str:
     if float(text.lstrip("> ")) == 0.0 and value > 0.0:
         text = f"< {10**-digits:.{digits}f}"
     return f"{text} %"
+
+
+def short(value: float, digits: int = 4) -> str:
+    """Return a number as the page writes it: 0.25, 12350, 5.9e−5; powers of ten have a digit less."""
+    if value == 0.0 or not math.isfinite(value):
+        return "0" if value == 0.0 else "–"
+    if abs(value) >= 1e5 or abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.{max(0, digits - 2)}e}".split("e")
+        text = f"{float(mantissa):.{digits}g}e{int(exponent)}"
+    else:
+        text = f"{float(f'{value:.{digits}g}'):.15g}"
+    return text.replace("-", "\N{MINUS SIGN}")

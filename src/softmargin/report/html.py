@@ -11,14 +11,20 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 
+from softmargin.data.base import counted
 from softmargin.report.base import Report
 
 __all__ = ["page"]
 
 _PROGRAMS = ("core.js", "charts.js", "losses.js", "panels.js", "laboratory.js", "start.js")
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -39,14 +45,14 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
     )
     record = json.dumps(report.record(), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     title = escape(report.title)
-    judged = f"Judged on {report.origin.n_samples:,} samples of {escape(report.origin.data)}"
+    judged = f"Judged on {counted(report.origin.n_samples, 'sample')} of {escape(report.origin.data)}"
     yield (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="referrer" content="no-referrer">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n'
         f'<body>\n<a class="skip" href="#main">To the report</a>\n'
-        f"<header><h1>{title}</h1>\n<p>{judged}, {escape(report.created)}</p></header>\n"
+        f"<header><h1>{title}</h1>\n<p>{judged}, {escape(_plain_time(report.created))}</p></header>\n"
         f'<nav aria-label="Panels"><div id="nav"></div></nav>\n<main id="main">\n'
         f'<noscript><section class="panel"><p>This page draws itself with a program that is part of it and that '
         f"your browser does not run. In short:</p><pre>{escape(summary)}</pre></section></noscript>\n</main>\n"
@@ -55,6 +61,12 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
     yield b'<script type="application/json" id="record">'
     yield record.translate(_UNSAFE).encode()
     yield f"</script>\n<script>{program}</script>\n</body>\n</html>\n".encode()
+
+
+def _plain_time(moment: str) -> str:
+    """Return an ISO time as 3 May 2026, 14:07 UTC."""
+    time = datetime.fromisoformat(moment).astimezone(UTC)
+    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}, {time:%H:%M} UTC"
 
 
 def _file(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from softmargin.data.base import counted
 from softmargin.losses.base import Loss
 
 __all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PairedTest", "PathPoint"]
@@ -202,8 +203,8 @@ class PairedTest:
         """Say in one sentence whether the difference is more than noise."""
         n = self.only_first + self.only_second
         counts = (
-            f"of the {n:,} held-out samples that only one of them has right, {self.first} has {self.only_first:,} "
-            f"and {self.second} {self.only_second:,} (McNemar's p = {_shown(self.p_value)})"
+            f"of the {counted(n, 'held-out sample')} that only one of them has right, {self.first} has "
+            f"{self.only_first:,} and {self.second} {self.only_second:,} (McNemar's p = {_shown(self.p_value)})"
         )
         if n == 0:
             return (

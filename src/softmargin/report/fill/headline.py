@@ -11,7 +11,7 @@ from softmargin._version import __version__
 from softmargin.data.base import counted
 from softmargin.losses import CrossEntropy
 from softmargin.losses.base import Floats, Ints
-from softmargin.report.base import Baseline, Certificate, Headline, Origin, percent
+from softmargin.report.base import Baseline, Certificate, Headline, Origin, percent, short
 from softmargin.report.fill.base import Evidence, codes_of, rows_for, words_of
 
 __all__ = ["certificate", "headline", "origin"]
@@ -74,17 +74,18 @@ def headline(evidence: Evidence) -> Headline:
 def certificate(evidence: Evidence) -> Certificate:
     """Return what is proved about the fit."""
     model = evidence.model
+    value, bound = short(model.value, 8), short(model.lower_bound, 8)
+    gap, tol = short(model.gap, 3), short(model.tol)
     if model.converged:
         words = (
-            f"It is proved that no weights whatever bring the objective below {model.lower_bound:.8g}; these "
-            f"reach {model.value:.8g}. So they are within {model.gap:.1e} of the best possible (asked for: "
-            f"{model.tol:g}): training longer, or with another method, cannot make the objective better than that."
+            f"It is proved that no weights whatever bring the objective below {bound}; these reach {value}. So "
+            f"they are within {gap} of the best possible (asked for: {tol}): training longer, or with another "
+            f"method, cannot make the objective better than that."
         )
     else:
         words = (
-            f"NOT converged: the objective is {model.value:.8g} and it is proved only that none is below "
-            f"{model.lower_bound:.8g}, a relative gap of {model.gap:.1e} where {model.tol:g} was asked for. More "
-            f"passes may change this model."
+            f"NOT converged: the objective is {value} and it is proved only that none is below {bound}, a "
+            f"relative gap of {gap} where {tol} was asked for. More passes may change this model."
         )
     return Certificate(
         value=model.value,
@@ -141,15 +142,15 @@ def origin(
 def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
     """Return what a person wants to know first, in a sentence or two each."""
     model, classes = evidence.model, evidence.classes
-    margin = "" if evidence.delta is None else f" and Δ = {evidence.delta:g}"
+    margin = "" if evidence.delta is None else f" and Δ = {short(evidence.delta)}"
     chosen = "chosen on held-out training data" if model.selection else "given by the user"
     proof = (
-        f"proved to be within {model.gap:.1e} of the best possible objective"
+        f"proved to be within {short(model.gap, 3)} of the best possible objective"
         if model.converged
-        else f"NOT proved to be near the best possible objective: the gap is {model.gap:.1e}"
+        else f"NOT proved to be near the best possible objective: the gap is {short(model.gap, 3)}"
     )
     answers = [
-        ("Which loss and λ?", f"The {model.loss.title} with λ = {model.reg:.4g}{margin}, {chosen}."),
+        ("Which loss and λ?", f"The {model.loss.title} with λ = {short(model.reg)}{margin}, {chosen}."),
         ("How sure is that?", f"{accuracy} The fit is {proof}."),
     ]
     n_classes = model.n_classes
@@ -173,11 +174,13 @@ def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
     i = int(evidence.losses.argmax())
     rival, own = classes[evidence.rival[i]], classes[evidence.y[i]]
     lead = -float(evidence.margins[i])
-    costs = f"{evidence.name(i)}: its loss is {evidence.losses[i]:.4g}"
+    costs = f"{evidence.name(i)}: its loss is {short(float(evidence.losses[i]))}"
     if lead > 0:
-        costs += f", since {rival} scores {lead:.4g} more than the true class, {own}"
+        costs += f", since {rival} scores {short(lead)} more than the true class, {own}"
     if isinstance(model.loss, CrossEntropy):
-        costs += f"; the true class gets a probability of {evidence.probabilities[i, evidence.y[i]]:.2g}"
+        costs += (
+            f"; the true class gets a probability of {short(float(evidence.probabilities[i, evidence.y[i]]), 3)}"
+        )
     else:
         n_over = int((evidence.scores[i] > evidence.own_score[i] - model.loss.unit).sum()) - 1
         costs += f"; {n_over:,} of {n_classes - 1:,} wrong classes come within Δ of the true one or pass it"
@@ -193,8 +196,8 @@ def _warnings(evidence: Evidence) -> tuple[str, ...]:
         )
     if evidence.n_unknown:
         said.append(
-            f"{counted(evidence.n_unknown, 'sample')} have labels that are no class of the model. They count as "
-            f"wrong in the accuracy and are left out of everything else."
+            f"{counted(evidence.n_unknown, 'sample has a label that is', 'samples have labels that are')} "
+            f"no class of the model: counted as wrong in the accuracy and left out of everything else."
         )
     absent = [evidence.classes[k] for k in np.flatnonzero(evidence.counts == 0)]
     if absent:

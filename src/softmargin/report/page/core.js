@@ -47,6 +47,12 @@ function percent(x, digits = 1) {
   else if (Number(text) === 0 && x > 0) text = "< " + (10 ** -digits).toFixed(digits);
   return text + "\u00a0%";
 }
+// A moment in ISO form, plainly; anything else as it is.
+function moment(text) {
+  const time = new Date(text);
+  if (!text || Number.isNaN(time.getTime())) return text;
+  return time.toLocaleString("en-GB", { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: "UTC" }).replace(" at ", ", ") + " UTC";
+}
 const at = (path) => path.split(".").reduce((value, key) => value[key], R);
 // A number of the record: what is shown is rounded, what it is stands beside it.
 function num(path, format = short, ...options) {
@@ -217,7 +223,7 @@ function writtenOut(i) {
   });
   if (sample.n_rest) {
     const rest = num(`samples.${i}.rest`, soft ? percent : short, soft ? 2 : 4);
-    const words = `${whole(sample.n_rest)} other classes together`;
+    const words = sample.n_rest === 1 ? "1 other class" : `${whole(sample.n_rest)} other classes together`;
     rows.push(soft ? [words, "", rest] : [words, "", "", rest]);
   }
   const lead = soft

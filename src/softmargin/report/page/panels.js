@@ -27,7 +27,7 @@ function headlinePanel() {
           ["Gap", num("certificate.gap", short, 3)], ["Asked for", num("certificate.tol")],
           ["Data loss + penalty", h("span", {}, num("headline.data_loss", short, 4), " + ", num("headline.penalty", short, 4))],
           ["Work", h("span", {}, num("certificate.n_passes", whole), " passes, ", num("certificate.seconds", short, 3), "\u00a0s")]]),
-        h("p", { class: "note" }, "The proof is about the training objective, not about new samples: those are what the accuracy is for."))),
+        h("p", { class: "note" }, "The proof is about the training objective, not about new samples", R.headline.on_training ? ": data that the model has not seen tell of those." : ": those are what the accuracy is for."))),
     recalls(),
     h("details", { class: "numbers" }, h("summary", {}, "How to reproduce this"),
       h("pre", { tabindex: 0 }, origin.commands.join("\n")),
@@ -35,7 +35,7 @@ function headlinePanel() {
         ["Fingerprint of these", h("code", {}, origin.fingerprint)],
         ["Trained on", `${origin.trained_on}, ${whole(origin.n_training)} samples, scaling ${origin.scaling}`],
         ["Fingerprint of those", h("code", {}, origin.training_fingerprint)],
-        ["Fitted", origin.fitted], ["Versions", Object.entries(origin.versions).map(([name, v]) => `${name} ${v}`).join(", ")]])));
+        ["Fitted", moment(origin.fitted)], ["Versions", Object.entries(origin.versions).map(([name, v]) => `${name} ${v}`).join(", ")]])));
 }
 
 function recalls() {
@@ -118,7 +118,7 @@ function rivalsPanel() {
     h("h3", {}, "Is the difference chance?"),
     table(["pair", "only the first is right", "only the second", "p", ""], rivals.tests.map((t, k) => [`${label(t.first)} and ${label(t.second)}`,
       num(`rivals.tests.${k}.only_first`, whole), num(`rivals.tests.${k}.only_second`, whole), num(`rivals.tests.${k}.p_value`, short, 2), said(t.p_value)]), { caption: "McNemar's test (mid-p, from the exact binomial distribution) on the samples where they differ" }),
-    h("h3", {}, "Where they disagree"), h("p", {}, num("rivals.n_disagreements", whole), " samples get different answers. The first are those that this model has wrong and another right."),
+    h("h3", {}, "Where they disagree"), h("p", {}, num("rivals.n_disagreements", whole), rivals.n_disagreements === 1 ? " sample gets" : " samples get", " different answers. The first are those that this model has wrong and another right."),
     h("div", { class: "cards" }, rivals.disagreements.map((d) => sampleCard(d.sample, h("span", { class: "answers-list" }, d.predicted.map((k, m) =>
       h("span", { class: k === R.samples[d.sample].label ? "right" : "wrong" }, `${label(m)}: ${className(k)}`)))))));
 }
@@ -282,13 +282,23 @@ function scatter(looks) {
     const xs = order.map((k, i) => (same ? i : looks.sizes[k]));
     const x = scale(xs, left + 8, width - right - 8, false);
     const y = scale([0, 1.12 * Math.max(...looks.norms)], height - bottom, top, false);
+    const anchor = (i) => (i === 0 ? "start" : i === order.length - 1 ? "end" : "middle");
+    // The room of a name: to the names at about its height, and to the edges.
+    const room = (i) => {
+      const here = x(xs[i]), part = anchor(i) === "middle" ? 1 : 0.5;
+      const free = anchor(i) === "middle" ? 2 * Math.min(here - left, width - here) : anchor(i) === "start" ? width - here : here - left;
+      return order.reduce((least, k, j) => (j === i || Math.abs(y(looks.norms[k]) - y(looks.norms[order[i]])) > 14 ? least : Math.min(least, part * Math.abs(x(xs[j]) - here))), free);
+    };
     const svg = s("svg", { width, height, role: "img", "aria-label": title, tabindex: 0 },
       ticks(y.low, y.high, 5).map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }), s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, short(t, 3))]),
       same ? null : ticks(x.low, x.high, width / 90).map((t) => s("text", { class: "tick", x: x(t), y: height - bottom + 18, "text-anchor": "middle" }, whole(t))),
       s("text", { class: "axis", x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, same ? "classes, by length" : "samples of the class"),
       s("text", { class: "axis", transform: `translate(13 ${height / 2}) rotate(-90)`, "text-anchor": "middle" }, "‖w‖"),
       order.map((k, i) => s("circle", { class: "dot scatter", cx: x(xs[i]), cy: y(looks.norms[k]), r: 5, style: { "--key": "var(--c1)" } }, s("title", {}, `${className(k)}: ${short(looks.norms[k])}`))),
-      order.length > 20 ? null : order.map((k, i) => s("text", { class: "tick", x: x(xs[i]), y: y(looks.norms[k]) - 10, "text-anchor": i === 0 ? "start" : i === order.length - 1 ? "end" : "middle" }, width < 560 ? className(k).slice(0, 4) : className(k).slice(0, 12))));
+      order.length > 20 ? null : order.map((k, i) => {
+        const name = className(k), at_ = x(xs[i]), letters = Math.max(4, Math.floor(room(i) / 7));
+        return s("text", { class: "tick point-name", x: at_, y: y(looks.norms[k]) - 10, "text-anchor": anchor(i) }, name.length > letters ? name.slice(0, letters - 1) + "…" : name);
+      }));
     let place = -1;
     const show = (i) => {
       place = Math.max(0, Math.min(order.length - 1, i));
@@ -346,7 +356,7 @@ function confusionPanel() {
     const list = cells[`${true_},${said}`] || [];
     const n = counts[a][b];
     place.replaceChildren(h("h3", {}, a === b ? `${names[a]}, found: ${whole(n)}` : `${names[a]}, taken for ${names[b]}: ${whole(n)}`),
-      n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} costliest of ${whole(n)}.` : `All ${whole(n)}, costliest first.`), cards(list));
+      n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} costliest of ${whole(n)}.` : n === 1 ? "The only one." : `All ${whole(n)}, costliest first.`), cards(list));
   }
   const grid = matrix({ title: "Rows are true, columns are what the model said", names, size: names.length, cell: color,
     text: (a, b) => (counts[a][b] ? (state.share ? (100 * rate(a, b)).toFixed(0) : whole(counts[a][b])) : ""),
@@ -358,7 +368,7 @@ function confusionPanel() {
   grid.sort(orders[orderNames[first]]);
   const units = tabs("Numbers", ["counts", "% of the row"], (i) => { state.share = i === 1; grid.sort(grid.state.order); });
   const list = h("ol", { class: "pairs" }, pairs.slice(0, 12).map(([a, b, n, back], k) => h("li", {}, button([
-    h("span", {}, h("b", {}, className(a)), " → ", h("b", {}, className(b))), h("span", { class: "muted" }, num(`confusion.pairs.${k}.2`, whole), " times; the other way ", num(`confusion.pairs.${k}.3`, whole))],
+    h("span", {}, h("b", {}, className(a)), " → ", h("b", {}, className(b))), h("span", { class: "muted" }, num(`confusion.pairs.${k}.2`, whole), n === 1 ? " time; the other way " : " times; the other way ", num(`confusion.pairs.${k}.3`, whole))],
   () => { const place_ = [shown.indexOf(a), shown.indexOf(b)]; if (!place_.includes(-1)) grid.choose(...place_); }, { class: "pair" }))));
   panel("confusion", "What is taken for what", shown.length < R.classes.length ? `The ${whole(shown.length)} classes with most errors, of ${whole(R.classes.length)}.` : null,
     h("div", { class: "controls" }, sort, units),
@@ -377,7 +387,7 @@ function marginsPanel() {
   const show = (i) => {
     const k = i - 1;
     chart.set(i ? m.counts[k] : total);
-    const who = i ? className(k) : "all classes";
+    const who = i ? `the samples of ${className(k)}` : "all samples";
     const wrong = i ? m.wrong[k] : m.all_wrong, inside = i ? m.inside[k] : m.all_inside;
     const path = (name) => (i ? `margins.${name}.${k}` : `margins.all_${name}`);
     words.replaceChildren(`Of ${who}, `, num(path("wrong"), percent), " are wrong (a margin below 0)", m.delta === null ? "." : "; ",

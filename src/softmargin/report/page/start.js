@@ -6,7 +6,14 @@ async function begin() {
   }
   for (const draw of [answersPanel, headlinePanel, looksPanel, worstPanel, confusionPanel, marginsPanel, pathPanel, convergencePanel, calibrationPanel, rivalsPanel, suspectsPanel, laboratoryPanel]) draw();
   const links = panels.map(({ id, title }) => h("a", { href: "#" + id }, title));
-  document.getElementById("nav").append(...links);
+  const nav = document.getElementById("nav");
+  nav.append(...links);
+  const hint = () => {
+    nav.classList.toggle("more-left", nav.scrollLeft > 2);
+    nav.classList.toggle("more-right", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 2);
+  };
+  nav.addEventListener("scroll", hint, { passive: true });
+  new ResizeObserver(hint).observe(nav);
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) panels.forEach(({ id }, k) => links[k].toggleAttribute("aria-current", id === entry.target.id));
   }, { rootMargin: "-20% 0px -70% 0px" });
