@@ -54,7 +54,7 @@ def comparison(blobs):
 
 def folds_by_content(X, y, n=5, weights=None, seed=0):
     weights = np.ones(len(y)) if weights is None else weights
-    return make_folds(n, y, y, weights, content_hashes(X, y, seed))
+    return make_folds(n, y, y, weights, content_hashes(X, seed))
 
 
 def test_folds_belong_to_the_rows_and_not_to_their_places(blobs):
@@ -82,6 +82,39 @@ def test_equal_rows_stand_on_one_side():
         assert set(fold.training // 3).isdisjoint(fold.validation // 3)
 
 
+def test_rows_that_repeat_are_dealt_like_others():
+    """Where rows with the same features are many, the score is that of StratifiedKFold, whatever their labels."""
+    rng = np.random.default_rng(27)
+    X = (rng.random((3000, 5)) < [0.1, 0.5, 0.05, 0.3, 0.02]).astype(float)
+    y = (2 * X @ rng.standard_normal((5, 3)) + rng.gumbel(size=(3000, 3))).argmax(axis=1)
+    for fold in folds_by_content(X, y):
+        assert np.all(np.abs(np.bincount(y[fold.validation]) - np.bincount(y) / 5) <= 5.0)
+        assert abs(len(fold.validation) - 600) <= 5
+    order = rng.permutation(3000)
+    found = [
+        sm.compare(X[rows], y[rows], [sm.CrossEntropy()], [0.01], cv=cv, calibrate=False)
+        for rows, cv in (
+            (np.arange(3000), 5),
+            (order, 5),
+            (np.arange(3000), StratifiedKFold(5, shuffle=True, random_state=0)),
+        )
+    ]
+    scores = [one.chosen_path.chosen.score for one in found]
+    assert scores[0] == scores[1]
+    assert scores[0] == pytest.approx(scores[2], abs=0.02)
+    quick = sm.choose(X, y, [sm.CrossEntropy()], [0.01])
+    assert abs(quick.n_validation - 600) <= 10
+    assert quick.chosen_path.chosen.score == pytest.approx(scores[2], abs=0.06)
+
+
+def test_equal_features_with_different_labels_stay_together():
+    X = np.random.default_rng(0).normal(size=(40, 2)).repeat(3, axis=0)
+    y = np.random.default_rng(1).integers(0, 3, 120)
+    for fold in folds_by_content(X, y):
+        assert set(fold.training // 3).isdisjoint(fold.validation // 3)
+        assert abs(len(fold.validation) - 24) <= 3
+
+
 def test_rare_classes():
     X = np.random.default_rng(0).normal(size=(14, 2))
     y = np.array([0] * 10 + [1] * 3 + [2])
@@ -89,7 +122,7 @@ def test_rare_classes():
     assert all(13 in fold.training for fold in folds)  # the only one of its class
     assert all({0, 1, 2} == set(y[fold.training]) for fold in folds)
     assert len(folds_by_content(X[10:], y[10:])) == 3  # of three samples that can be held out
-    with pytest.raises(DataError, match="No class has two samples"):
+    with pytest.raises(DataError, match="No class has two samples whose features differ"):
         folds_by_content(X[:3], np.arange(3))
 
 
@@ -121,7 +154,7 @@ def test_groups_stay_together(blobs):
     for cv in (3, GroupKFold(3), LeaveOneGroupOut()):
         y = np.unique(labels, return_inverse=True)[1]
         weights = np.ones(len(y))
-        for fold in make_folds(cv, y, labels, weights, content_hashes(X, y), groups):
+        for fold in make_folds(cv, y, labels, weights, content_hashes(X), groups):
             assert set(groups[fold.training]).isdisjoint(groups[fold.validation])
 
 

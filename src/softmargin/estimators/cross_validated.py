@@ -46,8 +46,9 @@ class LinearClassifierCV(FittedClassifier):
         "auto": from the first of these, two for each power of ten, until the score has not risen for three. The
         last two go on where the best lies at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
-        A number makes folds of each class by the content of the rows: their order makes no difference, and equal
-        rows stay together. One pair, or a ``PredefinedSplit``, is a fixed validation set.
+        A number makes folds of each class by the content of the rows: their order makes no difference, and rows
+        with the same features stay together where they are no more than the folds. One pair, or a
+        ``PredefinedSplit``, is a fixed validation set.
     rule : {"best", "one_se"}, default "best"
         Take the λ of the best mean score, or the largest within one standard error of it.
     scoring : {"accuracy", "loss"}, name of a scorer or callable, default "accuracy"
@@ -211,7 +212,7 @@ class LinearClassifierCV(FittedClassifier):
         normalize = check_flag("normalize_rows", self.normalize_rows)
         if normalize:
             features = unit_rows(features)
-        hashes = content_hashes(features, codes, seed)
+        hashes = content_hashes(features, seed)
         # Weights by class have a part in the fits alone.
         fitted = encode_labels(given, sample_weight, self.class_weight)[2]
         folds = make_folds(self.cv, codes, given, weights, hashes, groups)

@@ -119,7 +119,7 @@ def compare(
         last two go on where the best lies at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
         The folds. A number makes folds of each class by the content of the rows: their order makes no difference,
-        and equal rows stay together.
+        and rows with the same features stay together where they are no more than the folds.
     groups : array-like of shape (N,), optional
         Samples of one group are never on both sides of a fold.
     sample_weight : array-like of shape (N,), optional
@@ -206,7 +206,8 @@ def choose(
     Raises
     ------
     DataError
-        If X, y or the weights cannot be used, or no class has two samples, so that nothing can be held out.
+        If X, y or the weights cannot be used, or no class has two samples that differ, so that nothing can
+        be held out.
     ParameterError
         If an argument is outside its domain.
     """
@@ -231,7 +232,7 @@ def _checked(
     if given.shape != (X.shape[0],):
         raise DataError(f"y must hold {X.shape[0]} labels, one for each row of X, but its shape is {given.shape}.")
     _, codes, weights = encode_labels(given, sample_weight)
-    return X, given, codes, weights, content_hashes(X, codes, seed)
+    return X, given, codes, weights, content_hashes(X, seed)
 
 
 def select(
@@ -312,7 +313,7 @@ class _Part:
     ) -> None:
         fold, weights = samples.folds[number], samples.training_weights
         self.number, self.fold, self._scoring = number, fold, scoring
-        self._weights, self._y, self.hashes = samples.weights, samples.y, samples.hashes
+        self._weights, self.labels, self.hashes = samples.weights, samples.y, samples.hashes
         counts = np.bincount(fold.training, minlength=len(samples.y))
         self._training = np.flatnonzero((counts > 0) & (weights > 0.0))
         self.classes = np.unique(samples.y[self._training])
@@ -337,7 +338,7 @@ class _Part:
         right = self._right(W, b, training)
         training_accuracy = float(np.average(right, weights=weights[training]))
         losses = np.zeros(len(self.known))
-        hits = np.zeros(len(self._y), bool)
+        hits = np.zeros(len(self.labels), bool)
         for rows, scores in self._scores(W, b, self.known):
             losses[rows] = loss.values(scores, self._codes[self.known[rows]])
             hits[self.known[rows]] = scores.argmax(axis=1) == self._codes[self.known[rows]]
@@ -516,7 +517,8 @@ class _Walk:
             y.append(found[1])
             weights.append(found[2])
         known = np.concatenate([part.known for part in self.parts])
-        n_different = len(np.unique(self.parts[0].hashes[known]))
+        labels = self.parts[0].labels[known]
+        n_different = len(np.unique(np.column_stack((self.parts[0].hashes[known], labels)), axis=0))
         return calibrate_scores(
             self.loss, np.concatenate(scores), np.concatenate(y), np.concatenate(weights), n_different
         )

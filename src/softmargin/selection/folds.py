@@ -1,12 +1,17 @@
 """Folds that depend on what the samples are, and not on where they stand.
 
-A sample goes to the fold that a hash of its features and label tells, class by class in turn. So the folds do not
-change when rows are shuffled, equal rows never stand on both sides, and a weight of 2 is the same as two copies.
+Samples are dealt to the folds in the order of a hash of their features, class by class, always to the fold that
+has the least weight of the class. So the folds do not change when rows are shuffled. Rows with the same features
+stay together, whatever their labels, as long as they are no more than the folds: a sample and its copy are never
+on both sides, and a weight of 2 is the same as two copies. Where they are more (binary features, categories), they
+are what such data look like, and are dealt like different samples: held out together they would ask for what
+nothing in training tells.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -24,6 +29,14 @@ __all__ = ["Fold", "Samples", "content_hashes", "fold_signs", "gather", "held_ou
 
 _COPIED = 1 << 28
 """Up to this many bytes X is put into an order that depends on its rows alone."""
+
+_WHOLE = float(1 << 40)
+"""The weight of all samples in whole numbers."""
+
+_NOTHING = (
+    "No class has two samples whose features differ, so none can be held out to choose with: "
+    "give the loss and reg."
+)
 
 
 class Fold(NamedTuple):
@@ -49,7 +62,7 @@ class Samples(NamedTuple):
     weights, training_weights : ndarray of shape (N,)
         To score with and to fit with.
     hashes : ndarray of shape (N,)
-        Of the content of each sample.
+        Of the features of each sample.
     folds : list of Fold
     sizes : tuple of tuple of int
         Numbers of training and held-out samples of each fold, as they were given.
@@ -65,20 +78,18 @@ class Samples(NamedTuple):
     sizes: tuple[tuple[int, int], ...]
 
 
-def content_hashes(X: Any, y: Ints, seed: int = 0) -> NDArray[np.uint64]:
-    """Return 64 bits for each sample that depend on its features, its label and the seed alone.
+def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
+    """Return 64 bits for each sample that depend on its features and the seed alone.
 
     Parameters
     ----------
     X : ndarray or csr_array of shape (N, D)
-    y : ndarray of shape (N,)
-        Class numbers.
     seed : int
     """
     key = int(seed).to_bytes(16, "little")
     hashes = np.empty(X.shape[0], np.uint64)
     dtype = X.dtype.newbyteorder("<")
-    for i, label in enumerate(y.tolist()):
+    for i in range(X.shape[0]):
         if issparse(X):
             part = slice(X.indptr[i], X.indptr[i + 1])
             stored, columns = X.data[part], X.indices[part].astype(np.int64)
@@ -87,7 +98,7 @@ def content_hashes(X: Any, y: Ints, seed: int = 0) -> NDArray[np.uint64]:
         else:
             row = X[i] + 0.0 if dtype.kind == "f" else X[i]  # -0.0 becomes 0.0
             parts = [row.astype(dtype, copy=False).tobytes()]
-        digest = hashlib.blake2b(label.to_bytes(8, "little"), digest_size=8, key=key)
+        digest = hashlib.blake2b(digest_size=8, key=key)
         for part_bytes in parts:
             digest.update(part_bytes)
         hashes[i] = int.from_bytes(digest.digest(), "little")
@@ -127,11 +138,16 @@ def held_out(y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint6
     DataError
         If nothing can be held out.
     """
-    outside = np.zeros(len(y), bool)
-    for rows, ranks, n_different in _classes(y, weights, hashes):
-        n_outside = min(max(1, round(fraction * n_different)), n_different - 1)
-        outside[rows] = ranks < n_outside
-    return _fold(outside, weights)
+    units = _units(y, weights, hashes, max(1, round(1.0 / fraction)))
+    outside = np.zeros(len(units.sizes), bool)
+    for members in _strata(units):
+        sizes = units.sizes[members]
+        middles = np.cumsum(sizes) - 0.5 * sizes
+        chosen = members[middles < fraction * sizes.sum()]
+        if len(chosen) == 0:
+            chosen = members[[np.argmin(sizes)]]
+        outside[chosen[: len(members) - 1]] = True
+    return _fold(units.of_rows(outside, False), weights)
 
 
 def make_folds(
@@ -186,31 +202,92 @@ def make_folds(
     return [_checked(training, validation, n, weights) for n, (training, validation) in enumerate(pairs)]
 
 
+class _Units(NamedTuple):
+    """What is held out or not as a whole: rows with the same features, or one row of many with the same.
+
+    Attributes
+    ----------
+    numbers : ndarray of shape (N,)
+        The unit of each row; -1 for rows without weight.
+    sizes : ndarray of shape (n_units,)
+        Weight in whole numbers, so that sums do not depend on an order.
+    strata : ndarray of shape (n_units,)
+        The class of each unit, by its place from the rarest; of several classes the rarest counts. -1 if it holds
+        all there is of a class: then it is fitted to in every fold.
+    hashes : ndarray of shape (n_units,)
+    """
+
+    numbers: Ints
+    sizes: Ints
+    strata: Ints
+    hashes: NDArray[np.uint64]
+
+    def of_rows(self, found: NDArray[Any], otherwise: Any) -> NDArray[Any]:
+        """Return for each row what was found for its unit."""
+        return np.where(self.numbers >= 0, found[self.numbers], otherwise)
+
+
+def _units(y: Ints, weights: Floats, hashes: NDArray[np.uint64], most: int) -> _Units:
+    """Return what stays together: rows with the same features, unless they are more than ``most``."""
+    rows = np.flatnonzero(weights > 0.0)
+    rows = rows[np.lexsort((weights[rows], y[rows], hashes[rows]))]
+    _, first, counts = np.unique(hashes[rows], return_index=True, return_counts=True)
+    copies = np.arange(len(rows)) - np.repeat(first, counts)
+    begins = np.flatnonzero((copies == 0) | np.repeat(counts > most, counts))
+    numbers = np.full(len(y), -1)
+    numbers[rows] = np.searchsorted(begins, np.arange(len(rows)), side="right") - 1
+
+    share = weights[rows] / weights[rows].sum() * _WHOLE
+    totals = np.rint(np.bincount(y[rows], share)).astype(np.int64)
+    places = np.empty(len(totals), np.int64)
+    places[np.argsort(totals, kind="stable")] = np.arange(len(totals))
+    strata = np.minimum.reduceat(places[y[rows]], begins)
+
+    pairs = np.unique(np.column_stack((numbers[rows], y[rows])), axis=0)
+    n_units = np.bincount(pairs[:, 1], minlength=len(totals))
+    strata[pairs[n_units[pairs[:, 1]] == 1, 0]] = -1
+    # Copies need hashes of their own: dealt in turn, they would show every fold what it holds out.
+    mixed = _mixed(hashes[rows[begins]] + copies[begins].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    return _Units(numbers, np.rint(np.add.reduceat(share, begins)).astype(np.int64), strata, mixed)
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return 64 bits of which each depends on all that are given (the finisher of splitmix64)."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _strata(units: _Units) -> Iterable[Ints]:
+    """Yield the units of each class that can be held out, by their hashes, from the rarest class on."""
+    order = np.lexsort((units.hashes, units.strata))
+    order = order[units.strata[order] >= 0]
+    if len(order):
+        yield from np.split(order, np.flatnonzero(np.diff(units.strata[order])) + 1)
+
+
 def _by_content(y: Ints, weights: Floats, hashes: NDArray[np.uint64], n_folds: int) -> list[Fold]:
-    places = np.full(len(y), -1)
-    first = 0
-    for rows, ranks, n_different in _classes(y, weights, hashes):
-        if n_different > 1:  # the only sample of a class is fitted to in every fold
-            places[rows] = (first + ranks) % n_folds
-            first += n_different
-    if first == 0:
-        raise DataError("No class has two samples, so none can be held out to choose with: give the loss and reg.")
-    return [_fold(places == k, weights) for k in range(min(n_folds, first))]
-
-
-def _classes(y: Ints, weights: Floats, hashes: NDArray[np.uint64]) -> Iterable[tuple[Ints, Ints, int]]:
-    """Yield the samples of each class, the rank of each among the different ones, and how many these are."""
-    for label in np.unique(y):
-        rows = np.flatnonzero((y == label) & (weights > 0.0))
-        different, ranks = np.unique(hashes[rows], return_inverse=True)
-        yield rows, ranks, len(different)
+    units = _units(y, weights, hashes, n_folds)
+    places = np.full(len(units.sizes), -1)
+    loads = [0] * n_folds
+    for members in _strata(units):
+        members = members[np.argsort(-units.sizes[members], kind="stable")]
+        heap = sorted((0, load, k) for k, load in enumerate(loads))
+        for unit, size in zip(members.tolist(), units.sizes[members].tolist(), strict=True):
+            mine, load, k = heap[0]
+            heapq.heapreplace(heap, (mine + size, load + size, k))
+            places[unit], loads[k] = k, load + size
+    held = units.of_rows(places, -1)
+    if held.max() < 0:
+        raise DataError(_NOTHING)
+    return [_fold(held == k, weights) for k in range(n_folds) if np.any(held == k)]
 
 
 def _fold(outside: NDArray[np.bool_], weights: Floats) -> Fold:
     there = weights > 0.0
     validation = np.flatnonzero(outside & there)
     if validation.size == 0:
-        raise DataError("No class has two samples, so none can be held out to choose with: give the loss and reg.")
+        raise DataError(_NOTHING)
     return Fold(np.flatnonzero(~outside & there), validation)
 
 
@@ -282,11 +359,11 @@ def prepare(samples: Samples, merge: bool = True) -> Samples:
     if size > _COPIED:
         return samples
     signs = fold_signs(folds, len(y))
-    order = np.lexsort((training_weights, weights, signs, hashes))
+    order = np.lexsort((training_weights, weights, signs, y, hashes))
     order = order[weights[order] > 0.0]
     first = np.ones(len(order), bool)
     if merge:
-        first[1:] = (hashes[order][1:] != hashes[order][:-1]) | (signs[order][1:] != signs[order][:-1])
+        first[1:] = np.any([np.diff(key[order]) != 0 for key in (hashes, y, signs)], axis=0)
     places = np.full(len(y), -1)
     places[order] = np.cumsum(first) - 1
     rows, n = order[first], int(first.sum())
