@@ -11,7 +11,7 @@ import sklearn
 from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.base import clone
-from sklearn.metrics import log_loss
+from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -367,6 +367,25 @@ def test_a_real_difference_is_seen():
     found = sm.compare(digits.X, digits.y, [sm.SquaredHinge(), sm.Hinge()], [30.0], cv=3)
     assert found.tests[0].significant
     assert "by more than chance" in found.reason()
+
+
+def test_samples_are_counted_as_they_were_given():
+    """Equal ones become one for the fits, and count as many in McNemar's test and in the calibration."""
+    rng = np.random.default_rng(56)
+    X = (rng.random((600, 5)) < [0.1, 0.5, 0.05, 0.3, 0.02]).astype(float)
+    y = (2 * X @ rng.standard_normal((5, 3)) + rng.gumbel(size=(600, 3))).argmax(axis=1)
+    by_name, by_scorer = (
+        sm.LinearClassifierCV(
+            ["cross_entropy", "squared_hinge"], regs=[0.1], cv=3, scoring=scoring, path_tol=1e-6
+        ).fit(X, y)
+        for scoring in ("accuracy", make_scorer(accuracy_score))
+    )
+    tests = [search.path_.tests[0] for search in (by_name, by_scorer)]
+    assert (tests[0].only_first, tests[0].only_second) == (tests[1].only_first, tests[1].only_second)
+    assert tests[0].only_first + tests[0].only_second > 50
+    n_more = tests[0].only_first - tests[0].only_second
+    assert tests[0].difference == pytest.approx(n_more / 600, abs=1e-3)
+    assert by_name.calibration_.n_samples == by_scorer.calibration_.n_samples == 600
 
 
 # Probabilities

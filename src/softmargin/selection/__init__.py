@@ -269,13 +269,13 @@ def select(
         settings = settings._replace(regs=check_regs(settings.regs))
     whole = Objective(losses[0], samples.X, samples.y, 0.0, samples.training_weights, **options)
     whole = whole.replace(scale=preprocess(whole, scaling, samples.X.dtype).scale)
-    parts = [_Part(n, samples, whole, scaling, settings.scoring, options) for n in range(len(samples.folds))]
+    name = settings.scoring if isinstance(settings.scoring, str) else settings.scoring_name or "score"
+    parts = [_Part(n, samples, whole, scaling, settings.scoring, name, options) for n in range(len(samples.folds))]
     walks = [_Walk(loss, whole, parts, settings) for loss in losses]
     paths = [walk.path() for walk in walks]
     mine = max(paths, key=lambda path: _decisive(path, settings))
     first = walks[paths.index(mine)]
     tests = tuple(_paired(first, walk) for walk in walks if walk is not first)
-    name = settings.scoring if isinstance(settings.scoring, str) else settings.scoring_name or "score"
     seconds = time.perf_counter() - started
     return Comparison(
         mine.loss, mine.chosen.reg, tuple(paths), tests, settings.rule, name, samples.sizes, path_tol, seconds
@@ -309,11 +309,13 @@ class _Part:
         whole: Objective,
         scaling: str,
         scoring: str | Scorer,
+        scoring_name: str,
         options: dict[str, Any],
     ) -> None:
         fold, weights = samples.folds[number], samples.training_weights
-        self.number, self.fold, self._scoring = number, fold, scoring
+        self.number, self.fold, self._scoring, self._name = number, fold, scoring, scoring_name
         self._weights, self.labels, self.hashes = samples.weights, samples.y, samples.hashes
+        self.counts = samples.counts
         counts = np.bincount(fold.training, minlength=len(samples.y))
         self._training = np.flatnonzero((counts > 0) & (weights > 0.0))
         self.classes = np.unique(samples.y[self._training])
@@ -352,6 +354,11 @@ class _Part:
         else:
             assert not isinstance(self._scoring, str)
             score = float(self._scoring(loss, *self._preprocessing.fold(W, b), self.classes, validation))
+            if not np.isfinite(score):
+                raise DataError(
+                    f"scoring {self._name!r} gave {score} for {loss.name} with reg {reg:.3g} on fold "
+                    f"{self.number}: a score must be a finite number to choose by."
+                )
         square = float(np.vdot(W, W))
         point = FoldPoint(
             value=fit.value,
@@ -379,8 +386,8 @@ class _Part:
         scores, y, weights = self.held_out_scores(W, b)
         if self._scoring == "accuracy":
             accuracy = float(np.average(scores.argmax(axis=1) == y, weights=weights))
-            return standard_error(accuracy, len(self.fold.validation))
-        losses = loss.values(scores, y)
+            return standard_error(accuracy, int(self.counts[self.fold.validation].sum()))
+        losses = loss.values(scores, y).repeat(self.counts[self.known])
         return float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else np.inf
 
     def _right(self, W: Floats, b: Floats, rows: Ints) -> NDArray[np.bool_]:
@@ -485,14 +492,15 @@ class _Walk:
     def _best(self) -> int:
         """Return the index of the best score; of equal ones the largest λ."""
         scores = [point.score for point in self._points]
-        return int(np.nanargmax(scores)) if not np.isnan(scores).all() else 0
+        return int(np.argmax(scores))
 
     def _one_se(self, best: int) -> int:
         """Return the index of the largest λ within one standard error of the best."""
         point = self._points[best]
         if np.isnan(point.standard_error):
             if self._settings.rule == "one_se":
-                raise ParameterError("rule is 'one_se', but one fold of this scoring has no standard error.")
+                why = "a fold has no finite score" if len(self.parts) > 1 else "one fold of this scoring has none"
+                raise ParameterError(f"rule is 'one_se', which needs a standard error, but {why}.")
             return best
         return next(k for k, p in enumerate(self._points) if p.score >= point.score - point.standard_error)
 
@@ -520,8 +528,9 @@ class _Walk:
         labels = self.parts[0].labels[known]
         n_different = len(np.unique(np.column_stack((self.parts[0].hashes[known], labels)), axis=0))
         return calibrate_scores(
-            self.loss, np.concatenate(scores), np.concatenate(y), np.concatenate(weights), n_different
-        )
+            self.loss, np.concatenate(scores), np.concatenate(y), np.concatenate(weights), n_different,
+            int(self.parts[0].counts[known].sum()),
+        )  # fmt: skip
 
 
 def _paired(mine: _Walk, other: _Walk) -> PairedTest:
@@ -532,8 +541,9 @@ def _paired(mine: _Walk, other: _Walk) -> PairedTest:
         for row, first, second in zip(part.fold.validation.tolist(), ours.tolist(), theirs.tolist(), strict=True):
             if row not in seen:
                 seen.add(row)
-                only_first += first and not second
-                only_second += second and not first
+                count = int(part.counts[row])
+                only_first += count * (first and not second)
+                only_second += count * (second and not first)
     differences = mine.accuracies() - other.accuracies()
     error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
     return PairedTest(

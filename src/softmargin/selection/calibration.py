@@ -74,7 +74,9 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
     return size / float(np.exp(found.x))
 
 
-def calibrate(loss: Loss, scores: Floats, y: Ints, weights: Floats, n_different: int) -> Calibration:
+def calibrate(
+    loss: Loss, scores: Floats, y: Ints, weights: Floats, n_different: int, n_samples: int
+) -> Calibration:
     """Return how the probabilities of a loss do on held-out samples; those of a hinge get a temperature first.
 
     Parameters
@@ -87,6 +89,8 @@ def calibrate(loss: Loss, scores: Floats, y: Ints, weights: Floats, n_different:
     weights : ndarray of shape (N,)
     n_different : int
         As in `fit_temperature`.
+    n_samples : int
+        How many samples these stand for.
     """
     own = isinstance(loss, CrossEntropy)
     step = max(1, scores.size // _MOST_NUMBERS)
@@ -101,5 +105,5 @@ def calibrate(loss: Loss, scores: Floats, y: Ints, weights: Floats, n_different:
         error=calibration_error(P, y, weights),
         log_loss=float(np.average(log_loss, weights=weights)),
         n_bins=N_BINS,
-        n_samples=len(y),
+        n_samples=n_samples,
     )

@@ -66,6 +66,8 @@ class Samples(NamedTuple):
     folds : list of Fold
     sizes : tuple of tuple of int
         Numbers of training and held-out samples of each fold, as they were given.
+    counts : ndarray of shape (N,)
+        How many samples, as they were given, each of these stands for.
     """
 
     X: Any
@@ -76,6 +78,7 @@ class Samples(NamedTuple):
     hashes: NDArray[np.uint64]
     folds: list[Fold]
     sizes: tuple[tuple[int, int], ...]
+    counts: Ints
 
 
 def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
@@ -339,7 +342,9 @@ def gather(
     """
     fitted = weights if training_weights is None else training_weights
     sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
-    return prepare(Samples(X, codes, labels, weights, fitted, hashes, folds, sizes), merge)
+    return prepare(
+        Samples(X, codes, labels, weights, fitted, hashes, folds, sizes, np.ones(len(codes), int)), merge
+    )
 
 
 def prepare(samples: Samples, merge: bool = True) -> Samples:
@@ -354,7 +359,7 @@ def prepare(samples: Samples, merge: bool = True) -> Samples:
     merge : bool
         Whether equal samples may become one.
     """
-    X, y, labels, weights, training_weights, hashes, folds, sizes = samples
+    X, y, labels, weights, training_weights, hashes, folds, sizes, counts = samples
     size = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
     if size > _COPIED:
         return samples
@@ -371,9 +376,10 @@ def prepare(samples: Samples, merge: bool = True) -> Samples:
         np.bincount(places[order], given[order], minlength=n).astype(np.float64)
         for given in (weights, training_weights)
     )
+    counts = np.bincount(places[order], counts[order], minlength=n).astype(np.int64)
     moved = [Fold(*(_moved(part, places, merge) for part in fold)) for fold in folds]
     scored, fitted = scored / scored.max(), fitted / fitted.max()
-    return Samples(X[rows], y[rows], labels[rows], scored, fitted, hashes[rows], moved, sizes)
+    return Samples(X[rows], y[rows], labels[rows], scored, fitted, hashes[rows], moved, sizes, counts)
 
 
 def _moved(part: Ints, places: Ints, merge: bool) -> Ints:
