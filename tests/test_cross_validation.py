@@ -565,3 +565,21 @@ def test_wrong_parameters(settings, said, blobs):
     arguments = {"losses": ["squared_hinge"], "regs": [0.1], "cv": 2} | settings
     with pytest.raises(ParameterError, match=said):
         sm.LinearClassifierCV(**arguments).fit(*blobs)
+
+
+def test_a_scorer_that_cannot_score_is_named(blobs):
+    def nothing(estimator, X, y):
+        return math.nan
+
+    for losses, rule in ((["hinge", "cross_entropy"], "best"), (["cross_entropy"], "one_se")):
+        with pytest.raises(
+            DataError, match=r"scoring 'nothing' gave nan for \w+ with reg 0.1 on fold 0: a score must"
+        ):
+            sm.LinearClassifierCV(losses, regs=[0.1], cv=5, rule=rule, scoring=nothing).fit(*blobs)
+    with pytest.raises(ParameterError, match=r"'roc_auc_ovr' cannot score the fits of hinge: .*no probabilities"):
+        sm.LinearClassifierCV(["hinge"], regs=[0.1], cv=3, scoring="roc_auc_ovr").fit(*blobs)
+    X, labels = blobs
+    unknown = [(np.flatnonzero(labels != "c"), np.flatnonzero(labels == "c"))]
+    with pytest.raises(ParameterError, match="'neg_log_loss' cannot score the fits of cross_entropy") as caught:
+        sm.LinearClassifierCV(["cross_entropy"], regs=[0.1], cv=unknown, scoring="neg_log_loss").fit(X, labels)
+    assert "\n" not in str(caught.value)

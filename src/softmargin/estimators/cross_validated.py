@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import get_scorer
 
-from softmargin.errors import CapabilityError, ParameterError
+from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
 from softmargin.estimators.base import FittedClassifier, make_loss
 from softmargin.losses import CrossEntropy, Loss
 from softmargin.losses.base import Floats, Ints
@@ -267,7 +267,17 @@ class LinearClassifierCV(FittedClassifier):
             fitted.coef_, fitted.intercept_ = np.ascontiguousarray(W.T), b
             fitted.n_features_in_ = W.shape[0]
             fitted.preprocessing_ = Preprocessing("none", np.zeros(len(W)), np.ones(len(W)))  # done already
-            return float(scorer(fitted, samples.X[rows], samples.labels[rows]))
+            try:
+                return float(scorer(fitted, samples.X[rows], samples.labels[rows]))
+            except SoftmarginError:
+                raise
+            except (AttributeError, TypeError, ValueError) as error:
+                why = " ".join(str(error.__cause__ or error).split())
+                if isinstance(error, AttributeError) and not isinstance(loss, CrossEntropy):
+                    why = f"the {loss.title} has margins, and no probabilities to be scored by ({why})"
+                elif len(known) < len(classes):
+                    why = f"a fold has no training sample of class {np.delete(classes, known)[0]!r} ({why})"
+                raise ParameterError(f"scoring {name!r} cannot score the fits of {loss.name}: {why}") from error
 
         name = self.scoring if isinstance(self.scoring, str) else getattr(self.scoring, "__name__", "score")
         return score, name
