@@ -583,3 +583,15 @@ def test_a_scorer_that_cannot_score_is_named(blobs):
     with pytest.raises(ParameterError, match="'neg_log_loss' cannot score the fits of cross_entropy") as caught:
         sm.LinearClassifierCV(["cross_entropy"], regs=[0.1], cv=unknown, scoring="neg_log_loss").fit(X, labels)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1e100, "too large"), (1e-150, "too small")])
+def test_a_grid_for_numbers_out_of_range(blobs, factor, said):
+    X, labels = blobs[0].astype(np.float64) * factor, blobs[1]
+    with pytest.raises(DataError, match=f"X holds numbers {said} to find a λ for"):
+        sm.choose(X, labels, LOSSES)
+    with pytest.raises(DataError, match=f"X holds numbers {said} to find a λ for"):
+        sm.LinearClassifierCV(["squared_hinge"], cv=3).fit(X, labels)
+    assert (
+        sm.choose(np.zeros((60, 2)), np.arange(60) % 3, [sm.CrossEntropy()]).reg > 0.0
+    )  # equal rows are no error

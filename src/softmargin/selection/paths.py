@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from softmargin.engines import DualRows
-from softmargin.errors import ParameterError
+from softmargin.errors import DataError, ParameterError
 from softmargin.losses import Hinge
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
@@ -39,6 +39,9 @@ rows nor that of a sum moves them."""
 _DUAL_POWER = 0.6
 """From one λ to the next the dual rows move about as this power of λ, which leaves the rest of the way to W."""
 
+_LEAST_SQUARE = 1e-280
+"""A mean square of scores of less than this has lost its digits."""
+
 _ROWS = 4096
 """Rows whose scores are looked at together."""
 
@@ -62,6 +65,11 @@ def largest_reg(objective: Objective) -> float:
 
     For large λ the optimum is W = -G/(2λ), with G the gradient at zero; the scores of that are asked to
     have a root mean square of 0.1 (of 0.1 Δ for the margin losses).
+
+    Raises
+    ------
+    DataError
+        If the numbers are so large or small that these scores cannot be squared.
     """
     W, b = np.zeros((objective.n_features, objective.n_classes)), np.zeros(objective.n_classes)
     _, G, _ = objective.value_and_grad(W, b)
@@ -69,9 +77,15 @@ def largest_reg(objective: Objective) -> float:
     square = 0.0
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
-        square += float(weights[part] @ (objective.scores(G, b, rows[part]) ** 2).mean(axis=1))
-    size = np.sqrt(square)
-    return 5.0 * float(size) / objective.loss.unit if size > 0.0 else 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            square += float(weights[part] @ (objective.scores(G, b, rows[part]) ** 2).mean(axis=1))
+    if not np.isfinite(square) or (square < _LEAST_SQUARE and G.any()):
+        which = "small" if square < _LEAST_SQUARE else "large"
+        raise DataError(
+            f"X holds numbers too {which} to find a λ for: what they make of the gradient cannot be squared in "
+            f"float64; scale the features first."
+        )
+    return 5.0 * float(np.sqrt(square)) / objective.loss.unit if square > 0.0 else 1.0
 
 
 def reg_grid(objective: Objective, per_decade: int) -> Iterator[float]:
