@@ -595,3 +595,15 @@ def test_a_grid_for_numbers_out_of_range(blobs, factor, said):
     assert (
         sm.choose(np.zeros((60, 2)), np.arange(60) % 3, [sm.CrossEntropy()]).reg > 0.0
     )  # equal rows are no error
+
+
+def test_losses_of_the_same_name_are_told_apart(blobs):
+    found = sm.compare(*blobs, [sm.Hinge(1.0), sm.Hinge(3.0), sm.CrossEntropy()], [0.1], cv=3)
+    for name in ("hinge (delta 1) ", "hinge (delta 3) ", "cross_entropy "):
+        assert name in found.reason()
+    assert "hinge and" not in found.reason()
+    assert {found.tests[0].first, *(test.second for test in found.tests)} == {
+        "hinge (delta 1)",
+        "hinge (delta 3)",
+        "cross_entropy",
+    }

@@ -23,7 +23,15 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, scale_for
-from softmargin.selection.base import Calibration, Comparison, FoldPoint, LossPath, PairedTest, PathPoint
+from softmargin.selection.base import (
+    Calibration,
+    Comparison,
+    FoldPoint,
+    LossPath,
+    PairedTest,
+    PathPoint,
+    told_apart,
+)
 from softmargin.selection.calibration import calibrate as calibrate_scores
 from softmargin.selection.calibration import calibration_error, fit_temperature
 from softmargin.selection.folds import Fold, Samples, content_hashes, gather, held_out, make_folds
@@ -275,7 +283,7 @@ def select(
     paths = [walk.path() for walk in walks]
     mine = max(paths, key=lambda path: _decisive(path, settings))
     first = walks[paths.index(mine)]
-    tests = tuple(_paired(first, walk) for walk in walks if walk is not first)
+    tests = tuple(_paired(first, walk, losses) for walk in walks if walk is not first)
     seconds = time.perf_counter() - started
     return Comparison(
         mine.loss, mine.chosen.reg, tuple(paths), tests, settings.rule, name, samples.sizes, path_tol, seconds
@@ -533,7 +541,7 @@ class _Walk:
         )  # fmt: skip
 
 
-def _paired(mine: _Walk, other: _Walk) -> PairedTest:
+def _paired(mine: _Walk, other: _Walk, losses: Sequence[Loss]) -> PairedTest:
     """Hold the chosen loss against another on the held-out samples; one held out twice counts once."""
     seen: set[int] = set()
     only_first = only_second = 0
@@ -547,8 +555,8 @@ def _paired(mine: _Walk, other: _Walk) -> PairedTest:
     differences = mine.accuracies() - other.accuracies()
     error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
     return PairedTest(
-        mine.loss.name,
-        other.loss.name,
+        told_apart(mine.loss, losses),
+        told_apart(other.loss, losses),
         only_first,
         only_second,
         mcnemar(only_first, only_second),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from softmargin.data.base import counted
 from softmargin.losses.base import Loss
 
-__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PairedTest", "PathPoint"]
+__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PairedTest", "PathPoint", "told_apart"]
 
 _SIGNIFICANT = 0.05
+
+
+def told_apart(loss: Loss, losses: Sequence[Loss]) -> str:
+    """Return the name of one of the losses, with its parameters where another one has the same name."""
+    if all(other.name != loss.name or other == loss for other in losses):
+        return loss.name
+    return f"{loss.name} ({', '.join(f'{name} {number:g}' for name, number in loss.parameters().items())})"
 
 
 @dataclass(frozen=True)
@@ -176,7 +184,7 @@ class PairedTest:
     Attributes
     ----------
     first, second : str
-        Names of the losses; the first is the one that was chosen.
+        Names of the losses, with their parameters where names repeat; the first is the one that was chosen.
     only_first, only_second : int
         Held-out samples that only this one has right. The others do not tell the two apart.
     p_value : float
@@ -281,17 +289,19 @@ class Comparison:
         """Say in a few sentences what was chosen and why."""
         return " ".join(self.sentences())
 
+    def name_of(self, loss: Loss) -> str:
+        """Return what a loss is called here: by its name, with its parameters where another has the same."""
+        return told_apart(loss, [path.loss for path in self.paths])
+
     def sentences(self) -> list[str]:
         """Return these sentences one by one."""
+        name = self.name_of(self.loss)
         point = self.chosen_path.chosen
         where = f"{self.n_validation:,} held-out samples"
         if len(self.folds) > 1:
             where = f"the held-out samples of {len(self.folds)} folds"
         score = f"accuracy of {point.score:.4f}" if self.scoring == "accuracy" else f"{_score(self, point.score)}"
-        said = [
-            f"Chosen: {self.loss.name} with reg {self.reg:.3g}, by its {score} ± {point.standard_error:.4f} on "
-            f"{where}."
-        ]
+        said = [f"Chosen: {name} with reg {self.reg:.3g}, by its {score} ± {point.standard_error:.4f} on {where}."]
         if self.rule == "one_se":
             best = self.chosen_path.points[self.chosen_path.best]
             said.append(
@@ -300,14 +310,15 @@ class Comparison:
             )
         others = [path for path in self.paths if path is not self.chosen_path]
         if others:
-            shown = ", ".join(f"{path.loss.name} {path.chosen.validation_accuracy:.4f}" for path in others)
+            shown = ", ".join(
+                f"{self.name_of(path.loss)} {path.chosen.validation_accuracy:.4f}" for path in others
+            )
             said.append(f"The accuracy of the others at their best: {shown}.")
             mine = point.validation_accuracy
-            ties = [path.loss.name for path in others if path.chosen.validation_accuracy == mine]
+            ties = [self.name_of(path.loss) for path in others if path.chosen.validation_accuracy == mine]
             if ties:
                 said.append(
-                    f"{self.loss.name} does no better than {' and '.join(ties)}: it is taken because it was tried "
-                    f"first."
+                    f"{name} does no better than {' and '.join(ties)}: it is taken because it was tried first."
                 )
         said += [test.sentence() for test in self.tests]
         edge = self.chosen_path.at_edge
