@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -239,6 +240,65 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(line: str, words: str,
     assert answer.err.count("\n") == 1
     assert words in answer.err
     assert contents(at_home) == before
+
+
+def test_no_output_replaces_what_is_read_or_another_output(world: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = np.load(world / "good.npz")
+    for name, kind in (("", ""), ("_train", "_train"), ("_test", "_test")):
+        np.save(f"X{name}.npy", good["X"])
+        np.save(f"y{kind}.npy", good["y"])
+    for part in ("train", "t10k"):
+        Path(f"{part}-images-idx3-ubyte").write_bytes(bytes.fromhex("00000803000000060000000100000001") + bytes(6))
+        Path(f"{part}-labels-idx1-ubyte").write_bytes(bytes.fromhex("0000080100000006") + bytes(range(6)))
+    Path("t.csv").write_text("a,b,label\n" + "1,2,u\n2,3,v\n" * 9)
+    make_images(tmp_path / "images", ("cat", "dog"))
+    os.symlink("images", "link")
+    Path("images/card.json").write_text("{}")
+    [image, *_] = Path("images/cat").iterdir()
+    shutil.copy(world / "hinge.safetensors", "m")
+    shutil.copy(world / "hinge.safetensors", "hinge.safetensors")
+    before = contents(tmp_path)
+    part, twice = "is part of the data", "would be written twice"
+    for words, line in (
+        *(
+            (part, f"fit X.npy -q --loss hinge --reg .1 {option} y.npy")
+            for option in ("-o", "--report", "--checkpoint")
+        ),
+        (part, "compare X.npy -o ./y.npy"),
+        *((part, f"fit X_train.npy -o {name}.npy") for name in ("y_train", "X_test", "y_test")),
+        (part, "predict hinge.safetensors X.npy -o y.npy"),
+        (part, "report hinge.safetensors X.npy -o y.npy"),
+        *(
+            (part, f"fit train-images-idx3-ubyte -o {name}-ubyte")
+            for name in ("train-labels-idx1", "t10k-images-idx3")
+        ),
+        (part, f"fit images/ -o {shlex.quote(str(image))}"),
+        (part, f"fit link -o {shlex.quote(str(image))}"),
+        (part, "fit images -o images/dog/new.PNG"),
+        (part, "fit images -o images/card.json"),
+        (part, "predict hinge.safetensors images -o images/p.parquet"),
+        (twice, "fit t.csv -o both.html --report ./both.html"),
+        (twice, "fit t.csv -o both.html --checkpoint images/../both.html"),
+        (twice, "fit t.csv --report t.safetensors"),
+        (twice, "fit t.csv --checkpoint t.safetensors"),
+    ):
+        answer = run(*shlex.split(line))
+        assert (answer.status, answer.out) == (2, b""), line
+        assert words in answer.err.splitlines()[-1], line
+        assert contents(tmp_path) == before
+    assert run("fit", "images", "-o", "images/m.safetensors", *TRAINED).status == 0
+    assert run("fit", "images", "-o", "images/m.safetensors", *TRAINED).status == 0  # a model is no data
+
+
+def test_a_table_on_stdin_is_not_replaced(world: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("1,2,3,4\n")
+    with table.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        answer = run("predict", world / "hinge.safetensors", "-", "-o", table)
+    assert (answer.status, table.read_text()) == (2, "1,2,3,4\n")
+    assert "t.csv is read here, as stdin" in answer.err
 
 
 def test_a_bad_output_is_noticed_before_the_work(at_home: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -242,8 +242,14 @@ def default_output(name: str, source: str) -> str:
     return f"{name}.model.safetensors" if taken else path
 
 
-def check_output(path: str, *inputs: str | None) -> None:
-    """Raise an error now, not after minutes of work, if no file can be saved there or an input would be lost."""
+def check_output(path: str, *inputs: str | None, written: Sequence[str | None] = ()) -> None:
+    """Raise an error now, not after minutes of work, if no file can be saved there or another would be lost.
+
+    What is read, ``inputs``, is more than is named: labels beside a file, all files of a folder. ``written``
+    are the other outputs, which need not be there yet.
+    """
+    from softmargin.data import belongs_to
+
     folder = os.path.dirname(os.path.realpath(path))
     try:
         exists = bool(os.stat(path))
@@ -255,13 +261,26 @@ def check_output(path: str, *inputs: str | None) -> None:
         problem = "is a folder, where a file is wanted"
     elif not os.path.isdir(folder):
         problem = f"cannot be written: the folder {folder} does not exist"
-    elif exists and any(os.path.samefile(path, source) for source in inputs if source and os.path.exists(source)):
+    elif exists and not os.path.isfile(path):
+        return  # a pipe or a device: nothing is lost
+    elif any(source and _is_same(path, source) for source in inputs):
         problem = "is read here, so it cannot be written too"
+    elif any(source and belongs_to(path, source) for source in inputs):
+        problem = "is part of the data that are read here, or would be, so it cannot be written"
+    elif any(other and _is_same(path, other) for other in written):
+        problem = "would be written twice: give each output a name of its own"
     elif not os.access(path if exists else folder, os.W_OK):
         problem = "may not be written: permission is denied"
     else:
         return
     raise ModelFileError(f"{path} {problem}.")
+
+
+def _is_same(path: str, other: str) -> bool:
+    """Tell whether two names lead to one file, there already or not."""
+    if os.path.exists(path) and os.path.exists(other):
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def write_report(record: Record, output: str, figures: str | None = None) -> None:

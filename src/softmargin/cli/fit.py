@@ -126,7 +126,7 @@ def fit(
     size = parse_size(image_size)
     written = [path for path in (output, page, checkpoint) if path is not None]
     for k, path in enumerate(written):
-        check_output(path, data, labels, *written[:k])
+        check_output(path, data, labels, written=written[:k])
     with reporter(quiet) as report:
         from softmargin.estimators import LinearClassifier, make_loss
         from softmargin.preprocessing import unit_rows
@@ -136,7 +136,7 @@ def fit(
         dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
         target = output or default_output(dataset.name, data)
-        check_output(target, data, labels)
+        check_output(target, data, labels, written=(page, checkpoint))
         _check(dataset, data)
         report("preparing (a first start compiles its kernels)", 0, 0)
         choice = None

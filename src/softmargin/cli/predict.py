@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -87,6 +89,8 @@ def predict(
     output = None if output == _STREAM else output
     if output is not None:
         check_output(output, model, None if data == _STREAM else data)
+        if data == _STREAM and _is_stdin(output):
+            raise ModelFileError(f"{output} is read here, as stdin, so it cannot be written too.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
     suffix = "" if output is None else output.lower().rpartition(".")[2]
     with reporter(quiet) as report:
@@ -106,6 +110,15 @@ def predict(
             write_atomically(output, blocks)
         except OSError as error:
             raise ModelFileError(f"{output} could not be written: {error.strerror or error}.") from error
+
+
+def _is_stdin(path: str) -> bool:
+    """Tell whether stdin is a file, and this one."""
+    try:
+        found = os.fstat(sys.stdin.fileno())
+        return stat.S_ISREG(found.st_mode) and os.path.samestat(found, os.stat(path))
+    except (OSError, ValueError):  # no file has this name yet, or there is no stdin
+        return False
 
 
 def _parts(model: Model, source: str, report: Report, part: str, columns: str | None) -> Iterator[Dataset]:

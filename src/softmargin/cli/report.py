@@ -87,7 +87,7 @@ def report(
 
     check_output(output, model, data, training, labels, *against)
     if figures is not None:
-        check_folder(figures)
+        check_folder(figures, data, training)
     loaded = read_model(model)
     others = [read_model(other) for other in against]
     with reporter(quiet) as progress:
@@ -161,11 +161,17 @@ def training_data(
     return other
 
 
-def check_folder(path: str) -> None:
+def check_folder(path: str, *inputs: str | None) -> None:
     """Raise an error now, not after minutes of work, if no figures can be made there."""
     from importlib.util import find_spec
+
+    from softmargin.data import belongs_to
 
     if find_spec("matplotlib") is None:
         raise ParameterError("--figures needs matplotlib: python -m pip install 'softmargin[figures]'.")
     if os.path.exists(path) and not os.path.isdir(path):
         raise ParameterError(f"--figures {path} is a file, where a folder is wanted.")
+    if any(source and belongs_to(os.path.join(path, "figure.png"), source) for source in inputs):
+        raise ParameterError(
+            f"--figures {path} lies among the data: the figures would be taken for a part of them."
+        )

@@ -14,7 +14,7 @@ from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml
 from softmargin.data.base import Dataset, Progress, ReadOptions, shown
 from softmargin.errors import DataError, ParameterError
 
-__all__ = ["Dataset", "Progress", "load_dataset", "options_of", "stream_dataset"]
+__all__ = ["Dataset", "Progress", "belongs_to", "load_dataset", "options_of", "stream_dataset"]
 
 _MOST_PIXELS = 10_000_000
 """More than this is a slip of the keyboard, not the size of a feature vector."""
@@ -25,6 +25,12 @@ READERS: tuple[Any, ...] = (
 """Asked in this order whether a source is theirs; folders that nobody else knows are of images."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
+_OUTPUTS = (".safetensors", ".html")
+"""Models and pages: no reader looks for them in a folder."""
+
+_PARTS = (*images.SUFFIXES, *frames.SUFFIXES, ".npy", ".bin", "ubyte", ".gz", ".idx")
+"""What a file in a folder is named like if it may become part of the data."""
+
 _USES = {
     "labels": "a file of features without labels (.npy, .npz, .safetensors)",
     "label": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
@@ -153,6 +159,38 @@ def options_of(source: str | os.PathLike[str]) -> frozenset[str]:
         return next((reader.OPTIONS for reader in READERS if reader.accepts(place)), frozenset())
     except (OSError, ValueError):  # what is wrong with it is said when it is read
         return frozenset()
+
+
+def belongs_to(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> bool:
+    """Tell whether a file that is to be written would replace, or become, a part of a source of data.
+
+    Parts are the file itself, those found beside it (labels, the test part), and in a folder every file that is
+    there, on whatever level, but for models and pages. A new file in a folder becomes a part if it is named like
+    data (an image, an array, a table).
+    """
+    try:
+        place = _place(source)
+        if isinstance(place, str) or not place.exists():
+            return False
+        target = os.path.realpath(path)
+        if not place.is_dir():
+            reader: Any = next((reader for reader in READERS if reader.accepts(place)), None)
+            files = [place, *(reader.beside(place) if hasattr(reader, "beside") else ())]
+            return any(_is_same(target, file) for file in files)
+    except (OSError, ValueError):  # what is wrong with it is said when it is read
+        return False
+    folder = os.path.join(os.path.realpath(place), "")
+    name = target.lower()
+    return target.startswith(folder) and (
+        name.endswith(_PARTS) or (os.path.exists(target) and not name.endswith(_OUTPUTS))
+    )
+
+
+def _is_same(path: str, other: Path) -> bool:
+    """Tell whether two names lead to one file, there already or not."""
+    return path == os.path.realpath(other) or (
+        os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+    )
 
 
 def _guarded(parts: Iterator[Dataset], place: str | Path) -> Iterator[Dataset]:

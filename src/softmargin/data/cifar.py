@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from softmargin.data.base import Dataset, ReadOptions, in_natural_order, shown
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
 FORMAT = "a .bin file of CIFAR (or a folder of them)"
 OPTIONS: frozenset[str] = frozenset()
@@ -55,8 +55,7 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     """
     path = Path(source)
     if not path.is_dir():
-        kind = HUNDRED if path.name.lower() in (*HUNDRED.train, HUNDRED.test) else TEN
-        return _batches([path], kind, _names(path.parent / kind.names), path.stem)
+        return _batches([path], _kind(path), _names(path.parent / _kind(path).names), path.stem)
     found = next((k for k in (TEN, HUNDRED) if any((path / n).is_file() for n in (*k.train, k.test))), None)
     if found is None:
         raise DataError(
@@ -74,6 +73,15 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         notes.append(f"only {len(train)} of the {len(kind.train)} training batches are in {shown(path.name)}")
     held = _batches(test, kind, names, f"{path.name} (test)") if test else None
     return _batches(train, kind, names, path.name, test=held, notes=tuple(notes))
+
+
+def beside(path: Path) -> list[Path]:
+    """Return the file beside a batch that is read with it: the names of the classes."""
+    return [path.parent / _kind(path).names]
+
+
+def _kind(path: Path) -> Kind:
+    return HUNDRED if path.name.lower() in (*HUNDRED.train, HUNDRED.test) else TEN
 
 
 def _pickles(folder: Path) -> str | None:

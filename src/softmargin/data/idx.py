@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, as_features, as_labels, brief, shown
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
 FORMAT = "an IDX file of MNIST, .gz or not (or a folder of them)"
 OPTIONS: frozenset[str] = frozenset()
@@ -62,6 +62,14 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         notes.append(f"test part read from {shown(held.name)} and {shown(held_labels.name)}")
     name = path.name if path.is_dir() else re.sub(r"(-images)?[-.]idx[0-9]?(-ubyte)?(\.gz)?$", "", path.name)
     return Dataset(X, y, name or "idx", image_shape=image_shape, test=test, notes=tuple(notes))
+
+
+def beside(path: Path) -> list[Path]:
+    """Return the files beside a file of images that may be read with it: labels and the test part."""
+    tests = [_beside(path, part=word) for word in ("t10k", "test")]
+    images = [path, *(file for file in tests if file is not None)]
+    found = [*images[1:], *(_beside(file, labels=True) for file in images)]
+    return [file for file in found if file is not None]
 
 
 def _training_images(folder: Path) -> Path | None:

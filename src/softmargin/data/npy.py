@@ -20,7 +20,7 @@ from softmargin.data.base import (
 from softmargin.data.labels import read_labels
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
 FORMAT = "a .npy file (or a folder of .npy shards)"
 OPTIONS = frozenset({"labels"})
@@ -78,6 +78,13 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         test = Dataset(X_test, y_test, test_file.stem, image_shape=test_shape)
         notes.append(f"test part read from {shown(test_file.name)} and {shown(test_labels_file.name)}")
     return Dataset(X, y, path.stem, image_shape=image_shape, test=test, notes=tuple(notes))
+
+
+def beside(path: Path) -> list[Path]:
+    """Return the files beside a .npy file that may be read with it: labels and the test part."""
+    test = swap_word(path, "train", "test")
+    tests = [] if test is None else [test, _labels_beside(test)]
+    return [file for file in (_labels_beside(path), *tests) if file is not None]
 
 
 def _read_shards(folder: Path, options: ReadOptions) -> Dataset:

@@ -6,10 +6,12 @@ from pathlib import Path
 from softmargin.data.base import Dataset, ReadOptions
 from softmargin.data.frames import files, huggingface
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read"]
+__all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read"]
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or one that datasets saved)"
 OPTIONS = frozenset({"label", "columns", "image_size", "image_channels"})
+
+SUFFIXES = files.SUFFIXES
 
 
 def accepts(source: str | Path) -> bool:

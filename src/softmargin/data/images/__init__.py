@@ -15,7 +15,7 @@ from softmargin.data.images.pool import FileProblem, decode_all
 from softmargin.data.images.tree import Part, Tree, scan, scan_names
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "decode_files", "read"]
+__all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "decode_files", "read"]
 
 FORMAT = "a folder of images (one folder a class), a .zip archive of one or a single image"
 OPTIONS = frozenset({"image_size", "image_channels"})
