@@ -334,7 +334,7 @@ def as_features(array: NDArray[Any], where: str) -> tuple[NDArray[Any], tuple[in
     return (array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))), image_shape
 
 
-def as_labels(array: NDArray[Any], n_rows: int, where: str) -> NDArray[Any]:
+def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") -> NDArray[Any]:
     """Check labels and bring them to integers or strings, one a row of X.
 
     Parameters
@@ -346,6 +346,8 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str) -> NDArray[Any]:
         Rows of X.
     where : str
         Words that name the labels in messages.
+    advice : str
+        What a message about a label that is no whole number ends with.
 
     Raises
     ------
@@ -369,7 +371,7 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str) -> NDArray[Any]:
         usable = (np.abs(array) < 2.0**63) & (array == np.floor(array))
         if not usable.all():
             row = int(np.argmin(usable))
-            raise DataError(f"{where} row {row}: the label {array[row]} is not a whole number.")
+            raise DataError(f"{where} row {row}: the label {array[row]} is not a whole number{advice}.")
         return array.astype(np.int64)
     if kind == "S":
         try:

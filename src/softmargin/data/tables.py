@@ -12,7 +12,7 @@ from softmargin.data.base import ReadOptions, as_labels, shown
 from softmargin.data.labels import plain_integers
 from softmargin.errors import DataError, ParameterError
 
-__all__ = ["Kind", "Plan", "labels_of_words", "plan"]
+__all__ = ["ADVICE", "Kind", "Plan", "labels_of_words", "plan"]
 
 Kind = Literal["number", "text", "list", "image", "other"]
 """What a column holds: a number a row, a word, a list of numbers, an image file, or what nobody can use."""
@@ -33,6 +33,9 @@ IDS = (
 )
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
+ADVICE = "; if another column holds the labels, name it with label=, or --label"
+COORDINATE = "y"
+"""A usual name of labels that numbers have for another reason, beside an ``x``."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
     """Decide which column is what.
 
     The label is ``options.label`` (a name or, in a table without names, a position from 0; -1 is the last),
-    else the one column with a usual name, else the only column of words. Features are ``options.columns``, else
+    else the one column with a usual name, else the only column of words; numbers merely named ``y`` come after
+    these where there is a column of words or one of numbers named ``x``. Features are ``options.columns``, else
     the one column of lists or of images, else all columns of numbers that are neither label nor ids.
 
     Raises
@@ -100,11 +104,11 @@ def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
     return Plan(features, label, ids, kind, tuple(notes))
 
 
-def labels_of_words(words: list[str], where: str) -> NDArray[Any]:
+def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
     """Return labels that were text: integers if all are, or numbers with a point that are whole; else words."""
     labels = plain_integers(words)
     if labels.dtype.kind == "U" and words and all(_has_point(word) for word in words):
-        return as_labels(np.array([float(word) for word in words]), len(words), where)
+        return as_labels(np.array([float(word) for word in words]), len(words), where, advice)
     return labels
 
 
@@ -135,7 +139,7 @@ def _asked(
     else:
         usual = [k for k in free if names[k].lower() in LABELS]
         words = [k for k in free if kinds[k] == "text" and names[k].lower() not in IDS]
-        found = usual or words
+        found = _without_coordinate(usual, words, names, kinds) or words
         label = found[0] if len(found) == 1 else None
     found = [k for k in free if names[k].lower() in IDS and kinds[k] in ("number", "text") and k != label]
     ids = found[0] if found else None
@@ -153,6 +157,8 @@ def _label(
     usable = ("number", "text")
     if named:
         usual = [k for k, name in enumerate(names) if name.lower() in LABELS and kinds[k] in usable]
+        words = [k for k, name in enumerate(names) if kinds[k] == "text" and name.lower() not in IDS]
+        usual = _without_coordinate(usual, words, names, kinds)
         if len(usual) > 1:
             both = _some([names[k] for k in usual])
             raise DataError(
@@ -170,6 +176,15 @@ def _label(
         )
         return words[0]
     return None
+
+
+def _without_coordinate(
+    usual: list[int], words: list[int], names: Sequence[str], kinds: Sequence[Kind]
+) -> list[int]:
+    """Take numbers named ``y`` from the columns with usual names if others are more likely to be the label."""
+    rest = [k for k in usual if names[k].lower() != COORDINATE or kinds[k] != "number"]
+    has_x = any(name.lower() == "x" and kind == "number" for name, kind in zip(names, kinds, strict=True))
+    return rest if (has_x and rest) or (len(words) == 1 and not rest) else usual
 
 
 def _position(names: Sequence[str], where: str, asked: str, *, named: bool) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.base import Dataset, ReadOptions, counted, shown
-from softmargin.data.tables import LABELS, Kind, Plan, labels_of_words, plan
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, labels_of_words, plan
 from softmargin.errors import DataError
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read", "read_stream"]
@@ -45,12 +45,14 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     DataError
         A line has too few or too many cells, a cell is not a number, or the file is not UTF-8.
     """
-    parts = list(chunks(source, options))
-    first, where = parts[0], shown(Path(source))
+    pairs = list(_chunks(Path(source), options))
+    table, parts = pairs[0][0], [part for _, part in pairs]
+    del pairs
+    first = parts[0]
     ids = None if first.ids is None else tuple(itertools.chain.from_iterable(part.ids or () for part in parts))
     y = None
     if first.y is not None:
-        y = labels_of_words([word for part in parts for word in _words(part)], where)
+        y = labels_of_words([word for part in parts for word in _words(part)], table.label_where(), ADVICE)
     X = np.empty((sum(part.n_samples for part in parts), first.n_features))
     end = 0
     while parts:  # each part goes as soon as it is copied
@@ -66,15 +68,22 @@ def _words(part: Dataset) -> list[str]:
 
 def chunks(source: str | Path, options: ReadOptions) -> Iterator[Dataset]:
     """Yield the same table in parts of some thousand rows, with labels as the words that they are."""
-    path = Path(source)
-    with path.open("rb") as stream:
-        yield from read_stream(stream, shown(path), path.stem, options, tabs=path.suffix.lower() == ".tsv")
+    yield from (part for _, part in _chunks(Path(source), options))
 
 
-def read_stream(
-    stream: IO[bytes], where: str, name: str, options: ReadOptions, *, tabs: bool = False
-) -> Iterator[Dataset]:
+def read_stream(stream: IO[bytes], where: str, name: str, options: ReadOptions) -> Iterator[Dataset]:
     """Yield the parts of a table that comes from a binary stream; ``where`` names it in messages."""
+    yield from (part for _, part in _parts(stream, where, name, options, tabs=False))
+
+
+def _chunks(path: Path, options: ReadOptions) -> Iterator[tuple["_Table", Dataset]]:
+    with path.open("rb") as stream:
+        yield from _parts(stream, shown(path), path.stem, options, tabs=path.suffix.lower() == ".tsv")
+
+
+def _parts(
+    stream: IO[bytes], where: str, name: str, options: ReadOptions, *, tabs: bool
+) -> Iterator[tuple["_Table", Dataset]]:
     text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
     try:
         first = text.readline(LONGEST_LINE)
@@ -94,7 +103,7 @@ def read_stream(
         n_rows = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(names)))
         n_done = 0
         while (block := list(itertools.islice(rows, n_rows))) or n_done == 0:
-            yield table.dataset(block, n_done)
+            yield table, table.dataset(block, n_done)
             n_done += max(1, len(block))
             if not block:
                 return
@@ -137,6 +146,11 @@ class _Table:
             ids = tuple(row[made.ids] for _, row in block)
         names = tuple(self.names[k] for k in made.features) if self.named else None
         return Dataset(X, y, self.name, ids, None, names, None, first)
+
+    def label_where(self) -> str:
+        """Return the words that name the column of labels in messages."""
+        label = None if self.plan is None else self.plan.label
+        return self.where if label is None else f"{self.where} column {shown(self.names[label])!r}"
 
     def _kinds(self, block: Rows) -> list[Kind]:
         """Return what each column holds: words if its first cell that is not empty is none of a number."""

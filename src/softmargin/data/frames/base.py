@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from softmargin.data.arrow import pyarrow
 from softmargin.data.base import Dataset, ReadOptions, as_labels, brief, named_labels, shown
-from softmargin.data.tables import Kind, Plan, plan
+from softmargin.data.tables import ADVICE, Kind, Plan, plan
 from softmargin.errors import DataError, SoftmarginError
 
 __all__ = ["ROWS_AT_ONCE", "Table", "class_names", "guarded"]
@@ -154,7 +154,7 @@ class Table:
         where = f"{self.where} column {shown(name)!r}"
         if self._kind(column.type) == "text":
             return np.array(column.to_pylist(), dtype=np.str_)
-        y = as_labels(self._numbers(batch, name, start), batch.num_rows, where)
+        y = as_labels(self._numbers(batch, name, start), batch.num_rows, where, ADVICE)
         names = self.class_names.get(name)
         return y if names is None else named_labels(y, np.array(names, dtype=np.str_), where)
 
