@@ -624,6 +624,7 @@ def test_public_sets_come_as_they_are_known(monkeypatch):
 @pytest.mark.parametrize("error", [ConnectionError("no route"), ValueError("md5 checksum"), TimeoutError("slow")])
 def test_offline_is_one_sentence(monkeypatch, error):
     def fail(*arguments, **options):
+        warnings.warn("A network error occurred. Retrying...", UserWarning, stacklevel=1)
         raise error
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
@@ -639,12 +640,13 @@ def test_offline_is_one_sentence(monkeypatch, error):
     assert set(openml.SETS) == {"mnist", "fashion-mnist", "cifar10"}
 
 
-def test_a_local_thing_named_like_a_public_set_is_what_is_meant(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["mnist", "digits"])
+def test_a_local_thing_named_like_a_known_set_is_what_is_meant(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mnist" / "a").mkdir(parents=True)
-    write(tmp_path / "mnist" / "a" / "0.png", png(np.random.default_rng(0)))
-    assert load_dataset("./mnist").n_samples == load_dataset("mnist").n_samples == 1
-    assert load_dataset(Path("mnist")).n_samples == 1
+    (tmp_path / name / "a").mkdir(parents=True)
+    write(tmp_path / name / "a" / "0.png", png(np.random.default_rng(0)))
+    assert load_dataset(f"./{name}").n_samples == load_dataset(name).n_samples == 1
+    assert load_dataset(Path(name)).n_samples == 1
 
 
 # ---- damage ----

@@ -58,12 +58,11 @@ def load_dataset(
     Parameters
     ----------
     source : str or path
-        ``"digits"`` (the built-in set; write ``"./digits"`` for a file or folder of that name), ``"mnist"``,
-        ``"fashion-mnist"`` or ``"cifar10"`` (fetched from OpenML, unless a file or folder has this name); a folder
-        or ``.zip`` archive of class folders of images, a folder of images without labels or one image; ``.npy``,
-        ``.npz``, ``.safetensors``, ``.parquet``, ``.feather``, ``.arrow``, ``.csv``, ``.tsv``, ``.svm``,
-        ``.libsvm``, ``.svmlight``, IDX and CIFAR files; folders of ``.npy`` or ``.parquet`` shards, or saved by
-        Hugging Face's `datasets`.
+        ``"digits"`` (the built-in set), ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"`` (fetched from OpenML),
+        unless a file or folder has this name; a folder or ``.zip`` archive of class folders of images, a folder
+        of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.feather``,
+        ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and CIFAR files; folders of
+        ``.npy`` or ``.parquet`` shards, or saved by Hugging Face's `datasets`.
     labels : str or path, optional
         Only with a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
         label a line. Without it, those of a ``.npy`` file are looked for beside it under the usual names
@@ -211,11 +210,9 @@ def _place(source: str | os.PathLike[str]) -> str | Path:
     if source == "":
         raise ParameterError("source is an empty name; expected " + _formats() + ".")
     # A name is only ever a string: Path("./digits") loses its "./" and still means the file.
-    # What is there under the name of a public set is what is meant: nobody has to know that the set exists.
-    is_name = isinstance(source, str) and (
-        digits.accepts(source) or (openml.accepts(source) and not os.path.lexists(source))
-    )
-    return source if isinstance(source, str) and is_name else Path(source)
+    # What is there under the name of a known set is what is meant: nobody has to know that the set exists.
+    is_name = isinstance(source, str) and (digits.accepts(source) or openml.accepts(source))
+    return source if isinstance(source, str) and is_name and not os.path.lexists(source) else Path(source)
 
 
 def _reader(place: str | Path, options: ReadOptions) -> Any:

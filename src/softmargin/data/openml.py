@@ -1,5 +1,6 @@
 """Public sets by name, fetched once from OpenML by scikit-learn, which keeps them on disk."""
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,9 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     known = SETS[name]
     parser = "auto" if find_spec("pandas") else "liac-arff"
     try:
-        bunch = fetch_openml(known.openml, version=known.version, as_frame=False, parser=parser)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of each retry; if all fail, the error below says it
+            bunch = fetch_openml(known.openml, version=known.version, as_frame=False, parser=parser)
     except (OSError, ValueError) as error:  # a connection that fails is an OSError, a wrong checksum a ValueError
         raise DataError(
             f"{name} could not be fetched from OpenML ({brief(error)}): check the connection, "

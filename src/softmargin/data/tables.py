@@ -183,8 +183,9 @@ def _without_coordinate(
 ) -> list[int]:
     """Take numbers named ``y`` from the columns with usual names if others are more likely to be the label."""
     rest = [k for k in usual if names[k].lower() != COORDINATE or kinds[k] != "number"]
-    has_x = any(name.lower() == "x" and kind == "number" for name, kind in zip(names, kinds, strict=True))
-    return rest if (has_x and rest) or (len(words) == 1 and not rest) else usual
+    numbers = {name.lower() for name, kind in zip(names, kinds, strict=True) if kind == "number"}
+    others = numbers.difference(IDS, (COORDINATE,))  # without any, y would be the only feature
+    return rest if ("x" in numbers and rest) or (len(words) == 1 and not rest and others) else usual
 
 
 def _position(names: Sequence[str], where: str, asked: str, *, named: bool) -> int:
