@@ -46,7 +46,12 @@ def _lines(path: Path) -> NDArray[Any]:
 
 
 def plain_integers(words: list[str]) -> NDArray[Any]:
-    """Return integers if every word is one in its plain form (``007`` stays a string), else the words."""
+    """Return integers if every word is one in its plain form (``007`` stays a string), else the words.
+
+    Words that are all ``true`` or ``false``, in any case, become 1 and 0, as the booleans of other formats do.
+    """
     if words and all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", word) for word in words):
         return np.array([int(word) for word in words], dtype=np.int64)
+    if words and all(word.lower() in ("true", "false") for word in words):
+        return np.array([word.lower() == "true" for word in words], dtype=np.int64)
     return np.array(words, dtype=np.str_)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.arrays import dataset_of, part_of, where_in
-from softmargin.data.base import Dataset, ReadOptions, shown
+from softmargin.data.base import Dataset, ReadOptions, counted, shown
 from softmargin.data.labels import read_labels
 from softmargin.errors import DataError, ParameterError
 
@@ -93,6 +93,11 @@ def _header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
             raise ValueError("its metadata are not words")
         for name, entry in tensors.items():
             _check_entry(path, name, entry, size - 8 - length)
+        end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        if end != size:
+            raise DataError(
+                f"{shown(path)} has {counted(size - end, 'byte')} after its last tensor; expected none."
+            )
     except DataError:
         raise
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

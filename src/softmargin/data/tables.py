@@ -129,6 +129,9 @@ def _asked(
             + (f", and {len(missing) - 1} more are missing" if len(missing) > 1 else "")
             + f"; its columns are {_some(names)}."
         )
+    twice = next((name for name, times in Counter(columns).items() if times > 1), None)
+    if twice is not None:
+        raise ParameterError(f"the column {shown(twice)!r} is asked for more than once; columns= must differ.")
     features = tuple(places[name] for name in columns)
     free = [k for k in range(len(names)) if k not in set(features)]
     label = ids = None

@@ -22,6 +22,7 @@ DELIMITERS = (",", "\t", ";")
 ROWS_AT_ONCE = 4096
 CELLS_AT_ONCE = 1 << 18
 LONGEST_LINE = 1 << 24
+BLANKS = " \t"
 
 Rows = list[tuple[int, list[str]]]
 """Cells of records, each with the number of its line."""
@@ -36,9 +37,9 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     """Read a table into memory: numbers become float64, labels integers if all of them are, else strings.
 
     Cells are divided by commas, tabs or semicolons, whichever the first line has most of; quotes are those of
-    RFC 4180. The first line holds names unless one of its cells is a number (and none the usual name of a label).
-    A column is one of numbers if every cell is a number, and of words if none is; where both occur the first
-    cell that does not fit is named.
+    RFC 4180; blanks around a cell do not count unless it is in quotes. The first line holds names unless one of
+    its cells is a number (and none the usual name of a label). A column is one of numbers if every cell is a
+    number, and of words if none is; where both occur the first cell that does not fit is named.
 
     Raises
     ------
@@ -199,10 +200,29 @@ class _Table:
 
 def _records(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the cells of each record that is not an empty line, with the number of its last line."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    raw: list[str] = []
+
+    def read() -> Iterator[str]:
+        for line in lines:
+            raw.append(line)
+            yield line
+
+    reader = csv.reader(read(), delimiter=delimiter, strict=True, skipinitialspace=True)
     for row in reader:
+        text = "".join(raw)
+        raw.clear()
         if row:
+            if " " in text or (delimiter != "\t" and "\t" in text):
+                row = [_bare(cell, text) for cell in row]
             yield reader.line_num, row
+
+
+def _bare(cell: str, text: str) -> str:
+    """Return a cell without the blanks around it, unless it stands in quotes in the text of its record."""
+    bare = cell.strip(BLANKS)
+    if bare == cell or ('"' in text and '"{}"'.format(cell.replace('"', '""')) in text):
+        return cell
+    return bare
 
 
 def _are_names(head: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ def _archive(path: Path) -> tuple[Tree, list[File]]:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(f"{shown(path)} is damaged or not a zip archive ({brief(error)}).") from error
+    odd = next((name for name in names if not {"", ".", ".."}.isdisjoint(name.split("/"))), None)
+    if odd is not None:
+        raise DataError(
+            f"{shown(path)} holds the entry {shown(odd)!r}, which is no plain path inside the archive."
+        )
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise DataError(f"{shown(path)} holds more than one entry {shown(twice)!r}; names must differ.")
     if any(name.endswith(".npy") for name in names):
         raise DataError(f"{shown(path)} holds NumPy arrays: rename it to end in .npz.")
     tree, prefix = scan_names(path, names)
