@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -85,9 +86,9 @@ def test_a_full_disk_behind_stdout_is_one_sentence() -> None:
 
 
 class Terminal:
-    """A process whose stderr is a terminal of 80 columns, and whose stdout is a pipe."""
+    """A process whose stderr is a terminal of 80 columns, and whose stdout is a pipe or that terminal, too."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, all_there: bool = False) -> None:
         import fcntl
         import pty
         import struct
@@ -99,7 +100,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [*PROGRAM, *map(str, arguments)],
             stdin=theirs,
-            stdout=subprocess.PIPE,
+            stdout=theirs if all_there else subprocess.PIPE,
             stderr=theirs,
             env=environment | {"TERM": "xterm"},
             start_new_session=True,
@@ -113,17 +114,23 @@ class Terminal:
             self.seen += os.read(self._ours, 4096)
 
     def finish(self) -> tuple[int, bytes]:
-        """Return the exit status and stdout."""
-        assert self.process.stdout is not None
-        with self.process.stdout as stdout:
-            out = stdout.read()
+        """Return the exit status, and stdout if it is a pipe."""
+        looking = threading.Thread(target=self._look)  # meanwhile: a full terminal would hold it up
+        looking.start()
+        out = b""
+        if self.process.stdout is not None:
+            with self.process.stdout as stdout:
+                out = stdout.read()
+        looking.join()
+        os.close(self._ours)
+        return self.process.wait(), out
+
+    def _look(self) -> None:
         try:
             while more := os.read(self._ours, 4096):
                 self.seen += more
         except OSError:  # how Linux says that the other end is closed
             pass
-        os.close(self._ours)
-        return self.process.wait(), out
 
 
 @posix
@@ -139,6 +146,12 @@ def test_progress_is_on_the_terminal_and_all_data_on_stdout(tmp_path: Path) -> N
     assert status == 0
     assert out.count(b"\n") == 356
     assert b"Note: using the 355 samples" in terminal.seen
+    terminal = Terminal("predict", tmp_path / "m.safetensors", "digits", all_there=True)
+    assert terminal.finish() == (0, b"")
+    note, _, rows = terminal.seen.partition(b"id,label\r\n")
+    assert b"\x1b" not in terminal.seen  # no line of progress among the rows
+    assert note == b"Note: using the 355 samples of digits that are set aside for testing.\r\n"
+    assert rows == out.partition(b"\n")[2].replace(b"\n", b"\r\n")
 
 
 @posix

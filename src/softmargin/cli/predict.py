@@ -51,9 +51,18 @@ _Rows: TypeAlias = list[_Row]
 @model_argument
 @data_argument
 @click.option("-o", "--output", metavar="FILE", help="Write there: .csv, .jsonl or .parquet; - is stdout.")
-@click.option("--scores", is_flag=True, help="Add the score of each class: columns score_CLASS.")
-@click.option("--proba", is_flag=True, help="Add the probability of each class: columns proba_CLASS.")
-@click.option("--margin", is_flag=True, help="Add the lead of the largest score over the second.")
+@click.option(
+    "--scores", is_flag=True, help="Add the score of each class: columns score_CLASS; not with --proba, --margin."
+)
+@click.option(
+    "--proba",
+    is_flag=True,
+    help="Add the probability of each class: columns proba_CLASS (of a hinge only if its search calibrated it); "
+    "not with --scores, --margin.",
+)
+@click.option(
+    "--margin", is_flag=True, help="Add the lead of the largest score over the second; not with --scores, --proba."
+)
 @columns_option
 @part_option
 @json_option
@@ -70,7 +79,7 @@ def predict(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Predict the label of every sample of DATA with MODEL.
+    """Predict the label of every sample of DATA with MODEL; where DATA has a test part, of that part.
 
     Prints CSV in UTF-8: the id of the sample (the path of an image, the id column of a table, else the row,
     counted from 0), its label and what was asked for besides; with --json one JSON object a line. DATA may be -
@@ -93,14 +102,15 @@ def predict(
             raise ModelFileError(f"{output} is read here, as stdin, so it cannot be written too.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
     suffix = "" if output is None else output.lower().rpartition(".")[2]
-    with reporter(quiet) as report:
+    shown = output is None and is_terminal(sys.stdout)  # a line of progress would end up among the rows
+    with reporter(quiet or shown) as report:
         rows = _blocks(loaded, _parts(loaded, data, report, part, columns), kind, report)
         if as_json or suffix in ("jsonl", "ndjson"):
             blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
         elif suffix == "parquet":
             blocks = _parquet_blocks(loaded, rows, kind)
         else:
-            name = showable if output is None and is_terminal(sys.stdout) else str
+            name = showable if shown else str
             blocks = map(_encoded, _csv_blocks(loaded, rows, kind, name))
         if output is None:
             for block in blocks:
