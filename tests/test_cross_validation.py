@@ -421,7 +421,15 @@ def test_probabilities_of_a_hinge_are_calibrated_and_say_so(blobs):
     expected = np.exp(log_softmax(scores / search.calibration_.temperature, axis=1))
     assert search.predict_proba(X) == pytest.approx(expected)
     assert np.exp(search.predict_log_proba(X)) == pytest.approx(expected)
+    data = sm.Dataset(X, labels, "blobs")
+    model = search.to_model(data)  # keeps the search's own record
+    assert model.temperature == search.calibration_.temperature
+    assert model.predict_proba(X) == pytest.approx(search.predict_proba(X))
+    other = sm.LinearClassifier("hinge", reg=2 * model.reg).fit(X, labels).to_model(data, choice=search.path_)
+    with pytest.raises(sm.CapabilityError, match="no temperature"):
+        other.predict_proba(X)  # calibrated for another λ
     plain = sm.LinearClassifierCV(["hinge"], regs=REGS, cv=4, calibrate=False).fit(X, labels)
+    assert plain.to_model(data).temperature is None
     assert not hasattr(plain, "predict_proba")
     assert plain.calibration_ is None
     assert np.array_equal(plain.coef_, search.coef_)

@@ -194,6 +194,24 @@ class Model:
         """C."""
         return int(self.W.shape[1])
 
+    @property
+    def temperature(self) -> float | None:
+        """What scores are divided by before they become probabilities, or None if there are none.
+
+        1 for cross-entropy; for a hinge the one on record in ``selection`` for just this loss and λ.
+        """
+        if isinstance(self.loss, CrossEntropy):
+            return 1.0
+        paths = self.selection.get("paths")
+        mine = {"loss": self.loss.name, "parameters": self.loss.parameters()}
+        for path in paths if isinstance(paths, list) and self.selection.get("reg") == self.reg else ():
+            if isinstance(path, dict) and {name: path.get(name) for name in mine} == mine:
+                calibration = path.get("calibration")
+                found = calibration.get("temperature") if isinstance(calibration, dict) else None
+                if isinstance(found, (int, float)) and 0.0 < found < math.inf:
+                    return float(found)
+        return None
+
     def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
         """Return ``X @ W + b``, in blocks of rows and without a float copy of X.
 
@@ -227,20 +245,24 @@ class Model:
         return np.asarray(self.classes[best])
 
     def predict_proba(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
-        """Return the softmax of the scores, (N, C) float64; parameters and errors as in `scores`.
+        """Return the softmax of scores / ``temperature``, (N, C) float64; parameters and errors as in `scores`.
+
+        For cross-entropy these are its own probabilities; for a hinge they are calibrated on held-out samples.
 
         Raises
         ------
         CapabilityError
-            If the loss is not cross-entropy.
+            If there is no temperature: a hinge that was not chosen by a search which calibrates.
         """
-        if not isinstance(self.loss, CrossEntropy):
+        temperature = self.temperature
+        if temperature is None:
             raise CapabilityError(
-                f"The {self.loss.title} gives margins, not probabilities: use scores, or fit with the loss "
-                f"'{CrossEntropy.name}'."
+                f"The {self.loss.title} gives margins, not probabilities, and this model has no temperature from "
+                f"held-out samples: use scores, let a search choose reg, or fit with '{CrossEntropy.name}'."
             )
         X = self._checked(X)
-        return self._by_blocks(X, np.empty((X.shape[0], self.n_classes)), softmax, n_threads)
+        result = np.empty((X.shape[0], self.n_classes))
+        return self._by_blocks(X, result, lambda scores: softmax(scores / temperature), n_threads)
 
     def card(self) -> dict[str, Any]:
         """Return everything but the weights as JSON values; numbers that are not finite are strings."""

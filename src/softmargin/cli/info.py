@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 _MOST_NAMES = 10
+_MOST_NAMED = 3
 _MOST_CLASSES = 50
 
 
@@ -74,6 +76,7 @@ def _info_model(source: str, as_json: bool) -> None:
         ["reg", f"{model.reg:.6g}"],
         ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {_scaling(model)}"],
         ["classes", f"{model.n_classes:,}: {names}{more}"],
+        ["probabilities", _probabilities(model)],
         ["trained on", f"{model.data_name}, {model.n_samples:,} samples"],
         ["fingerprint", _short(model.fingerprint)],
         *certificate_rows(model),
@@ -98,6 +101,10 @@ def _info_data(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     for name, part in parts.items():
         size = f"{part.n_samples:,} samples, {part.n_features:,} features"
         rows.append([name, f"{size} ({part.X.dtype}{_shape(part.image_shape)})"])
+        if part.feature_names is not None:
+            rows.append(["feature names", _first(part.feature_names)])
+        if part.ids is not None:
+            rows.append(["ids", _first(part.ids)])
         rows.append(["fingerprint", _short(records[name]["fingerprint"])])
     print_table(["source", source], rows, left=2)
     say()
@@ -127,6 +134,19 @@ def _record(part: Dataset) -> dict[str, Any]:
 
 def _scaling(model: Model) -> str:
     return model.preprocessing.scaling + (", rows of length 1" if model.preprocessing.rows == "unit" else "")
+
+
+def _first(names: Sequence[object]) -> str:
+    more = f", … ({len(names) - _MOST_NAMED:,} more)" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(str, names[:_MOST_NAMED])) + more
+
+
+def _probabilities(model: Model) -> str:
+    if model.temperature is None:
+        return "none, but scores"
+    if model.loss.name == "cross_entropy":
+        return "softmax of the scores"
+    return f"calibrated on held-out samples: softmax of the scores / {model.temperature:.4g}"
 
 
 def _shape(image_shape: tuple[int, ...] | None) -> str:

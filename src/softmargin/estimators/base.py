@@ -112,6 +112,10 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         """Return what scores are divided by before they become probabilities."""
         return 1.0
 
+    def _own_choice(self) -> Comparison | None:
+        """Return how loss and λ were chosen, if the estimator did that."""
+        return None
+
     def to_model(
         self, data: Dataset, *, image_size: tuple[int, int] | None = None, choice: Comparison | None = None
     ) -> Model:
@@ -124,9 +128,10 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         image_size : tuple of int (height, width), optional
             Size that the images were brought to on reading, if they were.
         choice : Comparison, optional
-            How loss and λ were chosen, for the record.
+            How loss and λ were chosen, for the record. By default the search's own, if this is one.
         """
         check_is_fitted(self)
+        choice = self._own_choice() if choice is None else choice
         return Model(
             W=np.ascontiguousarray(self.coef_.T),
             b=self.intercept_,

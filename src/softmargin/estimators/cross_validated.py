@@ -296,6 +296,9 @@ class LinearClassifierCV(FittedClassifier):
     def _temperature(self) -> float:
         return 1.0 if self.calibration_ is None else self.calibration_.temperature
 
+    def _own_choice(self) -> Comparison:
+        return self.path_
+
 
 class _Scored(FittedClassifier):
     """A fit of a path, as a scorer wants it."""
