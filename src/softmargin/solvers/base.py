@@ -291,7 +291,9 @@ class Recorder:
                     f"No smaller gap can be proved in float64: the rounding of F alone may be {above - value:.1g}."
                 )
         if self.n_passes >= self.max_passes:
-            return f"The budget of {self.max_passes:g} passes is used up: allow more of them."
+            return (
+                f"The budget of {self.max_passes:g} passes is used up (a step once begun is finished): allow more."
+            )
         return None
 
     def offer(self, stage: str, state: State, more: Callable[[], State] = dict) -> None:
