@@ -53,9 +53,8 @@ class _Rows(NamedTuple):
 class _Emitter:
     """Emits operations on vectors of ``number``, or on single numbers where ``n_lanes`` is 1."""
 
-    def __init__(self, context: Any, builder: Any, number: Any, n_lanes: int) -> None:
-        self._context, self._builder, self.n_lanes = context, builder, n_lanes
-        self._number = number
+    def __init__(self, builder: Any, number: Any, n_lanes: int) -> None:
+        self._builder, self._number, self.n_lanes = builder, number, n_lanes
         single = ir.FloatType() if number == types.float32 else ir.DoubleType()
         self.layout = ir.VectorType(single, n_lanes) if n_lanes > 1 else single
 
@@ -121,19 +120,27 @@ _Body = Callable[[_Emitter, Any, Callable[[Any], Any], list[Any]], list[Any]]
 
 
 class _Tile:
-    """What emits the loops of a tile over the columns: by vectors, or by single numbers where they are fewer."""
+    """Some rows of X against some classes, as the arguments (X, i, second, j, third, …) of both tiles have them.
 
-    def __init__(self, context: Any, builder: Any, number: Any, n_columns: Any) -> None:
-        self._builder, self._n_columns = builder, n_columns
-        self.vectors = _Emitter(context, builder, number, _WIDTH * 8 // int(number.bitwidth))
-        self.singles = _Emitter(context, builder, number, 1)
-        self._number, self._context = number, context
+    It emits the loops over the columns: by vectors, or by single numbers where they are fewer.
+    """
 
-    def rows(self, kind: Any, array: Any) -> _Rows:
-        """Return an argument as rows; uint16 are the bits of float16."""
-        made = self._context.make_array(kind)(self._context, self._builder, array)
-        item = ir.HalfType() if kind.dtype == types.uint16 else self._context.get_data_type(kind.dtype)
-        return _Rows(self._builder.bitcast(made.data, _BYTE.as_pointer()), made.strides, item, kind.dtype)
+    def __init__(
+        self, context: Any, builder: Any, kinds: Any, arguments: Any, number: Any, n_rows: int, n_classes: int
+    ) -> None:
+        self._builder = builder
+        self.vectors = _Emitter(builder, number, _WIDTH * 8 // int(number.bitwidth))
+        self.singles = _Emitter(builder, number, 1)
+        arrays = [context.make_array(kinds[n])(context, builder, arguments[n]) for n in (0, 2, 4)]
+        self._n_columns = builder.extract_value(arrays[0].shape, 1)
+        self.arrays = []
+        for kind, array in zip((kinds[0], kinds[2], kinds[4]), arrays, strict=True):
+            # uint16 are the bits of float16.
+            item = ir.HalfType() if kind.dtype == types.uint16 else context.get_data_type(kind.dtype)
+            first = builder.bitcast(array.data, _BYTE.as_pointer())
+            self.arrays.append(_Rows(first, array.strides, item, kind.dtype))
+        self.rows = [builder.add(arguments[1], _INDEX(r)) for r in range(n_rows)]
+        self.classes = [builder.add(arguments[3], _INDEX(c)) for c in range(n_classes)]
 
     def over_columns(self, body: _Body, n_sums: int) -> list[Any]:
         """Emit the loops over all columns and return so many sums over them."""
@@ -180,8 +187,10 @@ class _Tile:
         return values
 
 
-def _columns_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return builder.extract_value(context.make_array(kind)(context, builder, array).shape, 1)
+def _sizes(*given: Any) -> list[int] | None:
+    """Return the numbers of rows and classes, or None where they are not known when this is compiled."""
+    known = all(isinstance(n, types.IntegerLiteral) for n in given)
+    return [n.literal_value for n in given] if known else None
 
 
 def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_rows: Any, n_classes: Any) -> Any:
@@ -189,28 +198,26 @@ def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_row
 
     They are added up in the type of Wt. X and Wt hold their rows contiguously.
     """
-    if not all(isinstance(n, types.IntegerLiteral) for n in (n_rows, n_classes)):
+    sizes = _sizes(n_rows, n_classes)
+    if sizes is None:
         return None
-    rows, classes, number = range(n_rows.literal_value), range(n_classes.literal_value), Wt.dtype
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        tile = _Tile(context, builder, number, _columns_of(context, builder, kinds[0], arguments[0]))
-        x, w, s = (tile.rows(kinds[n], arguments[n]) for n in (0, 2, 4))
-        row = [builder.add(arguments[1], _INDEX(r)) for r in rows]
-        of_class = [builder.add(arguments[3], _INDEX(c)) for c in classes]
+        tile = _Tile(context, builder, signature.args, arguments, Wt.dtype, *sizes)
+        x, w, s = tile.arrays
 
         def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
-            weights = [new(emit.load(w, c, column)) for c in of_class]
+            weights = [new(emit.load(w, c, column)) for c in tile.classes]
             found: list[Any] = []
-            for r in row:
+            for r in tile.rows:
                 features = emit.load(x, r, column)
-                found += [emit.add_product(sums[len(found) + c], features, weights[c]) for c in classes]
+                so_far = sums[len(found) : len(found) + len(weights)]
+                found += [emit.add_product(total, features, u) for total, u in zip(so_far, weights, strict=True)]
             return found
 
-        sums = iter(tile.over_columns(body, len(rows) * len(classes)))
-        for r in row:
-            for c in of_class:
+        sums = iter(tile.over_columns(body, len(tile.rows) * len(tile.classes)))
+        for r in tile.rows:
+            for c in tile.classes:
                 so_far = tile.singles.load(s, r, c)
                 tile.singles.store(s, r, c, builder.fadd(so_far, next(sums)))
         return context.get_dummy_value()
@@ -226,27 +233,24 @@ def _add_tile_back(
     They are added up in the type of Gt. Meanwhile the row ``asked`` of X is asked for, which may lie anywhere:
     nothing is read of it. X and Gt hold their rows contiguously.
     """
-    if not all(isinstance(n, types.IntegerLiteral) for n in (n_rows, n_classes)):
+    sizes = _sizes(n_rows, n_classes)
+    if sizes is None:
         return None
-    rows, classes, number = range(n_rows.literal_value), range(n_classes.literal_value), Gt.dtype
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        tile = _Tile(context, builder, number, _columns_of(context, builder, kinds[0], arguments[0]))
-        x, a, g = (tile.rows(kinds[n], arguments[n]) for n in (0, 2, 4))
-        row = [builder.add(arguments[1], _INDEX(r)) for r in rows]
-        of_class = [builder.add(arguments[3], _INDEX(c)) for c in classes]
-        factors = [[tile.singles.load(a, r, c) for c in of_class] for r in row]
+        tile = _Tile(context, builder, signature.args, arguments, Gt.dtype, *sizes)
+        x, a, g = tile.arrays
+        factors = [[tile.singles.load(a, r, c) for c in tile.classes] for r in tile.rows]
 
         def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
             if emit is tile.vectors:
                 _ask_for(builder, x.address(builder, arguments[5], column))
-            found = [emit.load(g, c, column) for c in of_class]
-            for r in rows:
-                features = new(emit.load(x, row[r], column))
-                found = [emit.add_product(found[c], features, emit.spread(factors[r][c])) for c in classes]
-            for c in classes:
-                emit.store(g, of_class[c], column, found[c])
+            found = [emit.load(g, c, column) for c in tile.classes]
+            for r, of_row in zip(tile.rows, factors, strict=True):
+                features = new(emit.load(x, r, column))
+                found = [emit.add_product(h, features, emit.spread(f)) for h, f in zip(found, of_row, strict=True)]
+            for c, total in zip(tile.classes, found, strict=True):
+                emit.store(g, c, column, total)
             return sums
 
         tile.over_columns(body, 0)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from softmargin.engines.base import DualSums, Engine, Kernel, Product, Samples, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss, row_conjugate, row_gradient, row_hessian_product
+from softmargin.losses.compiled import gradient_rows
 from softmargin.threads import Workers, one_blas_thread, usable_cores
 from softmargin.validation import check_count
 
@@ -52,15 +53,7 @@ _PAIR_LANES, _PAIR_LANE = 8, 1 << 20
 """Most parts that pairs are cut into, and how much work makes another one worth while."""
 
 
-@Kernel
-def _gradient_rows(loss: Loss, S: Floats, y: Ints, weights: Floats) -> float:
-    """Turn scores into weighted dual rows in place; return the weighted sum of the losses."""
-    total = 0.0
-    for i in range(S.shape[0]):
-        total += weights[i] * row_gradient(loss, S[i], y[i])
-        for j in range(S.shape[1]):
-            S[i, j] *= weights[i]
-    return total
+_GRADIENT_ROWS = Kernel(gradient_rows)
 
 
 @Kernel
@@ -327,12 +320,12 @@ class BlockEngine(Engine):
 
     def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
         """Return the weighted mean loss."""
-        gradient_rows = _gradient_rows.of(loss)
+        compiled = _GRADIENT_ROWS.of(loss)
         Wt = self._laid_out(W)
 
         def turn(X: Any, rows: Ints, S: Floats) -> float:
             self._score(X, rows, Wt, b, offsets, S)
-            return float(gradient_rows(loss, S, *self._labels(rows)))
+            return float(compiled(loss, S, *self._labels(rows)))
 
         return math.fsum(self._sums(turn, single=False, back=False).parts)
 
@@ -346,7 +339,7 @@ class BlockEngine(Engine):
         single: bool = False,
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
-        gradient_rows = _gradient_rows.of(loss)
+        compiled = _GRADIENT_ROWS.of(loss)
         single = single and self.has_single
         Wt = self._laid_out(W, single)
 
@@ -354,7 +347,7 @@ class BlockEngine(Engine):
             self._score(X, rows, Wt, b, offsets, S)
             if keep is not None:
                 keep[rows] = S
-            return float(gradient_rows(loss, S, *self._labels(rows)))
+            return float(compiled(loss, S, *self._labels(rows)))
 
         sums = self._sums(turn, single)
         return math.fsum(sums.parts), sums.features, sums.rows

@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from softmargin.losses.base import Floats, Loss, row_ascent, row_gradient
+from softmargin.losses.base import Floats, Ints, Loss, row_ascent, row_gradient
 
-__all__ = ["Code", "ascent_code", "gradient_code", "has_code"]
+__all__ = ["Code", "ascent_code", "gradient_code", "gradient_rows", "has_code"]
 
 Code: TypeAlias = tuple[int, Floats]
 """The address of a function, and the numbers of the loss: the first argument of every function here."""
@@ -39,11 +39,10 @@ def _numbers(loss: Any) -> list[Any]:
 
 
 def gradient_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
-    """Return a function that turns the scores of some rows into dual rows.
+    """Return `gradient_rows` as a function.
 
     Its arguments are the numbers of the loss, the scores (n, C) of the ``dtype``, n, C, the classes (int64)
-    and the weights (float64) of the rows. It turns the scores into weighted dual rows, in place, and returns
-    the weighted sum of the losses.
+    and the weights (float64) of the rows.
     """
     return _code(loss, dtype, _gradient_function, lambda scores: (scores, types.intp, types.intp, _INTS, _FLOATS))
 
@@ -94,17 +93,21 @@ def _restoring(kind: Any, numbers: Any) -> Any:
     return with_numbers if n > 0 else without_numbers
 
 
+@register_jitable(forceinline=True)
+def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
+    """Turn scores into weighted dual rows in place; return the weighted sum of the losses. Compiled code only."""
+    total = 0.0
+    for i in range(S.shape[0]):
+        total += weights[i] * row_gradient(loss, S[i], y[i])
+        for j in range(S.shape[1]):
+            S[i, j] *= weights[i]
+    return total
+
+
 def _gradient_function(kind: Any) -> Any:
     def function(numbers: Any, scores: Any, n: int, n_classes: int, classes: Any, weights: Any) -> float:
         loss, S = _restored(kind, numbers), _array(scores, (n, n_classes))
-        y, shares = _array(classes, (n,)), _array(weights, (n,))
-        total = 0.0
-        for i in range(n):
-            share = shares[i]
-            total += share * row_gradient(loss, S[i], y[i])
-            for j in range(n_classes):
-                S[i, j] *= share
-        return total
+        return gradient_rows(loss, S, _array(classes, (n,)), _array(weights, (n,)))
 
     return function
 
