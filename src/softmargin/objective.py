@@ -193,6 +193,7 @@ class Objective:
         self._moved = float(np.linalg.norm(self._mean))  # what b is moved by, beyond the mean of X itself
         self._kept: NDArray[Any] | None = None
         self._shared: dict[str, Any] = {}
+        self._steered_by: Objective | None = None
 
     # -- variants that share the data ------------------------------------------------------------------
 
@@ -245,6 +246,12 @@ class Objective:
         other._mean = mean
         other._shared = self._shared.setdefault("centred", {"moments": self.moments})
         return other, (mean - self._mean) * self._scale
+
+    def steered_by(self, other: Objective) -> Objective:
+        """Return the same objective; the preconditioner of another on these features serves its search."""
+        steered = copy.copy(self)
+        steered._steered_by = other
+        return steered
 
     # -- the function ----------------------------------------------------------------------------------
 
@@ -683,6 +690,8 @@ class Objective:
         The covariance is estimated from so many rows that it costs no more than a few passes, but from at
         least twice as many as there are features where there are so many.
         """
+        if self._steered_by is not None:
+            return self._steered_by.preconditioner()
         if "preconditioner" not in self._shared:
             self._shared["preconditioner"] = self._made_preconditioner()
         return self._shared["preconditioner"]

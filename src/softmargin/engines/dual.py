@@ -262,7 +262,7 @@ class DualRows:
         self._engine = engine
         self._loss = loss
         self._factor = 0.5 / reg
-        self._reg = reg
+        self.reg = reg
         self._mean, self._scale = mean, scale
         self._penalty = penalty
         samples = engine.samples
@@ -288,6 +288,11 @@ class DualRows:
         """Take these dual rows, and the W and sums (C,) that belong to them, for the first sweep."""
         self.A, self.b, self._sums = A.astype(self.A.dtype, copy=False), b.copy(), sums
         self._Wt = np.ascontiguousarray(W.T, dtype=self.A.dtype)
+
+    def follow(self, before: DualRows, shrink: float) -> None:
+        """Begin with the rows of another λ times ``shrink``, and the W, b and sums that belong to these."""
+        W = before.W * (shrink * before.reg / self.reg)
+        self.begin(before.A * before.A.dtype.type(shrink), W, before.b, before._sums * shrink)
 
     def state(self) -> dict[str, Any]:
         """Return copies of all that moves, for a checkpoint."""
@@ -347,7 +352,7 @@ class DualRows:
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
         gap += _COST_ONCE_TILTED * imbalance
-        return Sweep(value + self._reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
+        return Sweep(value + self.reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
 
     def tilt(self) -> Floats:
         """Return the shift (C,) of the scores that brings the sum of the dual rows to zero, by Newton's method."""

@@ -106,18 +106,13 @@ def reg_grid(objective: Objective, per_decade: int) -> Iterator[float]:
 class _WarmAscent(DualAscent):
     """Dual ascent from the rows of another λ, which leaves its own behind."""
 
-    before: tuple[DualRows, float] | None = None
-    """Rows, and their λ."""
+    before: DualRows | None = None
     after: list[DualRows] = field(default_factory=list)
 
     def first_rows(self, objective: Objective, known: tuple[Floats, Floats] | None) -> DualRows:
         rows = objective.dual_rows(np.float32, None if self.before is not None else known)
         if self.before is not None:
-            old, reg = self.before
-            state = old.state()
-            shrink = (objective.reg / reg) ** _DUAL_POWER
-            W = state["Wt"].T.astype(np.float64) * (shrink * reg / objective.reg)
-            rows.begin(state["A"] * state["A"].dtype.type(shrink), W, state["b"], state["sums"] * shrink)
+            rows.follow(self.before, (objective.reg / self.before.reg) ** _DUAL_POWER)
         self.after.append(rows)
         return rows
 
@@ -142,8 +137,8 @@ class Walker:
             self._walked, self._shift = objective.centred()
         if shared is not None and not (objective.has_few_rows or shared.has_few_rows):
             whole = shared.centred()[0] if shared.fit_intercept else shared
-            self._walked.preconditioner = whole.preconditioner  # type: ignore[method-assign]
-        self._rows: tuple[DualRows, float] | None = None
+            self._walked = self._walked.steered_by(whole)
+        self._rows: DualRows | None = None
         self._point: tuple[Floats, Floats] | None = None
 
     def restart(self) -> None:
@@ -165,13 +160,13 @@ class Walker:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             solver = default_solver(objective, tol, max_passes)
             if isinstance(solver, DualAscent):
-                rows = self._rows if self._rows is not None and reg <= self._rows[1] else None
+                rows = self._rows if self._rows is not None and reg <= self._rows.reg else None
                 settings = (solver.tol, solver.max_passes, solver.finisher, solver.patience, solver.seed)
                 warm = _WarmAscent(*settings, before=rows)
                 if rows is None and self._point is not None:
                     W, b = self._point
                 fit = warm.minimize(objective, W, b, callback)
-                self._rows = (warm.after[-1], reg) if warm.after else None
+                self._rows = warm.after[-1] if warm.after else None
             else:
                 self._rows = None
                 W, b = self._point or (W, b)
