@@ -24,8 +24,7 @@ def standard_error(accuracy: float, n_samples: int) -> float:
     ----------
     Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
-    n = float(n_samples)
-    return math.sqrt(accuracy * (1.0 - accuracy) / n + 0.25 / (n * n)) / (1.0 + 1.0 / n)
+    return _half_width(accuracy, float(n_samples), 1.0)
 
 
 def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -46,6 +45,10 @@ def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) 
     """
     n, accuracy = float(n_samples), n_right / n_samples
     centre = (accuracy + 0.5 * z * z / n) / (1.0 + z * z / n)
-    half = z * math.sqrt(accuracy * (1.0 - accuracy) / n + 0.25 * z * z / (n * n)) / (1.0 + z * z / n)
+    half = _half_width(accuracy, n, z)
     # Where none or all are right an end is 0 or 1, which rounding must not miss.
     return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
+
+
+def _half_width(accuracy: float, n: float, z: float) -> float:
+    return z * math.sqrt(accuracy * (1.0 - accuracy) / n + 0.25 * z * z / (n * n)) / (1.0 + z * z / n)

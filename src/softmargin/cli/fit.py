@@ -143,7 +143,7 @@ def fit(
         started = time.perf_counter()
         if loss is None or reg is None:
             n_folds = 1 if quick else folds or 5
-            walk = partial(choose) if quick else partial(compare, cv=n_folds)
+            walk = choose if quick else partial(compare, cv=n_folds)
             choice = walk(
                 unit_rows(dataset.X) if normalize_rows else dataset.X,
                 y,

@@ -9,10 +9,10 @@ from softmargin.losses import CrossEntropy, softmax
 from softmargin.losses.base import Floats, Ints
 from softmargin.report.base import Bin, Calibration, Reliability, percent
 from softmargin.report.fill.base import Evidence
+from softmargin.selection.calibration import N_BINS, calibration_error
 
 __all__ = ["calibration"]
 
-_BINS = 15
 _POINTS = 120
 _FARTHEST = 12.0
 """Temperatures are looked for between e^-12 and e^12."""
@@ -63,17 +63,17 @@ def _temperature(scores: Floats, y: Ints) -> float:
 
 
 def _reliability(scores: Floats, y: Ints, right: np.ndarray) -> Reliability:
-    confidence = softmax(scores).max(axis=1)
-    places = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    P = softmax(scores)
+    confidence = P.max(axis=1)
+    places = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     bins = []
-    ece = 0.0
-    for k in range(_BINS):
+    for k in range(N_BINS):
         inside = places == k
         n = int(inside.sum())
         if n:
             mean, accuracy = float(confidence[inside].mean()), float(right[inside].mean())
-            bins.append(Bin(k / _BINS, (k + 1) / _BINS, n, mean, accuracy))
-            ece += n / len(y) * abs(mean - accuracy)
+            bins.append(Bin(k / N_BINS, (k + 1) / N_BINS, n, mean, accuracy))
+    ece = calibration_error(P, y, np.ones(len(y)))
     return Reliability(tuple(bins), ece, float(CrossEntropy().values(scores, y).mean()))
 
 
