@@ -248,7 +248,7 @@ class Objective:
         return other, (mean - self._mean) * self._scale
 
     def steered_by(self, other: Objective) -> Objective:
-        """Return the same objective; the preconditioner of another on these features serves its search."""
+        """Return the same objective, searched with the preconditioner of ``other``, which has these features."""
         steered = copy.copy(self)
         steered._steered_by = other
         return steered
