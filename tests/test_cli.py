@@ -145,7 +145,7 @@ def test_help_reads_well_in_80_columns(arguments: tuple[str, ...], monkeypatch: 
 
 def test_options_offer_what_the_registries_hold() -> None:
     choices = {option.name: option.type for option in cli.softmargin.commands["fit"].params}
-    assert set(choices["loss"].choices) == set(LOSSES)  # type: ignore[attr-defined]
+    assert set(choices["names"].choices) == set(LOSSES)  # type: ignore[attr-defined]
     assert tuple(choices["scaling"].choices) == SCALINGS  # type: ignore[attr-defined]
     assert all(name in run("fit", "--help").text for name in (*LOSSES, *SCALINGS))
 
@@ -347,6 +347,20 @@ def test_fit_selects_what_is_not_given(tmp_path: Path) -> None:
     assert answer.json["accuracy"]["test"] > 0.9
 
 
+def test_fit_chooses_among_the_losses_that_are_named(at_home: Path, tmp_path: Path) -> None:
+    losses = ("--loss", "squared_hinge", "--loss", "hinge")
+    answer = run(
+        "fit", "good.npz", "-o", tmp_path / "m.safetensors", *losses, "--reg", "0.01", "--quick", "--json"
+    )
+    assert answer.status == 0
+    assert [path["loss"] for path in answer.json["card"]["selection"]["paths"]] == ["squared_hinge", "hinge"]
+    chosen = run("predict", tmp_path / "m.safetensors", "good.npz", "--proba")
+    assert chosen.status == 0
+    rows = [list(map(float, row[2:])) for row in csv.reader(chosen.text.splitlines()[1:])]
+    assert np.sum(rows, axis=1) == pytest.approx(np.ones(60))
+    assert "calibrated on held-out samples" in run("info", tmp_path / "m.safetensors").text
+
+
 def test_compare_says_and_saves_the_same(at_home: Path, tmp_path: Path) -> None:
     losses = ("--loss", "squared_hinge", "--loss", "cross_entropy")
     answer = run("compare", "good.npz", "-o", tmp_path / "c.json", "--folds", "2", *losses, "--json")
@@ -422,6 +436,13 @@ def test_the_default_output_is_named_after_the_data(world: Path, tmp_path: Path,
     assert answer.status == 0
     assert "model      good.safetensors" in answer.text
     assert os.listdir(tmp_path) == ["good.safetensors"]
+    before = contents(tmp_path)
+    again = run("fit", world / "good.npz", *TRAINED)
+    assert (again.status, again.err) == (
+        2,
+        "Error: good.safetensors exists: say with -o FILE where to save the model, there if you like.\n",
+    )
+    assert contents(tmp_path) == before
 
 
 def test_tables_fit_80_columns_and_carry_no_trailing_blanks(tmp_path: Path, monkeypatch: Any) -> None:
@@ -479,7 +500,16 @@ def test_notes_and_parts(at_home: Path) -> None:
     assert automatic.err == "Note: using the 9 samples of parts.npz that are set aside for testing.\n"
     assert automatic.out == run("predict", "hinge.safetensors", "parts.npz", "--part", "test").out
     assert len(run("predict", "hinge.safetensors", "parts.npz", "--part", "train").text.splitlines()) == 61
-    assert run("evaluate", "hinge.safetensors", "f.npy", "--labels", "labels.txt").status == 0
+    known = run("evaluate", "hinge.safetensors", "f.npy", "--labels", "labels.txt")
+    assert known.status == 0
+    assert known.err == "Note: this model was trained on just these samples; on others expect less.\n"
+
+
+def test_info_names_features_and_ids(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,a,b,c,d,label\n7,1,2,3,4,x\n8,2,3,4,5,y\n")
+    lines = run("info", tmp_path / "t.csv").text.splitlines()
+    assert any(line.split() == ["feature", "names", "a,", "b,", "c,", "…", "(1", "more)"] for line in lines)
+    assert any(line.split() == ["ids", "7,", "8"] for line in lines)
 
 
 def test_info_is_json_too(at_home: Path) -> None:

@@ -30,7 +30,7 @@ from softmargin.errors import CapabilityError, DataError, ModelFileError, Parame
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing, unit_rows
-from softmargin.threads import INLINE_WORK, blas, usable_cores
+from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores
 from softmargin.validation import check_count, check_number, refuse_masked
 
 __all__ = ["Model", "load_model"]
@@ -375,7 +375,7 @@ class Model:
 
         n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
         starts = range(0, X.shape[0], n_rows)
-        with blas().limit(limits=1, user_api="blas"):  # each of our threads calls BLAS with one of its own
+        with one_blas_thread():  # in each of our threads
             if n_threads == 1 or len(starts) == 1 or X.shape[0] * row_size * self.n_classes < INLINE_WORK:
                 failures = [fill(start) for start in starts]
             else:

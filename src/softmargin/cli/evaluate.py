@@ -19,6 +19,7 @@ from softmargin.cli.base import (
     read_model,
     reporter,
     say,
+    say_err,
 )
 
 __all__ = ["evaluate"]
@@ -48,7 +49,7 @@ def evaluate(
     """Say how good MODEL is on the labelled samples of DATA.
 
     Prints the accuracy with its standard error (half of Wilson's interval), the recall of each class and the
-    pairs of classes that are confused most.
+    most frequent mistakes: of which class how many samples were taken for which other.
     """
     import numpy as np
 
@@ -59,6 +60,8 @@ def evaluate(
     with reporter(quiet) as report:
         dataset = read_for_model(data, loaded, report, part, labels=labels, label=label, columns=columns)
         y = labels_of(dataset, data)
+        if dataset.n_samples == loaded.n_samples and dataset.fingerprint() == loaded.fingerprint:
+            say_err("Note: this model was trained on just these samples; on others expect less.")
         report("predicting", 0, 0)
         predicted = loaded.predict(dataset.X)
     known = set(loaded.classes.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from functools import partial
@@ -35,7 +36,7 @@ from softmargin.cli.base import (
     threads_option,
     write_report,
 )
-from softmargin.errors import ConvergenceWarning, DataError, ParameterError
+from softmargin.errors import ConvergenceWarning, DataError, ModelFileError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.cli.base import Report
@@ -45,19 +46,28 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-_LOSSES = ("hinge", "squared_hinge", "cross_entropy")
-_PREFERRED = ("cross_entropy", "squared_hinge", "hinge")
+_LOSSES = ("cross_entropy", "squared_hinge", "hinge")
 """Of equal accuracies the one with probabilities is the most useful, then the quicker one."""
 
 
 @click.command(short_help="Train a classifier on DATA and save it.")
 @data_argument
-@click.option("-o", "--output", metavar="MODEL", help="Model file to save.  [default: DATA's name.safetensors]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="MODEL",
+    help="Model file to save.  [default: DATA's name.safetensors, if there is none]",
+)
 @click.option(
     "--report", "page", metavar="HTML", help="Write a page that shows what it learned, as softmargin report does."
 )
 @click.option(
-    "--loss", type=click.Choice(_LOSSES), metavar="LOSS", help=f"{', '.join(_LOSSES)}.  [default: chosen]"
+    "--loss",
+    "names",
+    type=click.Choice(_LOSSES),
+    metavar="LOSS",
+    multiple=True,
+    help=f"Take this one, or choose among several: may be repeated. {', '.join(_LOSSES)}.  [default: all]",
 )
 @click.option("--reg", type=positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
 @click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
@@ -93,7 +103,7 @@ def fit(
     data: str,
     output: str | None,
     page: str | None,
-    loss: str | None,
+    names: tuple[str, ...],
     reg: float | None,
     delta: float | None,
     folds: int | None,
@@ -119,7 +129,7 @@ def fit(
 
     Exit status: 0, 1 if the gap was not reached (the model is saved and says so), 2 for a mistake.
     """
-    if delta is not None and loss == "cross_entropy":
+    if delta is not None and set(names) == {"cross_entropy"}:
         raise ParameterError("--delta is the margin of the hinges; cross_entropy has none.")
     if quick and folds is not None:
         raise ParameterError("--quick takes one split, so it excludes --folds.")
@@ -132,16 +142,18 @@ def fit(
         from softmargin.preprocessing import unit_rows
         from softmargin.selection import choose, compare
 
-        losses = [make_loss(name, 1.0 if delta is None else delta) for name in ([loss] if loss else _PREFERRED)]
+        losses = [make_loss(name, 1.0 if delta is None else delta) for name in dict.fromkeys(names or _LOSSES)]
         dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
         target = output or default_output(dataset.name, data)
+        if output is None and os.path.isfile(target):
+            raise ModelFileError(f"{target} exists: say with -o FILE where to save the model, there if you like.")
         check_output(target, data, labels, written=(page, checkpoint))
         _check(dataset, data)
         report("preparing (a first start compiles its kernels)", 0, 0)
         choice = None
         started = time.perf_counter()
-        if loss is None or reg is None:
+        if len(losses) > 1 or reg is None:
             n_folds = 1 if quick else folds or 5
             walk = choose if quick else partial(compare, cv=n_folds)
             choice = walk(
