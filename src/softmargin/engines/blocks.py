@@ -49,6 +49,9 @@ _CHUNK_PARTS = 4
 _PANEL = 512
 """Most features that one task multiplies back: four tasks at least, wide ones for the same reason."""
 
+_SUMMED = 1 << 17
+"""How many dual variables a task adds up by class: one more thread that wakes would take longer."""
+
 _PAIR_LANES, _PAIR_LANE = 8, 1 << 20
 """Most parts that pairs are cut into, and how much work makes another one worth while."""
 
@@ -147,12 +150,12 @@ class BlockEngine(Engine):
         self._n_single = n_single or n_block
         self._row_size = row_size
 
-    def _n_lanes(self, size: int) -> int:
+    def _n_lanes(self, size: int, least: int = 4) -> int:
         """Return the number of lanes, each of which adds up this many numbers."""
         n_blocks = -(-len(self.rows) // self._n_block)
         affordable = max(4 if 8 * size <= _LANE_BYTES else 1, min(32, _LANE_BYTES // (8 * size)))
         # Clearing and adding up the sums of a lane costs about as much as bringing a few dozen rows into them.
-        worthwhile = max(4, len(self.rows) * self._row_size // (_LANE_ROWS * self._n_features))
+        worthwhile = max(least, len(self.rows) * self._row_size // (_LANE_ROWS * self._n_features))
         return max(1, min(n_blocks, affordable, worthwhile))
 
     @abstractmethod
@@ -210,14 +213,15 @@ class BlockEngine(Engine):
             yield self.rows[start : min(start + n_rows, last)]
 
     def _walk(
-        self, lane_sums: Callable[[Iterator[Ints]], _Result], size: int, n_rows: int | None = None
+        self, lane_sums: Callable[[Iterator[Ints]], _Result], size: int, n_rows: int | None = None, least: int = 4
     ) -> list[_Result]:
         """Return the result of each lane, of about ``size`` numbers, in the order of the lanes; one pass.
 
-        The blocks of a lane have ``n_rows``, by default those of this engine.
+        The blocks of a lane have ``n_rows``, by default those of this engine. There are at least so many lanes
+        for which there are blocks and memory: the more, the smaller the bound on the rounding errors of a sum.
         """
         self.count(len(self.rows))
-        n_lanes = self._n_lanes(size)
+        n_lanes = self._n_lanes(size, least)
 
         def task(lane: int, stop: threading.Event) -> _Result:
             return lane_sums(_until(stop, self._lane_blocks(lane, n_lanes, n_rows or self._n_block)))
@@ -296,7 +300,8 @@ class BlockEngine(Engine):
             tasks = []
             if back:
                 tasks += [partial(features_of, X, A, panel) for panel in _panels(D, max(4, -(-D // _PANEL)))]
-                tasks += [partial(classes_of, A, y, panel) for panel in _panels(C, 8)]
+                n_parts = int(np.clip(A.size // _SUMMED, 1, 8))
+                tasks += [partial(classes_of, A, y, panel) for panel in _panels(C, n_parts)]
             buffers.reverse()
         self.workers.run(tasks, n_chunk * D * C)
         return _Sums(parts, G, g)

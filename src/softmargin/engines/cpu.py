@@ -18,6 +18,7 @@ from softmargin.engines.blocks import BlockEngine
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.compiled import gradient_code, has_code
 from softmargin.registers import READS_HALF
+from softmargin.threads import INLINE_WORK
 from softmargin.tiles import (
     Point,
     Scratch,
@@ -34,9 +35,10 @@ from softmargin.tiles import (
 
 __all__ = ["CpuEngine"]
 
-_TILE_BYTES = 1 << 20
-"""The tiles multiply where W lies within this many bytes, which stay in the cache of a core while they meet one
-tile of rows after the other; beyond it BLAS does, which cuts W into pieces."""
+_TILE_BYTES, _FEW_BYTES, _FEW_CLASSES = 1 << 20, 1 << 18, 128
+"""The tiles multiply where W has at most so many bytes: it meets one tile of rows after the other, and beyond the
+second cache of a core it comes from farther away each time. BLAS cuts W and X into pieces and copies them first,
+which is soon worth it for W, but for X only where this many classes share the cost."""
 
 _BLAS_CLASSES = 24
 """From this many classes on BLAS multiplies back: the tiles then pass over more of the sum than stays in cache."""
@@ -80,15 +82,13 @@ class CpuEngine(BlockEngine):
     """
 
     def __init__(self, samples: Samples, n_threads: int | None = None) -> None:
-        n_features, dtype = samples.X.shape[1], samples.X.dtype
+        n_features, C, dtype = samples.X.shape[1], samples.n_classes, samples.X.dtype
         self.has_single = bool(dtype == np.bool_ or np.can_cast(dtype, np.float32, "safe"))
-        W_size = n_features * samples.n_classes
         # The types of X that the products read: as stored where the tiles can, else what they add up in.
         tiles = np.dtype(np.float32 if self.has_single else np.float64)
-        self._block_dtype = np.dtype(np.float64) if 8 * W_size > _TILE_BYTES else tiles
-        as_it_is = dtype == np.uint8 and 4 * W_size <= _TILE_BYTES
+        self._block_dtype = tiles if _is_tiled(n_features, C, 8) else np.dtype(np.float64)
+        as_it_is = dtype == np.uint8 and _is_tiled(n_features, C, 4)
         self._single_dtype = np.dtype(np.uint8 if as_it_is else np.float32)
-        C = samples.n_classes
         n_block = _block_rows(n_features * self._block_dtype.itemsize + 8 * C, _MOST_ROWS)
         n_single = _block_rows(n_features * self._single_dtype.itemsize + 4 * C, _MOST_ROWS_SINGLE)
         super().__init__(samples, n_threads, n_block, n_features, n_single)
@@ -126,20 +126,19 @@ class CpuEngine(BlockEngine):
 
     def _n_chunk(self, single: bool) -> int:
         """Return how many rows the threads work on together: as many as fit, with their scores, into a few W."""
-        size, n_classes = 4 if single else 8, self.samples.n_classes
-        W_bytes = size * self._n_features * n_classes
-        if W_bytes <= _TILE_BYTES and 8 * n_classes * n_classes <= _SQUARE_BYTES:
+        size, D, C = 4 if single else 8, self._n_features, self.samples.n_classes
+        if _is_tiled(D, C, size) and 8 * C * C <= _SQUARE_BYTES:
             return 0
-        fitting = max(_CHUNK_BYTES, 4 * W_bytes) // (size * (self._n_features + n_classes))
+        fitting = max(_CHUNK_BYTES, 4 * size * D * C) // (size * (D + C))
         return int(np.clip(fitting, _LEAST_CHUNK, _LARGEST_CHUNK))
 
     def _score_block(self, X: NDArray[Any], Wt: NDArray[Any], b: Floats, S: NDArray[Any]) -> None:
-        if Wt.nbytes > _TILE_BYTES:
-            np.matmul(X, Wt.T, out=S)
-            S += b.astype(S.dtype, copy=False)
-        else:
+        if _is_tiled(self._n_features, len(Wt), Wt.itemsize):
             S[:] = b
             add_scores(X, Wt, S)
+        else:
+            np.matmul(X, Wt.T, out=S)
+            S += b.astype(S.dtype, copy=False)
 
     def _back_block(self, X: NDArray[Any], A: Floats, Gt: Floats) -> None:
         if X.dtype == A.dtype and len(Gt) >= _BLAS_CLASSES:
@@ -189,7 +188,7 @@ class CpuEngine(BlockEngine):
                     keep[rows] = kept
             return values, Gt, g
 
-        lanes = self._walk(lane, D * C, _STRETCH)
+        lanes = self._walk(lane, D * C, _STRETCH, least=4 if len(self.rows) * D * C >= INLINE_WORK else 1)
         value = math.fsum(value for values, _, _ in lanes for value in values)
         G = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
         return value, G, sum_in_order([g for _, _, g in lanes])
@@ -211,6 +210,12 @@ class CpuEngine(BlockEngine):
 
         mean = summed(add_rows)
         return mean, summed(add_squares, mean)
+
+
+def _is_tiled(n_features: int, n_classes: int, size: int) -> bool:
+    """Whether the tiles multiply with a W of numbers of this many bytes."""
+    n_bytes = size * n_features * n_classes
+    return n_bytes <= (_TILE_BYTES if n_classes < _FEW_CLASSES else _FEW_BYTES)
 
 
 def _as_tiles_read(X: NDArray[Any]) -> NDArray[Any] | None:
