@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import io
 import os
+import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import softmargin as sm
 from softmargin.data import Dataset, load_dataset
 from softmargin.data.images import pool
 from softmargin.errors import DataError, ParameterError
@@ -951,3 +954,57 @@ def test_helper_ends_with_its_input():
     helper = subprocess.run(pool._helper_command(), input=b"", capture_output=True, check=True, timeout=60)
     assert helper.stdout == b"ready\n"
     assert helper.stderr == b""
+
+
+# -- files that change while they are mapped -------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """Return a file of two hundred rows, what it holds as `load_dataset` maps it, and labels."""
+    X = np.random.default_rng(0).standard_normal((200, 512))
+    np.save(tmp_path / "X.npy", X)
+    return tmp_path / "X.npy", load_dataset(tmp_path / "X.npy").X, np.arange(200) % 3
+
+
+def test_a_mapped_file_that_is_cut_short_is_an_error(mapped):
+    """The process would end (SIGBUS) with the first row that is read and not there."""
+    file, X, y = mapped
+    objective = sm.Objective(sm.Hinge(), X, y, 0.1, engine="cpu")
+    W, b = np.zeros((512, 3)), np.zeros(3)
+    model = (
+        sm.LinearClassifier("squared_hinge", reg=1.0).fit(np.array(X), y).to_model(Dataset(np.array(X), y, "X"))
+    )
+    copied = pickle.loads(pickle.dumps(objective))
+    before = objective.value(W, b)
+    os.truncate(file, 4096)
+    for work in (
+        lambda: objective.value_and_grad(W, b),
+        lambda: sm.Objective(sm.Hinge(), X, y, 0.1, engine="reference"),
+        lambda: sm.minimize(objective),
+        lambda: sm.LinearClassifier().fit(X, y),
+        lambda: model.predict(X),
+        lambda: Dataset(X, y, "X").fingerprint(),
+    ):
+        with pytest.raises(DataError) as caught:
+            work()
+        assert str(caught.value) == (
+            f"{file} was cut short while it was in use: 819,328 bytes are needed, found 4,096."
+        )
+    assert copied.value(W, b) == before  # what was sent elsewhere is a copy
+
+
+def test_a_mapped_file_that_is_written_to_is_an_error_and_one_that_is_replaced_stays(mapped):
+    file, X, y = mapped
+    W, b = np.random.default_rng(1).standard_normal((512, 3)), np.zeros(3)
+    objective = sm.Objective(sm.Hinge(), X, y, 0.1, engine="cpu")
+    before = objective.value(W, b)
+    os.replace(shutil.copy(file, file.parent / "new.npy"), file)
+    assert objective.value(W, b) == before
+    objective = sm.Objective(sm.Hinge(), load_dataset(file).X, y, 0.1, engine="cpu")
+    with file.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(bytes(8))
+    os.utime(file, ns=(0, os.stat(file).st_mtime_ns + 1))
+    with pytest.raises(DataError, match="was written to while it was in use"):
+        objective.value(W, b)

@@ -22,6 +22,7 @@ FLOORS = {
     "errors": 0,
     "accuracy": 0,
     "atomic": 0,
+    "mapped": 0,
     "threads": 0,
     "registers": 0,
     "tiles": 1,

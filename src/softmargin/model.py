@@ -29,6 +29,7 @@ from softmargin.engines import canonical_csr
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
+from softmargin.mapped import MappedFile
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing, unit_rows
 from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores
 from softmargin.validation import check_count, check_number, refuse_masked
@@ -360,10 +361,14 @@ class Model:
         """Fill ``result`` from the scores of each block of rows; the borders depend on X alone."""
         row_size = X.nnz // max(1, X.shape[0]) + self.n_classes if issparse(X) else self.n_features
         n_rows = max(16, _BLOCK_ELEMENTS // row_size)
+        file = MappedFile(X)
 
         def fill(start: int) -> int | None:
             """Do one block and return its first row whose scores are not finite."""
             rows = slice(start, start + n_rows)
+            change = file.change()
+            if change:
+                raise DataError(change)
             with np.errstate(all="ignore"):
                 block = unit_rows(X[rows]) if self.preprocessing.rows == "unit" else X[rows]
                 scores = block.astype(np.float64, copy=False) @ self.W + self.b

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
 from softmargin.errors import DataError, ParameterError
+from softmargin.mapped import MappedFile
 
 __all__ = [
     "as_floats",
@@ -80,8 +81,11 @@ def as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
 def check_finite(X: Any) -> None:
     """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
 
-    X is dense or CSR.
+    X is dense or CSR. One that is mapped from a file cut short in the meantime is refused, too.
     """
+    change = MappedFile(X).change()
+    if change:
+        raise DataError(change)
     if X.dtype.kind != "f":
         return
     if X.dtype.itemsize > 8:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError
+from softmargin.mapped import MappedFile
 
 __all__ = [
     "LARGEST_EXPANSION",
@@ -419,5 +420,9 @@ def _row_blocks(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
         return
     row_bytes = max(1, array.nbytes // len(array))
     step = max(1, FINGERPRINT_BLOCK_BYTES // row_bytes)
+    file = MappedFile(array)
     for start in range(0, len(array), step):
+        change = file.change()
+        if change:
+            raise DataError(change)
         yield np.ascontiguousarray(array[start : start + step]).reshape(-1).view(np.uint8)

@@ -18,7 +18,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from softmargin.errors import DataError
 from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.mapped import MappedFile
 from softmargin.threads import Workers
 
 __all__ = ["DualSums", "Engine", "Kernel", "Product", "Samples", "sum_in_order"]
@@ -116,6 +118,8 @@ class Engine(ABC):
         self.rows: Ints = np.flatnonzero(samples.weights > 0.0)
         self.workers = Workers(1)
         self._rows_read = 0
+        self._file = MappedFile(samples.X)
+        self.count(0)
 
     @property
     def n_passes(self) -> float:
@@ -123,7 +127,10 @@ class Engine(ABC):
         return self._rows_read / max(1, len(self.rows))
 
     def count(self, n_rows: int) -> None:
-        """Note that so many rows were read."""
+        """Note that so many rows are read now, or raise a `DataError` if X is mapped from a file that changed."""
+        change = self._file.change()
+        if change:
+            raise DataError(change)
         self._rows_read += n_rows  # a whole number: fits that were interrupted must not round differently
 
     @abstractmethod
