@@ -44,7 +44,8 @@ def gradient_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
     Its arguments are the numbers of the loss, the scores (n, C) of the ``dtype``, n, C, the classes (int64)
     and the weights (float64) of the rows.
     """
-    return _code(loss, dtype, _gradient_function, lambda scores: (scores, types.intp, types.intp, _INTS, _FLOATS))
+    kind: Any = type(loss)
+    return _code(kind, tuple(_numbers(loss)), np.dtype(dtype).name, _gradient_function)
 
 
 def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
@@ -53,19 +54,15 @@ def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
     Its arguments are the numbers of the loss, s (C), a (C) of the ``dtype``, C, y, q, the change (C), scratch
     (C) and where to write the gap; it returns the loss.
     """
-    return _code(
-        loss,
-        dtype,
-        _ascent_function,
-        lambda dual: (_FLOATS, dual, types.intp, types.int64, types.float64, _FLOATS, _FLOATS, _FLOATS),
-    )
-
-
-def _code(loss: Loss, dtype: np.dtype[Any], function: Any, arguments: Callable[[Any], tuple[Any, ...]]) -> Code:
-    kinds = arguments(_POINTER(getattr(types, np.dtype(dtype).name)))
     kind: Any = type(loss)
-    compiled = _compiled(kind, function, types.float64(_FLOATS, *kinds))
-    return compiled.address, np.array(_numbers(loss), np.float64)
+    return _code(kind, tuple(_numbers(loss)), np.dtype(dtype).name, _ascent_function)
+
+
+@cache  # to name the types anew takes longer than a small pass
+def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> Code:
+    given = _POINTER(getattr(types, dtype))
+    compiled = _compiled(kind, function, types.float64(_FLOATS, *_ARGUMENTS[function](given)))
+    return compiled.address, np.array(numbers, np.float64)
 
 
 @cache
@@ -121,3 +118,12 @@ def _ascent_function(kind: Any) -> Any:
         return value
 
     return function
+
+
+_ARGUMENTS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
+    _gradient_function: lambda scores: (scores, types.intp, types.intp, _INTS, _FLOATS),
+    _ascent_function: lambda dual: (
+        _FLOATS, dual, types.intp, types.int64, types.float64, _FLOATS, _FLOATS, _FLOATS,
+    ),
+}  # fmt: skip
+"""What follows the numbers of a loss, by the type of scores or dual rows."""
