@@ -246,6 +246,21 @@ def test_every_flipped_bit_is_refused(tmp_path):
     load_model(path)
 
 
+def test_flipped_bits_of_a_large_model_are_refused(tmp_path):
+    """``SOFTMARGIN_FLIPS=10000`` makes it the full run."""
+    path = tmp_path / "m"
+    model(D=3072, classes=range(100)).save(path)
+    rng, size = np.random.default_rng(0), path.stat().st_size
+    with open(path, "r+b", buffering=0) as file:
+        for place in rng.integers(0, size, int(os.environ.get("SOFTMARGIN_FLIPS", "40"))).tolist():
+            byte = os.pread(file.fileno(), 1, place)[0]
+            os.pwrite(file.fileno(), bytes([byte ^ 1 << int(rng.integers(8))]), place)
+            with pytest.raises(ModelFileError):
+                load_model(path)
+            os.pwrite(file.fileno(), bytes([byte]), place)
+    load_model(path)
+
+
 def test_every_truncation_and_any_extension_is_refused(tmp_path):
     path = tmp_path / "m"
     model(D=1, classes=(0, 1)).save(path)
@@ -621,7 +636,7 @@ def child():
             each.save(path)
 
 random.seed(0)
-for _ in range(30):
+for _ in range(int(os.environ.get("SOFTMARGIN_KILLS", "30"))):
     run(child, delay=random.uniform(0.001, 0.03))
 models[1].save(path)
 assert names(folder) == ["m"]
@@ -631,6 +646,7 @@ assert same(load_model(path), models[1])
 
 @posix
 def test_kill_9_at_any_moment_leaves_a_whole_file(tmp_path):
+    """``SOFTMARGIN_KILLS=150`` makes it the full run."""
     here = Path(__file__).parent
     source = Path(softmargin.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(source)}
