@@ -440,7 +440,7 @@ def test_the_default_output_is_named_after_the_data(world: Path, tmp_path: Path,
     again = run("fit", world / "good.npz", *TRAINED)
     assert (again.status, again.err) == (
         2,
-        "Error: good.safetensors exists: say with -o FILE where to save the model, there if you like.\n",
+        "Error: good.safetensors exists already: say with -o FILE where to save the model.\n",
     )
     assert contents(tmp_path) == before
 

@@ -297,7 +297,7 @@ def test_points_of_the_wrong_shape():
 def test_a_fit_names_the_column_that_it_cannot_use(loss, value):
     X = np.random.default_rng(0).normal(size=(30, 4))
     X[11, 2] = value
-    with pytest.raises(DataError, match="Column 2 of X"):
+    with pytest.raises(DataError, match=r"Column 2 of X holds numbers too large|row 11, column 2\."):
         sm.minimize(sm.Objective(loss, X, np.arange(30) % 3, 0.1))
 
 

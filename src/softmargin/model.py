@@ -340,6 +340,8 @@ class Model:
         refuse_masked("X", X)
         try:
             array = canonical_csr(X) if issparse(X) else np.asarray(X)
+        except DataError:
+            raise
         except ValueError:
             raise DataError("X is not a table: its rows have different lengths.") from None
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:

@@ -19,7 +19,7 @@ from softmargin.losses import LOSSES, Hinge, SmoothedHinge
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
 from softmargin.threads import one_blas_thread
-from softmargin.validation import as_floats, check_flag, check_reg, check_samples, check_vector
+from softmargin.validation import as_floats, check_finite, check_flag, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
 
@@ -725,6 +725,7 @@ class Objective:
     def fingerprint(self) -> str:
         """Return a hash of the data, the weights, the loss and λ."""
         samples = self._engine.samples
+        self._engine.count(0)
         X: Any = samples.X
         parts = [self.loss, self.reg, self.fit_intercept, self.n_classes, X.shape, str(X.dtype)]
         digest = hashlib.sha256(repr(parts).encode())
@@ -742,8 +743,9 @@ class Objective:
             with np.errstate(over="ignore", invalid="ignore"):
                 mean, variance = self._engine.moments()
             if not np.isfinite(variance).all():
+                check_finite(self._engine.samples.X)
                 column = int(np.argmin(np.isfinite(variance)))
-                raise DataError(f"Column {column} of X holds NaN, infinity or numbers too large to be squared.")
+                raise DataError(f"Column {column} of X holds numbers too large to be squared.")
             self._shared["moments"] = mean, variance
         return self._shared["moments"]
 

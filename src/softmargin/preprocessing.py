@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import csr_array, issparse
 
-from softmargin.errors import ParameterError
+from softmargin.errors import DataError, ParameterError
+from softmargin.mapped import MappedFile
 
 __all__ = ["ROWS", "SCALINGS", "Preprocessing", "scale_for", "unit_rows"]
 
@@ -138,6 +139,7 @@ def unit_rows(X: Any) -> Any:
         A new one: float64 for float64 and for integers of more than 16 bits, float32 for everything else. No
         further copy is made but for blocks of two megabytes.
     """
+    file = MappedFile(X)
     wide = X.dtype == np.float64 or (X.dtype.kind in "iu" and X.dtype.itemsize > 2)
     dtype = np.float64 if wide else np.float32
     if issparse(X):
@@ -155,6 +157,9 @@ def unit_rows(X: Any) -> Any:
     step = max(1, _BLOCK_ELEMENTS // X.shape[1])
     with np.errstate(invalid="ignore"):  # NaN and inf are found where they are, by their scores
         for start in range(0, len(X), step):
+            change = file.change()
+            if change:
+                raise DataError(change)
             values = np.array(X[start : start + step], dtype=np.float64, order="C")
             largest = np.abs(values).max(axis=1, keepdims=True)
             values /= np.where(largest > 0.0, largest, 1.0)

@@ -41,8 +41,8 @@ def one_blas_thread() -> Iterator[None]:
     if _ALONE.get():
         yield
         return
-    token = _ALONE.set(True)
     before = [(library, library.get_num_threads()) for library in _blas_libraries()]
+    token = _ALONE.set(True)
     try:
         for library, _ in before:
             library.set_num_threads(1)

@@ -23,6 +23,7 @@ __all__ = [
     "check_number",
     "check_reg",
     "check_samples",
+    "check_sparse",
     "check_vector",
     "encode_labels",
     "refuse_masked",
@@ -150,6 +151,7 @@ def encode_labels(
         raise DataError(f"Unknown label type: {kind}; y must hold strings or integers, one a sample.")
     weights = _check_weights(sample_weight, len(y))
     classes = np.unique(y[weights > 0.0])
+    classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)
     if len(classes) < 2:
         raise DataError(
             f"At least two classes are needed, but y holds only one class, {classes.tolist()[0]!r}, with positive "
@@ -208,6 +210,8 @@ def check_features(X: ArrayLike) -> Any:
         array: Any = X if issparse(X) else np.asanyarray(X)
     except ValueError:
         raise DataError("X is not a table: its rows have different lengths.") from None
+    if issparse(array):
+        check_sparse(array)
     if isinstance(array, np.matrix):
         array = np.asarray(array)  # whose rows are matrices, too
     if array.ndim != 2 or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
@@ -218,6 +222,28 @@ def check_features(X: ArrayLike) -> Any:
     if 0 in array.shape:
         raise DataError(f"X must hold at least one sample and one feature, but its shape is {array.shape}.")
     return array
+
+
+def check_sparse(X: Any) -> None:
+    """Raise a `DataError` if a sparse X has entries outside of it: SciPy's conversions do not look."""
+    if X.ndim != 2:
+        return  # told by whoever wants two dimensions
+    indices, limits = list(getattr(X, "coords", ())), list(X.shape)
+    if hasattr(X, "indptr"):
+        block = getattr(X, "blocksize", (1, 1))
+        major, minor = (X.shape[0] // block[0], X.shape[1] // block[1]) if X.format != "csc" else X.shape[::-1]
+        limits, indptr = [minor], X.indptr
+        steps = len(indptr) == major + 1 and indptr[0] == 0 and bool((indptr[1:] >= indptr[:-1]).all())
+        if not (steps and indptr[-1] <= min(len(X.indices), len(X.data))):
+            raise DataError(f"X is no valid {X.format.upper()} matrix (indptr): its arrays do not fit together.")
+        indices = [X.indices[: indptr[-1]]]
+    for found, limit in zip(indices, limits, strict=False):
+        if len(found) and not (int(found.min()) >= 0 and int(found.max()) < limit):
+            wrong = int(found.max()) if int(found.max()) >= limit else int(found.min())
+            raise DataError(
+                f"X is no valid {X.format.upper()} matrix (an index is {wrong}, and they go from 0 to {limit - 1}"
+                f"): its arrays do not fit together."
+            )
 
 
 def check_samples(

@@ -146,9 +146,9 @@ def fit(
         dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
         target = output or default_output(dataset.name, data)
-        if output is None and os.path.isfile(target):
-            raise ModelFileError(f"{target} exists: say with -o FILE where to save the model, there if you like.")
         check_output(target, data, labels, written=(page, checkpoint))
+        if output is None and os.path.lexists(target):
+            raise ModelFileError(f"{target} exists already: say with -o FILE where to save the model.")
         _check(dataset, data)
         report("preparing (a first start compiles its kernels)", 0, 0)
         choice = None

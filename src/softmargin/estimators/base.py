@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
@@ -24,7 +24,7 @@ from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.selection import Comparison, preprocess
 from softmargin.solvers import Callback, Fit, minimize
-from softmargin.validation import check_finite, check_labels, refuse_masked
+from softmargin.validation import check_finite, check_labels, check_sparse, refuse_masked
 
 __all__ = ["FittedClassifier", "make_loss"]
 
@@ -232,6 +232,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         if self.preprocessing_.rows == "unit":
             features = unit_rows(features)
         n_samples, n_classes = features.shape[0], len(self.classes_)
+        if n_samples == 0:
+            return np.zeros((0, n_classes))
         walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
         engine = make_engine("auto", walked, self.n_threads)
         return engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
@@ -239,13 +241,17 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
     def _validated(self, X: ArrayLike | csr_array, *y: ArrayLike) -> Any:
         """Return the features, or features and labels, as scikit-learn wants them checked."""
         refuse_masked("X", X)
+        if issparse(X):
+            check_sparse(X)
         labels = [check_labels(y) for y in y]
         checks: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": False}
+        checks["ensure_min_samples"] = 1 if y else 0
         try:
             checked = validate_data(self, X, *labels, reset=bool(y), **checks)
         except DataError:
             raise
         except ValueError as error:  # scikit-learn's words, but our kind
-            raise DataError(str(error)) from error
+            said = str(error)
+            raise DataError("Input y contains NaN." if said == "Input contains NaN" else said) from error
         check_finite(checked[0] if y else checked)
         return checked

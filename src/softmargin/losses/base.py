@@ -279,7 +279,8 @@ def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
         usable = ~(np.isnan(scores) | (scores == np.inf)).any(axis=1) & ~(scores == -np.inf).all(axis=1)
     if not usable.all():
         row = int(np.flatnonzero(~usable)[0])
-        raise DataError(f"scores[{row}] holds NaN, +inf or nothing but -inf: {scores[row]}.")
+        seen = np.array2string(scores[row], max_line_width=1000, threshold=10)
+        raise DataError(f"scores[{row}] holds NaN, +inf or nothing but -inf: {seen}.")
     return scores, labels.astype(np.int64)
 
 

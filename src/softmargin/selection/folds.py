@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold, check_cv
 
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses.base import Floats, Ints
+from softmargin.mapped import MappedFile
 from softmargin.validation import check_count
 
 __all__ = ["Fold", "Samples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
@@ -89,6 +90,9 @@ def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
     X : ndarray or csr_array of shape (N, D)
     seed : int
     """
+    change = MappedFile(X).change()
+    if change:
+        raise DataError(change)
     key = int(seed).to_bytes(16, "little")
     hashes = np.empty(X.shape[0], np.uint64)
     dtype = X.dtype.newbyteorder("<")
