@@ -399,12 +399,16 @@ def test_the_compiled_loop_agrees_with_reference(d, dtype, single):
 
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("dtype", TILE_TYPES, ids=lambda t: np.dtype(t).name)
-def test_the_compiled_loop_gives_the_same_bits_for_any_number_of_threads(dtype, single):
+def test_the_compiled_loop_gives_the_same_bits_for_any_number_of_threads(dtype, single, monkeypatch):
+    for module in ("threads", "engines.cpu"):  # threads for little work, too
+        monkeypatch.setattr(f"softmargin.{module}.INLINE_WORK", 0)
     for c, d, zeros in [(3, 9, False), (10, 64, True), (7, 33, False)]:
         samples = _samples(21_000 if c == 3 else 3000, d, c, dtype, zeros=zeros)
         W, b = _point(samples)
         for loss in LOSSES[:3]:
-            found = [CpuEngine(samples, k).value_and_grad(loss, W, b, single=single) for k in (1, 2, 3, 4)]
+            engines = [CpuEngine(samples, k) for k in (1, 2, 3, 4)]
+            found = [engine.value_and_grad(loss, W, b, single=single) for engine in engines]
+            assert [engine.workers.started for engine in engines] == [False, True, True, True]
             for other in found[1:]:
                 for part, first in zip(other, found[0], strict=True):
                     np.testing.assert_array_equal(part, first)

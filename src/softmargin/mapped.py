@@ -39,16 +39,16 @@ class MappedFile:
         """Leave the map behind: where this arrives, the array is a copy."""
         return {"_map": None, "_path": None}
 
-    def change(self) -> str | None:
-        """Return a sentence if the file is shorter than what is mapped, else None."""
+    def check(self, error: type[Exception]) -> None:
+        """Raise this error, with a sentence, if the file is shorter than what is mapped."""
         if self._map is None:
-            return None
+            return
         size, needed = _size(self._map), len(self._map)
         if size >= needed:
-            return None
+            return
         name = self._path or "the file that X is mapped from"
         name = name if name.isprintable() else repr(name)
-        return f"{name} was cut short while it was in use: {needed:,} bytes are needed, found {size:,}."
+        raise error(f"{name} was cut short while it was in use: {needed:,} bytes are needed, found {size:,}.")
 
 
 def _size(mapped: mmap.mmap) -> int:

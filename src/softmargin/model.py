@@ -368,9 +368,7 @@ class Model:
         def fill(start: int) -> int | None:
             """Do one block and return its first row whose scores are not finite."""
             rows = slice(start, start + n_rows)
-            change = file.change()
-            if change:
-                raise DataError(change)
+            file.check(DataError)
             with np.errstate(all="ignore"):
                 block = unit_rows(X[rows]) if self.preprocessing.rows == "unit" else X[rows]
                 scores = block.astype(np.float64, copy=False) @ self.W + self.b

@@ -525,6 +525,7 @@ class Objective:
         rows = rows if bends is None else rows[bends[0].any(axis=1)]
         D, C = self.n_features + 1, self.n_classes
         hessian = np.zeros((C, C, D, D))
+        self._engine.count(len(rows))
         for start in range(0, len(rows), _HESSIAN_ROWS):
             part = rows[start : start + _HESSIAN_ROWS]
             Z = np.ones((len(part), D))
@@ -544,7 +545,6 @@ class Objective:
             for k in range(j):
                 hessian[k, j] = hessian[j, k]
             hessian[j, j, : D - 1, : D - 1] += 2.0 * self.reg * np.eye(D - 1)
-        self._engine.count(len(rows))
         if not self.fit_intercept:
             hessian[:, :, -1, :] = hessian[:, :, :, -1] = 0.0
             hessian[range(C), range(C), -1, -1] = 1.0

@@ -157,9 +157,7 @@ def unit_rows(X: Any) -> Any:
     step = max(1, _BLOCK_ELEMENTS // X.shape[1])
     with np.errstate(invalid="ignore"):  # NaN and inf are found where they are, by their scores
         for start in range(0, len(X), step):
-            change = file.change()
-            if change:
-                raise DataError(change)
+            file.check(DataError)
             values = np.array(X[start : start + step], dtype=np.float64, order="C")
             largest = np.abs(values).max(axis=1, keepdims=True)
             values /= np.where(largest > 0.0, largest, 1.0)

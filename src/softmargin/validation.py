@@ -84,9 +84,7 @@ def check_finite(X: Any) -> None:
 
     X is dense or CSR. One that is mapped from a file cut short in the meantime is refused, too.
     """
-    change = MappedFile(X).change()
-    if change:
-        raise DataError(change)
+    MappedFile(X).check(DataError)
     if X.dtype.kind != "f":
         return
     if X.dtype.itemsize > 8:

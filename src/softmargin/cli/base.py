@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from softmargin.solvers import Step
 
 __all__ = [
+    "LOSS_NAMES",
     "Report",
     "certificate_rows",
     "check_data_for",
@@ -42,6 +43,7 @@ __all__ = [
     "label_option",
     "labels_of",
     "labels_option",
+    "losses_option",
     "model_argument",
     "named",
     "normalize_option",
@@ -84,6 +86,24 @@ label_option = click.option(
 columns_option = click.option(
     "--columns", metavar="NAMES", help="Columns of a table to take as features, divided by commas."
 )
+
+LOSS_NAMES = ("cross_entropy", "squared_hinge", "hinge")
+"""Spelled out: the registry would load Numba. Of equal accuracies the first wins: the one with probabilities is
+the most useful, then the quicker one."""
+
+
+def losses_option(what: str) -> Any:
+    """Return ``--loss``, which may be repeated; ``what`` says what is done with it."""
+    return click.option(
+        "--loss",
+        "names",
+        type=click.Choice(LOSS_NAMES),
+        metavar="LOSS",
+        multiple=True,
+        help=f"{what} may be repeated. {', '.join(LOSS_NAMES)}.  [default: all]",
+    )
+
+
 scaling_option = click.option(
     "--scaling",
     type=click.Choice(("auto", "none", "unit", "standard")),

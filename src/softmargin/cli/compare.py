@@ -13,11 +13,13 @@ import click
 from softmargin._version import __version__
 from softmargin.atomic import write_atomically
 from softmargin.cli.base import (
+    LOSS_NAMES,
     check_output,
     data_argument,
     data_options,
     json_option,
     labels_of,
+    losses_option,
     normalize_option,
     parse_size,
     positive,
@@ -41,20 +43,11 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_LOSSES = ("cross_entropy", "squared_hinge", "hinge")
-
 
 @click.command(short_help="Compare the losses on DATA by cross-validation.")
 @data_argument
 @click.option("-o", "--output", metavar="FILE", help="JSON file to save all of it in.")
-@click.option(
-    "--loss",
-    "names",
-    type=click.Choice(_LOSSES),
-    metavar="LOSS",
-    multiple=True,
-    help=f"Compare this one only; may be repeated. {', '.join(_LOSSES)}.  [default: all]",
-)
+@losses_option("Compare this one only;")
 @click.option("--delta", type=positive(), metavar="Δ", default=1.0, help="Margin of the hinges.  [default: 1]")
 @click.option("--folds", type=click.IntRange(2), metavar="N", default=5, help="Number of folds.  [default: 5]")
 @click.option(
@@ -116,7 +109,7 @@ def compare(
         from softmargin.selection import compare as compare_losses
         from softmargin.validation import check_finite
 
-        losses = [make_loss(name, delta) for name in dict.fromkeys(names or _LOSSES)]
+        losses = [make_loss(name, delta) for name in dict.fromkeys(names or LOSS_NAMES)]
         dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from softmargin.cli.base import (
+    LOSS_NAMES,
     certificate_rows,
     check_output,
     data_argument,
@@ -18,6 +19,7 @@ from softmargin.cli.base import (
     default_output,
     json_option,
     labels_of,
+    losses_option,
     normalize_option,
     parse_size,
     positive,
@@ -46,9 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-_LOSSES = ("cross_entropy", "squared_hinge", "hinge")
-"""Of equal accuracies the one with probabilities is the most useful, then the quicker one."""
-
 
 @click.command(short_help="Train a classifier on DATA and save it.")
 @data_argument
@@ -61,14 +60,7 @@ _LOSSES = ("cross_entropy", "squared_hinge", "hinge")
 @click.option(
     "--report", "page", metavar="HTML", help="Write a page that shows what it learned, as softmargin report does."
 )
-@click.option(
-    "--loss",
-    "names",
-    type=click.Choice(_LOSSES),
-    metavar="LOSS",
-    multiple=True,
-    help=f"Take this one, or choose among several: may be repeated. {', '.join(_LOSSES)}.  [default: all]",
-)
+@losses_option("Take this one, or choose among several:")
 @click.option("--reg", type=positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
 @click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
 @click.option("--folds", type=click.IntRange(2), metavar="N", help="Folds to choose with.  [default: 5]")
@@ -142,7 +134,7 @@ def fit(
         from softmargin.preprocessing import unit_rows
         from softmargin.selection import choose, compare
 
-        losses = [make_loss(name, 1.0 if delta is None else delta) for name in dict.fromkeys(names or _LOSSES)]
+        losses = [make_loss(name, 1.0 if delta is None else delta) for name in dict.fromkeys(names or LOSS_NAMES)]
         dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
         y = labels_of(dataset, data)
         target = output or default_output(dataset.name, data)

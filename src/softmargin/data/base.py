@@ -422,7 +422,5 @@ def _row_blocks(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
     step = max(1, FINGERPRINT_BLOCK_BYTES // row_bytes)
     file = MappedFile(array)
     for start in range(0, len(array), step):
-        change = file.change()
-        if change:
-            raise DataError(change)
+        file.check(DataError)
         yield np.ascontiguousarray(array[start : start + step]).reshape(-1).view(np.uint8)

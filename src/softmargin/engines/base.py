@@ -119,7 +119,7 @@ class Engine(ABC):
         self.workers = Workers(1)
         self._rows_read = 0
         self._file = MappedFile(samples.X)
-        self.count(0)
+        self._file.check(DataError)
 
     @property
     def n_passes(self) -> float:
@@ -128,9 +128,7 @@ class Engine(ABC):
 
     def count(self, n_rows: int) -> None:
         """Note that so many rows are read now, or raise a `DataError` if X is mapped from a file that changed."""
-        change = self._file.change()
-        if change:
-            raise DataError(change)
+        self._file.check(DataError)
         self._rows_read += n_rows  # a whole number: fits that were interrupted must not round differently
 
     @abstractmethod

@@ -90,9 +90,7 @@ def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
     X : ndarray or csr_array of shape (N, D)
     seed : int
     """
-    change = MappedFile(X).change()
-    if change:
-        raise DataError(change)
+    MappedFile(X).check(DataError)
     key = int(seed).to_bytes(16, "little")
     hashes = np.empty(X.shape[0], np.uint64)
     dtype = X.dtype.newbyteorder("<")
