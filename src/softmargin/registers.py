@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 _items: Any = cgutils.unpack_tuple
 _function: Any = cgutils.get_or_insert_function
 
-__all__ = ["READS_HALF", "add_tile_back", "add_tile_scores", "call_code"]
+__all__ = ["MOST_CLASSES", "READS_HALF", "add_tile_back", "add_tile_scores", "call_code"]
 
 
 def _processor() -> dict[str, bool]:
@@ -29,6 +29,12 @@ def _processor() -> dict[str, bool]:
 
 _WIDTH = 64 if _processor().get("avx512f") else 32
 """Bytes of a vector. Where registers are narrower the compiler takes two of them."""
+
+_LINE = 64
+"""Bytes that memory delivers at once."""
+
+MOST_CLASSES = 5 if _WIDTH == 64 else 3
+"""Classes whose sums with four rows stay in registers, beside what they are made of: there are 32 or 16."""
 
 READS_HALF = bool(_processor().get("f16c") or _processor().get("fullfp16"))
 """Whether the processor itself turns float16 into float32. Its bits are given to the tiles as uint16."""
@@ -226,12 +232,13 @@ def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_row
 
 
 def _add_tile_back(
-    typing: Any, X: Any, i: Any, A: Any, j: Any, Gt: Any, asked: Any, n_rows: Any, n_classes: Any
+    typing: Any, X: Any, i: Any, A: Any, j: Any, Gt: Any, asked: Any, n_asked: Any, n_rows: Any, n_classes: Any
 ) -> Any:
     """Add rows of X, from i on, times their factors in A, columns from j on, to rows of Gt: so many of both.
 
-    They are added up in the type of Gt. Meanwhile the row ``asked`` of X is asked for, which may lie anywhere:
-    nothing is read of it. X and Gt hold their rows contiguously.
+    They are added up in the type of Gt. Meanwhile memory is asked for ``n_asked`` rows of X from ``asked`` on,
+    which may lie anywhere: nothing is read of them. X and Gt hold their rows contiguously; where it asks, X holds
+    all of them so.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:
@@ -240,11 +247,16 @@ def _add_tile_back(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile = _Tile(context, builder, signature.args, arguments, Gt.dtype, *sizes)
         x, a, g = tile.arrays
+        asked, n_asked = arguments[5:7]
+        n_bytes = builder.mul(n_asked, _INDEX(tile.vectors.n_lanes * x.kind.bitwidth // 8))
+        n_lines = builder.udiv(builder.add(n_bytes, _INDEX(_LINE - 1)), _INDEX(_LINE))
         factors = [[tile.singles.load(a, r, c) for c in tile.classes] for r in tile.rows]
 
         def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
             if emit is tile.vectors:
-                _ask_for(builder, x.address(builder, arguments[5], column))
+                first = x.address(builder, asked, builder.mul(column, n_asked))
+                with cgutils.for_range(builder, n_lines) as line:
+                    _ask_for(builder, builder.gep(first, [builder.mul(line.index, _INDEX(_LINE))]))
             found = [emit.load(g, c, column) for c in tile.classes]
             for r, of_row in zip(tile.rows, factors, strict=True):
                 features = new(emit.load(x, r, column))
@@ -256,7 +268,7 @@ def _add_tile_back(
         tile.over_columns(body, 0)
         return context.get_dummy_value()
 
-    return types.void(X, types.intp, A, types.intp, Gt, types.intp, n_rows, n_classes), code
+    return types.void(X, types.intp, A, types.intp, Gt, types.intp, types.intp, n_rows, n_classes), code
 
 
 def _ask_for(builder: Any, address: Any) -> None:

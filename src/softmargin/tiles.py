@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.registers import add_tile_back, add_tile_scores, call_code
+from softmargin.registers import MOST_CLASSES, add_tile_back, add_tile_scores, call_code
 
 __all__ = [
     "Point",
@@ -36,21 +36,30 @@ _TILED = numba.njit(nogil=True, cache=True)
 
 
 @_TILED
-def _threes(n: int) -> int:
-    """Return how many of n classes to take three at a time, so that two at a time are left, or none."""
-    return n if n % 3 == 0 else n - 2 if n % 3 == 2 else max(n - 4, 0)
+def _width(n: int) -> int:
+    """Return how many of the n classes that are left to take at once, so that all groups are about as large."""
+    n_groups = -(-n // MOST_CLASSES)
+    return -(-n // n_groups)
 
 
 @_TILED
 def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
-    """S += X @ Wt.T, four rows and three classes at a time, or two."""
+    """S += X @ Wt.T, four rows and a few classes at a time."""
     n, C = X.shape[0], Wt.shape[0]
-    n_tiled, threes = n // 4 * 4 if C > 1 else 0, _threes(C)
+    n_tiled = n // 4 * 4 if C > 1 else 0
     for i in range(0, n_tiled, 4):
-        for j in range(0, threes, 3):
-            add_tile_scores(X, i, Wt, j, S, 4, 3)
-        for j in range(threes, C, 2):
-            add_tile_scores(X, i, Wt, j, S, 4, 2)
+        j = 0
+        while j < C:
+            width = _width(C - j)
+            if MOST_CLASSES > 3 and width == 5:
+                add_tile_scores(X, i, Wt, j, S, 4, 5)
+            elif MOST_CLASSES > 3 and width == 4:
+                add_tile_scores(X, i, Wt, j, S, 4, 4)
+            elif width == 3:
+                add_tile_scores(X, i, Wt, j, S, 4, 3)
+            else:
+                add_tile_scores(X, i, Wt, j, S, 4, 2)
+            j += width
     for i in range(n_tiled, n):
         for j in range(C):
             add_tile_scores(X, i, Wt, j, S, 1, 1)
@@ -58,24 +67,32 @@ def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
 
 @_TILED
 def add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any], ahead: int) -> None:
-    """Gt += A.T @ X, four rows and three classes at a time, or two.
+    """Gt += A.T @ X, four rows and a few classes at a time.
 
-    Meanwhile the rows that lie so many further in memory are asked for, unless ``ahead`` is 0: one for each
-    group of classes, for more would come faster than memory delivers.
+    Meanwhile memory is asked for the rows that lie ``ahead`` further, unless this is 0; each group of classes asks
+    for its share of four, as memory delivers them no faster. X is then contiguous, these rows included.
     """
     n, C = X.shape[0], Gt.shape[0]
-    n_tiled, threes = n // 4 * 4 if C > 1 else 0, _threes(C)
+    n_tiled = n // 4 * 4 if C > 1 else 0
+    share = max(4 * _width(C) // C, 1) if ahead > 0 else 0
     for i in range(0, n_tiled, 4):
-        asked, step = (i + ahead, 1) if ahead > 0 else (i, 0)
-        for j in range(0, threes, 3):
-            add_tile_back(X, i, A, j, Gt, asked, 4, 3)
-            asked += step
-        for j in range(threes, C, 2):
-            add_tile_back(X, i, A, j, Gt, asked, 4, 2)
-            asked += step
+        asked, j = 0, 0
+        while j < C:
+            n_asked = min(share, 4 - asked)
+            width = _width(C - j)
+            if MOST_CLASSES > 3 and width == 5:
+                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 5)
+            elif MOST_CLASSES > 3 and width == 4:
+                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 4)
+            elif width == 3:
+                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 3)
+            else:
+                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 2)
+            j += width
+            asked += n_asked
     for i in range(n_tiled, n):
         for j in range(C):
-            add_tile_back(X, i, A, j, Gt, i, 1, 1)
+            add_tile_back(X, i, A, j, Gt, i, 0, 1, 1)
 
 
 _PART_ROWS = 516
