@@ -2,7 +2,11 @@
 
 import json
 import math
+import signal
+import threading
+import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -616,3 +620,66 @@ def test_losses_of_the_same_name_are_told_apart(blobs):
         "hinge (delta 3)",
         "cross_entropy",
     }
+
+
+def _blobs(seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, 400)
+    X = rng.normal(size=(400, 80)) * np.logspace(0, -2, 80)
+    X[np.arange(400), y] += 1.5
+    return X, y
+
+
+def test_folds_that_are_fitted_at_once_are_the_same_to_the_bit():
+    X, y = _blobs()
+    one, *others = [
+        sm.compare(X, y, LOSSES, [1.0, 1e-2, 1e-4], cv=5, path_tol=1e-5, n_threads=n) for n in (1, 2, 3, 8)
+    ]
+    for other in others:
+        for path, same in zip(one.paths, other.paths, strict=True):
+            assert path.calibration == same.calibration
+            for point, again in zip(path.points, same.points, strict=True):
+                for fold, twin in zip(point.folds, again.folds, strict=True):
+                    assert replace(fold, seconds=0.0) == replace(twin, seconds=0.0)
+
+
+def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
+    X, y = _blobs()
+    heard = []
+
+    def watcher(loss, reg, fold, step):
+        heard.append((threading.get_ident(), fold))
+
+    sm.compare(X, y, [sm.CrossEntropy()], [1e-2], cv=5, n_threads=2, watcher=watcher)
+    assert set(heard) == {(threading.get_ident(), fold) for fold in range(5)}
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("what", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_a_watcher_raises_ends_all_folds(what, n_threads):
+    X, y = _blobs()
+
+    def watcher(loss, reg, fold, step):
+        if fold == 1:
+            raise what
+
+    with pytest.raises(what):
+        sm.compare(X, y, LOSSES, cv=5, path_tol=1e-9, n_threads=n_threads, watcher=watcher)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("softmargin fold")]
+
+
+def test_an_interrupt_ends_all_folds():
+    X, y = _blobs()
+
+    def watcher(loss, reg, fold, step):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        sm.compare(X, y, LOSSES, cv=5, n_threads=2, watcher=watcher)
+
+
+def test_the_seconds_of_a_path_are_those_that_went_by():
+    X, y = _blobs()
+    started = time.perf_counter()
+    found = sm.compare(X, y, LOSSES, [1e-3], cv=5, path_tol=1e-6, n_threads=2)
+    assert 0.0 < sum(path.points[0].seconds for path in found.paths) <= time.perf_counter() - started

@@ -1,5 +1,7 @@
 """The preconditioners: they solve what they say, with the same bits for any number of threads."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -37,12 +39,23 @@ def test_a_triangle_serves_ratios_close_by_and_depends_on_nothing_else():
     S, G = _covariance(40), np.random.default_rng(0).normal(size=(40, 6))
     solver = CovariancePreconditioner(S, Workers(1))
     first = solver.solve(1.0, 1e-3, G)
-    panels = solver._panels
     assert solver.solve(1.0, 1.1e-3, G).tobytes() == first.tobytes()
-    assert solver._panels is panels
-    solver.solve(1.0, 3e-2, G)
-    assert solver._panels is not panels
+    assert len(solver._made) == 1
+    for reg in np.logspace(-2, 4, 8):
+        solver.solve(1.0, reg, G)
+        assert len(solver._made) <= 3
     assert solver.solve(1.0, 1e-3, G).tobytes() == first.tobytes()
+
+
+def test_threads_may_share_it():
+    S, G = _covariance(700), np.random.default_rng(0).normal(size=(700, 6))
+    regs = np.logspace(-5, 2, 30)
+    alone = CovariancePreconditioner(S, Workers(1))
+    expected = [alone.solve(1.0, reg, G).tobytes() for reg in regs]
+    shared = CovariancePreconditioner(S, Workers(2))
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            assert list(pool.map(lambda reg: shared.solve(1.0, reg, G).tobytes(), regs)) == expected
 
 
 def test_a_covariance_that_rounding_made_indefinite_serves():

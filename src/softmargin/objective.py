@@ -76,6 +76,9 @@ def _walks(method: _Method) -> _Method:
     return cast(_Method, quietly)
 
 
+_MAKING = threading.Lock()
+"""Held while a preconditioner is made, for which folds that are fitted at once wait."""
+
 _ROUNDED_UP = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
 
 
@@ -259,6 +262,11 @@ class Objective:
     def n_passes(self) -> float:
         """How often X was read so far."""
         return self._engine.n_passes
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads walk over X."""
+        return self._engine.workers.n_threads
 
     @_walks
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
@@ -692,8 +700,9 @@ class Objective:
         """
         if self._steered_by is not None:
             return self._steered_by.preconditioner()
-        if "preconditioner" not in self._shared:
-            self._shared["preconditioner"] = self._made_preconditioner()
+        with _MAKING:
+            if "preconditioner" not in self._shared:
+                self._shared["preconditioner"] = self._made_preconditioner()
         return self._shared["preconditioner"]
 
     def _made_preconditioner(self) -> CovariancePreconditioner | GramPreconditioner | DiagonalPreconditioner:

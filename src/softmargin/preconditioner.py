@@ -37,6 +37,11 @@ _SMALLEST = 1e-300
 _STEP = 6.0
 """2λ/c is rounded to a power of this, so that one triangle serves many: which one depends on 2λ/c alone."""
 
+_MOST_KEPT = 3
+"""Triangles that are kept: folds that are fitted at once need the same few."""
+
+_MAKING = threading.Lock()
+
 
 class Pairs(NamedTuple):
     """Pairs of classes that a sample takes part in with curvature: ``curvature · (z (e_j - e_y)ᵀ)(…)ᵀ`` each.
@@ -60,6 +65,8 @@ class Pairs(NamedTuple):
 class CovariancePreconditioner:
     """Solves with about ``c Σ + 2λ I``, by an inverse triangle that is made anew only when 2λ/c has moved.
 
+    Fits in several threads may share it; the last few triangles are kept.
+
     Parameters
     ----------
     covariance : ndarray of shape (D, D)
@@ -73,17 +80,20 @@ class CovariancePreconditioner:
         self._unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
         # Rounding can push the smallest eigenvalues of Σ below zero by about this much.
         self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(covariance))
-        self._current: int | None = None
-        self._panels: list[NDArray[np.float32]] = []
+        self._made: dict[int, list[NDArray[np.float32]]] = {}
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
-        if power != self._current:
-            self._current, self._panels = power, self._inverse(power)
+        with _MAKING:
+            if power not in self._made:
+                if len(self._made) == _MOST_KEPT:
+                    del self._made[next(iter(self._made))]
+                self._made[power] = self._inverse(power)
+            panels = self._made[power]
         size = float(np.abs(G).max(initial=0.0)) or 1.0
         Gt = np.ascontiguousarray(G.T / size, dtype=np.float32)
-        tasks = [partial(_product, panel, Gt) for panel in reversed(self._panels)]  # the largest first
+        tasks = [partial(_product, panel, Gt) for panel in reversed(panels)]  # the largest first
         total = np.zeros(Gt.shape)
         for part in self._workers.run(tasks, len(G) * G.size):
             total[:, : part.shape[1]] += part

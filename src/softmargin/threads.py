@@ -53,6 +53,9 @@ def one_blas_thread() -> Iterator[None]:
         _ALONE.reset(token)
 
 
+_STARTING = threading.Lock()
+
+
 class Workers:
     """Threads that take turns at tasks, started when they are first needed.
 
@@ -77,9 +80,10 @@ class Workers:
 
     def submit(self, task: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
         """Let a thread do a task."""
-        if self._pool is None or self._owner != os.getpid():  # a forked child has none of the threads
-            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
-            self._owner = os.getpid()
+        with _STARTING:
+            if self._pool is None or self._owner != os.getpid():  # a forked child has none of the threads
+                self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
+                self._owner = os.getpid()
         # The context brings NumPy's errstate along, which belongs to a thread.
         return self._pool.submit(copy_context().run, task, *arguments)
 

@@ -46,8 +46,9 @@ _LANE_ROWS = 1024
 _CHUNK_PARTS = 4
 """Parts that the rows of a chunk are cut into for the threads: tall ones, for BLAS lays W out anew for each."""
 
-_PANEL = 512
-"""Most features that one task multiplies back: four tasks at least, wide ones for the same reason."""
+_PANEL, _MOST_PANELS = 512, 8
+"""Features or classes, whichever are more, that one task multiplies back: four tasks at least, wide ones for the
+same reason."""
 
 _SUMMED = 1 << 17
 """How many dual variables a task adds up by class: one more thread that wakes would take longer."""
@@ -198,11 +199,12 @@ class BlockEngine(Engine):
         """Whether `_block` returns a view of X."""
         raise NotImplementedError
 
-    def _back_panel(self, X: Any, A: NDArray[Any], G: Floats, panel: slice) -> None:
-        """Add ``X[:, panel].T @ A`` to these rows of G (D, C)."""
+    def _back_panel(self, X: Any, A: NDArray[Any], G: Floats) -> None:
+        """Add ``X.T @ A`` to G, for some of the features or of the classes."""
         raise NotImplementedError
 
     def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
+        """Return W.T as the scores are made with it."""
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
     def _lane_blocks(self, lane: int, n_lanes: int, n_rows: int) -> Iterator[Ints]:
@@ -279,7 +281,10 @@ class BlockEngine(Engine):
             return turn(part, rows[place], A[place])
 
         def features_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
-            self._back_panel(X, A, G, panel)
+            self._back_panel(X[:, panel], A, G[panel])
+
+        def columns_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
+            self._back_panel(X, A[:, panel], G[:, panel])
 
         def classes_of(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
             if by_class:
@@ -299,7 +304,9 @@ class BlockEngine(Engine):
             parts += self.workers.run(tasks, len(rows) * D * C)[n_before:]
             tasks = []
             if back:
-                tasks += [partial(features_of, X, A, panel) for panel in _panels(D, max(4, -(-D // _PANEL)))]
+                back_of, size = (columns_of, C) if C > 2 * D else (features_of, D)
+                n_parts = int(np.clip(size // _PANEL, 4, _MOST_PANELS))
+                tasks += [partial(back_of, X, A, panel) for panel in _panels(size, n_parts)]
                 n_parts = int(np.clip(A.size // _SUMMED, 1, 8))
                 tasks += [partial(classes_of, A, y, panel) for panel in _panels(C, n_parts)]
             buffers.reverse()
@@ -387,7 +394,7 @@ class BlockEngine(Engine):
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
             self.count(len(rows))
-            Vt = self._laid_out(V, self.has_single)
+            Vt = np.asarray(V.T, np.float32 if self.has_single else np.float64, self._order)
             tasks = [partial(lane_sums, lane, Vt, c) for lane in lanes]
             found = self.workers.run(tasks, 2 * len(rows) * self._row_size)
             G = np.ascontiguousarray(sum_in_order([Gt for Gt, _ in found]).T)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -45,7 +47,8 @@ from softmargin.selection.paths import (
     path,
     reg_grid,
 )
-from softmargin.solvers import Step
+from softmargin.selection.together import fit_together
+from softmargin.solvers import Callback, Fit, Step
 from softmargin.validation import (
     check_count,
     check_features,
@@ -74,7 +77,7 @@ _ROWS = 4096
 RULES = ("best", "one_se")
 
 Watcher = Callable[[Loss, float, int, Step], None]
-"""Told the loss, λ and the number of the fold at work, with each step of its fit."""
+"""Told the loss, λ and the number of a fold, with each step of its fit; folds at work at once take turns."""
 
 Scorer = Callable[[Loss, Floats, Floats, Ints, Ints], float]
 """``scorer(loss, W, b, classes, rows)`` scores a fit by held-out samples: W and b are for raw features, and
@@ -464,15 +467,7 @@ class _Walk:
     def _add(self, reg: float) -> None:
         """Fit all folds for one more λ, and keep the points in descending order of λ."""
         settings, fits, found, right = self._settings, [], [], []
-        for part, walker in zip(self.parts, self._walkers, strict=True):
-            step: Callable[[Step], None] | None = None
-            if settings.watcher is not None:
-                watcher = settings.watcher
-
-                def step(seen: Step, number: int = part.number, watcher: Watcher = watcher) -> None:
-                    watcher(self.loss, reg, number, seen)
-
-            fit = walker.fit(reg, settings.path_tol, settings.path_passes, step)
+        for part, fit in zip(self.parts, self._fit_all(reg), strict=True):
             point, hits = part.point(self.loss, reg, fit.W, fit.b, fit)
             fits.append((fit.W, fit.b))
             found.append(point)
@@ -487,6 +482,23 @@ class _Walk:
         self._right[reg] = right
         if self._points[self._best()].reg == reg:
             self._kept = reg, fits
+
+    def _fit_all(self, reg: float) -> list[Fit]:
+        """Fit all folds for this λ; a fit's seconds are its share of those that have gone by."""
+        settings, watcher = self._settings, self._settings.watcher
+
+        def tell(n: int, step: Step) -> None:
+            assert watcher is not None
+            watcher(self.loss, reg, self.parts[n].number, step)
+
+        def fit(walker: Walker, callback: Callback | None) -> Fit:
+            return walker.fit(reg, settings.path_tol, settings.path_passes, callback)
+
+        started = time.perf_counter()
+        tasks = [partial(fit, walker) for walker in self._walkers]
+        fits = fit_together(tasks, self._whole.n_threads, None if watcher is None else tell)
+        share = (time.perf_counter() - started) / sum(fit.seconds for fit in fits)
+        return [replace(fit, seconds=share * fit.seconds) for fit in fits]
 
     def _extend_upwards(self, step: float) -> None:
         """Try larger λ while the largest is the best."""
@@ -515,12 +527,9 @@ class _Walk:
     def _calibration(self) -> Calibration:
         reg = self._points[self.index].reg
         scores, y, weights = [], [], []
-        for n, (part, walker) in enumerate(zip(self.parts, self._walkers, strict=True)):
-            if self._kept is not None and self._kept[0] == reg:
-                W, b = self._kept[1][n]
-            else:
-                fit = walker.fit(reg, self._settings.path_tol, self._settings.path_passes)
-                W, b = fit.W, fit.b
+        if self._kept is None or self._kept[0] != reg:
+            self._kept = reg, [(fit.W, fit.b) for fit in self._fit_all(reg)]
+        for part, (W, b) in zip(self.parts, self._kept[1], strict=True):
             found = part.held_out_scores(W, b)
             n_classes = self._whole.n_classes
             if len(part.classes) < n_classes:  # a class that a fold knows nothing of is as good as impossible

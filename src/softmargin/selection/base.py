@@ -39,6 +39,7 @@ class FoldPoint:
         What the choice goes by: larger is better.
     n_passes : int
     seconds : float
+        Its share of the time in which all folds were fitted, some of them at once.
     """
 
     value: float

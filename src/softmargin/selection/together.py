@@ -1,0 +1,69 @@
+"""Fits of folds that are made at once, while the calling thread hears of their steps.
+
+A fit keeps one core busy for much of its time: rows of a dual ascent are visited one after the other. Folds have
+nothing to do with one another, so where there are more cores, more folds are at work.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+
+from softmargin.solvers import Callback, Fit, Step
+from softmargin.threads import one_blas_thread
+
+__all__ = ["fit_together"]
+
+
+def fit_together(
+    fits: Sequence[Callable[[Callback | None], Fit]],
+    n_at_once: int,
+    watcher: Callable[[int, Step], None] | None = None,
+) -> list[Fit]:
+    """Make all fits, some at once; return them in order.
+
+    Parameters
+    ----------
+    fits : sequence of callable
+        They share nothing that one of them writes, and take a callback.
+    n_at_once : int
+    watcher : callable, optional
+        Called in this thread with the number of a fit and its step. What it raises, as Ctrl-C does, ends all fits
+        at their next step.
+    """
+    if n_at_once == 1 or len(fits) == 1:
+        return [fit(None if watcher is None else partial(watcher, n)) for n, fit in enumerate(fits)]
+    stop = threading.Event()
+    news: SimpleQueue[tuple[int, Step] | None] = SimpleQueue()
+
+    def heard(number: int, step: Step) -> bool:
+        news.put((number, step))
+        return stop.is_set()
+
+    def work(number: int) -> Fit:
+        try:
+            return fits[number](partial(heard, number))
+        finally:
+            news.put(None)
+
+    # The context brings NumPy's errstate along, and that BLAS has one thread.
+    with one_blas_thread(), ThreadPoolExecutor(n_at_once, thread_name_prefix="softmargin fold") as pool:
+        at_work = [pool.submit(copy_context().run, work, number) for number in range(len(fits))]
+        left = len(fits)
+        try:
+            while left > 0:
+                item = news.get()
+                if item is None:
+                    left -= 1
+                elif watcher is not None:
+                    watcher(*item)
+        except BaseException:
+            stop.set()
+            for future in at_work:
+                future.cancel()
+            raise
+    return [future.result() for future in at_work]
