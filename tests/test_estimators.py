@@ -246,6 +246,15 @@ def test_wrong_tables_in_one_sentence(method, digits):
         assert str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("y", "said"), [(None, "1d array"), ([0, 1], "y must hold 1797 labels"), ([0.0, np.nan], r"y\[1\] is nan")]
+)
+def test_wrong_labels_to_score_by(y, said, digits):
+    classifier = sm.LinearClassifier(reg=1e-2).fit(*digits)
+    with pytest.raises(DataError, match=said):
+        classifier.score(digits[0], y)
+
+
 def test_a_refused_table_leaves_the_estimator_as_it_was(digits):
     X, y = digits
     frame = pd.DataFrame(X[:, :3], columns=["a", "b", "c"])

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -50,6 +51,17 @@ def _has_probabilities(classifier: FittedClassifier) -> bool:
         return classifier._gives_probabilities()
     except ParameterError as error:
         raise AttributeError(str(error)) from error
+
+
+def _labels(y: ArrayLike, n_samples: int) -> NDArray[Any]:
+    """Return labels, one for each row of X; a column of them with scikit-learn's warning."""
+    labels = check_labels(y)
+    try:
+        return check_length(column_or_1d(labels, warn=True), n_samples)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 class FittedClassifier(ClassifierMixin, BaseEstimator):
@@ -213,8 +225,9 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         DataError
             If X or y cannot be used.
         """
-        # scikit-learn itself would compare integers of pandas' nullable types as floats.
-        return float(super().score(X, check_labels(y), sample_weight))
+        predicted = self.predict(X)
+        # Given as they are, integers of pandas' nullable types would be compared as floats.
+        return float(accuracy_score(_labels(y, len(predicted)), predicted, sample_weight=sample_weight))
 
     def sample_losses(self, X: ArrayLike | csr_array, y: ArrayLike) -> Floats:
         """Return the loss of each sample, without weights and penalty, shape (N,).
@@ -259,13 +272,11 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         if not y:
             self._check_columns(X, table.shape[1])
         check_finite(table)
+        labels = [_labels(one, table.shape[0]) for one in y]
         try:
-            labels = [check_length(column_or_1d(check_labels(one), warn=True), table.shape[0]) for one in y]
             validate_data(self, X, reset=bool(y), skip_check_array=True)
-        except DataError:
-            raise
         except (TypeError, ValueError) as error:  # scikit-learn's words; what follows the first sentence is advice
-            raise DataError(str(error).partition(". ")[0].rstrip(".") + ".") from error
+            raise DataError(str(error).splitlines()[0].partition(". ")[0].rstrip(".") + ".") from error
         return (table, *labels) if y else table
 
     def _check_columns(self, X: Any, n_features: int) -> None:
