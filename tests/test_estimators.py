@@ -195,17 +195,102 @@ def test_the_place_of_a_number_that_is_none(value, digits):
     [
         (np.zeros(30, int), "only one class"),
         (np.linspace(0, 1, 30), "continuous"),
-        (np.array([0, np.nan] * 15), "NaN"),
+        (np.array([0, np.nan] * 15), r"y\[1\] is nan"),
+        (np.array([0, np.inf] * 15), r"y\[1\] is inf"),
         (np.array(["a", 1] * 15, dtype=object), "y mixes labels of the types int, str"),
         (["a", 1] * 15, "y mixes labels of the types int, str"),  # NumPy would make the labels "a" and "1" of it
-        ([None] * 30, "Unknown label type"),
+        ([None] * 30, r"y\[0\] is None"),
+        (np.array([0, 1] * 15, dtype=object), "Unknown label type"),
+        (["a"] * 15 + [np.nan] * 15, r"y\[15\] is nan"),  # and the label "nan"
+        (["nan", None] * 15, r"y\[1\] is None"),
+        ([[0], [1, 2]] * 15, "rows have parts"),
+        (np.zeros((30, 2), int), "1d array"),
+        (None, "1d array"),
+        (np.arange(30).astype("M8[D]"), "it must hold strings or integers, not datetime64"),
         ([b"a", b"b"] * 15, "y cannot be used as labels"),
-        (np.zeros(29, int), "inconsistent"),
+        (np.zeros(29, int), "y must hold 30 labels, one for each row of X"),
     ],
 )
-def test_wrong_labels(y, said):
+@pytest.mark.parametrize("classifier", [sm.LinearClassifier(), sm.LinearClassifierCV()], ids=["one", "search"])
+def test_wrong_labels(classifier, y, said):
+    with pytest.raises(DataError, match=said) as caught:
+        classifier.fit(np.random.default_rng(0).normal(size=(30, 2)), y)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("method", ["predict", "decision_function", "predict_proba", "score"])
+def test_wrong_tables_in_one_sentence(method, digits):
+    X, y = digits
+    frame = pd.DataFrame(X[:, :3], columns=["a", "b", "c\n"])
+    classifier = sm.LinearClassifier(reg=1e-2).fit(frame, y)
+    call = getattr(classifier, method)
+    more = (y,) if method == "score" else ()
+    for Z, said in (
+        (X[0], r"Reshape your data: X must be two-dimensional.*\(64,\)"),
+        (frame["a"], r"two-dimensional.*\(1797,\)"),
+        (frame["a"].astype(pd.SparseDtype("float32", 0.0)), "two-dimensional"),
+        (X[:, :, None], r"two-dimensional.*\(1797, 64, 1\)"),
+        (3.0, r"two-dimensional.*\(\)"),
+        (None, "two-dimensional"),
+        ([[1.0, 2.0], [3.0]], "different lengths"),
+        (frame.rename(columns={"b": "z\n"}), r"column 1 is 'z\\n' and not 'b'"),
+        (frame[["b", "a", "c\n"]], "column 0 is 'b' and not 'a'"),
+        (frame[["a", "b"]], "X has 2 features, but LinearClassifier is expecting 3 features as input"),
+        (X, "X has 64 features, but LinearClassifier is expecting 3 features as input"),
+        (frame.rename(columns={"b": 7}), r"string names, but your input has \['int', 'str'\]"),
+        (X[:, :3].astype(complex), "Complex data not supported: X must hold real numbers"),
+    ):
+        with pytest.raises(DataError, match=said) as caught:
+            call(Z, *more)
+        assert str(caught.value).isprintable()
+        assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("y", "said"), [(None, "1d array"), ([0, 1], "y must hold 1797 labels"), ([0.0, np.nan], r"y\[1\] is nan")]
+)
+def test_wrong_labels_to_score_by(y, said, digits):
+    classifier = sm.LinearClassifier(reg=1e-2).fit(*digits)
     with pytest.raises(DataError, match=said):
-        sm.LinearClassifier().fit(np.random.default_rng(0).normal(size=(30, 2)), y)
+        classifier.score(digits[0], y)
+
+
+def test_a_refused_table_leaves_the_estimator_as_it_was(digits):
+    X, y = digits
+    frame = pd.DataFrame(X[:, :3], columns=["a", "b", "c"])
+    classifier = sm.LinearClassifier(reg=1e-2).fit(frame, y)
+    before = dict(vars(classifier))
+    for Z, labels in ((X[0], y), (X * np.nan, y), (frame.rename(columns={"b": 7}), y), (X, y[1:]), (X, None)):
+        with pytest.raises(DataError):
+            classifier.fit(Z, labels)
+        assert vars(classifier).keys() == before.keys()
+        assert all(vars(classifier)[name] is before[name] for name in before)
+
+
+def test_tables_of_every_make(digits):
+    X, y = digits[0][:, ::4], digits[1]
+    classifier = sm.LinearClassifier(reg=1e-2).fit(X, y)
+    frame = pd.DataFrame(X)
+    with pytest.warns(PendingDeprecationWarning):
+        matrix, labels = np.asmatrix(X), np.asmatrix(y).T
+    for Z in (
+        matrix,
+        X.tolist(),
+        frame,
+        frame.astype("Float32"),
+        frame.astype({0: "Float32"}),
+        frame.astype(object),
+        frame.astype({0: "category"}),
+        frame.astype(pd.SparseDtype("float32", 0.0)),
+        frame.astype(pd.SparseDtype("float32", np.nan)),
+        frame.astype({0: pd.SparseDtype("float32", 0.0), 1: "Float64"}),
+    ):
+        again = sm.LinearClassifier(reg=1e-2).fit(Z, y)
+        assert again.coef_ == pytest.approx(classifier.coef_, abs=1e-3)
+        assert np.array_equal(classifier.predict(Z), classifier.predict(X))
+    with pytest.warns(match="column-vector"):
+        column = sm.LinearClassifier(reg=1e-2).fit(X, labels)
+    assert np.array_equal(column.coef_, classifier.coef_)
 
 
 @pytest.mark.parametrize(

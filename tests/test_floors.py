@@ -26,13 +26,14 @@ FLOORS = {
     "threads": 0,
     "registers": 0,
     "tiles": 1,
-    # What knows neither an engine nor an optimum: formulas, readers, checks.
+    # A mezzanine: what arguments must be. The formulas ask this, too.
+    "validation": 0.5,
+    # What knows neither an engine nor an optimum: formulas and readers.
     "losses": 1,
     "data": 1,
     "textbook": 1,
     "container": 1,
     "preprocessing": 1,
-    "validation": 1,
     # What touches X. The preconditioner stands beside the engines: it needs the covariance they add up, but as an
     # array and not as an engine; the objective above puts the two together.
     "engines": 2,

@@ -805,11 +805,11 @@ def test_probabilities_only_from_cross_entropy():
     ("X", "words"),
     [
         (np.zeros((4, 6)), ["(4, 6)", "(N, 5)"]),
-        (np.zeros(5), ["(5,)", "(N, 5)", "one row a sample"]),
+        (np.zeros(5), ["(5,)", "two-dimensional", "one row a sample"]),
         (np.zeros((0, 4)), ["(0, 4)"]),
         (np.zeros((2, 5), dtype=complex), ["complex"]),
         (np.array([["1"] * 5]), ["<U1"]),
-        (np.array([[1, 2, 3, 4, None]]), ["object"]),
+        (np.array([[1, 2, 3, 4, None]]), ["None in row 0, column 4"]),
         ([[1, 2, 3, 4, 5], [1]], ["different lengths"]),
         (np.ma.array(np.zeros((2, 5)), mask=True), ["masked"]),
     ],

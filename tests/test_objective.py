@@ -191,7 +191,7 @@ def test_without_an_intercept_there_is_no_certificate_for_a_bias(loss):
         ({"X": [[1.0, 2.0], [3.0]]}, "rows have different lengths"),
         ({"X": np.ma.masked_array(np.ones((3, 2)))}, "X is a masked array"),
         ({"y": np.ma.masked_array([0, 1, 2])}, "y is a masked array"),
-        ({"y": [[0], [1, 2], [2]]}, "one class number for each row"),
+        ({"y": [[0], [1, 2], [2]]}, "one label for each row"),
         # An array with a place for each class would take terabytes.
         ({"y": 10**12 + np.arange(3)}, "Class 0 has no sample"),
         ({"y": np.array([0, 1, 2**64 - 1], np.uint64)}, "Class 2 has no sample"),

@@ -7,6 +7,7 @@ import gzip
 import io
 import pickle
 import struct
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -599,6 +600,23 @@ def test_archives_refused(tmp_path):
     content = bytearray(zipped(path, {"c/a.png": good}).read_bytes())
     content[len("c/a.png") + 30 + 50] ^= 1
     refused(["a.png", "damaged"], write(path, bytes(content)))
+
+
+def test_an_archive_is_not_unpacked_for_what_is_no_image(tmp_path):
+    n = 80 << 20
+    for content, words in ((bytes(n), "not an image"), (png_of(9, 7) + bytes(n), "too many for 9x7 pixels")):
+        path = zipped(tmp_path / "t.zip", {"c/a.png": content}, compression=zipfile.ZIP_DEFLATED)
+        tracemalloc.start()
+        try:
+            refused(["a.png", words], path)
+            assert tracemalloc.get_traced_memory()[1] < n / 16
+        finally:
+            tracemalloc.stop()
+    stream = io.BytesIO()
+    Image.new("RGB", (3000, 2000), (1, 2, 3)).save(stream, "bmp")
+    large = zipped(tmp_path / "t.zip", {"c/a.bmp": stream.getvalue()}, compression=zipfile.ZIP_DEFLATED)
+    assert large.stat().st_size < len(stream.getvalue()) / 100
+    assert np.array_equal(load_dataset(large).X, np.tile(np.uint8([1, 2, 3]), (1, 6_000_000)))
 
 
 def png_of(height, width):

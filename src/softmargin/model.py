@@ -32,7 +32,7 @@ from softmargin.losses.base import Floats
 from softmargin.mapped import MappedFile
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing, unit_rows
 from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores
-from softmargin.validation import check_count, check_number, refuse_masked
+from softmargin.validation import as_table, check_count, check_number
 
 __all__ = ["Model", "load_model"]
 
@@ -337,16 +337,10 @@ class Model:
         return exports.Parts(self.W, self.b, self.classes, has_probabilities, is_unit, self.feature_names)
 
     def _checked(self, X: ArrayLike | csr_array) -> Any:
-        refuse_masked("X", X)
-        try:
-            array = canonical_csr(X) if issparse(X) else np.asarray(X)
-        except DataError:
-            raise
-        except ValueError:
-            raise DataError("X is not a table: its rows have different lengths.") from None
-        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-            raise DataError(f"X has type {array.dtype}; features must be real numbers of at most 64 bits.")
-        if array.ndim != 2 or array.shape[1] != self.n_features:
+        array = as_table(X)
+        if issparse(array):
+            array = canonical_csr(array)
+        if array.shape[1] != self.n_features:
             raise DataError(
                 f"X has shape {array.shape}, but this model needs (N, {self.n_features}): one row a sample, "
                 f"one column for each of its {counted(self.n_features, 'feature')}."

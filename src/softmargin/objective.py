@@ -132,7 +132,7 @@ class Objective:
         ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a loss of your own.
     X : ndarray or sparse array of shape (N, D)
         Features of any real type; read in place, never copied as a whole. Sparse X of another format than
-        canonical CSR is converted to that first.
+        canonical CSR is converted to that first, and objects that are numbers to float64.
     y : array-like of shape (N,)
         Integer labels 0 … C-1. Each class needs a sample of positive weight.
     reg : float

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 import warnings
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,19 +18,27 @@ from softmargin.mapped import MappedFile
 
 __all__ = [
     "as_floats",
+    "as_table",
+    "check_codes",
     "check_count",
     "check_features",
     "check_finite",
     "check_flag",
     "check_labels",
+    "check_length",
     "check_number",
     "check_reg",
     "check_samples",
-    "check_sparse",
     "check_vector",
     "encode_labels",
-    "refuse_masked",
 ]
+
+_MISSING = {"None", "nan", "NaN", "NaT", "<NA>"}
+"""How None, and what libraries put where a value is missing, is written."""
+
+
+class _NoNumberError(DataError, TypeError):
+    """An object among numbers; `float` and scikit-learn call this a `TypeError`."""
 
 
 def check_number(name: str, value: float) -> float:
@@ -60,7 +71,7 @@ def check_flag(name: str, value: bool) -> bool:
     return bool(value)
 
 
-def refuse_masked(name: str, values: object) -> None:
+def _refuse_masked(name: str, values: object) -> None:
     """Raise a `DataError` if these are a masked array: all that follows would use the masked values."""
     if isinstance(values, np.ma.MaskedArray):
         raise DataError(f"{name} is a masked array, whose mask would be ignored; fill or drop the masked values.")
@@ -68,15 +79,49 @@ def refuse_masked(name: str, values: object) -> None:
 
 def as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """Return real numbers as a float64 array, or raise a `DataError` that names them."""
-    refuse_masked(name, values)
+    _refuse_masked(name, values)
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "fiubO":
-            raise TypeError
-        with np.errstate(over="ignore"):  # of a wider type: what becomes infinite is refused as such
-            return np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{name} must be an array of real numbers.") from None
+    except ValueError:
+        raise DataError(f"{name} must be an array of real numbers, but its rows have different lengths.") from None
+    if array.dtype.kind == "O":
+        return _from_objects(name, array)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} must be an array of real numbers, but its dtype is {array.dtype}.")
+    with np.errstate(over="ignore"):  # of a wider type: what becomes infinite is refused as such
+        return np.asarray(array, dtype=np.float64)
+
+
+def _from_objects(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return an array of objects as float64, or raise a `DataError` that names the first that is no real number.
+
+    NumPy itself would read numbers from strings and take None for NaN.
+    """
+    wrong = {kind for kind in set(map(type, array.flat)) if not _is_real(kind)}
+    if not wrong:
+        try:
+            return array.astype(np.float64)
+        except (OverflowError, ValueError):
+            raise DataError(f"{name} holds a number that is beyond the range of 64 bits.") from None
+    n_wrong = sum(type(value) in wrong for value in array.flat)
+    place, value = next((place, value) for place, value in np.ndenumerate(array) if type(value) in wrong)
+    where = ", ".join(f"{axis} {index}" for axis, index in zip(("row", "column"), place, strict=False))
+    others = f", and {n_wrong - 1:,} more such" if n_wrong > 1 else ""
+    # scikit-learn looks for the words "argument must be … string … number".
+    raise _NoNumberError(
+        f"{name} holds {_brief(value)} in {where}{others}: the argument must be an array without strings and "
+        f"other objects, of real numbers alone."
+    )
+
+
+def _is_real(kind: type) -> bool:
+    # NumPy counts spans of time among its integers.
+    return issubclass(kind, (Real, Decimal, np.bool_)) and not issubclass(kind, np.timedelta64)
+
+
+def _brief(value: object) -> str:
+    """Return any value in a few words on one line."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def check_finite(X: Any) -> None:
@@ -108,17 +153,59 @@ def check_finite(X: Any) -> None:
         raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
 
 
-def check_labels(y: ArrayLike) -> ArrayLike:
-    """Return labels as they came, unless an array cannot say what they are: then raise a `DataError`."""
-    refuse_masked("y", y)
-    if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) > 1:
-        raise _mixed(y)  # NumPy would make strings of them all
-    return y
+def check_labels(y: ArrayLike) -> NDArray[Any]:
+    """Return labels as an array of just these, or raise a `DataError` that names the first that is none."""
+    _refuse_masked("y", y)
+    mixed = isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) > 1
+    try:
+        labels = np.asarray(y, dtype=object if mixed else None)  # NumPy would make strings of them all
+    except ValueError:
+        raise DataError("y must hold one label for each row of X, but its rows have parts.") from None
+    if labels.dtype.kind == "T":  # strings of any length, which scikit-learn does not know
+        labels = labels.astype(object)
+    kind = labels.dtype.kind
+    if kind not in "biufUO":
+        raise DataError(f"y cannot be used as labels: it must hold strings or integers, not {labels.dtype}.")
+    if kind == "O" and labels.ndim:
+        _check_objects(labels)
+    elif kind == "f" and not (finite := np.isfinite(labels)).all():
+        raise _missing(int(finite.argmin()), labels.flat[finite.argmin()])
+    return labels
 
 
-def _mixed(y: Any) -> DataError:
-    kinds = sorted({type(label).__name__ for label in y})
-    return DataError(f"y mixes labels of the types {', '.join(kinds)}: make them all strings or all integers.")
+def _check_objects(labels: NDArray[Any]) -> None:
+    """Raise a `DataError` if labels are other objects than strings."""
+    others = [(row, label) for row, label in enumerate(labels.flat) if not isinstance(label, str)]
+    for row, label in others:
+        if str(label) in _MISSING:
+            raise _missing(row, label)
+    if 0 < len(others) < labels.size:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels.flat}))
+        raise DataError(f"y mixes labels of the types {kinds}: make them all strings or all integers.")
+    if others:
+        raise DataError(
+            f"Unknown label type: y[0] is {_brief(others[0][1])} in an array of objects; y must hold strings or "
+            f"integers, one a sample."
+        )
+
+
+def _missing(row: int, label: object) -> DataError:
+    return DataError(f"y[{row}] is {label}, but every sample needs a label, a string or an integer.")
+
+
+def check_length(labels: NDArray[Any], n_samples: int) -> NDArray[Any]:
+    """Return labels if there is one for each row of X, or raise a `DataError`."""
+    if labels.shape != (n_samples,):
+        raise DataError(f"y must hold {n_samples} labels, one for each row of X, but its shape is {labels.shape}.")
+    return labels
+
+
+def check_codes(labels: NDArray[Any], n_classes: int) -> NDArray[np.int64]:
+    """Return class numbers as int64 if all lie in 0 … C-1, or raise a `DataError` that names the first."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if wrong.size:
+        raise DataError(f"y[{wrong[0]}] is {labels[wrong[0]]}, but labels must lie in 0 … {n_classes - 1}.")
+    return np.ascontiguousarray(labels, dtype=np.int64)
 
 
 def encode_labels(
@@ -127,6 +214,8 @@ def encode_labels(
     class_weight: dict[Any, float] | str | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
     """Return the classes, the class number of each sample and the weights, of which the largest is 1.
+
+    The labels are as `check_labels` returns them.
 
     Raises
     ------
@@ -137,14 +226,9 @@ def encode_labels(
     """
     from sklearn.utils.multiclass import type_of_target  # not for those who only use a model
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that there are many classes is no mistake
-            kind = type_of_target(y, input_name="y")
-    except (TypeError, ValueError) as error:
-        if y.dtype.kind == "O" and y.ndim == 1 and len(set(map(type, y))) > 1:
-            raise _mixed(y) from None
-        raise DataError(f"y cannot be used as labels: {error}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there are many classes is no mistake
+        kind = type_of_target(y, input_name="y")
     if kind not in ("binary", "multiclass"):
         raise DataError(f"Unknown label type: {kind}; y must hold strings or integers, one a sample.")
     weights = _check_weights(sample_weight, len(y))
@@ -202,30 +286,66 @@ def check_vector(name: str, vector: ArrayLike | None, n_features: int, default: 
 
 
 def check_features(X: ArrayLike) -> Any:
-    """Return X, dense or sparse, as an array that an engine can walk over, or raise a `DataError`."""
-    refuse_masked("X", X)
-    try:
-        array: Any = X if issparse(X) else np.asanyarray(X)
-    except ValueError:
-        raise DataError("X is not a table: its rows have different lengths.") from None
-    if issparse(array):
-        check_sparse(array)
-    if isinstance(array, np.matrix):
-        array = np.asarray(array)  # whose rows are matrices, too
-    if array.ndim != 2 or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise DataError(
-            f"X must be a two-dimensional array of real numbers of at most 64 bits, "
-            f"but its shape is {array.shape} and its dtype {array.dtype}."
-        )
+    """Return X as `as_table` does, or raise a `DataError`, also if there is no row or no column."""
+    array = as_table(X)
     if 0 in array.shape:
-        raise DataError(f"X must hold at least one sample and one feature, but its shape is {array.shape}.")
+        n_samples, n_features = array.shape
+        # scikit-learn looks for the words from the number of features on.
+        raise DataError(
+            f"X must hold at least one sample and one feature, but found {n_samples} sample(s), {n_features} "
+            f"feature(s) (shape={array.shape}) while a minimum of 1 is required."
+        )
     return array
 
 
-def check_sparse(X: Any) -> None:
-    """Raise a `DataError` if a sparse X has entries outside of it: SciPy's conversions do not look."""
-    if X.ndim != 2:
-        return  # told by whoever wants two dimensions
+def as_table(X: ArrayLike) -> Any:
+    """Return X, dense or sparse, as an array (N, D) that an engine can walk over, or raise a `DataError`.
+
+    Real numbers of at most 64 bits are not copied. Objects that are numbers, and the columns of a data frame that
+    may have missing values, become float64; NaN and what is missing are refused in these at once.
+    """
+    _refuse_masked("X", X)
+    array = _as_array(X)
+    if array.ndim != 2:
+        # scikit-learn looks for the first three words.
+        raise DataError(
+            f"Reshape your data: X must be two-dimensional, one row a sample and one column a feature, but its "
+            f"shape is {array.shape}."
+        )
+    if issparse(array):
+        _check_sparse(array)
+    elif array.dtype.kind == "O":
+        array = _from_objects("X", array)
+        check_finite(array)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        # scikit-learn looks for the words about complex numbers.
+        start = "Complex data not supported: " if array.dtype.kind == "c" else ""
+        raise DataError(f"{start}X must hold real numbers of at most 64 bits, but its dtype is {array.dtype}.")
+    return array
+
+
+def _as_array(X: Any) -> Any:
+    """Return what is no sparse array as an ndarray, and a data frame of sparse columns as a sparse array."""
+    if issparse(X):
+        return X
+    types = set(X.dtypes) if hasattr(X, "dtypes") and getattr(X, "ndim", 0) == 2 else set()  # of pandas' columns
+    if types and hasattr(X, "sparse") and all(t.fill_value == 0 for t in types):
+        return X.sparse.to_coo()
+    if not all(isinstance(t, np.dtype) for t in types) and {t.kind for t in types} <= set("fiub"):
+        array = X.to_numpy(np.float64, na_value=np.nan)  # NumPy would make an object of every number
+        check_finite(array)
+        return array
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise DataError("X is not a table: its rows have different lengths.") from None
+    if array.dtype.kind in "US" and isinstance(X, (list, tuple)):  # in which one word makes words of all numbers
+        array = np.asarray(X, dtype=object)
+    return array
+
+
+def _check_sparse(X: Any) -> None:
+    """Raise a `DataError` if a sparse X (N, D) has entries outside of it: SciPy's conversions do not look."""
     indices, limits = list(getattr(X, "coords", ())), list(X.shape)
     if hasattr(X, "indptr"):
         block = getattr(X, "blocksize", (1, 1))
@@ -250,20 +370,14 @@ def check_samples(
     """Return X, the labels, the weights (summing to one) and C as an engine takes them, or raise a `DataError`."""
     X = check_features(X)
     n_samples = X.shape[0]
-    refuse_masked("y", y)
-    try:
-        labels = np.asarray(y)
-    except ValueError:
-        raise DataError("y must hold one class number for each row of X, but its rows have parts.") from None
+    labels = check_labels(y)
     if labels.shape != (n_samples,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"y must hold {n_samples} integer class numbers, one for each row of X, "
             f"but its shape is {labels.shape} and its dtype {labels.dtype}."
         )
     n_classes = max(int(labels.max()) + 1, 2) if n_classes is None else check_count("n_classes", n_classes, 2)
-    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
-    if wrong.size:
-        raise DataError(f"y[{wrong[0]}] is {labels[wrong[0]]}, but labels must lie in 0 … {n_classes - 1}.")
+    codes = check_codes(labels, n_classes)
     weights = _check_weights(sample_weight, n_samples)
     weights /= weights.sum()
     present = np.unique(labels[weights > 0.0])  # a count of every class would have the size of the largest number
@@ -275,7 +389,7 @@ def check_samples(
             f"Class {missing} has no sample of positive weight{beside}: leave the class out, "
             f"for nothing is known of it."
         )
-    return X, np.ascontiguousarray(labels, dtype=np.int64), weights, n_classes
+    return X, codes, weights, n_classes
 
 
 def _check_weights(sample_weight: ArrayLike | None, n_samples: int) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from softmargin.engines.base import Samples, sum_in_order
 from softmargin.engines.blocks import BlockEngine
 from softmargin.errors import DataError
 from softmargin.losses.base import Floats, Ints
-from softmargin.validation import check_sparse
+from softmargin.validation import as_table
 
 __all__ = ["SparseEngine", "canonical_csr"]
 
@@ -292,13 +292,7 @@ def canonical_csr(X: Any) -> csr_array:
     DataError
         If X has another shape or type, or columns beyond its shape.
     """
-    if X.ndim != 2 or X.dtype.kind not in "fiub" or X.dtype.itemsize > 8:
-        raise DataError(
-            f"X must be a two-dimensional array of real numbers of at most 64 bits, "
-            f"but its shape is {X.shape} and its dtype {X.dtype}."
-        )
-    check_sparse(X)
-    given = X.tocsr()
+    given = as_table(X).tocsr()
     # An array of our own around the same memory: checking and sorting leave marks on the object.
     csr = csr_array(given.shape, dtype=given.dtype)
     csr.data, csr.indices, csr.indptr = given.data, given.indices, given.indptr

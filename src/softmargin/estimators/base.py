@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.data import Dataset
-from softmargin.engines import Samples, make_engine
+from softmargin.engines import Samples, canonical_csr, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Loss, softmax
 from softmargin.losses.base import Floats, Ints
@@ -24,7 +25,7 @@ from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.selection import Comparison, preprocess
 from softmargin.solvers import Callback, Fit, minimize
-from softmargin.validation import check_finite, check_labels, check_sparse, refuse_masked
+from softmargin.validation import as_table, check_features, check_finite, check_labels, check_length
 
 __all__ = ["FittedClassifier", "make_loss"]
 
@@ -50,6 +51,17 @@ def _has_probabilities(classifier: FittedClassifier) -> bool:
         return classifier._gives_probabilities()
     except ParameterError as error:
         raise AttributeError(str(error)) from error
+
+
+def _labels(y: ArrayLike, n_samples: int) -> NDArray[Any]:
+    """Return labels, one for each row of X; a column of them with scikit-learn's warning."""
+    labels = check_labels(y)
+    try:
+        return check_length(column_or_1d(labels, warn=True), n_samples)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 class FittedClassifier(ClassifierMixin, BaseEstimator):
@@ -199,6 +211,24 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         scores = self._scores(X) / self._temperature()
         return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
 
+    def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of the samples whose label is predicted.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D)
+        y : array-like of shape (N,)
+        sample_weight : array-like of shape (N,), optional
+
+        Raises
+        ------
+        DataError
+            If X or y cannot be used.
+        """
+        predicted = self.predict(X)
+        # Given as they are, integers of pandas' nullable types would be compared as floats.
+        return float(accuracy_score(_labels(y, len(predicted)), predicted, sample_weight=sample_weight))
+
     def sample_losses(self, X: ArrayLike | csr_array, y: ArrayLike) -> Floats:
         """Return the loss of each sample, without weights and penalty, shape (N,).
 
@@ -215,11 +245,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         scores = self._scores(X)
-        labels = np.asarray(check_labels(y))
-        if labels.shape != (len(scores),):
-            raise DataError(
-                f"y must hold {len(scores)} labels, one for each row of X, but its shape is {labels.shape}."
-            )
+        labels = check_length(check_labels(y), len(scores))
         places = {label: k for k, label in enumerate(self.classes_.tolist())}
         unknown = [i for i, label in enumerate(labels.tolist()) if label not in places]
         if unknown:
@@ -239,19 +265,32 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         return engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
 
     def _validated(self, X: ArrayLike | csr_array, *y: ArrayLike) -> Any:
-        """Return the features, or features and labels, as scikit-learn wants them checked."""
-        refuse_masked("X", X)
-        if issparse(X):
-            check_sparse(X)
-        labels = [check_labels(y) for y in y]
-        checks: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": False}
-        checks["ensure_min_samples"] = 1 if y else 0
+        """Return the features, or features and labels, checked; number and names of the columns as in the fit."""
+        table = check_features(X) if y else as_table(X)
+        if issparse(table):
+            table = canonical_csr(table)
+        if not y:
+            self._check_columns(X, table.shape[1])
+        check_finite(table)
+        labels = [_labels(one, table.shape[0]) for one in y]
         try:
-            checked = validate_data(self, X, *labels, reset=bool(y), **checks)
-        except DataError:
-            raise
-        except ValueError as error:  # scikit-learn's words, but our kind
-            said = str(error)
-            raise DataError("Input y contains NaN." if said == "Input contains NaN" else said) from error
-        check_finite(checked[0] if y else checked)
-        return checked
+            validate_data(self, X, reset=bool(y), skip_check_array=True)
+        except (TypeError, ValueError) as error:  # scikit-learn's words; what follows the first sentence is advice
+            raise DataError(str(error).splitlines()[0].partition(". ")[0].rstrip(".") + ".") from error
+        return (table, *labels) if y else table
+
+    def _check_columns(self, X: Any, n_features: int) -> None:
+        """Raise a `DataError` if the columns of X are not those of the fit, by their number or by their names."""
+        if n_features != self.n_features_in_:
+            # scikit-learn looks for these words.
+            raise DataError(
+                f"X has {n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                f"features as input."
+            )
+        names = getattr(X, "columns", ()), getattr(self, "feature_names_in_", ())
+        for k, (found, expected) in enumerate(zip(*names, strict=False)):
+            if isinstance(found, str) and found != expected:
+                raise DataError(
+                    f"X must have the feature names of the fit in their order, but column {k} is {found!r} "
+                    f"and not {expected!r}."
+                )

@@ -24,6 +24,7 @@ from numba.extending import overload, register_jitable
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.errors import CapabilityError, DataError, ParameterError
+from softmargin.validation import as_floats, check_codes, check_labels
 
 __all__ = [
     "ANY_ORDER",
@@ -144,7 +145,7 @@ class Loss:
         Raises
         ------
         DataError
-            If shapes or labels do not fit or a score is NaN or ``+inf``.
+            If shapes or labels do not fit or a score is no real number, NaN or ``+inf``.
         """
         return self._values(*check_scores(scores, y))
 
@@ -260,8 +261,7 @@ class Loss:
 
 def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
     """Return ``scores`` as float64 (N, C) and ``y`` as int64 (N,), or raise a `DataError`."""
-    scores = np.asarray(scores, dtype=np.float64)
-    labels = np.asarray(y)
+    scores, labels = as_floats("scores", scores), check_labels(y)
     if scores.ndim != 2:
         raise DataError(f"scores must have two axes (samples, classes), but their shape is {scores.shape}.")
     n_samples, n_classes = scores.shape
@@ -271,17 +271,14 @@ def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
         raise DataError(f"y must have shape ({n_samples},) to match the scores, but its shape is {labels.shape}.")
     if labels.dtype.kind not in "iu":
         raise DataError(f"y must hold integer class numbers, but its dtype is {labels.dtype}.")
-    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
-    if wrong.size:
-        row = wrong[0]
-        raise DataError(f"y[{row}] is {labels[row]}, but labels must lie in 0 … {n_classes - 1}.")
+    labels = check_codes(labels, n_classes)
     with np.errstate(invalid="ignore"):
         usable = ~(np.isnan(scores) | (scores == np.inf)).any(axis=1) & ~(scores == -np.inf).all(axis=1)
     if not usable.all():
         row = int(np.flatnonzero(~usable)[0])
         seen = np.array2string(scores[row], max_line_width=1000, threshold=10)
         raise DataError(f"scores[{row}] holds NaN, +inf or nothing but -inf: {seen}.")
-    return scores, labels.astype(np.int64)
+    return scores, labels
 
 
 def check_positive(name: str, value: float) -> float:

@@ -37,6 +37,7 @@ from softmargin.losses.base import (
     row_sum,
     with_target,
 )
+from softmargin.validation import as_floats
 
 __all__ = ["CrossEntropy", "softmax"]
 
@@ -177,7 +178,7 @@ def softmax(scores: ArrayLike) -> Floats:
     Raises
     ------
     DataError
-        If a score is NaN or ``+inf``, or a row holds nothing but ``-inf``.
+        If a score is no real number, NaN or ``+inf``, or a row holds nothing but ``-inf``.
 
     Examples
     --------
@@ -185,7 +186,7 @@ def softmax(scores: ArrayLike) -> Floats:
     >>> sm.softmax([[1.0, -2.0, 0.0]]).round(2)
     array([[0.71, 0.04, 0.26]])
     """
-    array = np.asarray(scores, dtype=np.float64)
+    array = as_floats("scores", scores)
     array, _ = check_scores(array, np.zeros(len(array) if array.ndim else 0, dtype=np.int64))
     weights = _exp_difference(array, array.max(axis=1, initial=-np.inf)[:, None])
     return weights / weights.sum(axis=1, keepdims=True)

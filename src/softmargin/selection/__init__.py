@@ -55,6 +55,7 @@ from softmargin.validation import (
     check_finite,
     check_flag,
     check_labels,
+    check_length,
     check_number,
     encode_labels,
 )
@@ -239,9 +240,7 @@ def _checked(
     if issparse(X):
         X = canonical_csr(X)
     check_finite(X)
-    given = np.asarray(check_labels(y))
-    if given.shape != (X.shape[0],):
-        raise DataError(f"y must hold {X.shape[0]} labels, one for each row of X, but its shape is {given.shape}.")
+    given = check_length(check_labels(y), X.shape[0])
     _, codes, weights = encode_labels(given, sample_weight)
     return X, given, codes, weights, content_hashes(X, seed)
 

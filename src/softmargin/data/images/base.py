@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
@@ -41,6 +41,10 @@ GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;
 ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
 LARGEST_FILE = 1 << 28
 """Bytes of an image file in an archive: no more are ever unpacked."""
+COMMON_FILE = 1 << 24
+"""Up to this many bytes are unpacked without a look at what they are."""
+LARGEST_PIXEL = 16
+"""Bytes of a pixel in an image file, at most: four channels of 32 bits."""
 ORIENTATION_TAG = 0x0112
 # What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
 TURN_BACK = {
@@ -134,11 +138,18 @@ def decode(
 
 def decode_bytes(data: bytes, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
     """Decode the bytes of one image file; everything else as in `decode`."""
+    with _problems():
+        return _decode(data, image_size, channels)
+
+
+@contextlib.contextmanager
+def _problems() -> Iterator[None]:
+    """Raise `ImageProblem` for whatever Pillow raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(data, image_size, channels)
+            yield
     except ImageProblem:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -149,7 +160,7 @@ def decode_bytes(data: bytes, image_size: tuple[int, int] | None = None, channel
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
         reason = f"{error}" or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            reason = "not an image of a known format" if data else "the file is empty"
+            reason = "not an image of a known format"
         raise ImageProblem("broken", f"is damaged or cut off ({reason})") from error
 
 
@@ -206,6 +217,8 @@ def _read(file: File, archives: Archives) -> bytes:
         # Deflate cannot expand more than 1032 times, so a size declared beyond that is not true.
         if entry.file_size > LARGEST_FILE or entry.file_size > 1032 * entry.compress_size + 1024:
             raise ImageProblem("broken", f"claims {entry.file_size:,} bytes, which is not the size of an image")
+        if entry.file_size > COMMON_FILE:
+            _check_claim(archive, entry)
         with archive.open(entry) as member:
             data = member.read(entry.file_size)
             member.read(1)  # reaching the end is what makes zipfile compare the checksum
@@ -222,11 +235,21 @@ def _read(file: File, archives: Archives) -> bytes:
         raise ImageProblem("broken", f"is damaged in its archive ({str(error)[:80]})") from error
 
 
+def _check_claim(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Raise `ImageProblem` unless the header is that of an image whose pixels may take the bytes of the entry."""
+    with _problems(), archive.open(entry) as member:
+        width, height = _open(member).size
+    if entry.file_size > LARGEST_PIXEL * width * height + COMMON_FILE:
+        raise ImageProblem("broken", f"claims {entry.file_size:,} bytes, too many for {height}x{width} pixels")
+
+
 def _decode(data: bytes, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:
-    image = _open(data)
+    if not data:
+        raise ImageProblem("broken", "is damaged or cut off (the file is empty)")
+    image = _open(io.BytesIO(data))
     if image.format == "PNG":  # the one format with checksums, which only verify() looks at
         image.verify()
-        image = _open(data)
+        image = _open(io.BytesIO(data))
     is_grey = image.mode in GREY_MODES
     if channels == 1 and not is_grey:
         raise ImageProblem("colour", "is in colour")
@@ -242,8 +265,8 @@ def _decode(data: bytes, image_size: tuple[int, int] | None, channels: int | Non
     return Pixels(image.tobytes(), image.height, image.width, 1 if wanted == "L" else 3)
 
 
-def _open(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=_formats())
+def _open(stream: IO[bytes]) -> Image.Image:
+    return Image.open(stream, formats=_formats())
 
 
 @cache
