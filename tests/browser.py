@@ -129,7 +129,15 @@ class Browser:
         return answer["result"].get("value")
 
     def press(self, key: str) -> None:
-        codes = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13, "Escape": 27}
+        codes = {
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+            "Enter": 13,
+            "Escape": 27,
+            "Tab": 9,
+        }
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
         keys = {"key": key, "code": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **keys)

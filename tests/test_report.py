@@ -146,6 +146,25 @@ def test_headline_and_certificate(loss, models, reports, digits):
     assert head.warnings == ()
 
 
+def test_the_answers(models, reports, digits):
+    report = reports["hinge"]
+    wrong = np.array(report.confusion.counts)
+    np.fill_diagonal(wrong, 0)
+    both = wrong + wrong.T
+    _, _, (_, confused), (_, costly) = report.headline.answers
+    a, b, times, there, _, _, back = map(int, re.findall(r"\d+", confused))
+    assert (times, there, back) == (both.max(), wrong[a, b], wrong[b, a])
+    assert there + back == times
+    assert costly.startswith(report.samples[report.worst[0]].name)
+    # Where nothing is wrong, something costs most all the same.
+    model = models["hinge"]
+    found = model.predict(digits.test.X) == digits.test.y
+    perfect = fill_report(model, replace(digits.test, X=digits.test.X[found], y=digits.test.y[found]))
+    (_, nothing), (_, costly) = perfect.headline.answers[2:]
+    assert nothing == "Nothing: every sample is right."
+    assert costly.startswith(perfect.samples[perfect.worst[0]].name)
+
+
 @each_loss
 def test_samples_and_their_terms(loss, models, reports, digits):
     model, report = models[loss], reports[loss]

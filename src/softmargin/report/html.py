@@ -53,7 +53,7 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
         f'<meta name="referrer" content="no-referrer">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n'
         f'<body>\n<a class="skip" href="#main">To the report</a>\n'
         f"<header><h1>{title}</h1>\n<p>{judged}, {escape(_plain_time(report.created))}</p></header>\n"
-        f'<nav aria-label="Panels"><div id="nav"></div></nav>\n<main id="main">\n'
+        f'<nav aria-label="Panels"><div id="nav"></div></nav>\n<main id="main" tabindex="-1">\n'
         f'<noscript><section class="panel"><p>This page draws itself with a program that is part of it and that '
         f"your browser does not run. In short:</p><pre>{escape(summary)}</pre></section></noscript>\n</main>\n"
         f"<footer>Made by softmargin. Everything on this page is in this file; it loads nothing.</footer>\n"

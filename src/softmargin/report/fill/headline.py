@@ -141,7 +141,7 @@ def origin(
 
 def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
     """Return what a person wants to know first, in a sentence or two each."""
-    model, classes = evidence.model, evidence.classes
+    model = evidence.model
     margin = "" if evidence.delta is None else f" and Δ = {short(evidence.delta)}"
     chosen = "chosen on held-out training data" if model.selection else "given by the user"
     proof = (
@@ -153,10 +153,15 @@ def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
         ("Which loss and λ?", f"The {model.loss.title} with λ = {short(model.reg)}{margin}, {chosen}."),
         ("How sure is that?", f"{accuracy} The fit is {proof}."),
     ]
-    n_classes = model.n_classes
+    answers += [_confused(evidence), ("Which sample costs most, and why?", _costliest(evidence))]
+    return tuple(answers)
+
+
+def _confused(evidence: Evidence) -> tuple[str, str]:
+    n_classes, classes = evidence.model.n_classes, evidence.classes
     wrong = np.flatnonzero(~evidence.right)
     if not len(wrong):
-        return (*answers, ("What is confused most?", "Nothing: every sample is right."))
+        return "What is confused most?", "Nothing: every sample is right."
     true, given = evidence.y[wrong], evidence.predicted[wrong]
     low, high = np.minimum(true, given), np.maximum(true, given)
     pairs, times = np.unique(low * n_classes + high, return_counts=True)
@@ -164,13 +169,16 @@ def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
     a, b = int(pairs[first]) // n_classes, int(pairs[first]) % n_classes
     there = int(((true == a) & (given == b)).sum())
     back = int(times[first]) - there
-    answers.append(
-        (
-            "Which two classes are confused most?",
-            f"{classes[a]} and {classes[b]}: {counted(there, 'sample')} of {classes[a]} taken for {classes[b]}, "
-            f"{back:,} the other way round.",
-        )
+    both = counted(int(times[first]), "time")
+    return (
+        "Which two classes are confused most?",
+        f"{classes[a]} and {classes[b]}, {both}: {there:,} of {classes[a]} taken for {classes[b]}, "
+        f"{back:,} the other way round.",
     )
+
+
+def _costliest(evidence: Evidence) -> str:
+    model, classes, n_classes = evidence.model, evidence.classes, evidence.model.n_classes
     i = int(evidence.losses.argmax())
     rival, own = classes[evidence.rival[i]], classes[evidence.y[i]]
     lead = -float(evidence.margins[i])
@@ -184,7 +192,7 @@ def _answers(evidence: Evidence, accuracy: str) -> tuple[tuple[str, str], ...]:
     else:
         n_over = int((evidence.scores[i] > evidence.own_score[i] - model.loss.unit).sum()) - 1
         costs += f"; {n_over:,} of {n_classes - 1:,} wrong classes come within Δ of the true one or pass it"
-    return (*answers, ("Which sample costs most, and why?", costs + "."))
+    return costs + "."
 
 
 def _warnings(evidence: Evidence) -> tuple[str, ...]:

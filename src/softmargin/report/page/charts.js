@@ -36,10 +36,37 @@ function scale(values, from, to, log, pad = 0) {
   return Object.assign(place, { low: log ? 10 ** low : low, high: log ? 10 ** high : high });
 }
 
+// A drawing in words for those who hear it; what is drawn is not read out piece by piece.
+const drawing = (width, height, words, attributes, ...children) =>
+  s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-label": words, ...attributes }, s("g", { "aria-hidden": true }, children));
+// A drawing with a cursor: the pointer brings it to what is nearest, the arrow keys to what is next, `say` tells what is there.
+function chart(width, height, words, { count, near, say, start = -1 }, ...children) {
+  const svg = drawing(width, height, words + " The arrow keys read the values.", { role: "application", "aria-roledescription": "chart", tabindex: 0 }, ...children);
+  let place = start;
+  const show = (k) => { place = Math.max(0, Math.min(count - 1, k)); say(place); };
+  svg.addEventListener("pointermove", (event) => {
+    const frame = svg.getBoundingClientRect();
+    show(near(event.clientX - frame.left, event.clientY - frame.top));
+  });
+  svg.addEventListener("keydown", (event) => {
+    const next = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: count - 1 }[event.key];
+    if (next !== undefined) { event.preventDefault(); show(next); }
+  });
+  if (place >= 0) show(place);
+  return svg;
+}
+const nearest = (list, distance) => list.reduce((best, one, k) => (distance(one, k) < distance(list[best], best) ? k : best), 0);
+// The name of a mark, on the side of its line where there is room.
+function markText(at, y, width, text) {
+  const left = at + 5 + 7 * text.length > width;
+  return s("text", { class: "mark-text", x: left ? at - 5 : at + 5, y, "text-anchor": left ? "end" : "start" }, text);
+}
+const readings = () => h("output", { class: "readout", "aria-live": "polite" });
+
 // series: {name, color, x, y, low, high, dash, dots, step}; null where there is no value.
 function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, marks = [], height = 280, xFormat = short, yFormat = short, diagonal, reverse }) {
   const box = h("div", { class: "chart" });
-  const readout = h("output", { class: "readout", "aria-live": "polite" });
+  const readout = readings();
   const usable = (y) => y !== null && y !== undefined && Number.isFinite(y) && (!yLog || y > 0);
   series = series.filter((line) => line.y.some(usable));
   const xs = series.flatMap((line) => line.x);
@@ -48,7 +75,13 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
     h("span", { class: "key" + (line.dash ? " dashed" : ""), style: { "--key": `var(${line.color})` } }), line.name)));
   let cursor = -1;
   const grid = [...new Set(xs)].sort((a, b) => (reverse ? b - a : a - b));
-  const drawing = responsive(box, (width) => {
+  const told = series.map((line) => {
+    const seen = [...line.x.keys()].filter((i) => usable(line.y[i])).sort((a, b) => (reverse ? line.x[b] - line.x[a] : line.x[a] - line.x[b]));
+    const point = (i) => `${yFormat(line.y[i])} at ${xLabel} ${xFormat(line.x[i])}`;
+    const top = seen.reduce((best, i) => (line.y[i] > line.y[best] ? i : best), seen[0]);
+    return `${line.name}: ${[...new Set([seen[0], seen[seen.length - 1]])].map(point).join(", then ")}${seen.length > 2 ? `, at most ${point(top)}` : ""}.`;
+  });
+  responsive(box, (width) => {
     const left = 68, right = 14, top = 12, bottom = 42;
     const x = scale(xRange || xs, reverse ? width - right : left, reverse ? left : width - right, xLog);
     const y = scale(yRange || ys, height - bottom, top, yLog, yRange ? 0 : 0.06);
@@ -56,36 +89,35 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
     const xt = (xLog ? logTicks : ticks)(x.low, x.high, width / 90).filter((t) => visible(t, x));
     const yt = (yLog ? logTicks : ticks)(y.low, y.high, height / 55).filter((t) => visible(t, y));
     const [xTexts, yTexts] = [tickTexts(xt), tickTexts(yt)];
-    const svg = s("svg", { width, height, role: "img", "aria-label": title, tabindex: 0 },
+    const plot = s("g", {},
       yt.map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }),
         s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, yFormat === percent ? percent(t, 0) : yTexts.get(t))]),
       xt.map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: top, y2: height - bottom }),
         s("text", { class: "tick", x: x(t), y: height - bottom + 18, "text-anchor": "middle" }, xFormat === percent ? percent(t, 0) : xTexts.get(t))]),
       s("text", { class: "axis", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel),
       s("text", { class: "axis", transform: `translate(11 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel));
-    if (diagonal) svg.append(s("line", { class: "diagonal", x1: x(x.low), y1: y(x.low), x2: x(x.high), y2: y(x.high) }));
+    if (diagonal) plot.append(s("line", { class: "diagonal", x1: x(x.low), y1: y(x.low), x2: x(x.high), y2: y(x.high) }));
     for (const line of series) {
       const points = line.x.map((value, i) => [value, line.y[i], i]).filter((p) => usable(p[1]) && (!xLog || p[0] > 0));
       if (line.low) {
         const edge = (list) => points.filter((p) => usable(list[p[2]])).map((p) => `${x(p[0])},${y(list[p[2]])}`);
-        svg.append(s("polygon", { class: "band", style: { "--key": `var(${line.color})` }, points: [...edge(line.high), ...edge(line.low).reverse()].join(" ") }));
+        plot.append(s("polygon", { class: "band", style: { "--key": `var(${line.color})` }, points: [...edge(line.high), ...edge(line.low).reverse()].join(" ") }));
       }
-      svg.append(s("polyline", { class: "line" + (line.dash ? " dashed" : ""), style: { "--key": `var(${line.color})` }, points: points.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") }));
-      if (line.dots || points.length === 1) for (const p of points) svg.append(s("circle", { class: "dot", style: { "--key": `var(${line.color})` }, cx: x(p[0]), cy: y(p[1]), r: line.radius ? line.radius[p[2]] : 2.6 }));
+      plot.append(s("polyline", { class: "line" + (line.dash ? " dashed" : ""), style: { "--key": `var(${line.color})` }, points: points.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") }));
+      if (line.dots || points.length === 1) for (const p of points) plot.append(s("circle", { class: "dot", style: { "--key": `var(${line.color})` }, cx: x(p[0]), cy: y(p[1]), r: line.radius ? line.radius[p[2]] : 2.6 }));
     }
     for (const mark of marks) {
       if (mark.y === undefined) {
-        svg.append(s("line", { class: "mark-line", x1: x(mark.x), x2: x(mark.x), y1: top, y2: height - bottom }));
-        if (mark.text) svg.append(s("text", { class: "mark-text", x: x(mark.x) + 5, y: top + 12 }, mark.text));
-      } else svg.append(s("path", { class: "mark", style: { "--key": `var(${mark.color})` }, d: mark.hollow
+        plot.append(s("line", { class: "mark-line", x1: x(mark.x), x2: x(mark.x), y1: top, y2: height - bottom }));
+        if (mark.text) plot.append(markText(x(mark.x), top + 12, width, mark.text));
+      } else plot.append(s("path", { class: "mark", style: { "--key": `var(${mark.color})` }, d: mark.hollow
         ? `M${x(mark.x) - 6},${y(mark.y)}l6,-6l6,6l-6,6z` : `M${x(mark.x)},${y(mark.y)}m-5.5,0a5.5,5.5 0 1,0 11,0a5.5,5.5 0 1,0 -11,0`,
         fill: mark.hollow ? "none" : null }));
     }
     const line = s("line", { class: "cursor", y1: top, y2: height - bottom, visibility: "hidden" });
-    svg.append(line);
-    function show(k) {
-      cursor = Math.max(0, Math.min(grid.length - 1, k));
-      const value = grid[cursor];
+    plot.append(line);
+    function say(k) {
+      const value = grid[cursor = k];
       line.setAttribute("visibility", "visible");
       line.setAttribute("x1", x(value));
       line.setAttribute("x2", x(value));
@@ -95,95 +127,83 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
       }).filter(Boolean);
       readout.textContent = `${xLabel} ${xFormat(value)}: ${said.join(", ")}`;
     }
-    svg.addEventListener("pointermove", (event) => {
-      const mouse = event.clientX - svg.getBoundingClientRect().left;
-      let best = 0;
-      grid.forEach((value, k) => { if (Math.abs(x(value) - mouse) < Math.abs(x(grid[best]) - mouse)) best = k; });
-      show(best);
-    });
-    svg.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (step) { event.preventDefault(); show(cursor + step); }
-    });
-    if (cursor >= 0) show(cursor);
-    box.replaceChildren(svg);
+    const near = (mouse) => nearest(grid, (value) => Math.abs(x(value) - mouse));
+    box.replaceChildren(chart(width, height, [title + ".", ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
   });
-  return Object.assign(h("figure", {}, h("figcaption", {}, title), legend, box, readout), { drawing });
+  return h("figure", {}, h("figcaption", {}, title), legend, box, readout);
 }
 
-// Rows of a dot with its interval on one common scale from 0 to 1.
-function dotPlot({ title, rows, height = 26, labelWidth }) {
-  const box = h("div", { class: "chart" });
+// Rows of a dot with its interval on one common scale from 0 to 1, in blocks that fit on paper.
+function dotPlot({ title, rows, height = 26, labelWidth = 170, most = 30 }) {
+  const box = h("div", { class: "chart blocks" });
+  const widest = Math.min(labelWidth, 7.5 * Math.max(...rows.map((row) => row.name.length)) + 18);
+  const blocks = [...Array(Math.ceil(rows.length / most)).keys()].map((k) => rows.slice(k * most, (k + 1) * most));
   responsive(box, (width) => {
-    const left = Math.min(labelWidth || 170, width * 0.42), right = 62;
-    const x = (v) => left + v * (width - left - right);
-    const total = rows.length * height + 24;
-    const room = Math.max(4, Math.floor((left - 12) / 7));
-    box.replaceChildren(s("svg", { width, height: total, role: "img", "aria-label": title + ": " + rows.slice(0, 30).map((r) => `${r.name} ${percent(r.share.value)}`).join(", ") },
-      (width < 460 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: 0, y2: total - 20 }),
-        s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
-      rows.map((row, i) => {
-        const y = i * height + height / 2;
-        const name = row.name.length > room ? row.name.slice(0, room - 1) + "…" : row.name;
-        const tip = s("title", {}, `${row.name}: ${percent(row.share.value)} (${whole(row.share.n_right)} of ${whole(row.share.n)})`);
-        const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
-        if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "none here"));
-        return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
-          row.share.low === null ? null : s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
-          s("circle", { class: "row-dot", cx: x(row.share.value), cy: y, r: row.strong ? 6 : 4 }),
-          s("text", { class: "row-value", x: width, y: y + 4, "text-anchor": "end" }, percent(row.share.value)));
-      })));
+    const half = Math.floor((width - 33) / 2);
+    const part = blocks.length > 1 && half >= 280 && widest <= 0.42 * half ? half : width;
+    box.replaceChildren(...blocks.map((block) => dots(title, block, part, height, widest)));
   });
   return h("figure", {}, h("figcaption", {}, title), box);
+}
+function dots(title, rows, width, height, widest) {
+  const left = Math.min(widest, width * 0.42), right = 62;
+  const x = (v) => left + v * (width - left - right);
+  const total = rows.length * height + 24;
+  const room = Math.max(4, Math.floor((left - 12) / 7.5));
+  const words = rows.map((row) => `${row.name} ${row.share.value === null ? "none here" : percent(row.share.value)}`);
+  return drawing(width, total, `${title}: ${words.join(", ")}.`, { role: "img" },
+    (width < 460 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: 0, y2: total - 20 }),
+      s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
+    rows.map((row, i) => {
+      const y = i * height + height / 2;
+      const name = row.name.length > room ? row.name.slice(0, room - 1) + "…" : row.name;
+      const tip = s("title", {}, `${row.name}: ${percent(row.share.value)} (${whole(row.share.n_right)} of ${whole(row.share.n)})`);
+      const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
+      if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "none here"));
+      return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
+        row.share.low === null ? null : s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
+        s("circle", { class: "row-dot", cx: x(row.share.value), cy: y, r: row.strong ? 6 : 4 }),
+        s("text", { class: "row-value", x: width, y: y + 4, "text-anchor": "end" }, percent(row.share.value)));
+    }));
 }
 
 // Bars between edges, in two parts of one stack or more.
 function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
   const box = h("div", { class: "chart" });
-  const readout = h("output", { class: "readout", "aria-live": "polite" });
+  const readout = readings();
   const state = { counts, height };
-  const drawing = responsive(box, (width) => {
+  const name = (i) => (i === 0 ? "below " + short(edges[1], 3) : i === state.counts.length - 1 ? "above " + short(edges[i], 3) : `${short(edges[i], 3)} to ${short(edges[i + 1], 3)}`);
+  const say = (i) => { readout.textContent = `${name(i)}: ${whole(state.counts[i])} samples`; };
+  const drawn = responsive(box, (width) => {
     const left = 48, right = 12, top = 22, bottom = 42;
     const most = Math.max(1, ...state.counts);
     const x = scale(edges, left, width - right, false);
     const y = (v) => state.height - bottom - (v / most) * (state.height - bottom - top);
-    let place = -1;
-    const svg = s("svg", { width, height: state.height, role: "img", "aria-label": title, tabindex: 0 },
+    const fullest = nearest(state.counts, (n) => -n);
+    const near = (mouse) => edges.findIndex((edge, i) => mouse < x(edges[i + 1] ?? Infinity));
+    const words = `${title}: ${whole(state.counts.reduce((a, b) => a + b, 0))} samples; most of them, ${whole(state.counts[fullest])}, have a ${xLabel} of ${name(fullest)}.`;
+    box.replaceChildren(chart(width, state.height, words, { count: state.counts.length, near, say },
       ticks(0, most, 4).map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }),
         s("text", { class: "tick", x: left - 7, y: y(t) + 4, "text-anchor": "end" }, whole(t))]),
       state.counts.map((n, i) => s("rect", { class: edges[i] + 1e-12 < 0 && edges[i + 1] <= 1e-9 ? "bar wrong-bar" : marks.length > 1 && edges[i + 1] <= marks[1].x + 1e-9 ? "bar inside-bar" : "bar",
         x: x(edges[i]) + 0.5, width: Math.max(0.5, x(edges[i + 1]) - x(edges[i]) - 1), y: y(n), height: state.height - bottom - y(n) })),
       ticks(edges[0], edges[edges.length - 1], width / 90).map((t) => s("text", { class: "tick", x: x(t), y: state.height - bottom + 17, "text-anchor": "middle" }, short(t, 3))),
       marks.map((mark) => [s("line", { class: "mark-line", x1: x(mark.x), x2: x(mark.x), y1: 6, y2: state.height - bottom }),
-        s("text", { class: "mark-text", x: x(mark.x) + 5, y: 15 }, mark.text)]),
-      s("text", { class: "axis", x: (left + width - right) / 2, y: state.height - 6, "text-anchor": "middle" }, xLabel));
-    function show(i) {
-      place = Math.max(0, Math.min(state.counts.length - 1, i));
-      const first = place === 0, last = place === state.counts.length - 1;
-      readout.textContent = `${first ? "below " + short(edges[1], 3) : last ? "above " + short(edges[place], 3) : `${short(edges[place], 3)} to ${short(edges[place + 1], 3)}`}: ${whole(state.counts[place])} samples`;
-    }
-    svg.addEventListener("pointermove", (event) => {
-      const mouse = event.clientX - svg.getBoundingClientRect().left;
-      show(edges.findIndex((edge, i) => mouse < x(edges[i + 1] ?? Infinity)));
-    });
-    svg.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (step) { event.preventDefault(); show(place + step); }
-    });
-    box.replaceChildren(svg);
+        markText(x(mark.x), 15, width, mark.text)]),
+      s("text", { class: "axis", x: (left + width - right) / 2, y: state.height - 6, "text-anchor": "middle" }, xLabel)));
   });
-  return Object.assign(h("figure", {}, h("figcaption", {}, title), box, readout), { set: (c) => { state.counts = c; readout.textContent = ""; drawing.again(); } });
+  return Object.assign(h("figure", {}, h("figcaption", {}, title), box, readout), { set: (c) => { state.counts = c; readout.textContent = ""; drawn.again(); } });
 }
 
 // A matrix as a canvas: one cell under the cursor, by mouse, touch or arrow keys.
-function matrix({ title, names, size, cell, text, describe, pick, help }) {
-  const canvas = h("canvas", { tabindex: 0, role: "img", "aria-label": `${title}. ${help}` });
+function matrix({ title, names, size, cell, text, describe, pick, help, words }) {
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "matrix", "aria-label": `${title}. ${words} ${help}` });
   const box = h("div", { class: "scroll matrix" }, canvas);
   const readout = h("output", { class: "readout", "aria-live": "polite" }, help);
   const state = { order: [...Array(size).keys()], row: -1, column: -1, chosen: null, side: 0, left: 0, top: 0 };
   let plain = null;
-  const drawing = responsive(box, draw);
-  onTheme(() => drawing.again());
+  const drawn = responsive(box, draw);
+  onTheme(drawn.again);
   function draw(width) {
     const narrow = width < 560, steep = size > 24;
     const ruler = canvas.getContext("2d");
@@ -228,8 +248,7 @@ function matrix({ title, names, size, cell, text, describe, pick, help }) {
         context.fillRect(left + j * side, y, side - (side > 9 ? 1 : 0), side - (side > 9 ? 1 : 0));
         const said = text && side >= 22 ? text(a, b) : "";
         if (said) {
-          const light = color[0] * 0.3 + color[1] * 0.59 + color[2] * 0.11 > 140;
-          context.fillStyle = light ? "#101820" : "#ffffff";
+          context.fillStyle = inkOn(color);
           context.textAlign = "center";
           context.font = `${side >= 34 ? 12 : said.length > 3 ? 8 : 9.5}px ${css("--sans")}`;
           context.fillText(said, left + j * side + side / 2, y + side / 2);
@@ -294,5 +313,5 @@ function matrix({ title, names, size, cell, text, describe, pick, help }) {
     }
   });
   const figure = h("figure", {}, h("figcaption", {}, title), box, readout);
-  return Object.assign(figure, { canvas, state, choose, sort: (order) => { state.order = [...order]; state.row = state.column = -1; drawing.again(); } });
+  return Object.assign(figure, { canvas, state, choose, sort: (order) => { state.order = [...order]; state.row = state.column = -1; drawn.again(); } });
 }

@@ -73,13 +73,26 @@ function panel(id, title, lead, ...children) {
 const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) =>
   h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 const note = (...children) => h("p", { class: "note" }, ...children);
+const unseen = (...children) => h("span", { class: "unseen" }, ...children); // only spoken
+const onScreen = (...children) => h("span", { class: "on-screen" }, ...children); // makes no sense on paper
+const takenFor = (name) => [h("span", { "aria-hidden": true }, "→ "), unseen("taken for "), name];
 
-function table(headings, rows, { caption, left = 1, className = "" } = {}) {
-  const cell = (tag, content, i) => h(tag, { class: i < left ? null : "number", scope: tag === "th" ? "col" : null }, content);
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption || "table" },
-    h("table", { class: className }, caption ? h("caption", {}, caption) : null,
-      h("thead", {}, h("tr", {}, headings.map((name, i) => cell("th", name, i)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, i) => cell("td", content, i)))))));
+// A part that may be larger than its room: the keyboard reaches it where it is, to scroll it.
+function scrolls(label, attributes, ...children) {
+  const box = h("div", { role: "group", "aria-label": label, ...attributes }, ...children);
+  new ResizeObserver(() => {
+    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }).observe(box);
+  return box;
+}
+// The first cell of a row is its name.
+function table(headings, rows, { caption, left = 1, className = "" }) {
+  const cell = (content, i, scope) => h(scope ? "th" : "td", { class: i < left ? null : "number", scope }, content);
+  return scrolls(caption, { class: "scroll" },
+    h("table", { class: className }, h("caption", {}, caption),
+      h("thead", {}, h("tr", {}, headings.map((name, i) => cell(name, i, "col")))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, i) => cell(content, i, i ? null : "row")))))));
 }
 const numbers = (headings, rows, options) =>
   h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(headings, rows, options));
@@ -90,12 +103,11 @@ function choice(label, options, change, chosen = 0) {
   return Object.assign(h("label", { class: "control" }, h("span", {}, label), select), { select });
 }
 function slider(label, { min, max, step, value, format = short }, change) {
-  const shown = h("span", { class: "value" }, format(value));
-  const input = h("input", { type: "range", min, max, step, value, input: () => {
-    shown.textContent = format(Number(input.value));
-    change(Number(input.value));
-  } });
-  const set = (x) => { input.value = x; shown.textContent = format(Number(input.value)); };
+  const shown = h("span", { class: "value", "aria-hidden": true });
+  const input = h("input", { type: "range", min, max, step, value, input: () => { say(); change(Number(input.value)); } });
+  const say = () => { shown.textContent = format(Number(input.value)); input.setAttribute("aria-valuetext", shown.textContent); };
+  const set = (x) => { input.value = x; say(); };
+  say();
   return Object.assign(h("label", { class: "control slider" }, h("span", {}, label, " ", shown), input), { input, set });
 }
 const button = (label, click, attributes = {}) => h("button", { type: "button", click, ...attributes }, label);
@@ -109,13 +121,15 @@ function tabs(label, names, change, chosen = 0) {
 }
 
 // Draws once the width is known, and again when it changes.
+const fits = new Map();
 function responsive(node, draw) {
   let width = 0;
-  const observer = new ResizeObserver(() => {
+  const fit = () => {
     const now = Math.floor(node.clientWidth);
     if (now > 0 && now !== width) { width = now; draw(width); }
-  });
-  observer.observe(node);
+  };
+  fits.set(node, fit);
+  new ResizeObserver(fit).observe(node);
   return { again: () => width && draw(width) };
 }
 const redraws = [];
@@ -137,7 +151,22 @@ function themeChanged() {
   seenColors.clear();
   redraws.forEach((draw) => draw());
 }
+// Paper is light and has a width of its own; no observer is asked before it is printed.
+let place = 0;
+function onPaper(paper) {
+  if (paper) place = scrollY;
+  document.documentElement.classList.toggle("paper", paper);
+  document.querySelectorAll(".reproduce").forEach((part) => { part.open = paper; });
+  for (const [node, fit] of fits) if (node.isConnected) fit(); else fits.delete(node);
+  themeChanged();
+  if (!paper) scrollTo({ top: place, behavior: "instant" });
+}
 const mix = (a, b, t) => a.map((x, k) => Math.round(x + (b[k] - x) * t));
+// Black or white, whichever stands out more: at least 4.58 to 1.
+const inkOn = (color) => {
+  const [r, g, b] = color.map((c) => (c <= 10 ? c / 3295 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+};
 const paint = (c) => `rgb(${c[0]},${c[1]},${c[2]})`;
 
 // A canvas of so many CSS pixels, sharp on any screen.
@@ -186,9 +215,19 @@ function sampleCard(i, extra) {
     h("span", { class: "card-text" },
       sample.picture === null ? h("span", { class: "muted" }, sample.name) : null,
       h("b", {}, className(sample.label)),
-      right ? null : h("span", { class: "wrong" }, "→ ", className(sample.predicted)),
+      right ? null : h("span", { class: "wrong" }, takenFor(className(sample.predicted))),
       extra === undefined ? h("span", { class: "muted" }, "loss ", short(sample.loss, 3)) : extra),
   ], () => openSample(i), { class: "sample", title: `${sample.name}: ${said}` });
+}
+// What a choice shows: its name is spoken, the rest is there to be read.
+function detail() {
+  const name = h("h3", { "aria-live": "polite" }), rest = h("div");
+  const box = h("div", { class: "detail" });
+  return Object.assign(box, { show: (title, ...children) => {
+    name.textContent = title;
+    rest.replaceChildren(...children);
+    if (!name.isConnected) box.append(name, rest);
+  } });
 }
 const cards = (list, extra) => h("div", { class: "cards" }, list.map((i, k) => sampleCard(i, extra ? extra(i, k) : undefined)));
 
@@ -233,12 +272,15 @@ function writtenOut(i) {
   const why = right
     ? `It is right, with a margin of ${short(sample.margin)} to the next class.`
     : `It costs so much because ${className(sample.predicted)} scores ${short(-sample.margin)} more than the true class, ${className(sample.label)}.`;
+  // The largest term stands first: that of the wrong class with the largest score.
+  const first = sample.terms.find((term) => term !== own);
+  const spread = !soft && first.value < sample.loss / 2 ? ` But no single class is to blame: the largest term is ${percent(first.value / sample.loss, 0)} of the loss.` : "";
   return h("div", { class: "written" },
     h("div", { class: "written-head" }, thumb(sample.picture, sample.name, 112),
       h("div", {},
         h("p", {}, "True: ", h("b", {}, className(sample.label)), ". Said: ", h("b", { class: right ? "" : "wrong" }, className(sample.predicted)), "."),
         h("p", {}, lead, h("b", {}, num(`samples.${i}.loss`, short)), "."),
-        h("p", {}, why),
+        h("p", {}, why, spread),
         h("p", { class: "muted small" }, `Row ${whole(sample.row)} of the data, counted from 0.`))),
     table(soft ? ["class", "score", "probability"] : ["class", "score sⱼ", "term", "value"], rows,
       { caption: "Terms of the loss, by score", left: 1, className: soft ? "" : "terms" }));

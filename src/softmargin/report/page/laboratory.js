@@ -8,8 +8,8 @@ function laboratoryPanel() {
 
 function scoresLab() {
   const state = { scores: [10, -2, 3], y: 0, delta: 1, loss: 0 };
-  const place = h("div", { "aria-live": "polite", id: "lab-scores" });
-  const sliders = [0, 1, 2].map((k) => slider(`s${"₀₁₂"[k]}`, { min: -100, max: 20, step: 0.5, value: state.scores[k], format: (x) => fixed(x, 1) }, (x) => { state.scores[k] = x; draw(); }));
+  const place = h("div", { id: "lab-scores" }), spoken = h("p", { class: "unseen", "aria-live": "polite" });
+  const sliders = [0, 1, 2].map((k) => slider(`Score s${"₀₁₂"[k]}`, { min: -100, max: 20, step: 0.5, value: state.scores[k], format: (x) => fixed(x, 1) }, (x) => { state.scores[k] = x; draw(); }));
   const truth = choice("True class", ["0", "1", "2"], (i) => { state.y = i; draw(); });
   const delta = slider("Δ", { min: 0.5, max: 20, step: 0.5, value: 1, format: (x) => fixed(x, 1) }, (x) => { state.delta = x; draw(); });
   const start = (scores) => button(`[${scores.map((x) => fixed(x, 0)).join(", ")}]`, () => {
@@ -24,17 +24,18 @@ function scoresLab() {
     const soft = name === "cross_entropy";
     const { terms, value, gradient } = Losses[name](scores, y, d);
     const power = name === "squared_hinge" ? "²" : "";
-    const rows = scores.map((score, j) => [`class ${j}${j === y ? " (true)" : ""}`, fixed(score, 1),
+    const rows = scores.map((score, j) => [`${j}${j === y ? " (true)" : ""}`, fixed(score, 1),
       soft ? `e^${fixed(score, 1)} of the sum` : j === y ? "no term" : `max(0, ${fixed(score, 1)} ${scores[y] < 0 ? "+" : MINUS} ${fixed(Math.abs(scores[y]), 1)} + ${fixed(d, 1)})${power}`,
       h("data", { value: terms[j], class: "lab-term" }, j === y && !soft ? "–" : short(terms[j])), h("data", { value: gradient[j], class: "lab-gradient" }, short(gradient[j]))]);
+    spoken.textContent = `${lossName(name)}: ${short(value)}`;
     const all = LAB_NAMES.map((each) => h("div", { class: each === name ? "lab-loss chosen" : "lab-loss" }, h("span", {}, lossName(each)), h("data", { value: Losses[each](scores, y, d).value, class: "lab-value", "data-loss": each }, short(Losses[each](scores, y, d).value))));
     place.replaceChildren(h("div", { class: "lab-losses" }, all),
-      table(["", "score", soft ? "weight" : "term", soft ? "probability" : "value", "gradient dL/ds"], rows, { caption: `${lossName(name)}: ${short(value)}`, left: 1, className: soft ? "" : "terms" }),
+      table(["class", "score", soft ? "weight" : "term", soft ? "probability" : "value", "gradient dL/ds"], rows, { caption: `${lossName(name)}: ${short(value)}`, left: 1, className: soft ? "" : "terms" }),
       note(soft ? "Cross-entropy is never 0: it always wants the true class further ahead." : "Once every margin is at least Δ the loss is 0, and so is its gradient: the hinges are content."));
   }
   draw();
   return h("div", { class: "columns" }, h("div", {}, h("div", { class: "controls" }, h("span", { class: "muted" }, "Start from"), start([10, -2, 3]), start([10, 9, 9]), start([10, -100, -100])),
-    sliders, h("div", { class: "controls" }, truth), delta), h("div", {}, which, place));
+    sliders, h("div", { class: "controls" }, truth), delta), h("div", {}, which, place, spoken));
 }
 
 function planeLab() {
@@ -44,10 +45,10 @@ function planeLab() {
   const copy = () => JSON.parse(JSON.stringify(START));
   let { X, y, W, b } = copy();
   const state = { loss: 0, delta: 1, reg: 0.1, step: 0.1, chosen: 0, running: 0 };
-  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": "Plane of nine points. N chooses the next point, the arrow keys move it." });
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "plane", "aria-label": "Nine points of three classes, on the ground of the class that the weights give them. N chooses the next point, the arrow keys move it." });
   const box = h("div", { class: "chart" }, canvas);
   const sums = h("p", { class: "lab-sum", "aria-live": "polite", id: "lab-plane" });
-  const points = h("div");
+  const points = h("div"), chosen = readings();
   const field = (get, set, label) => {
     const input = h("input", { type: "number", step: "0.01", value: fixed(get(), 2).replace(MINUS, "-"), "aria-label": label, change: () => { const x = Number(input.value); if (Number.isFinite(x)) { set(x); update(); } } });
     return Object.assign(input, { refresh: () => { if (document.activeElement !== input) input.value = get().toFixed(2); } });
@@ -89,6 +90,7 @@ function planeLab() {
     fields.flat().forEach((input) => input.refresh());
     slopes.forEach((row, c) => [at_.dW[0][c], at_.dW[1][c], at_.db[c]].forEach((slope, k) => { row[k].value = String(slope); row[k].textContent = (slope > 0 ? "+" : "") + fixed(slope, 3); }));
     points.replaceChildren(table(["point", "class", "scores", "loss"], at_.rows.map((row, i) => [`(${fixed(X[i][0], 2)}, ${fixed(X[i][1], 2)})`, String(y[i]), row.scores.map((x) => fixed(x, 2)).join("  "), fixed(row.value, 3)]), { caption: "Points", left: 1 }));
+    chosen.textContent = `Point ${state.chosen + 1} of ${X.length}: class ${y[state.chosen]}, at (${X[state.chosen].map((x) => fixed(x, 2)).join(", ")})`;
     if (side) paintPlane();
   }
   function step() {
@@ -98,9 +100,14 @@ function planeLab() {
     update();
   }
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const runButton = button("Run", () => (state.running ? stop() : run()), { "aria-pressed": false });
-  function stop() { clearInterval(state.running); state.running = 0; runButton.textContent = "Run"; runButton.setAttribute("aria-pressed", false); }
-  function run() { state.running = setInterval(step, still ? 400 : 60); runButton.textContent = "Pause"; runButton.setAttribute("aria-pressed", true); }
+  const runButton = button("Run", () => (state.running ? stop() : run()));
+  function stop() { clearInterval(state.running); started(0); }
+  function run() { started(setInterval(step, still ? 400 : 60)); }
+  function started(running) {
+    state.running = running;
+    runButton.textContent = running ? "Pause" : "Run";
+    sums.setAttribute("aria-live", running ? "off" : "polite"); // nobody can listen to sixteen sums a second
+  }
   const move = (i, u, v) => { X[i] = [u, v].map((x) => Math.max(-1, Math.min(1, x))); update(); };
   canvas.addEventListener("pointerdown", (event) => {
     const frame = canvas.getBoundingClientRect();
@@ -113,6 +120,8 @@ function planeLab() {
     state.dragging = true;
     update();
   });
+  // A finger on a point drags it, anywhere else it scrolls the page.
+  canvas.addEventListener("touchstart", (event) => { if (state.dragging) event.preventDefault(); }, { passive: false });
   canvas.addEventListener("pointermove", (event) => {
     if (!state.dragging) return;
     const frame = canvas.getBoundingClientRect();
@@ -129,7 +138,7 @@ function planeLab() {
   const stepSlider = slider("Step size", { min: -3, max: 0.5, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.step = 10 ** x; });
   update();
   return h("div", { class: "columns" },
-    h("div", {}, box, note("Drag a point, or focus the plane: N chooses the next point, the arrow keys move it. The deeper a colour, the more the best class is ahead.")),
+    h("div", {}, box, chosen, note("Drag a point, or focus the plane: N chooses the next point, the arrow keys move it. The deeper a colour, the more the best class is ahead.")),
     h("div", {}, tabs("Loss", LAB_NAMES.map(lossName), (i) => { state.loss = i; update(); }), sums,
       h("div", { class: "controls" }, button("One step", step), runButton, button("Start again", () => { stop(); ({ X, y, W, b } = copy()); update(); }), button("Other weights", () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
       h("div", { class: "controls" }, regSlider, deltaSlider, stepSlider), weights,

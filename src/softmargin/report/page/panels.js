@@ -23,14 +23,14 @@ function headlinePanel() {
       h("div", { class: "certificate " + (certificate.converged ? "proved" : "unproved") },
         h("h3", {}, certificate.converged ? "Proved optimal, within " : "Not converged: gap ", num("certificate.gap", short, 3)),
         h("p", {}, certificate.words),
-        facts([["Objective F", num("certificate.value", short, 8)], ["Proved lower bound", num("certificate.lower_bound", short, 8)],
+        facts([["Objective F = mean loss + λΣW²", num("certificate.value", short, 8)], ["Proved lower bound", num("certificate.lower_bound", short, 8)],
           ["Gap", num("certificate.gap", short, 3)], ["Asked for", num("certificate.tol")],
           ["Data loss + penalty", h("span", {}, num("headline.data_loss", short, 4), " + ", num("headline.penalty", short, 4))],
           ["Work", h("span", {}, num("certificate.n_passes", whole), " passes, ", num("certificate.seconds", short, 3), "\u00a0s")]]),
         h("p", { class: "note" }, "The proof is about the training objective, not about new samples", R.headline.on_training ? ": data that the model has not seen tell of those." : ": those are what the accuracy is for."))),
     recalls(),
-    h("details", { class: "numbers" }, h("summary", {}, "How to reproduce this"),
-      h("pre", { tabindex: 0 }, origin.commands.join("\n")),
+    h("details", { class: "numbers reproduce" }, h("summary", {}, "How to reproduce this"),
+      h("pre", {}, origin.commands.join("\n")),
       facts([["Model file", origin.model], ["Judged on", `${origin.data}, ${whole(origin.n_samples)} samples, ${whole(origin.n_features)} features`],
         ["Fingerprint of these", h("code", {}, origin.fingerprint)],
         ["Trained on", `${origin.trained_on}, ${whole(origin.n_training)} samples, scaling ${origin.scaling}`],
@@ -42,7 +42,7 @@ function recalls() {
   const rows = R.headline.recalls.map((share, k) => ({ name: className(k), share, k }));
   const worst = [...rows].sort((a, b) => (a.share.value ?? 2) - (b.share.value ?? 2));
   const many = rows.length > 24;
-  const place = h("div", { class: many ? "tall" : "", tabindex: many ? 0 : null, role: many ? "region" : null, "aria-label": many ? "Recall of each class" : null });
+  const place = many ? scrolls("Recall of each class", { class: "tall" }) : h("div");
   const show = (i) => place.replaceChildren(dotPlot({ title: "Recall: of the samples of a class, the share that is found", rows: i ? rows : worst, labelWidth: many ? 260 : 150 }));
   show(0);
   return [tabs("Order of classes", ["worst first", "as they come"], show), place,
@@ -53,8 +53,8 @@ function recalls() {
 function answersPanel() {
   panel("answers", "In short", null,
     R.headline.on_training ? h("p", { class: "warning", role: "note" }, "Judged on the training data: nothing below tells how good the model is on samples that it has not seen.") : null,
-    h("dl", { class: "answers" }, R.headline.answers.map(([question, answer]) =>
-    h("div", {}, h("dt", {}, question), h("dd", {}, answer)))));
+    h("dl", { class: "answers" }, R.headline.answers.map(([question, answer], k, all) =>
+    h("div", {}, h("dt", {}, question), h("dd", {}, answer, k === all.length - 1 && R.worst.length ? sampleCard(R.worst[0], h("span", { class: "muted" }, "written out, term by term")) : null)))));
 }
 
 function pathPanel() {
@@ -116,11 +116,11 @@ function rivalsPanel() {
     table(["loss", "λ", "gap", "accuracy", "inside the margin", "median margin"], rivals.models.map((m, k) => [label(k), num(`rivals.models.${k}.reg`, short, 3),
       num(`rivals.models.${k}.gap`, short, 2), num(`rivals.models.${k}.accuracy.value`, percent, 2), num(`rivals.models.${k}.inside`, percent), num(`rivals.models.${k}.margin`, short, 3)]), { caption: "Models on these samples" }),
     h("h3", {}, "Is the difference chance?"),
-    table(["pair", "only the first is right", "only the second", "p", ""], rivals.tests.map((t, k) => [`${label(t.first)} and ${label(t.second)}`,
+    table(["pair", "only the first is right", "only the second", "p", "difference"], rivals.tests.map((t, k) => [`${label(t.first)} and ${label(t.second)}`,
       num(`rivals.tests.${k}.only_first`, whole), num(`rivals.tests.${k}.only_second`, whole), num(`rivals.tests.${k}.p_value`, short, 2), said(t.p_value)]), { caption: "McNemar's test (mid-p, from the exact binomial distribution) on the samples where they differ" }),
     h("h3", {}, "Where they disagree"), h("p", {}, num("rivals.n_disagreements", whole), rivals.n_disagreements === 1 ? " sample gets" : " samples get", " different answers. The first are those that this model has wrong and another right."),
     h("div", { class: "cards" }, rivals.disagreements.map((d) => sampleCard(d.sample, h("span", { class: "answers-list" }, d.predicted.map((k, m) =>
-      h("span", { class: k === R.samples[d.sample].label ? "right" : "wrong" }, `${label(m)}: ${className(k)}`)))))));
+      h("span", { class: k === R.samples[d.sample].label ? "right" : "wrong" }, `${k === R.samples[d.sample].label ? "✓" : "✗"} ${label(m)}: ${className(k)}`)))))));
 }
 
 // -- what it looks at -------------------------------------------------------------------------------------
@@ -167,9 +167,11 @@ function looksPanel() {
   const columns = h("div", { class: looks.shown.length > 20 ? "" : "columns" });
   section.append(h("h3", {}, "Which classes are alike"), columns);
   const names = looks.shown.map(className);
-  const most = Math.max(...looks.cosines.flatMap((row, a) => row.filter((_, b) => b !== a).map(Math.abs)), 1e-9);
+  const cosines = looks.cosines.flatMap((row, a) => row.filter((_, b) => b !== a)).sort((a, b) => a - b);
+  const most = Math.max(-cosines[0], cosines[cosines.length - 1], 1e-9);
   const cosine = matrix({ title: "Cosine between the weights of two classes", names, size: names.length,
     cell: (a, b) => diverging(a === b ? 1 : (0.85 * looks.cosines[a][b]) / most), text: (a, b) => fixed(looks.cosines[a][b], 2).replace("0.", "."),
+    words: `From ${fixed(cosines[0], 2)} to ${fixed(cosines[cosines.length - 1], 2)}.`,
     describe: (a, b) => `${names[a]} and ${names[b]}: cosine ${fixed(looks.cosines[a][b], 3)}`, help: "Warm: the same way; cold: opposite ways. Move over a cell or use the arrow keys." });
   if (R.confusion.orders["by confusion"]) cosine.sort(R.confusion.orders["by confusion"]);
   const length = scatter(looks);
@@ -217,7 +219,7 @@ function weightPictures(looks) {
 }
 
 function featureWeights(looks) {
-  const place = h("div", { class: "columns", "aria-live": "polite" });
+  const place = h("div", { class: "columns" });
   const most = Math.max(...looks.features.flat().map((entry) => Math.abs(entry.effect)), 1e-300);
   const show = (k) => {
     const rows = looks.features[k].map((entry, i) => ({ entry, path: `looks.features.${k}.${i}` }));
@@ -225,7 +227,7 @@ function featureWeights(looks) {
       const chosen = rows.filter(({ entry }) => sign * entry.effect > 0);
       if (sign < 0) chosen.reverse();
       const bar = (entry) => h("span", { class: "effect-room" }, h("span", { class: "effect " + kind, style: { width: (100 * Math.abs(entry.effect)) / most + "%" } }));
-      return chosen.length ? table(["feature", "", "weight × s.d.", "weight"], chosen.map(({ entry, path }) => [entry.feature, bar(entry), num(path + ".effect", short, 3), num(path + ".weight", short, 3)]), { caption, left: 2, className: "effects" })
+      return chosen.length ? table(["feature", unseen("bar"), "weight × s.d.", "weight"], chosen.map(({ entry, path }) => [entry.feature, bar(entry), num(path + ".effect", short, 3), num(path + ".weight", short, 3)]), { caption, left: 2, className: "effects" })
         : h("p", {}, caption, ": none");
     };
     place.replaceChildren(side(`For ${className(k)}`, 1, "for"), side(`Against ${className(k)}`, -1, "against"));
@@ -238,11 +240,12 @@ function featureWeights(looks) {
 
 function favourites(looks) {
   const place = h("div");
-  const show = (k) => place.replaceChildren(cards(looks.top[k]));
+  const named = (k) => [h("h4", {}, className(k)), cards(looks.top[k])];
+  const show = (k) => place.replaceChildren(...named(k));
   const pick = choice("Class", R.classes, show);
   show(0);
   if (R.classes.length > 12) return h("div", {}, h("div", { class: "controls" }, pick), place);
-  return h("div", { class: "favourites" }, R.classes.map((name, k) => h("div", {}, h("h4", {}, name), cards(looks.top[k]))));
+  return h("div", { class: "favourites" }, R.classes.map((name, k) => h("div", {}, named(k))));
 }
 
 function pixelMaps(looks) {
@@ -257,10 +260,11 @@ function pixelMaps(looks) {
     const { map_height: height, map_width: width } = looks;
     const most = Math.max(extent(own), extent(other));
     const total = (values) => values.reduce((a, b) => a + b, 0);
-    const map = (values, name, unit) => h("figure", {}, weightPicture(values, height, width, 1, unit, name, 144), h("figcaption", {}, name));
+    const map = (values, name, unit, words) => h("figure", {}, weightPicture(values, height, width, 1, unit, words, 144), h("figcaption", {}, name));
     place.replaceChildren(h("figure", {}, thumb(sample.picture, sample.name, 144), h("figcaption", {}, "the sample")),
-      map(own, `for ${className(sample.label)} (true)`, most), map(other, `for ${className(entry.rival)}`, most),
-      map(difference, `${className(entry.rival)} less ${className(sample.label)}`, extent(difference)));
+      map(own, `for ${className(sample.label)} (true)`, most, `What each pixel adds to the score of ${className(sample.label)}`),
+      map(other, `for ${className(entry.rival)}`, most, `What each pixel adds to the score of ${className(entry.rival)}`),
+      map(difference, `${className(entry.rival)} less ${className(sample.label)}`, extent(difference), `What each pixel adds to ${className(entry.rival)} more than to ${className(sample.label)}`));
     words.textContent = `Score of ${className(sample.label)}: pixels ${fixed(total(own), 3)} + bias ${fixed(looks.biases[sample.label], 3)} = ${fixed(total(own) + looks.biases[sample.label], 3)}. `
       + `Score of ${className(entry.rival)}: ${fixed(total(other), 3)} + ${fixed(looks.biases[entry.rival], 3)} = ${fixed(total(other) + looks.biases[entry.rival], 3)}.`;
   }
@@ -274,7 +278,7 @@ function scatter(looks) {
   const order = [...looks.norms.keys()].sort((a, b) => looks.sizes[a] - looks.sizes[b]);
   const same = new Set(looks.sizes).size === 1;
   const box = h("div", { class: "chart" });
-  const readout = h("output", { class: "readout", "aria-live": "polite" });
+  const readout = readings();
   const title = same ? "Length of the weights of each class (all have as many samples)" : `Length of the weights against samples of the class (${looks.sizes_of})`;
   if (same) order.sort((a, b) => looks.norms[a] - looks.norms[b]);
   responsive(box, (width) => {
@@ -289,7 +293,11 @@ function scatter(looks) {
       const free = anchor(i) === "middle" ? 2 * Math.min(here - left, width - here) : anchor(i) === "start" ? width - here : here - left;
       return order.reduce((least, k, j) => (j === i || Math.abs(y(looks.norms[k]) - y(looks.norms[order[i]])) > 14 ? least : Math.min(least, part * Math.abs(x(xs[j]) - here))), free);
     };
-    const svg = s("svg", { width, height, role: "img", "aria-label": title, tabindex: 0 },
+    const size = (k) => `${className(k)} ${short(looks.norms[k], 3)}`;
+    const byNorm = [...order].sort((a, b) => looks.norms[a] - looks.norms[b]);
+    const say = (i) => { readout.textContent = `${className(order[i])}: ‖w‖ ${short(looks.norms[order[i]])}, ${whole(looks.sizes[order[i]])} samples in ${looks.sizes_of}`; };
+    const near = (over, down) => nearest(order, (k, i) => Math.hypot(x(xs[i]) - over, y(looks.norms[k]) - down));
+    box.replaceChildren(chart(width, height, `${title}. From ${size(byNorm[0])} to ${size(byNorm[byNorm.length - 1])}.`, { count: order.length, near, say },
       ticks(y.low, y.high, 5).map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }), s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, short(t, 3))]),
       same ? null : ticks(x.low, x.high, width / 90).map((t) => s("text", { class: "tick", x: x(t), y: height - bottom + 18, "text-anchor": "middle" }, whole(t))),
       s("text", { class: "axis", x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, same ? "classes, by length" : "samples of the class"),
@@ -298,23 +306,7 @@ function scatter(looks) {
       order.length > 20 ? null : order.map((k, i) => {
         const name = className(k), at_ = x(xs[i]), letters = Math.max(4, Math.floor(room(i) / 7));
         return s("text", { class: "tick point-name", x: at_, y: y(looks.norms[k]) - 10, "text-anchor": anchor(i) }, name.length > letters ? name.slice(0, letters - 1) + "…" : name);
-      }));
-    let place = -1;
-    const show = (i) => {
-      place = Math.max(0, Math.min(order.length - 1, i));
-      const k = order[place];
-      readout.textContent = `${className(k)}: ‖w‖ ${short(looks.norms[k])}, ${whole(looks.sizes[k])} samples in ${looks.sizes_of}`;
-    };
-    svg.addEventListener("pointermove", (event) => {
-      const frame = svg.getBoundingClientRect();
-      const distance = (i) => Math.hypot(x(xs[i]) - (event.clientX - frame.left), y(looks.norms[order[i]]) - (event.clientY - frame.top));
-      show(order.map((k, i) => i).reduce((best, i) => (distance(i) < distance(best) ? i : best), 0));
-    });
-    svg.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (step) { event.preventDefault(); show(place + step); }
-    });
-    box.replaceChildren(svg);
+      })));
   });
   return h("figure", {}, h("figcaption", {}, title), box, readout);
 }
@@ -322,8 +314,8 @@ function scatter(looks) {
 // -- where it fails ---------------------------------------------------------------------------------------
 
 function worstPanel() {
-  const place = h("div", { class: "detail", "aria-live": "polite" });
-  const list = h("div", { class: "cards strip", role: "group", "aria-label": "The worst samples" });
+  const place = detail();
+  const list = scrolls("The worst samples", { class: "cards strip" });
   const buttons = R.worst.map((i) => {
     const card = sampleCard(i);
     const copy = button([...card.childNodes], () => show(i, copy), { class: "sample", "aria-pressed": false, title: card.title });
@@ -332,9 +324,9 @@ function worstPanel() {
   });
   function show(i, chosen) {
     buttons.forEach((b) => b.setAttribute("aria-pressed", b === chosen));
-    place.replaceChildren(h("h3", {}, R.samples[i].name), writtenOut(i));
+    place.show(R.samples[i].name, writtenOut(i));
   }
-  panel("worst", "The costliest samples", `The ${whole(R.worst.length)} samples of largest loss. Choose one to see its loss written out, term by term.`, list, place);
+  panel("worst", "The costliest samples", [`The ${whole(R.worst.length)} samples of largest loss. `, onScreen("Choose one to see its loss written out, term by term.")], list, place);
   if (R.worst.length) show(R.worst[0], buttons[0]);
 }
 
@@ -342,7 +334,7 @@ function confusionPanel() {
   const { shown, counts, orders, pairs, cells } = R.confusion;
   const names = shown.map(className);
   const totals = counts.map((row) => row.reduce((a, b) => a + b, 0));
-  const place = h("div", { class: "detail", "aria-live": "polite" });
+  const place = detail();
   const state = { share: false };
   const rate = (a, b) => (totals[a] ? counts[a][b] / totals[a] : 0);
   const top = Math.max(...counts.map((row, a) => Math.max(0, ...row.filter((n, b) => b !== a))), 1);
@@ -355,12 +347,13 @@ function confusionPanel() {
     const [true_, said] = [shown[a], shown[b]];
     const list = cells[`${true_},${said}`] || [];
     const n = counts[a][b];
-    place.replaceChildren(h("h3", {}, a === b ? `${names[a]}, found: ${whole(n)}` : `${names[a]}, taken for ${names[b]}: ${whole(n)}`),
+    place.show(a === b ? `${names[a]}, found: ${whole(n)}` : `${names[a]}, taken for ${names[b]}: ${whole(n)}`,
       n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} costliest of ${whole(n)}.` : n === 1 ? "The only one." : `All ${whole(n)}, costliest first.`), cards(list));
   }
   const grid = matrix({ title: "Rows are true, columns are what the model said", names, size: names.length, cell: color,
     text: (a, b) => (counts[a][b] ? (state.share ? (100 * rate(a, b)).toFixed(0) : whole(counts[a][b])) : ""),
     describe: (a, b) => `True ${names[a]}, said ${names[b]}: ${whole(counts[a][b])} of ${whole(totals[a])} (${percent(rate(a, b))})`, pick,
+    words: `${percent(R.headline.accuracy.value)} of the samples are on the diagonal.`,
     help: "Click a cell, or use the arrow keys and Enter, to see its samples." });
   const orderNames = Object.keys(orders);
   const first = names.length > 20 && orders["by confusion"] ? orderNames.indexOf("by confusion") : 0;
@@ -368,11 +361,11 @@ function confusionPanel() {
   grid.sort(orders[orderNames[first]]);
   const units = tabs("Numbers", ["counts", "% of the row"], (i) => { state.share = i === 1; grid.sort(grid.state.order); });
   const list = h("ol", { class: "pairs" }, pairs.slice(0, 12).map(([a, b, n, back], k) => h("li", {}, button([
-    h("span", {}, h("b", {}, className(a)), " → ", h("b", {}, className(b))), h("span", { class: "muted" }, num(`confusion.pairs.${k}.2`, whole), n === 1 ? " time; the other way " : " times; the other way ", num(`confusion.pairs.${k}.3`, whole))],
+    h("span", {}, h("b", {}, className(a)), " ", takenFor(h("b", {}, className(b)))), h("span", { class: "muted" }, num(`confusion.pairs.${k}.2`, whole), n === 1 ? " time; the other way " : " times; the other way ", num(`confusion.pairs.${k}.3`, whole))],
   () => { const place_ = [shown.indexOf(a), shown.indexOf(b)]; if (!place_.includes(-1)) grid.choose(...place_); }, { class: "pair" }))));
   panel("confusion", "What is taken for what", shown.length < R.classes.length ? `The ${whole(shown.length)} classes with most errors, of ${whole(R.classes.length)}.` : null,
     h("div", { class: "controls" }, sort, units),
-    h("div", { class: names.length > 40 ? "" : "columns wide-left" }, grid, h("div", {}, h("h3", {}, "Most confused"), pairs.length ? list : h("p", {}, "Nothing was confused."))), place,
+    h("div", { class: names.length > 40 ? "" : "columns wide-left" }, grid, h("div", {}, h("h3", {}, "Most confused, one way"), pairs.length ? list : h("p", {}, "Nothing was confused."))), place,
     numbers(["true", "said", "times", "the other way"], pairs.map(([a, b, n, back]) => [className(a), className(b), whole(n), whole(back)]), { caption: "Most confused pairs", left: 2 }));
   if (pairs.length) { const [a, b] = pairs[0]; const place_ = [shown.indexOf(a), shown.indexOf(b)]; if (!place_.includes(-1)) grid.choose(...place_); }
 }
@@ -382,11 +375,11 @@ function marginsPanel() {
   const total = m.counts[0].map((_, i) => m.counts.reduce((sum, row) => sum + row[i], 0));
   const marks = [{ x: 0, text: m.delta === null ? "0: wrong to the left" : "0" }];
   if (m.delta !== null) marks.push({ x: m.delta, text: `Δ = ${short(m.delta)}` });
-  const chart = histogram({ title: "How many samples have which margin", edges: m.edges, counts: total, marks, xLabel: "margin" });
+  const bars = histogram({ title: "How many samples have which margin", edges: m.edges, counts: total, marks, xLabel: "margin" });
   const words = h("p", { "aria-live": "polite" });
   const show = (i) => {
     const k = i - 1;
-    chart.set(i ? m.counts[k] : total);
+    bars.set(i ? m.counts[k] : total);
     const who = i ? `the samples of ${className(k)}` : "all samples";
     const wrong = i ? m.wrong[k] : m.all_wrong, inside = i ? m.inside[k] : m.all_inside;
     const path = (name) => (i ? `margins.${name}.${k}` : `margins.all_${name}`);
@@ -395,7 +388,8 @@ function marginsPanel() {
   };
   panel("margins", "Margins", m.delta === null ? "The margin is the score of the true class less the largest other score. Cross-entropy asks for no particular margin: every sample pays something, less the further it is ahead."
     : "The margin is the score of the true class less the largest other score. Only samples whose margin is below Δ pay anything.",
-  h("div", { class: "controls" }, choice("Class", ["all", ...R.classes], show)), chart, words);
+  h("div", { class: "controls" }, choice("Class", ["all", ...R.classes], show)), bars, words,
+  numbers(["from", "to", "samples"], total.map((n, i) => [short(m.edges[i], 3), short(m.edges[i + 1], 3), whole(n)]), { caption: "Margins of all samples", left: 0 }));
   show(0);
 }
 
@@ -408,13 +402,14 @@ function calibrationPanel() {
   panel("trust", "Can its confidence be trusted?", c.words,
     h("div", { class: "columns" },
       h("div", {}, lineChart({ title: "Reliability: on the diagonal confidence is what it says", diagonal: true, xLabel: "confidence", yLabel: "share that is right", xFormat: percent, yFormat: percent, xRange: [0, 1], yRange: [0, 1], height: 320, series: state }),
-        table(["", "ECE", `mean of ${MINUS}ln p of the true class`], [["before", num("calibration.before.ece", percent, 2), num("calibration.before.mean_loss")],
+        table(["scores", "ECE", `mean of ${MINUS}ln p of the true class`], [["before", num("calibration.before.ece", percent, 2), num("calibration.before.mean_loss")],
           ["after temperature", num("calibration.after.ece", percent, 2), num("calibration.after.mean_loss")]], { caption: "Calibration" }),
         note("Temperatures of the two halves: ", num("calibration.temperatures.0", short, 4), " and ", num("calibration.temperatures.1", short, 4), "; each is fitted on one half and judged on the other.", c.probabilistic ? "" : " The loss of this model gives no probabilities; these are the softmax of its scores."),
         numbers(["confidence from", "to", "samples", "mean confidence", "right"], c.before.bins.map((bin, k) => [percent(bin.low, 0), percent(bin.high, 0), num(`calibration.before.bins.${k}.n`, whole), num(`calibration.before.bins.${k}.confidence`, percent), num(`calibration.before.bins.${k}.accuracy`, percent)]), { caption: "Reliability before temperature", left: 0 })),
       h("div", {}, lineChart({ title: "Risk and coverage: answering only when sure", xLabel: "share of samples answered", yLabel: "share of answers wrong", xFormat: percent, yFormat: percent, xRange: [0, 1], height: 320,
         series: [{ name: c.probabilistic ? "surest first, by probability" : "surest first, by the lead of the best score", color: "--c1", x: c.coverage, y: c.risk }] }),
-      note("Area under the curve: ", num("calibration.area", short, 4), ". With a model that cannot tell easy from hard the curve is flat.")))) ;
+      note("Area under the curve: ", num("calibration.area", short, 4), ". With a model that cannot tell easy from hard the curve is flat."),
+      numbers(["answered", "of these wrong"], c.coverage.map((share, k) => [percent(share), percent(c.risk[k], 2)]), { caption: "Risk and coverage", left: 0 }))));
 }
 
 function suspectsPanel() {

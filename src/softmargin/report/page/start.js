@@ -15,10 +15,12 @@ async function begin() {
   nav.addEventListener("scroll", hint, { passive: true });
   new ResizeObserver(hint).observe(nav);
   const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) panels.forEach(({ id }, k) => links[k].toggleAttribute("aria-current", id === entry.target.id));
+    for (const entry of entries) if (entry.isIntersecting) panels.forEach(({ id }, k) => links[k].setAttribute("aria-current", id === entry.target.id));
   }, { rootMargin: "-20% 0px -70% 0px" });
   panels.forEach(({ section }) => seen.observe(section));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
+  addEventListener("beforeprint", () => onPaper(true));
+  addEventListener("afterprint", () => onPaper(false));
   window.softmarginReport = Object.freeze({ Losses: Object.freeze({ ...Losses }), objectiveAt, ready: true });
 }
 begin();
