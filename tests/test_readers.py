@@ -585,6 +585,8 @@ def test_archives_refused(tmp_path):
     refused(["not a zip archive"], write(path, b"PK\3\4 nothing"))
     refused(["holds no image"], zipped(path, {"a.txt": b"x"}))
     refused(["NumPy arrays"], zipped(path, {"X.npy": b"x"}))
+    nameless = zipped(path, {"QQ": good}).read_bytes().replace(b"QQ", b"\0\0")  # names end at a zero
+    refused(["''", "no plain path"], write(path, nameless))
     for name in ("../a/1.png", "./a/1.png", "/a/1.png", "a//1.png"):
         refused([repr(name), "no plain path"], zipped(path, {name: good, "b/1.png": good}))
     with warnings.catch_warnings():

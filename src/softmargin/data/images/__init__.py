@@ -117,7 +117,7 @@ def _archive(path: Path) -> tuple[Tree, list[File]]:
         raise DataError(f"{shown(path)} is empty (0 bytes), expected an archive of images.")
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            names = [entry.filename for entry in archive.infolist() if not entry.filename.endswith("/")]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(f"{shown(path)} is damaged or not a zip archive ({brief(error)}).") from error
     odd = next((name for name in names if not {"", ".", ".."}.isdisjoint(name.split("/"))), None)
