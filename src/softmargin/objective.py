@@ -110,6 +110,11 @@ def relative_gap(value: float, lower_bound: float) -> float:
     return min(gap, 1.0) if lower_bound >= 0.0 else gap
 
 
+def _as_value(number: float) -> float:
+    """Return a value of F: infinite where scores left the range, so that no number stands for their losses."""
+    return np.inf if np.isnan(number) else number
+
+
 def _check_loss(loss: Loss) -> Loss:
     """Return the loss, or raise a `ParameterError` that says which object to pass."""
     if isinstance(loss, Loss):
@@ -262,7 +267,7 @@ class Objective:
 
     @_walks
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
-        """Return F(W, b); one pass.
+        """Return F(W, b); one pass. It is infinite where the scores of a sample leave the range.
 
         Parameters
         ----------
@@ -271,7 +276,7 @@ class Objective:
         """
         W, b = self._check_point(W, b)
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
-        return data + self.reg * float(np.vdot(W, W))
+        return _as_value(data + self.reg * float(np.vdot(W, W)))
 
     @_walks
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
@@ -292,7 +297,8 @@ class Objective:
         dW = self._unfold(dW, db)
         if self.reg > 0.0:
             dW = dW + 2.0 * self.reg * W
-        return value + self.reg * float(np.vdot(W, W)), dW, db if self.fit_intercept else np.zeros_like(db)
+        value = _as_value(value + self.reg * float(np.vdot(W, W)))
+        return value, dW, db if self.fit_intercept else np.zeros_like(db)
 
     @_walks
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
@@ -359,7 +365,7 @@ class Objective:
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = self if dual is None or isinstance(dual, DualRows) else self._check_source(dual)
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows, keep)
-        value = sums.value + self.reg * float(np.vdot(W, W))
+        value = _as_value(sums.value + self.reg * float(np.vdot(W, W)))
         imbalance = sums.classes.sum(axis=0)
         G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
         if self.fit_intercept:
@@ -382,7 +388,8 @@ class Objective:
         longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
         scores = (self._raw_size + self._moved) * longest + float(np.abs(folded).max()) + self.loss.unit
         error = 1.5 * float(np.finfo(np.float64).eps) * (self.n_features + 8) * scores
-        above = value + rounding * value + self.loss.rise(error, sums.value, sums.square, self.n_classes)
+        rise = self.loss.rise(error, sums.value, sums.square, self.n_classes)
+        above = _as_value(value + rounding * value + rise)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
 
     def check_certifiable(self) -> None:

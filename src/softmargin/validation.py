@@ -26,6 +26,7 @@ __all__ = [
     "check_sparse",
     "check_vector",
     "encode_labels",
+    "overflowing",
     "refuse_masked",
 ]
 
@@ -106,6 +107,13 @@ def check_finite(X: Any) -> None:
             place = (int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry]))
         others = f", and {wrong - 1:,} more" if wrong > 1 else ""
         raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
+
+
+def overflowing(row: int) -> DataError:
+    """Return the error for a row of finite features whose scores are not."""
+    return DataError(
+        f"X row {row} is so large that its scores overflow; features must have the units of the training data."
+    )
 
 
 def check_labels(y: ArrayLike) -> ArrayLike:
