@@ -1082,7 +1082,6 @@ def test_38_a_stalled_solver_is_never_called_converged(loss: Any, tmp_path: Path
     assert "NOT within" in run("info", tmp_path / "m.safetensors").text
 
 
-@pytest.mark.xfail(strict=True, reason="known: scales of 1e-8 and 1e8 leave nothing proved")
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_39_columns_of_wildly_different_scales(loss: Any, tmp_path: Path) -> None:
     X, y = blobs(90, 5)
@@ -1106,7 +1105,7 @@ def test_39_columns_of_wildly_different_scales(loss: Any, tmp_path: Path) -> Non
     raw.append(sm.load_model(target))
     assert answer.status == (0 if raw[-1].converged else 1)
     assert max(fit.lower_bound for fit in raw) <= min(fit.value for fit in raw) * (1 + 1e-12)
-    assert max(fit.gap for fit in raw) < 1e-2
+    assert max(fit.gap for fit in raw) < (1e-2 if loss.name == "hinge" else 1e-4)  # it takes longer
     for fit, A in zip(raw, (Z, X * scale, Z), strict=True):
         assert fit.value == near(FORMULAS[loss.name](fit.W, A, y, 0.01, b=fit.b), rel=1e-12)
 

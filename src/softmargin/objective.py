@@ -76,7 +76,8 @@ def _walks(method: _Method) -> _Method:
     return cast(_Method, quietly)
 
 
-_ROUNDED_UP = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
+_EPS = float(np.finfo(np.float64).eps)
+_ROUNDED_UP = 1.0 + 4.0 * _EPS
 
 
 class Certificate(NamedTuple):
@@ -195,7 +196,7 @@ class Objective:
         self._scale = check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
         self._offsets: Floats | None = None
-        self._moved = float(np.linalg.norm(self._mean))  # what b is moved by, beyond the mean of X itself
+        self._given_mean = self._mean  # that of the point which is returned, whatever it was searched around
         self._kept: NDArray[Any] | None = None
         self._shared: dict[str, Any] = {}
         self._steered_by: Objective | None = None
@@ -371,23 +372,17 @@ class Objective:
         if self.fit_intercept:
             shrink, shift, conjugate = self.loss.balance(sums.classes, self.shares, sums.conjugate)
             G = shrink * G + self._class_features @ shift
-        size = float(np.linalg.norm(G))
-        scale = 1.0 / (4.0 * self.reg)
-        # Higham (2002), §3: sums of n terms are right to n·ε times the sum of the sizes of the terms. The
-        # rows' sizes bound the error of G by Cauchy and Schwarz; twice that covers centring and balance.
+        # Higham (2002), §3: sums of n terms are right to n·ε times the sum of the sizes of the terms. By Cauchy
+        # and Schwarz that of the dual rows bounds the error of a row of G; twice that covers centring and balance.
         rounding = 2.0 * self._engine.rounding()
-        error = rounding * self._feature_size * np.sqrt(sums.square)
+        sizes = np.linalg.norm(G, axis=1) + rounding * np.sqrt(sums.square) * self._feature_sizes
         slack = rounding * (abs(sums.conjugate) + self.loss.dual_size(sums.classes, sums.square))
-        lower_bound = -conjugate - slack - scale * (size + error) ** 2
+        square = float(sizes @ sizes) * (1.0 + _EPS * (self.n_features + self.n_classes))
+        lower_bound = -conjugate - slack - square / (4.0 * self.reg)
         # Every loss and the penalty are at least 0, so 0 is a bound whatever was computed.
         lower_bound = max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
-        # F may be larger than computed, for the scores are rounded: in the products, and when a point is folded
-        # into the features or b moved for their centring. Each of these sums is added up in four parts or more,
-        # so that three of them with D / 4 + 4 roundings each are within the factor here.
-        raw, folded = self._fold(W, b)
-        longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
-        scores = (self._raw_size + self._moved) * longest + float(np.abs(folded).max()) + self.loss.unit
-        error = 1.5 * float(np.finfo(np.float64).eps) * (self.n_features + 8) * scores
+        # F may be larger than computed, for the scores are rounded.
+        error = self._score_error(*self._fold(W, b))
         rise = self.loss.rise(error, sums.value, sums.square, self.n_classes)
         above = _as_value(value + rounding * value + rise)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
@@ -764,16 +759,27 @@ class Objective:
         return self._shared["class_features"]
 
     @property
-    def _feature_size(self) -> float:
-        """Root mean square of the length of a sample, before centring, in the scale of the features."""
-        mean, variance = self.moments
-        return float(np.sqrt(((variance + mean**2 + self._mean**2) * self._scale**2).sum()))
+    def _feature_sizes(self) -> Floats:
+        """Root mean square of each feature and its mean, (D,), before centring, in the scale of the features."""
+        return np.asarray(np.sqrt(self._squares + self._mean**2) * np.abs(self._scale))
 
     @property
-    def _raw_size(self) -> float:
-        """Root mean square of the length of a sample as it is stored."""
+    def _squares(self) -> Floats:
+        """Mean square of each feature as it is stored, (D,), and what may be lost of tiny squares."""
         mean, variance = self.moments
-        return float(np.sqrt((variance + mean**2).sum()))
+        return variance + mean**2 + float(np.finfo(np.float64).tiny)
+
+    def _score_error(self, raw: Floats, folded: Floats) -> float:
+        """Return a bound on the root mean square, over the samples, of the largest rounding error of a score.
+
+        The point is given as it is folded. See ``docs/mathematics.md``, "What rounding takes".
+        """
+        sizes = np.sqrt(self._squares) + 3.0 * np.abs(self._mean) + np.abs(self._mean - self._given_mean)
+        longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
+        # Feature by feature is far closer where these differ in size, Cauchy and Schwarz where the classes do.
+        terms = min(float(sizes @ np.abs(raw).max(axis=1)), float(np.linalg.norm(sizes)) * longest)
+        terms += 3.0 * float(np.abs(folded).max()) + self.loss.unit
+        return 0.5 * _EPS * (self.n_features + 8) * terms
 
     def _fold(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         raw = W if (self._scale == 1.0).all() else W * self._scale[:, None]
