@@ -1,6 +1,6 @@
 """Problems for the tests, and their optima by a route that shares no code with the package."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logsumexp, softmax
@@ -19,17 +19,25 @@ class Problem:
     n_classes: int
     delta: float
     reg: float
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
 
     def losses(self):
         return sm.Hinge(self.delta), sm.SquaredHinge(self.delta), sm.CrossEntropy()
 
     def objective(self, loss, **options):
-        return sm.Objective(loss, self.X, self.y, self.reg, self.weights, n_classes=self.n_classes, **options)
+        options = {"n_classes": self.n_classes, "mean": self.mean, "scale": self.scale} | options
+        return sm.Objective(loss, self.X, self.y, self.reg, self.weights, **options)
+
+    def features(self):
+        """Return what the weights see of X, rounded."""
+        X = self.X.astype(float)
+        return X if self.scale is None else (X - self.mean) * self.scale
 
     def point(self, seed=0):
         rng = np.random.default_rng(seed)
         shape = (self.X.shape[1], self.n_classes)
-        size = max(1.0, float(np.abs(self.X.astype(float)).max()))
+        size = max(1.0, float(np.abs(self.features()).max()))
         return rng.normal(size=shape) / size, rng.normal(size=self.n_classes)
 
 
@@ -52,6 +60,14 @@ def random_problem(seed):
     size = float((X.astype(float).var(axis=0)).mean()) + 0.1
     reg = size * 10.0 ** rng.uniform(-4, 1)
     return Problem(X, y, weights, n_classes, float(rng.choice([0.5, 1.0, 3.0])), reg)
+
+
+def spread(problem, seed):
+    """Return the problem with columns of sizes 1e-8 … 1e8, which a scale undoes, and with a centre somewhere."""
+    rng = np.random.default_rng(seed)
+    sizes = 10.0 ** rng.uniform(-8.0, 8.0, problem.X.shape[1])
+    mean = rng.normal(size=len(sizes)) * sizes * rng.choice([0.0, 1.0, 100.0])
+    return replace(problem, X=problem.X.astype(float) * sizes, mean=mean, scale=1.0 / sizes)
 
 
 @threadpool_limits.wrap(limits=1)  # threads inside such small systems thrash

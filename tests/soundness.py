@@ -1,7 +1,8 @@
 """Certificates recomputed at 50 digits: ``python -m tests.soundness [PROBLEMS]`` prints how many were false.
 
-For random small problems (any type of X, weights with zeros, Δ) and each loss, at the end of a fit and at other
-points: F and the dual value of the same dual rows, feasible and balanced exactly, against what float64 claimed.
+For random small problems (any type of X, weights with zeros, Δ), each as it is and with columns of very different
+sizes behind a mean and a scale, and each loss, at the end of a fit and at other points: F and the dual value of
+the same dual rows, feasible and balanced exactly, against what float64 claimed.
 """
 
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import softmargin as sm
 from softmargin.errors import ConvergenceWarning
 from softmargin.losses import SmoothedHinge
-from tests.problems import random_problem
+from tests.problems import random_problem, spread
 
 mp = mpmath.mp.clone()
 mp.dps = 50
@@ -27,6 +28,9 @@ class Exact:
         used = np.flatnonzero(problem.weights > 0)
         self.used, self.y = used, [int(label) for label in problem.y[used]]
         self.X = [[mp.mpf(float(value)) for value in row] for row in problem.X[used].astype(np.float64)]
+        if problem.scale is not None:
+            mean, scale = ([mp.mpf(float(v)) for v in vector] for vector in (problem.mean, problem.scale))
+            self.X = [[(x - m) * d for x, m, d in zip(row, mean, scale, strict=True)] for row in self.X]
         weights = [mp.mpf(float(w)) for w in problem.weights[used]]
         total = mp.fsum(weights)
         self.weights = [w / total for w in weights]
@@ -143,9 +147,14 @@ class Exact:
         ]
 
 
-def false_certificates(seed):
-    """Return what is wrong with the certificates of a problem, a sentence each, and how many there were."""
+def false_certificates(seed, wild=False):
+    """Return what is wrong with the certificates of a problem, a sentence each, and how many there were.
+
+    A wild problem has columns of very different sizes, and a mean and a scale to fold into the weights.
+    """
     problem, wrong, count = random_problem(seed), [], 0
+    if wild:
+        problem = spread(problem, seed)
     for loss in problem.losses():
         exact, objective = Exact(problem, loss), problem.objective(loss)
         with warnings.catch_warnings():
@@ -190,12 +199,13 @@ def main():
     problems = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     found, total = [], 0
     for seed in range(problems):
-        wrong, count = false_certificates(seed)
-        found += wrong
-        total += count
-        for sentence in wrong:
-            print(sentence, flush=True)
-    print(f"{problems} problems x 3 losses, {total} certificates: {len(found)} false.")
+        for wild in (False, True):
+            wrong, count = false_certificates(seed, wild)
+            found += wrong
+            total += count
+            for sentence in wrong:
+                print("wild" if wild else "plain", sentence, flush=True)
+    print(f"2 x {problems} problems x 3 losses, {total} certificates: {len(found)} false.")
 
 
 if __name__ == "__main__":

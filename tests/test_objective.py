@@ -2,9 +2,11 @@
 
 import warnings
 from fractions import Fraction
+from operator import mul
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 
 import softmargin as sm
@@ -256,6 +258,16 @@ def test_offsets_have_no_certificate(loss):
         sm.minimize(objective)
 
 
+def true_value(loss, X, y, mean, scale, reg, W, b):
+    """Return F from scores in exact arithmetic: what is rounded is a loss for each row and their mean."""
+    W, b = [[Fraction(w) for w in column] for column in W.T.tolist()], [Fraction(v) for v in b.tolist()]
+    scores = []
+    for x in X.tolist():
+        z = [(Fraction(v) - Fraction(m)) * Fraction(d) for v, m, d in zip(x, mean, scale, strict=True)]
+        scores.append([float(sum(map(mul, z, column), shift)) for column, shift in zip(W, b, strict=True)])
+    return float(loss.values(scores, y).mean()) + reg * float(sum(w * w for column in W for w in column))
+
+
 @pytest.mark.parametrize("mean", [1.7e9, 1e12, 1e14])
 @pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
 def test_a_mean_far_from_the_data_is_in_the_gap(loss, mean):
@@ -264,12 +276,43 @@ def test_a_mean_far_from_the_data_is_in_the_gap(loss, mean):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = sm.minimize(sm.Objective(loss, X, y, 0.01, mean=np.full(3, mean)), tol=1e-8)
-    # F at the point that was returned, in exact arithmetic.
-    Z = [[Fraction(x) - Fraction(mean) for x in row] for row in X.tolist()]
-    W, b = [[Fraction(x) for x in row] for row in fit.W.tolist()], [Fraction(x) for x in fit.b.tolist()]
-    scores = [[float(b[j] + sum(z * w[j] for z, w in zip(row, W, strict=True))) for j in range(3)] for row in Z]
-    true = float(loss.values(scores, y).mean()) + 0.01 * float((fit.W**2).sum())
+    true = true_value(loss, X, y, [mean] * 3, [1.0] * 3, 0.01, fit.W, fit.b)  # at the point that was returned
     assert (true - fit.lower_bound) / true <= fit.gap * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "reference", "sparse"])
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+def test_what_rounding_takes_where_columns_differ_in_size(loss, kind):
+    rng = np.random.default_rng(0)
+    sizes = 10.0 ** np.array([-8.0, -8.0, -4.0, 0.0, 4.0, 8.0])
+    X, y, reg = rng.normal(size=(40, 6)) * sizes, np.arange(40) % 3, 1e-20
+    X[:, 1] = X[:, 0] * (1.0 + 1e-9 * rng.normal(size=40))
+    held, engine = (csr_array(X), "auto") if kind == "sparse" else (X, kind)
+    for mean in (np.zeros(6), 1e3 * sizes * rng.normal(size=6)):
+        objective = sm.Objective(loss, held, y, reg, mean=mean, scale=1.0 / sizes, engine=engine)
+        for cancelling in (False, True):
+            W, b = rng.normal(size=(6, 3)), rng.normal(size=3)
+            if cancelling:  # scores of size 1 from terms of size 1e9
+                W[0] *= 1e9
+                W[1] = -W[0]
+            b += (mean / sizes) @ W  # so that the scores are those of X itself, about
+            true, found = true_value(loss, X, y, mean, 1.0 / sizes, reg, W, b), objective.certificate(W, b)
+            assert abs(true - found.value) <= found.above - found.value
+            terms = 1.0 + np.abs(W).sum() * (1.0 + np.abs(mean / sizes).max())
+            assert found.above - found.value <= 1e-12 * terms * (1.0 + found.value)
+
+
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
+def test_features_whose_squares_are_lost_are_in_the_bound(loss):
+    rng = np.random.default_rng(0)
+    sizes = np.array([1e-170, 1e-170, 1.0])
+    X, y, W, b = rng.normal(size=(40, 3)) * sizes, np.arange(40) % 3, rng.normal(size=(3, 3)), np.zeros(3)
+    W[1] = -1e9 * W[0]
+    X[:, 1] = X[:, 0] / 1e9
+    W[:2] *= 1e9
+    found = sm.Objective(loss, X, y, 1e-40, scale=1.0 / sizes).certificate(W, b)
+    true = true_value(loss, X, y, [0.0] * 3, 1.0 / sizes, 1e-40, W, b)
+    assert abs(true - found.value) <= found.above - found.value
 
 
 def test_extreme_points_have_a_value_and_no_warning():

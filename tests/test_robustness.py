@@ -146,15 +146,17 @@ def model_at(W: Any, b: Any, **changes: Any) -> sm.Model:
     return model(D=len(W), classes=range(W.shape[1]), W=W, b=np.asarray(b, float), **changes)
 
 
-def infinite_or_refused(objective: sm.Objective, W: np.ndarray, b: np.ndarray) -> None:
-    """No number stands for the mean of losses that are none, and nothing is proved."""
-    refused = False
-    try:
-        value = objective.value(W, b)
-    except DataError:
-        refused = True
-    assert refused or value == np.inf
-    assert objective.certificate(W, b) == (np.inf, 0.0, np.inf, np.inf)
+def infinite(loss: Any, X: np.ndarray, W: Any, b: Any, scale: float = 1.0) -> None:
+    """No number stands for the mean of losses that are none, and nothing is proved; a row of X for each class."""
+    y, W, b, scales = np.arange(len(X)), np.asarray(W, float), np.asarray(b, float), np.full(X.shape[1], scale)
+    objectives = [sm.Objective(loss, X, y, 0.1, engine=engine, scale=scales) for engine in ENGINES]
+    for objective in (*objectives, sm.Objective(loss, sp.csr_array(X), y, 0.1, scale=scales)):
+        assert objective.value(W, b) == np.inf
+        assert objective.value_and_grad(W, b)[0] == np.inf
+        assert objective.value_and_grad(W, b, single=True)[0] == np.inf
+        value, lower_bound, gap, above = objective.certificate(W, b)
+        assert (value, gap, above) == (np.inf, np.inf, np.inf)
+        assert lower_bound <= (np.log(len(X)) if loss.name == "cross_entropy" else len(X) - 1.0)  # W = 0, b = 0
 
 
 def agree(*fits: Any) -> None:
@@ -244,8 +246,7 @@ def test_02_target_at_0_and_the_others_at_minus_40(tmp_path: Path) -> None:
     assert printed == near(probabilities, rel=8 * EPS)
 
 
-@pytest.mark.xfail(strict=True, reason="known: estimators take scores that overflow for numbers")
-@pytest.mark.parametrize("n_classes", [2, 40])
+@pytest.mark.parametrize("n_classes", [2, 40, 600])
 def test_03_a_score_of_inf_names_its_row(n_classes: int, tmp_path: Path) -> None:
     S = np.zeros((3, n_classes))
     S[1, 1] = np.inf
@@ -258,10 +259,18 @@ def test_03_a_score_of_inf_names_its_row(n_classes: int, tmp_path: Path) -> None
     classifier = classifier_at(W, b)
     for name in ("predict", "decision_function", "predict_proba", "predict_log_proba"):
         assert re.search(r"(row |scores\[)1\b", said(lambda name=name: getattr(classifier, name)(X)))
+        assert re.search(r"(row |scores\[)1\b", said(lambda name=name: getattr(classifier, name)(sp.csr_array(X))))
+    said(lambda: classifier.sample_losses(X, [0, 0, 0]), "row 1", "overflow")
     for loss in LOSSES:
-        for engine in ENGINES:
-            objective = sm.Objective(loss, np.eye(n_classes), np.arange(n_classes), 0.1, engine=engine)
-            infinite_or_refused(objective, np.zeros((n_classes, n_classes)), S[1])
+        infinite(loss, np.eye(n_classes), np.zeros((n_classes, n_classes)), S[1])
+        # A row whose score of the target leaves the range, then all of its scores, then terms of both signs.
+        large, weights = 1e150 * np.eye(n_classes), np.zeros((n_classes, n_classes))
+        weights[0, 0] = 1.0
+        infinite(loss, large, weights, b, scale=1e160)
+        weights[0] = 1.0
+        infinite(loss, large, weights, b, scale=1e160)
+        large[0, 1], weights[1] = 1e150, -1.0
+        infinite(loss, large, weights, b, scale=1e160)
     made = model_at(W, b)
     said(lambda: made.predict(X), "row 1", "overflow")
     made.save(tmp_path / "m.safetensors")
@@ -287,15 +296,13 @@ def test_04_a_target_of_minus_inf_costs_inf(tmp_path: Path) -> None:
     told(tmp_path, "predict", tmp_path / "m.safetensors", saved(tmp_path, [[1e200]]), words=("row 0",))
 
 
-@pytest.mark.xfail(strict=True, reason="known: Objective.value is 0 where every score is -inf")
 def test_05_nothing_but_minus_inf_is_an_error(tmp_path: Path) -> None:
     S = np.array([[0.0, 0.0, 0.0], [-np.inf] * 3])
     said(lambda: sm.softmax(S), "scores[1]", "-inf")
     for loss in LOSSES:
         said(lambda loss=loss: loss.values(S, [0, 1]), "scores[1]", "-inf")
-        for engine in ENGINES:
-            objective = sm.Objective(loss, np.eye(3), [0, 1, 2], 0.1, engine=engine)
-            infinite_or_refused(objective, np.zeros((3, 3)), S[1])
+        infinite(loss, np.eye(3), np.zeros((3, 3)), S[1])
+        infinite(loss, 1e150 * np.eye(3), [[-1.0] * 3, [0.0] * 3, [0.0] * 3], np.zeros(3), scale=1e160)
     W, b, X = np.full((1, 3), -1e200), np.zeros(3), np.array([[0.0], [1e200]])
     classifier = classifier_at(W, b)
     for name in ("predict", "decision_function", "predict_proba", "predict_log_proba"):
@@ -1133,7 +1140,6 @@ def test_38_a_stalled_solver_is_never_called_converged(loss: Any, tmp_path: Path
     assert "NOT within" in run("info", tmp_path / "m.safetensors").text
 
 
-@pytest.mark.xfail(strict=True, reason="known: scales of 1e-8 and 1e8 leave nothing proved")
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_39_columns_of_wildly_different_scales(loss: Any, tmp_path: Path) -> None:
     X, y = blobs(90, 5)
@@ -1157,7 +1163,7 @@ def test_39_columns_of_wildly_different_scales(loss: Any, tmp_path: Path) -> Non
     raw.append(sm.load_model(target))
     assert answer.status == (0 if raw[-1].converged else 1)
     assert max(fit.lower_bound for fit in raw) <= min(fit.value for fit in raw) * (1 + 1e-12)
-    assert max(fit.gap for fit in raw) < 1e-2
+    assert max(fit.gap for fit in raw) < (1e-2 if loss.name == "hinge" else 1e-4)  # it takes longer
     for fit, A in zip(raw, (Z, X * scale, Z), strict=True):
         assert fit.value == near(FORMULAS[loss.name](fit.W, A, y, 0.01, b=fit.b), rel=1e-12)
 

@@ -11,3 +11,8 @@ def test_no_certificate_is_false_at_fifty_digits(seed):
     wrong, count = false_certificates(seed)
     assert count == 10
     assert wrong == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nor_where_columns_differ_in_size(seed):
+    assert false_certificates(seed, wild=True) == ([], 10)

@@ -32,7 +32,7 @@ from softmargin.losses.base import Floats
 from softmargin.mapped import MappedFile
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing, unit_rows
 from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores
-from softmargin.validation import as_table, check_count, check_number
+from softmargin.validation import as_table, check_count, check_number, overflowing
 
 __all__ = ["Model", "load_model"]
 
@@ -398,9 +398,7 @@ class Model:
             n_wrong += len(wrong)
         if n_wrong:
             raise DataError(f"X has values that are NaN or infinite, {n_wrong:,} in all, {place}.")
-        raise DataError(
-            f"X row {row} is so large that its scores overflow; features must have the units of the training data."
-        )
+        raise overflowing(row)
 
 
 def _not_finite(block: Any) -> NDArray[np.intp]:

@@ -79,7 +79,8 @@ def _walks(method: _Method) -> _Method:
 _MAKING = threading.Lock()
 """Held while a preconditioner is made, for which folds that are fitted at once wait."""
 
-_ROUNDED_UP = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
+_EPS = float(np.finfo(np.float64).eps)
+_ROUNDED_UP = 1.0 + 4.0 * _EPS
 
 
 class Certificate(NamedTuple):
@@ -111,6 +112,11 @@ def relative_gap(value: float, lower_bound: float) -> float:
         return 0.0
     gap = max(value - lower_bound, 0.0) / value * _ROUNDED_UP
     return min(gap, 1.0) if lower_bound >= 0.0 else gap
+
+
+def _as_value(number: float) -> float:
+    """Return a value of F: infinite where scores left the range, so that no number stands for their losses."""
+    return np.inf if np.isnan(number) else number
 
 
 def _check_loss(loss: Loss) -> Loss:
@@ -193,7 +199,7 @@ class Objective:
         self._scale = check_vector("scale", scale, self.n_features, 1.0)
         self._engine: Engine = make_engine(engine, samples, n_threads)
         self._offsets: Floats | None = None
-        self._moved = float(np.linalg.norm(self._mean))  # what b is moved by, beyond the mean of X itself
+        self._given_mean = self._mean  # that of the point which is returned, whatever it was searched around
         self._kept: NDArray[Any] | None = None
         self._shared: dict[str, Any] = {}
         self._steered_by: Objective | None = None
@@ -270,7 +276,7 @@ class Objective:
 
     @_walks
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
-        """Return F(W, b); one pass.
+        """Return F(W, b); one pass. It is infinite where the scores of a sample leave the range.
 
         Parameters
         ----------
@@ -279,7 +285,7 @@ class Objective:
         """
         W, b = self._check_point(W, b)
         data = self._engine.value(self.loss, *self._fold(W, b), self._offsets)
-        return data + self.reg * float(np.vdot(W, W))
+        return _as_value(data + self.reg * float(np.vdot(W, W)))
 
     @_walks
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
@@ -300,7 +306,8 @@ class Objective:
         dW = self._unfold(dW, db)
         if self.reg > 0.0:
             dW = dW + 2.0 * self.reg * W
-        return value + self.reg * float(np.vdot(W, W)), dW, db if self.fit_intercept else np.zeros_like(db)
+        value = _as_value(value + self.reg * float(np.vdot(W, W)))
+        return value, dW, db if self.fit_intercept else np.zeros_like(db)
 
     @_walks
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
@@ -367,30 +374,25 @@ class Objective:
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = self if dual is None or isinstance(dual, DualRows) else self._check_source(dual)
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows, keep)
-        value = sums.value + self.reg * float(np.vdot(W, W))
+        value = _as_value(sums.value + self.reg * float(np.vdot(W, W)))
         imbalance = sums.classes.sum(axis=0)
         G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
         if self.fit_intercept:
             shrink, shift, conjugate = self.loss.balance(sums.classes, self.shares, sums.conjugate)
             G = shrink * G + self._class_features @ shift
-        size = float(np.linalg.norm(G))
-        scale = 1.0 / (4.0 * self.reg)
-        # Higham (2002), §3: sums of n terms are right to n·ε times the sum of the sizes of the terms. The
-        # rows' sizes bound the error of G by Cauchy and Schwarz; twice that covers centring and balance.
+        # Higham (2002), §3: sums of n terms are right to n·ε times the sum of the sizes of the terms. By Cauchy
+        # and Schwarz that of the dual rows bounds the error of a row of G; twice that covers centring and balance.
         rounding = 2.0 * self._engine.rounding()
-        error = rounding * self._feature_size * np.sqrt(sums.square)
+        sizes = np.linalg.norm(G, axis=1) + rounding * np.sqrt(sums.square) * self._feature_sizes
         slack = rounding * (abs(sums.conjugate) + self.loss.dual_size(sums.classes, sums.square))
-        lower_bound = -conjugate - slack - scale * (size + error) ** 2
+        square = float(sizes @ sizes) * (1.0 + _EPS * (self.n_features + self.n_classes))
+        lower_bound = -conjugate - slack - square / (4.0 * self.reg)
         # Every loss and the penalty are at least 0, so 0 is a bound whatever was computed.
         lower_bound = max(float(lower_bound), 0.0) if np.isfinite(lower_bound) else 0.0
-        # F may be larger than computed, for the scores are rounded: in the products, and when a point is folded
-        # into the features or b moved for their centring. Each of these sums is added up in four parts or more,
-        # so that three of them with D / 4 + 4 roundings each are within the factor here.
-        raw, folded = self._fold(W, b)
-        longest = float(np.sqrt(np.square(raw).sum(axis=0).max()))
-        scores = (self._raw_size + self._moved) * longest + float(np.abs(folded).max()) + self.loss.unit
-        error = 1.5 * float(np.finfo(np.float64).eps) * (self.n_features + 8) * scores
-        above = value + rounding * value + self.loss.rise(error, sums.value, sums.square, self.n_classes)
+        # F may be larger than computed, for the scores are rounded.
+        error = self._score_error(*self._fold(W, b))
+        rise = self.loss.rise(error, sums.value, sums.square, self.n_classes)
+        above = _as_value(value + rounding * value + rise)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
 
     def check_certifiable(self) -> None:
@@ -766,16 +768,28 @@ class Objective:
         return self._shared["class_features"]
 
     @property
-    def _feature_size(self) -> float:
-        """Root mean square of the length of a sample, before centring, in the scale of the features."""
-        mean, variance = self.moments
-        return float(np.sqrt(((variance + mean**2 + self._mean**2) * self._scale**2).sum()))
+    def _feature_sizes(self) -> Floats:
+        """Root mean square of each feature and its mean, (D,), before centring, in the scale of the features."""
+        return np.asarray(np.sqrt(self._squares + self._mean**2) * np.abs(self._scale))
 
     @property
-    def _raw_size(self) -> float:
-        """Root mean square of the length of a sample as it is stored."""
+    def _squares(self) -> Floats:
+        """Mean square of each feature as it is stored, (D,), and what may be lost of tiny squares."""
         mean, variance = self.moments
-        return float(np.sqrt((variance + mean**2).sum()))
+        return variance + mean**2 + float(np.finfo(np.float64).tiny)
+
+    def _score_error(self, raw: Floats, folded: Floats) -> float:
+        """Return a bound on the root mean square, over the samples, of the largest rounding error of a score.
+
+        The point is given as it is folded. See ``docs/mathematics.md``, "What rounding takes".
+        """
+        sizes = np.sqrt(self._squares) + 3.0 * np.abs(self._mean) + np.abs(self._mean - self._given_mean)
+        largest = float(np.abs(raw).max(initial=0.0)) or 1.0  # so that no square is lost
+        longest = largest * float(np.sqrt(np.square(raw / largest).sum(axis=0).max()))
+        # Feature by feature is far closer where these differ in size, Cauchy and Schwarz where the classes do.
+        terms = min(float(sizes @ np.abs(raw).max(axis=1)), float(np.linalg.norm(sizes)) * longest)
+        terms += 3.0 * float(np.abs(folded).max()) + self.loss.unit
+        return 0.5 * _EPS * (self.n_features + 8) * terms
 
     def _fold(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         raw = W if (self._scale == 1.0).all() else W * self._scale[:, None]

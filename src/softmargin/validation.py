@@ -31,6 +31,7 @@ __all__ = [
     "check_samples",
     "check_vector",
     "encode_labels",
+    "overflowing",
 ]
 
 _MISSING = {"None", "nan", "NaN", "NaT", "<NA>"}
@@ -151,6 +152,13 @@ def check_finite(X: Any) -> None:
             place = (int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry]))
         others = f", and {wrong - 1:,} more" if wrong > 1 else ""
         raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
+
+
+def overflowing(row: int) -> DataError:
+    """Return the error for a row of finite features whose scores are not."""
+    return DataError(
+        f"X row {row} is so large that its scores overflow; features must have the units of the training data."
+    )
 
 
 def check_labels(y: ArrayLike) -> NDArray[Any]:

@@ -19,13 +19,20 @@ from softmargin.data import Dataset
 from softmargin.engines import Samples, canonical_csr, make_engine
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Loss, softmax
-from softmargin.losses.base import Floats, Ints
+from softmargin.losses.base import Floats, Ints, first_unusable
 from softmargin.model import Model
 from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, unit_rows
 from softmargin.selection import Comparison, preprocess
 from softmargin.solvers import Callback, Fit, minimize
-from softmargin.validation import as_table, check_features, check_finite, check_labels, check_length
+from softmargin.validation import (
+    as_table,
+    check_features,
+    check_finite,
+    check_labels,
+    check_length,
+    overflowing,
+)
 
 __all__ = ["FittedClassifier", "make_loss"]
 
@@ -174,9 +181,17 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
+
+        Raises
+        ------
+        DataError
+            If X cannot be used, or a row is so large that its scores overflow; so in all that follows.
         """
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        if scores.shape[1] != 2:
+            return scores
+        with np.errstate(over="ignore"):  # infinite is as near as a number comes
+            return np.asarray(scores[:, 1] - scores[:, 0])
 
     def predict(self, X: ArrayLike | csr_array) -> NDArray[Any]:
         """Return the label of the largest score of each sample, shape (N,).
@@ -198,7 +213,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like or sparse array of shape (N, D)
         """
-        return softmax(self._scores(X) / self._temperature())
+        return softmax(self._logits(X))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike | csr_array) -> Floats:
@@ -208,8 +223,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like or sparse array of shape (N, D)
         """
-        scores = self._scores(X) / self._temperature()
-        return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
+        logits = self._logits(X)
+        return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True))
 
     def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the samples whose label is predicted.
@@ -241,7 +256,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If a label is of no known class.
+            If a label is of no known class, or X is refused as in `decision_function`.
         """
         check_is_fitted(self)
         scores = self._scores(X)
@@ -252,7 +267,13 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(f"y[{unknown[0]}] is {labels.tolist()[unknown[0]]!r}, which is no class of this fit.")
         return self.loss_.values(scores, np.array([places[label] for label in labels.tolist()], np.int64))
 
-    def _scores(self, X: ArrayLike | csr_array) -> Floats:
+    def _logits(self, X: ArrayLike | csr_array) -> Floats:
+        """Return that of which the softmax are the probabilities."""
+        check_is_fitted(self)
+        return self._scores(X, self._temperature())
+
+    def _scores(self, X: ArrayLike | csr_array, temperature: float = 1.0) -> Floats:
+        """Return the scores, divided by the temperature, or raise a `DataError` for those that overflow."""
         check_is_fitted(self)
         features = self._validated(X)
         if self.preprocessing_.rows == "unit":
@@ -262,7 +283,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             return np.zeros((0, n_classes))
         walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
         engine = make_engine("auto", walked, self.n_threads)
-        return engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
+            if temperature != 1.0:
+                scores /= temperature
+        row = first_unusable(scores)
+        if row is not None:
+            raise overflowing(row)
+        return scores
 
     def _validated(self, X: ArrayLike | csr_array, *y: ArrayLike) -> Any:
         """Return the features, or features and labels, checked; number and names of the columns as in the fit."""

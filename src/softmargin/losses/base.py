@@ -35,6 +35,7 @@ __all__ = [
     "Loss",
     "ascend_margins",
     "check_positive",
+    "first_unusable",
     "pairwise_shift",
     "pairwise_slope",
     "row_ascent",
@@ -272,13 +273,20 @@ def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
     if labels.dtype.kind not in "iu":
         raise DataError(f"y must hold integer class numbers, but its dtype is {labels.dtype}.")
     labels = check_codes(labels, n_classes)
-    with np.errstate(invalid="ignore"):
-        usable = ~(np.isnan(scores) | (scores == np.inf)).any(axis=1) & ~(scores == -np.inf).all(axis=1)
-    if not usable.all():
-        row = int(np.flatnonzero(~usable)[0])
+    row = first_unusable(scores)
+    if row is not None:
         seen = np.array2string(scores[row], max_line_width=1000, threshold=10)
         raise DataError(f"scores[{row}] holds NaN, +inf or nothing but -inf: {seen}.")
     return scores, labels
+
+
+def first_unusable(scores: Floats) -> int | None:
+    """Return the first row that holds NaN, +inf or nothing but -inf: its largest score is not finite."""
+    if np.isfinite(scores).all():  # as almost always, and quicker where there are few classes
+        return None
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(scores.max(axis=1))
+    return None if usable.all() else int(usable.argmin())
 
 
 def check_positive(name: str, value: float) -> float:
@@ -293,11 +301,16 @@ def check_positive(name: str, value: float) -> float:
 
 
 def violations(scores: Floats, y: Ints, delta: float) -> Floats:
-    """Return s_j - s_y + Δ of each class, (N, C), and 0 for the true class."""
+    """Return s_j - s_y + Δ of each class, (N, C), and 0 for the true class.
+
+    They are infinite where s_y is not finite: behind a target of -inf the loss is +inf, and no number is one
+    where a target has left the range.
+    """
     rows = np.arange(len(y))
+    target = scores[rows, y]
     with np.errstate(invalid="ignore"):
-        u = scores - scores[rows, y][:, None] + delta
-    u[np.isnan(u)] = 0.0  # both scores are -inf; another class makes the loss +inf
+        u = scores - target[:, None] + delta
+    u[~np.isfinite(target)] = np.inf
     u[rows, y] = 0.0
     return u
 
@@ -337,13 +350,16 @@ def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
 
 @register_jitable(error_model="numpy", forceinline=True)
 def row_hinges(s: NDArray[Any], y: int, delta: float) -> None:
-    """Turn scores into max(0, s_j - s_y + Δ), in place and in their own precision; the target's becomes 0."""
+    """Turn scores into max(0, s_j - s_y + Δ), in place and in their own precision; the target's becomes 0.
+
+    NaN stays NaN, and is the target's, too, where its score is not finite: then no sum of these is a loss.
+    """
     number = s.dtype.type
     target, shift, zero = s[y], number(delta), number(0)
     for j in range(s.size):
         violation = (s[j] - target) + shift
-        s[j] = violation if violation > zero else zero
-    s[y] = zero
+        s[j] = zero if violation < zero else violation
+    s[y] = target - target
 
 
 @register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)

@@ -233,7 +233,7 @@ def _row_exp_difference(a: float, b: float) -> float:
 @register_jitable(fastmath={"contract"}, error_model="numpy", forceinline=True)
 def _single_exp(x: Any) -> Any:
     """Return exp(x) of a float32 to about a unit in the last place, for x ≤ 0, but at least 1e-38."""
-    x = x if x > np.float32(-87.0) else np.float32(-87.0)
+    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # NaN stays NaN
     rounded = np.float32(x * np.float32(1.4426950408889634) + np.float32(12582912.0))
     whole = rounded - np.float32(12582912.0)
     r = (x - whole * np.float32(0.693359375)) + whole * np.float32(2.12194440e-4)  # ln 2 in two parts

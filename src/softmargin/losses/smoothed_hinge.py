@@ -92,7 +92,7 @@ class SmoothedHinge(Loss, _Parameters):
 @row_function(row_gradient, SmoothedHinge)
 def _row_gradient(loss: SmoothedHinge, s: Floats, y: int) -> float:
     target = s[y]
-    value = 0.0
+    value = target - target  # NaN, as no loss, where it is not finite
     total = 0.0
     for j in range(s.size):
         u = s[j] - target + loss.delta
