@@ -274,6 +274,10 @@ class Objective:
         """How many threads walk over X."""
         return self._engine.workers.n_threads
 
+    def share_threads(self, n_threads: int) -> None:
+        """Let so many threads walk over X from now on, for all objectives on these data; results do not change."""
+        self._engine.workers.share(n_threads)
+
     @_walks
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return F(W, b); one pass. It is infinite where the scores of a sample leave the range.

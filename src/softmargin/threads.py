@@ -73,6 +73,13 @@ class Workers:
         """Leave the threads behind: where this arrives, it starts its own."""
         return self.__dict__ | {"_pool": None}
 
+    def share(self, n_threads: int) -> None:
+        """Go on with so many threads; no task may be at work."""
+        if n_threads != self.n_threads:
+            pool, self._pool, self.n_threads = self._pool, None, n_threads
+            if pool is not None and self._owner == os.getpid():
+                pool.shutdown(wait=False)
+
     @property
     def started(self) -> bool:
         """Whether there are threads yet."""

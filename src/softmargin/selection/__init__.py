@@ -490,12 +490,15 @@ class _Walk:
             assert watcher is not None
             watcher(self.loss, reg, self.parts[n].number, step)
 
-        def fit(walker: Walker, callback: Callback | None) -> Fit:
+        def fit(walker: Walker, n_threads: int, callback: Callback | None) -> Fit:
+            walker.objective.share_threads(n_threads)
             return walker.fit(reg, settings.path_tol, settings.path_passes, callback)
 
         started = time.perf_counter()
         tasks = [partial(fit, walker) for walker in self._walkers]
         fits = fit_together(tasks, self._whole.n_threads, None if watcher is None else tell)
+        for walker in self._walkers:
+            walker.objective.share_threads(self._whole.n_threads)
         share = (time.perf_counter() - started) / sum(fit.seconds for fit in fits)
         return [replace(fit, seconds=share * fit.seconds) for fit in fits]
 

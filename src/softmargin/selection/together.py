@@ -1,7 +1,8 @@
 """Fits of folds that are made at once, while the calling thread hears of their steps.
 
-A fit keeps one core busy for much of its time: rows of a dual ascent are visited one after the other. Folds have
-nothing to do with one another, so where there are more cores, more folds are at work.
+Much of a fit is one thread's work: rows of a dual ascent are visited one after the other. Folds have nothing to do
+with one another, so they share the threads: as many folds at once as there are threads, or all of them with a few
+threads each.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ __all__ = ["fit_together"]
 
 
 def fit_together(
-    fits: Sequence[Callable[[Callback | None], Fit]],
-    n_at_once: int,
+    fits: Sequence[Callable[[int, Callback | None], Fit]],
+    n_threads: int,
     watcher: Callable[[int, Step], None] | None = None,
 ) -> list[Fit]:
     """Make all fits, some at once; return them in order.
@@ -29,14 +30,16 @@ def fit_together(
     Parameters
     ----------
     fits : sequence of callable
-        They share nothing that one of them writes, and take a callback.
-    n_at_once : int
+        They share nothing that one of them writes, and take the number of threads to use and a callback.
+    n_threads : int
+        Of all together.
     watcher : callable, optional
         Called in this thread with the number of a fit and its step. What it raises, as Ctrl-C does, ends all fits
         at their next step.
     """
-    if n_at_once == 1 or len(fits) == 1:
-        return [fit(None if watcher is None else partial(watcher, n)) for n, fit in enumerate(fits)]
+    n_at_once = min(n_threads, len(fits))
+    if n_at_once == 1:
+        return [fit(n_threads, None if watcher is None else partial(watcher, n)) for n, fit in enumerate(fits)]
     stop = threading.Event()
     news: SimpleQueue[tuple[int, Step] | None] = SimpleQueue()
 
@@ -45,8 +48,9 @@ def fit_together(
         return stop.is_set()
 
     def work(number: int) -> Fit:
+        beside = min(n_at_once, len(fits) - number)  # those that begin last have fewer beside them
         try:
-            return fits[number](partial(heard, number))
+            return fits[number](n_threads // beside, partial(heard, number))
         finally:
             news.put(None)
 
