@@ -149,8 +149,8 @@ def compare(
     scaling : {"auto", "none", "unit", "standard"}, default "auto"
         As in `LinearClassifier`; its moments are those of the training part of each fold.
     watcher : callable, optional
-        Called with the loss, λ, the number of the fold and each step of a fit, in this thread; folds that are at work
-        at once take turns.
+        Called with the loss, λ, the number of the fold and each step of a fit, in this thread; folds that are at
+        work at once take turns.
     **options
         Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``; the last are shared by the folds.
 
