@@ -460,12 +460,17 @@ def test_a_perfect_score_is_not_taken_for_certain(tmp_path: Path, monkeypatch: p
     y = np.arange(60) % 3
     np.savez("easy.npz", X=np.eye(3)[y], y=y)
     run("fit", "easy.npz", "-o", "easy.safetensors", "--loss", "hinge", "--reg", "0.01")
-    assert run("evaluate", "easy.safetensors", "easy.npz").text.startswith(
-        "easy.npz: accuracy 1.0000 ± 0.0082 on 60 samples."  # 1 / 122
-    )
-    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["standard_error"] == pytest.approx(
+    np.savez("new.npz", X=2.0 * np.eye(3)[y], y=y)
+    said = run("evaluate", "easy.safetensors", "new.npz").text
+    assert said.startswith("new.npz: accuracy 1.0000 ± 0.0082 on 60 samples.")  # 1 / 122
+    assert run("evaluate", "easy.safetensors", "new.npz", "--json").json["standard_error"] == pytest.approx(
         1 / 122
     )
+    # Of the training data it says nothing about others.
+    assert run("evaluate", "easy.safetensors", "easy.npz").text.startswith(
+        "easy.npz: accuracy 1.0000 on 60 samples."
+    )
+    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["standard_error"] is None
 
 
 def test_evaluate_agrees_with_the_library(at_home: Path) -> None:

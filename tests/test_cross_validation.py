@@ -32,7 +32,17 @@ import softmargin as sm
 from softmargin.data import Dataset
 from softmargin.errors import DataError, ParameterError
 from softmargin.preprocessing import unit_rows
-from softmargin.selection import calibration_error, content_hashes, fit_temperature, make_folds, mcnemar
+from softmargin.selection import (
+    Settings,
+    calibration_error,
+    content_hashes,
+    fit_temperature,
+    gather,
+    make_folds,
+    mcnemar,
+    select,
+)
+from softmargin.selection.folds import held_out
 from softmargin.selection.paths import Walker, fixed_grid, reg_grid
 
 LOSSES = (sm.CrossEntropy(), sm.SquaredHinge(), sm.Hinge())
@@ -628,6 +638,38 @@ def _blobs(seed=0):
     X = rng.normal(size=(400, 80)) * np.logspace(0, -2, 80)
     X[np.arange(400), y] += 1.5
     return X, y
+
+
+def _path_of_scores(scores, regs):
+    """Return the path of a loss for which a scorer says these scores, one λ after the other."""
+    X, y = _blobs()
+    weights, hashes, left = np.ones(len(y)), content_hashes(X), iter(scores)
+    samples = gather(X, y, y, weights, hashes, [held_out(y, weights, 0.2, hashes)])
+    settings = Settings(regs, scoring=lambda *_: next(left), calibrate=False)
+    found = select(samples, [sm.CrossEntropy()], settings, "none").paths[0]
+    assert not list(left)
+    return found
+
+
+def test_scores_that_differ_by_rounding_alone_are_equal():
+    """109 of 120 in five folds: the last bit of the mean depends on where the misses are."""
+    counts = [[18, 19, 24, 24, 24], [18, 20, 23, 24, 24]]
+    means = sorted(float(np.mean(np.array(count) / 24)) for count in counts)
+    assert means[0] < means[1]
+    path = _path_of_scores([*means, 0.5], [100.0, 10.0, 1.0])
+    assert path.best == 0
+    assert path.at_edge == ""
+
+
+def test_a_path_goes_no_further_up_than_the_score_rises():
+    """Where W is nearly zero a larger λ changes no class, only the size of the scores."""
+    flat = _path_of_scores([0.9, 0.9, 0.9, 0.9], "auto")
+    assert (flat.best, flat.at_edge) == (0, "")
+    rising = _path_of_scores([0.8, 0.5, 0.5, 0.5, 0.9, 0.9], "auto")
+    assert [point.score for point in rising.points] == [0.9, 0.9, 0.8, 0.5, 0.5, 0.5]
+    assert (rising.best, rising.at_edge) == (0, "")
+    given = _path_of_scores([0.9, 0.8], [1.0, 0.1])
+    assert (given.best, given.at_edge) == (0, "largest")
 
 
 def test_folds_that_are_fitted_at_once_are_the_same_to_the_bit():

@@ -275,7 +275,7 @@ class Objective:
         return self._engine.workers.n_threads
 
     def share_threads(self, n_threads: int) -> None:
-        """Let so many threads walk over X from now on, for all objectives on these data; results do not change."""
+        """Let ``n_threads`` walk over X from now on, for all objectives on these data; results do not change."""
         self._engine.workers.share(n_threads)
 
     @_walks

@@ -68,7 +68,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" See '{context.command_path} --help'." if context else ""
-        say_err(f"Error: {error.format_message().removesuffix('.')}.{hint}")
+        said = error.format_message().removesuffix(".")
+        say_err(f"Error: {said}{'' if said.endswith('?') else '.'}{hint}")
         status = error.exit_code
     except _Stopped as stopped:
         say_err("Stopped. No file was left half-written.")

@@ -48,8 +48,9 @@ def evaluate(
 ) -> None:
     """Say how good MODEL is on the labelled samples of DATA.
 
-    Prints the accuracy with its standard error (half of Wilson's interval), the recall of each class and the
-    most frequent mistakes: of which class how many samples were taken for which other.
+    Prints the accuracy with its standard error (half of Wilson's interval; none if MODEL was trained on just
+    these samples), the recall of each class and the most frequent mistakes: of which class how many samples were
+    taken for which other.
     """
     import numpy as np
 
@@ -60,7 +61,8 @@ def evaluate(
     with reporter(quiet) as report:
         dataset = read_for_model(data, loaded, report, part, labels=labels, label=label, columns=columns)
         y = labels_of(dataset, data)
-        if dataset.n_samples == loaded.n_samples and dataset.fingerprint() == loaded.fingerprint:
+        known_samples = dataset.n_samples == loaded.n_samples and dataset.fingerprint() == loaded.fingerprint
+        if known_samples:
             say_err("Note: this model was trained on just these samples; on others expect less.")
         report("predicting", 0, 0)
         predicted = loaded.predict(dataset.X)
@@ -75,7 +77,7 @@ def evaluate(
         )
     right = predicted == y
     accuracy = float(right.mean())
-    error = standard_error(accuracy, len(y))
+    error = None if known_samples else standard_error(accuracy, len(y))  # which is one for other samples
     counts = np.bincount(true)
     recalls = np.bincount(true, weights=right) / counts
     pairs, times = np.unique((true * len(answers) + given)[~right], return_counts=True)
@@ -95,7 +97,8 @@ def evaluate(
             }
         )
         return
-    say(f"{data}: accuracy {accuracy:.4f} ± {error:.4f} on {len(y):,} samples.")
+    sure = "" if error is None else f" ± {error:.4f}"
+    say(f"{data}: accuracy {accuracy:.4f}{sure} on {len(y):,} samples.")
     if unknown:
         say(f"Labels that are no class of this model count as wrong: {named(unknown, _MOST_CLASSES)}.")
     worst = np.argsort(recalls, kind="stable")[:_MOST_CLASSES]

@@ -165,7 +165,8 @@ def _label(
         if len(usual) > 1:
             both = _some([names[k] for k in usual])
             raise DataError(
-                f"{where} has several columns that may be the label ({both}); name one with label=, or --label."
+                f"{where} has several columns that may be the label ({both}); name one with --label (label= in "
+                f"Python)."
             )
         if usual:
             notes.append(f"the column {shown(names[usual[0]])!r} is taken for the label")
@@ -178,6 +179,11 @@ def _label(
             else f"column {words[0]} is taken for the label: no other holds words"
         )
         return words[0]
+    if named and words:
+        notes.append(
+            f"several columns hold words ({_some([names[k] for k in words])}), and none of them is taken for the "
+            f"label: name one with --label"
+        )
     return None
 
 
@@ -220,7 +226,7 @@ def _features(
         if found:
             raise DataError(
                 f"{where} has {len(found)} columns of {kind}s ({_some([names[k] for k in found])}); "
-                f"name the one to use with columns=, or --columns."
+                f"name the one to use with --columns (columns= in Python)."
             )
     if "number" not in by_kind:
         raise DataError(f"{where} has no column of numbers beside its label; its columns are {_some(names)}.")

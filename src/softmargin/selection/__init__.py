@@ -32,6 +32,7 @@ from softmargin.selection.base import (
     LossPath,
     PairedTest,
     PathPoint,
+    as_good,
     told_apart,
 )
 from softmargin.selection.calibration import calibrate as calibrate_scores
@@ -284,7 +285,8 @@ def select(
     parts = [_Part(n, samples, whole, scaling, settings.scoring, name, options) for n in range(len(samples.folds))]
     walks = [_Walk(loss, whole, parts, settings) for loss in losses]
     paths = [walk.path() for walk in walks]
-    mine = max(paths, key=lambda path: _decisive(path, settings))
+    best = max(_decisive(path, settings) for path in paths)
+    mine = next(path for path in paths if as_good(_decisive(path, settings), best))
     first = walks[paths.index(mine)]
     tests = tuple(_paired(first, walk, losses) for walk in walks if walk is not first)
     seconds = time.perf_counter() - started
@@ -504,9 +506,11 @@ class _Walk:
         return [replace(fit, seconds=share * fit.seconds) for fit in fits]
 
     def _extend_upwards(self, step: float) -> None:
-        """Try larger λ while the largest is the best."""
+        """Try larger λ while the largest is the best and better than the one before."""
         for _ in range(_MOST_FURTHER):
-            if self._best() > 0:
+            if self._best() > 0 or (
+                len(self._points) > 1 and as_good(self._points[1].score, self._points[0].score)
+            ):
                 return
             for walker in self._walkers:
                 walker.restart()
@@ -514,8 +518,8 @@ class _Walk:
 
     def _best(self) -> int:
         """Return the index of the best score; of equal ones the largest λ."""
-        scores = [point.score for point in self._points]
-        return int(np.argmax(scores))
+        best = max(point.score for point in self._points)
+        return next(k for k, point in enumerate(self._points) if as_good(point.score, best))
 
     def _one_se(self, best: int) -> int:
         """Return the index of the largest λ within one standard error of the best."""
@@ -525,7 +529,7 @@ class _Walk:
                 why = "a fold has no finite score" if len(self.parts) > 1 else "one fold of this scoring has none"
                 raise ParameterError(f"rule is 'one_se', which needs a standard error, but {why}.")
             return best
-        return next(k for k, p in enumerate(self._points) if p.score >= point.score - point.standard_error)
+        return next(k for k, p in enumerate(self._points) if as_good(p.score, point.score - point.standard_error))
 
     def _calibration(self) -> Calibration:
         reg = self._points[self.index].reg

@@ -9,9 +9,21 @@ from typing import Any
 from softmargin.data.base import counted
 from softmargin.losses.base import Loss
 
-__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PairedTest", "PathPoint", "told_apart"]
+__all__ = [
+    "Calibration",
+    "Comparison",
+    "FoldPoint",
+    "LossPath",
+    "PairedTest",
+    "PathPoint",
+    "as_good",
+    "told_apart",
+]
 
 _SIGNIFICANT = 0.05
+
+_ROUNDING = 1e-12
+"""Scores that differ by less than this share are the same: means of equal counts differ in their last bits."""
 
 
 def told_apart(loss: Loss, losses: Sequence[Loss]) -> str:
@@ -19,6 +31,11 @@ def told_apart(loss: Loss, losses: Sequence[Loss]) -> str:
     if all(other.name != loss.name or other == loss for other in losses):
         return loss.name
     return f"{loss.name} ({', '.join(f'{name} {number:g}' for name, number in loss.parameters().items())})"
+
+
+def as_good(score: float, best: float) -> bool:
+    """Return whether a score is as good as another, but for what rounding makes of equal ones."""
+    return score >= best - _ROUNDING * abs(best)
 
 
 @dataclass(frozen=True)
@@ -172,8 +189,11 @@ class LossPath:
 
     @property
     def at_edge(self) -> str:
-        """Return "largest" or "smallest" if the best λ is the first or last that was tried, else ""."""
-        if len(self.points) == 1:
+        """Return "largest" or "smallest" if the best λ is the first or last that was tried, else "".
+
+        Nor is it at an edge where the scores are the same beyond it: nothing better is to be expected there.
+        """
+        if len(self.points) == 1 or (self.best == 0 and as_good(self.points[1].score, self.points[0].score)):
             return ""
         return {0: "largest", len(self.points) - 1: "smallest"}.get(self.best, "")
 
@@ -316,7 +336,7 @@ class Comparison:
             )
             said.append(f"The accuracy of the others at their best: {shown}.")
             mine = point.validation_accuracy
-            ties = [self.name_of(path.loss) for path in others if path.chosen.validation_accuracy == mine]
+            ties = [self.name_of(path.loss) for path in others if as_good(path.chosen.validation_accuracy, mine)]
             if ties:
                 said.append(
                     f"{name} does no better than {' and '.join(ties)}: it is taken because it was tried first."
