@@ -646,7 +646,7 @@ def _path_of_scores(scores, regs):
     weights, hashes, left = np.ones(len(y)), content_hashes(X), iter(scores)
     samples = gather(X, y, y, weights, hashes, [held_out(y, weights, 0.2, hashes)])
     settings = Settings(regs, scoring=lambda *_: next(left), calibrate=False)
-    found = select(samples, [sm.CrossEntropy()], settings, "none").paths[0]
+    found = select(samples, [sm.Hinge()], settings, "none").paths[0]
     assert not list(left)
     return found
 
@@ -658,7 +658,6 @@ def test_scores_that_differ_by_rounding_alone_are_equal():
     assert means[0] < means[1]
     path = _path_of_scores([*means, 0.5], [100.0, 10.0, 1.0])
     assert path.best == 0
-    assert path.at_edge == ""
 
 
 def test_a_path_goes_no_further_up_than_the_score_rises():

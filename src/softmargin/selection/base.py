@@ -25,6 +25,8 @@ _SIGNIFICANT = 0.05
 _ROUNDING = 1e-12
 """Scores that differ by less than this share are the same: means of equal counts differ in their last bits."""
 
+_NEARLY = 0.05
+
 
 def told_apart(loss: Loss, losses: Sequence[Loss]) -> str:
     """Return the name of one of the losses, with its parameters where another one has the same name."""
@@ -191,11 +193,17 @@ class LossPath:
     def at_edge(self) -> str:
         """Return "largest" or "smallest" if the best λ is the first or last that was tried, else "".
 
-        Nor is it at an edge where the scores are the same beyond it: nothing better is to be expected there.
+        The first is no edge where W does nothing but shrink as λ grows: larger ones change no sample's class.
         """
-        if len(self.points) == 1 or (self.best == 0 and as_good(self.points[1].score, self.points[0].score)):
+        if len(self.points) == 1 or (self.best == 0 and self._only_shrinks()):
             return ""
         return {0: "largest", len(self.points) - 1: "smallest"}.get(self.best, "")
+
+    def _only_shrinks(self) -> bool:
+        """Whether the scores at the two largest λ are the same, and λ‖W‖ as well, to a few percent."""
+        first, second = self.points[:2]
+        sizes = [point.reg * point.mean("square") ** 0.5 for point in (first, second)]
+        return as_good(second.score, first.score) and abs(sizes[0] - sizes[1]) <= _NEARLY * sizes[0]
 
 
 @dataclass(frozen=True)
