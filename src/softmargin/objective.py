@@ -378,7 +378,8 @@ class Objective:
         rows = (dual.A, dual.tilt()) if isinstance(dual, DualRows) else None
         source = self if dual is None or isinstance(dual, DualRows) else self._check_source(dual)
         sums = self._engine.dual_sums(self.loss, *self._fold(W, b), source.loss, source._offsets, rows, keep)
-        value = _as_value(sums.value + self.reg * float(np.vdot(W, W)))
+        penalty = self.reg * float(np.square(W).ravel(order="K").sum())  # in pairs of pairs: a few roundings
+        value = _as_value(sums.value + penalty)
         imbalance = sums.classes.sum(axis=0)
         G, conjugate, shrink = self._unfold(sums.features, imbalance), sums.conjugate, 1.0
         if self.fit_intercept:
@@ -396,7 +397,7 @@ class Objective:
         # F may be larger than computed, for the scores are rounded.
         error = self._score_error(*self._fold(W, b))
         rise = self.loss.rise(error, sums.value, sums.square, self.n_classes)
-        above = _as_value(value + rounding * value + rise)
+        above = _as_value(value + rounding * value + 64.0 * _EPS * penalty + rise)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
 
     def check_certifiable(self) -> None:

@@ -39,7 +39,8 @@ def fit_together(
     """
     n_at_once = min(n_threads, len(fits))
     if n_at_once == 1:
-        return [fit(n_threads, None if watcher is None else partial(watcher, n)) for n, fit in enumerate(fits)]
+        with one_blas_thread():
+            return [fit(n_threads, None if watcher is None else partial(watcher, n)) for n, fit in enumerate(fits)]
     stop = threading.Event()
     news: SimpleQueue[tuple[int, Step] | None] = SimpleQueue()
 
@@ -51,6 +52,9 @@ def fit_together(
         beside = min(n_at_once, len(fits) - number)  # those that begin last have fewer beside them
         try:
             return fits[number](n_threads // beside, partial(heard, number))
+        except BaseException:
+            stop.set()
+            raise
         finally:
             news.put(None)
 
