@@ -41,6 +41,7 @@ GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;
 ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
 LARGEST_FILE = 1 << 28
 """Bytes of an image file in an archive: no more are ever unpacked."""
+_HEAD = 1 << 20
 COMMON_FILE = 1 << 24
 """Up to this many bytes are unpacked without a look at what they are."""
 LARGEST_PIXEL = 16
@@ -236,10 +237,18 @@ def _read(file: File, archives: Archives) -> bytes:
 
 
 def _check_claim(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Raise `ImageProblem` unless the header is that of an image whose pixels may take the bytes of the entry."""
-    with _problems(), archive.open(entry) as member:
-        width, height = _open(member).size
-    if entry.file_size > LARGEST_PIXEL * width * height + COMMON_FILE:
+    """Raise `ImageProblem` unless it begins as an image does whose pixels may take the bytes of the entry.
+
+    TIFF keeps its header anywhere, and some formats hold more than one picture: these are left to the decoder.
+    """
+    with archive.open(entry) as member:
+        head = member.read(_HEAD)
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return
+    with _problems():
+        image = _open(io.BytesIO(head))
+    width, height = image.size
+    if image.format in ("PNG", "JPEG", "BMP") and entry.file_size > LARGEST_PIXEL * width * height + COMMON_FILE:
         raise ImageProblem("broken", f"claims {entry.file_size:,} bytes, too many for {height}x{width} pixels")
 
 
