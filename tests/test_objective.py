@@ -280,6 +280,17 @@ def test_a_mean_far_from_the_data_is_in_the_gap(loss, mean):
     assert (true - fit.lower_bound) / true <= fit.gap * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("shape", [(500_000, 2), (7, 3)])
+def test_a_penalty_of_many_equal_squares_is_within_the_bound(shape):
+    """Added up one after the other, a million equal squares are off by thousands of roundings, all to one side."""
+    d, c = shape
+    reg, W = 1e9, np.full(shape, 1.0 / 3.0)
+    found = sm.Objective(sm.Hinge(), np.zeros((c, d)), np.arange(c), reg).certificate(W, np.zeros(c))
+    true = (c - 1) + Fraction(reg) * d * c * Fraction(1.0 / 3.0) ** 2
+    assert abs(Fraction(found.value) - true) <= Fraction(found.above) - Fraction(found.value)
+    assert found.above <= found.value * (1 + 1e-12)
+
+
 @pytest.mark.parametrize("kind", ["cpu", "reference", "sparse"])
 @pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
 def test_what_rounding_takes_where_columns_differ_in_size(loss, kind):

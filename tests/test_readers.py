@@ -621,6 +621,23 @@ def test_an_archive_is_not_unpacked_for_what_is_no_image(tmp_path):
     assert np.array_equal(load_dataset(large).X, np.tile(np.uint8([1, 2, 3]), (1, 6_000_000)))
 
 
+@pytest.mark.parametrize("kind", ["tiff", "gif", "webp"])
+def test_a_large_entry_may_hold_many_pictures(tmp_path, monkeypatch, kind):
+    """A TIFF has its header at any place, and of many pictures the first says little about the size."""
+    monkeypatch.setattr("softmargin.data.images.base.COMMON_FILE", 100)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 9, 7, 3), dtype=np.uint8)
+    noise[0] = 0
+    first, *others = map(Image.fromarray, noise)
+    stream = io.BytesIO()
+    first.save(stream, kind, save_all=True, append_images=others)
+    data = stream.getvalue()
+    assert len(data) > 16 * 9 * 7 + 100  # more than the pixels of one picture may take
+    path = zipped(tmp_path / "t.zip", {f"c/a.{kind}": data, f"d/b.{kind}": data})
+    found = load_dataset(path, n_workers=1)
+    assert found.X.shape == (2, 189)
+    assert (found.X == 0).all()
+
+
 def png_of(height, width):
     stream = io.BytesIO()
     Image.fromarray(np.zeros((height, width), np.uint8)).save(stream, "png")

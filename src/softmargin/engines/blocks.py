@@ -394,6 +394,7 @@ class BlockEngine(Engine):
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
             self.count(len(rows))
+            # As the kernel takes it, which may be another way than `_laid_out` for BLAS.
             Vt = np.asarray(V.T, np.float32 if self.has_single else np.float64, self._order)
             tasks = [partial(lane_sums, lane, Vt, c) for lane in lanes]
             found = self.workers.run(tasks, 2 * len(rows) * self._row_size)

@@ -26,6 +26,7 @@ _ROUNDING = 1e-12
 """Scores that differ by less than this share are the same: means of equal counts differ in their last bits."""
 
 _NEARLY = 0.05
+"""λ‖W‖ that differs by no more than this share between two λ: W is that of the larger one, but longer."""
 
 
 def told_apart(loss: Loss, losses: Sequence[Loss]) -> str:

@@ -34,8 +34,8 @@ def fit_together(
     n_threads : int
         Of all together.
     watcher : callable, optional
-        Called in this thread with the number of a fit and its step. What it raises, as Ctrl-C does, ends all fits
-        at their next step.
+        Called in this thread with the number of a fit and its step. What it raises, as Ctrl-C and the error of a
+        fit do, ends all fits at their next step.
     """
     n_at_once = min(n_threads, len(fits))
     if n_at_once == 1:
@@ -60,9 +60,9 @@ def fit_together(
 
     # The context brings NumPy's errstate along, and that BLAS has one thread.
     with one_blas_thread(), ThreadPoolExecutor(n_at_once, thread_name_prefix="softmargin fold") as pool:
-        at_work = [pool.submit(copy_context().run, work, number) for number in range(len(fits))]
         left = len(fits)
         try:
+            at_work = [pool.submit(copy_context().run, work, number) for number in range(left)]
             while left > 0:
                 item = news.get()
                 if item is None:
@@ -71,7 +71,6 @@ def fit_together(
                     watcher(*item)
         except BaseException:
             stop.set()
-            for future in at_work:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in at_work]

@@ -42,6 +42,7 @@ ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
 LARGEST_FILE = 1 << 28
 """Bytes of an image file in an archive: no more are ever unpacked."""
 _HEAD = 1 << 20
+"""Bytes in which the header of an image is looked for."""
 COMMON_FILE = 1 << 24
 """Up to this many bytes are unpacked without a look at what they are."""
 LARGEST_PIXEL = 16
