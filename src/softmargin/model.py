@@ -11,7 +11,6 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -31,7 +30,7 @@ from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.mapped import MappedFile
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing, unit_rows
-from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores
+from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores, worker_threads
 from softmargin.validation import as_table, check_count, check_number, overflowing
 
 __all__ = ["Model", "load_model"]
@@ -378,7 +377,7 @@ class Model:
             if n_threads == 1 or len(starts) == 1 or X.shape[0] * row_size * self.n_classes < INLINE_WORK:
                 failures = [fill(start) for start in starts]
             else:
-                with ThreadPoolExecutor(n_threads) as pool:
+                with worker_threads(n_threads, "softmargin scores") as pool:
                     failures = list(pool.map(fill, starts))
         for row in failures:
             if row is not None:

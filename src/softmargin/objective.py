@@ -435,7 +435,8 @@ class Objective:
             raise DataError(
                 f"rows[{wrong[0]}] is {numbers[wrong[0]]}, but rows must lie in 0 … {self.n_samples - 1}."
             )
-        return self._engine.scores(*self._fold(W, b), numbers.astype(np.int64, copy=False))
+        with one_blas_thread():
+            return self._engine.scores(*self._fold(W, b), numbers.astype(np.int64, copy=False))
 
     # -- what solvers ask about the data ---------------------------------------------------------------
 

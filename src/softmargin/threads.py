@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from functools import cache
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["INLINE_WORK", "Workers", "one_blas_thread", "usable_cores"]
+__all__ = ["INLINE_WORK", "Workers", "one_blas_thread", "usable_cores", "worker_threads"]
 
 _Result = TypeVar("_Result")
 
@@ -26,31 +26,96 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
-def _blas_libraries() -> list[Any]:
-    """Return the handles on every BLAS that is loaded; to ask these takes a tenth of the time of `limit`."""
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+def _set_threads(library: Any, n_threads: int) -> None:
+    """Set how many threads a BLAS uses, from whatever thread.
+
+    threadpoolctl listens to the first thread alone that ever set OpenBLAS, unless that thread has let go.
+    """
+    let_go = getattr(library, "clear_controlling_thread", None)
+    if let_go is not None:
+        let_go(force=True)
+    library.set_num_threads(n_threads)
+    if let_go is not None:
+        let_go(force=True)
 
 
-_ALONE: ContextVar[bool] = ContextVar("one thread of BLAS", default=False)
+class _Limit:
+    """Libraries held to one thread: by how many holders, and what to give back after the last of them."""
+
+    def __init__(self, libraries: Sequence[Any]) -> None:
+        self._libraries = libraries
+        self._before: list[int] = []
+        self._n_holders = 0
+
+    def hold(self) -> None:
+        self._n_holders += 1
+        if self._n_holders == 1:
+            self._before = [library.get_num_threads() for library in self._libraries]
+            for library in self._libraries:
+                _set_threads(library, 1)
+
+    def let_go(self) -> None:
+        self._n_holders -= 1
+        if self._n_holders == 0:
+            for library, n_threads in zip(self._libraries, self._before, strict=True):
+                _set_threads(library, n_threads)
+
+
+class _Blas:
+    """Every BLAS that is loaded; to ask these handles takes a tenth of the time of threadpoolctl's ``limit``."""
+
+    def __init__(self) -> None:
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        self._per_thread = [one for one in libraries if getattr(one, "threading_layer", "") == "openmp"]
+        self._shared = _Limit([one for one in libraries if one not in self._per_thread])
+        self._own = threading.local()
+
+    def limits(self) -> tuple[_Limit, _Limit]:
+        """Return what limits the calling thread: for the whole process, and for itself alone."""
+        if not hasattr(self._own, "limit"):
+            self._own.limit = _Limit(self._per_thread)
+        return self._shared, self._own.limit
+
+
+_blas = cache(_Blas)
+_SETTING = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _SETTING
+    _SETTING = threading.RLock()  # the thread that held it is not in a forked child
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let BLAS work in the calling thread alone, which costs nothing where that is so already."""
-    if _ALONE.get():
-        yield
-        return
-    before = [(library, library.get_num_threads()) for library in _blas_libraries()]
-    token = _ALONE.set(True)
+    """Let BLAS work in the calling thread alone, which costs nothing where that is so already.
+
+    The first of all threads that ask for it notes what was set, the last brings that back.
+    """
+    with _SETTING:
+        limits = _blas().limits()
+        for limit in limits:
+            limit.hold()
     try:
-        for library, _ in before:
-            library.set_num_threads(1)
         yield
     finally:
-        for library, n_threads in before:
-            library.set_num_threads(n_threads)
-        _ALONE.reset(token)
+        with _SETTING:
+            for limit in limits:
+                limit.let_go()
+
+
+def _begin_alone() -> None:
+    with _SETTING:
+        _blas().limits()[1].hold()  # for good: such a thread does nothing else
+
+
+def worker_threads(n_threads: int, name: str) -> ThreadPoolExecutor:
+    """Return threads for tasks that call BLAS, which work within the caller's `one_blas_thread`."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix=name, initializer=_begin_alone)
 
 
 _STARTING = threading.Lock()
@@ -89,7 +154,7 @@ class Workers:
         """Let a thread do a task."""
         with _STARTING:
             if self._pool is None or self._owner != os.getpid():  # a forked child has none of the threads
-                self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="softmargin")
+                self._pool = worker_threads(self.n_threads, "softmargin")
                 self._owner = os.getpid()
         # The context brings NumPy's errstate along, which belongs to a thread.
         return self._pool.submit(copy_context().run, task, *arguments)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 
 from softmargin.solvers import Callback, Fit, Step
-from softmargin.threads import one_blas_thread
+from softmargin.threads import one_blas_thread, worker_threads
 
 __all__ = ["fit_together"]
 
@@ -58,8 +57,8 @@ def fit_together(
         finally:
             news.put(None)
 
-    # The context brings NumPy's errstate along, and that BLAS has one thread.
-    with one_blas_thread(), ThreadPoolExecutor(n_at_once, thread_name_prefix="softmargin fold") as pool:
+    # The context brings NumPy's errstate along.
+    with one_blas_thread(), worker_threads(n_at_once, "softmargin fold") as pool:
         left = len(fits)
         try:
             at_work = [pool.submit(copy_context().run, work, number) for number in range(left)]

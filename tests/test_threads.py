@@ -1,0 +1,131 @@
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from softmargin import LinearClassifier, threads
+from softmargin.threads import Workers, one_blas_thread, worker_threads
+
+
+def blas_threads() -> list[int]:
+    return [one.num_threads for one in ThreadpoolController().select(user_api="blas").lib_controllers]
+
+
+def in_a_thread(task, *arguments):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(task, *arguments).result()
+
+
+@pytest.fixture(autouse=True)
+def many():
+    """Begin with two threads of BLAS, whatever the machine has, and look that they come back."""
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        assert set(before) == {2}
+        yield
+        assert blas_threads() == before
+
+
+def within() -> set[int]:
+    with one_blas_thread():
+        return set(blas_threads())
+
+
+def test_every_thread_may_set_blas_not_the_first_alone():
+    assert within() == {1}
+    assert in_a_thread(within) == {1}
+    assert set(blas_threads()) == {2}
+    # Another library holds a limit in its thread, which threadpoolctl takes for the only one to set any.
+    with threadpool_limits(2, user_api="blas"):
+        assert in_a_thread(within) == {1}
+        assert set(blas_threads()) == {2}
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_the_last_of_all_that_hold_blas_gives_it_back(first_out):
+    stacks = [ExitStack(), ExitStack()]
+    for stack in stacks:
+        in_a_thread(stack.enter_context, one_blas_thread())
+    in_a_thread(stacks[first_out].close)
+    assert set(blas_threads()) == {1}
+    in_a_thread(stacks[1 - first_out].close)
+    assert set(blas_threads()) == {2}
+
+
+def test_an_error_gives_blas_back():
+    with pytest.raises(ZeroDivisionError), one_blas_thread(), one_blas_thread():
+        raise ZeroDivisionError
+    assert set(blas_threads()) == {2}
+
+
+def test_many_threads_at_once_give_blas_back():
+    start = threading.Barrier(8)
+
+    def come_and_go() -> set[int]:
+        start.wait()
+        return set().union(*(within() for _ in range(200)))
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = [pool.submit(come_and_go) for _ in range(8)]
+        assert set().union(*(one.result() for one in seen)) == {1}
+    assert set(blas_threads()) == {2}
+
+
+class ThreadsOwn:
+    """A BLAS with OpenMP, where each thread has a number of its own, three at first."""
+
+    threading_layer = "openmp"
+
+    def __init__(self):
+        self._here = threading.local()
+
+    def get_num_threads(self):
+        return getattr(self._here, "n", 3)
+
+    def set_num_threads(self, n):
+        self._here.n = n
+
+
+def test_where_the_number_is_each_threads_own_the_workers_set_theirs(monkeypatch):
+    library = ThreadsOwn()
+    blas = threads._Blas()
+    blas._per_thread = [library]
+    monkeypatch.setattr(threads, "_blas", lambda: blas)
+    with one_blas_thread(), worker_threads(2, "a") as pool:
+        assert [library.get_num_threads(), pool.submit(library.get_num_threads).result()] == [1, 1]
+        assert in_a_thread(library.get_num_threads) == 3  # that thread is not ours
+    assert library.get_num_threads() == 3
+    meet = threading.Barrier(2, timeout=20)
+
+    def task(stop):
+        meet.wait()
+        return library.get_num_threads()
+
+    assert Workers(2).run([task, task], work=10**9) == [1, 1]
+
+
+def test_a_fit_has_the_same_bits_in_whatever_thread():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, 700)), rng.integers(0, 150, 600)
+    made = LinearClassifier(loss="cross_entropy", reg=1e-3, n_threads=1)
+    here = made.fit(X, y).coef_.tobytes()
+    assert in_a_thread(lambda: made.fit(X, y).coef_.tobytes()) == here
+    with threadpool_limits(1, user_api="blas"):
+        assert made.fit(X, y).coef_.tobytes() == here
+        assert in_a_thread(lambda: made.fit(X, y).coef_.tobytes()) == here
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # to fork beside threads, which is the point
+def test_a_child_forked_while_another_thread_sets_blas_does_not_wait_for_ever():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(threads._SETTING.acquire).result()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if within() == {1} else 1)
+        pool.submit(threads._SETTING.release).result()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
