@@ -10,6 +10,7 @@ import struct
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -605,37 +606,118 @@ def test_archives_refused(tmp_path):
 
 
 def test_an_archive_is_not_unpacked_for_what_is_no_image(tmp_path):
-    n = 80 << 20
-    for content, words in ((bytes(n), "not an image"), (png_of(9, 7) + bytes(n), "too many for 9x7 pixels")):
+    n = 40 << 20
+    for content in (bytes(n), png_of(9, 7) + bytes(n)):
         path = zipped(tmp_path / "t.zip", {"c/a.png": content}, compression=zipfile.ZIP_DEFLATED)
         tracemalloc.start()
         try:
-            refused(["a.png", words], path)
+            refused(["a.png", f"unpacks to {len(content):,} bytes", "unpack it into a folder"], path)
             assert tracemalloc.get_traced_memory()[1] < n / 16
         finally:
             tracemalloc.stop()
     stream = io.BytesIO()
-    Image.new("RGB", (3000, 2000), (1, 2, 3)).save(stream, "bmp")
-    large = zipped(tmp_path / "t.zip", {"c/a.bmp": stream.getvalue()}, compression=zipfile.ZIP_DEFLATED)
-    assert large.stat().st_size < len(stream.getvalue()) / 100
-    assert np.array_equal(load_dataset(large).X, np.tile(np.uint8([1, 2, 3]), (1, 6_000_000)))
+    Image.new("RGB", (2000, 2000), (1, 2, 3)).save(stream, "bmp")
+    flat = zipped(tmp_path / "t.zip", {"c/a.bmp": stream.getvalue()}, compression=zipfile.ZIP_DEFLATED)
+    assert flat.stat().st_size < len(stream.getvalue()) / 100
+    assert np.array_equal(load_dataset(flat).X, np.tile(np.uint8([1, 2, 3]), (1, 4_000_000)))
 
 
 @pytest.mark.parametrize("kind", ["tiff", "gif", "webp"])
 def test_a_large_entry_may_hold_many_pictures(tmp_path, monkeypatch, kind):
-    """A TIFF has its header at any place, and of many pictures the first says little about the size."""
     monkeypatch.setattr("softmargin.data.images.base.COMMON_FILE", 100)
+    monkeypatch.setattr("softmargin.data.images.base._SMALL_FILE", 100)
     noise = np.random.default_rng(0).integers(0, 256, (20, 9, 7, 3), dtype=np.uint8)
     noise[0] = 0
     first, *others = map(Image.fromarray, noise)
     stream = io.BytesIO()
     first.save(stream, kind, save_all=True, append_images=others)
     data = stream.getvalue()
-    assert len(data) > 16 * 9 * 7 + 100  # more than the pixels of one picture may take
-    path = zipped(tmp_path / "t.zip", {f"c/a.{kind}": data, f"d/b.{kind}": data})
+    path = zipped(tmp_path / "t.zip", {f"c/a.{kind}": data, f"d/b.{kind}": data}, compression=zipfile.ZIP_DEFLATED)
     found = load_dataset(path, n_workers=1)
     assert found.X.shape == (2, 189)
     assert (found.X == 0).all()
+
+
+def saved(kind, image=None, **options):
+    stream = io.BytesIO()
+    (image or Image.fromarray(np.arange(63, dtype=np.uint8).reshape(9, 7))).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def chunk(content=b""):
+    body = b"prVt" + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def tiff(*tags, order="<", fill=b""):
+    marks = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(tags))
+    return marks + b"".join(struct.pack(f"{order}HHII", *tag) for tag in tags) + bytes(4) + fill
+
+
+def forged(name):
+    """Return a megabyte, or a few, that keep Pillow busy for as many seconds."""
+    png, gif, jpeg = saved("png"), saved("gif"), saved("jpeg")
+    n = 1 << 18
+    if name == "chunks before the pixels of a PNG":
+        return png[:33] + chunk() * n + png[33:]
+    if name == "chunks after the pixels of a PNG":
+        return png[:-12] + chunk() * n + png[-12:]
+    if name == "comments of a GIF":
+        head = 13 + 3 * (2 << (gif[10] & 7))
+        return gif[:head] + b"\x21\xfe\0" * n + gif[head:]
+    if name == "fill of a JPEG":
+        return b"\xff\xd8" + b"\xff" * n
+    if name == "comments of a JPEG":
+        return jpeg[:2] + b"\xff\xfe\0\2" * n + jpeg[2:]
+    if name == "pixels of a QOI":
+        return b"qoif" + struct.pack(">II", 9000, 9000) + b"\3\0" + bytes(4 * n)
+    if name == "runs of a BMP":
+        sizes = struct.pack("<IiiHHIIiiII", 40, 9000, 9000, 1, 8, 1, 0, 0, 0, 256, 0)
+        return b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078) + sizes + bytes(1024) + b"\1\5" * 3 * n
+    strips = ((256, 4, 1, 9), (257, 4, 1, 7), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 2 * n, 200))
+    if name == "strips of a TIFF":
+        return tiff(*strips, (278, 4, 1, 1), (279, 4, 2 * n, 200), fill=bytes(9 * n))
+    if name == "strips of a TIFF, its directory cut off":
+        whole = tiff(*strips, order=">", fill=bytes(8 * n))
+        return whole[:8] + struct.pack(">H", 60_000) + whole[10:]
+    if name == "tags of a TIFF that are all the same bytes":
+        return tiff(*strips[:2], *((t, 1, 1 << 20, 0) for t in range(40_000, 41_000)), fill=bytes(1 << 20))
+    assert name == "scans of a JPEG"
+    with_scans = saved("jpeg", Image.new("L", (9400, 9400), 7), progressive=True)
+    last = with_scans[with_scans.rindex(b"\xff\xda") : -2]
+    return with_scans[:-2] + last * 20 + with_scans[-2:]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["packed", "as it is"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        *(
+            (name, "more pieces than an image of its size")
+            for name in (
+                "chunks before the pixels of a PNG", "chunks after the pixels of a PNG", "comments of a GIF",
+                "fill of a JPEG", "comments of a JPEG", "strips of a TIFF",
+                "strips of a TIFF, its directory cut off",
+            )
+        ),
+        ("pixels of a QOI", "more pieces than an image of its size"),
+        ("runs of a BMP", "more pieces than an image of its size"),
+        ("tags of a TIFF that are all the same bytes", "damaged"),
+        ("scans of a JPEG", "more scans than an image of its size"),
+    ],
+)  # fmt: skip
+def test_what_is_forged_to_keep_the_decoder_busy(tmp_path, name, words, stored):
+    data = forged(name)
+    if stored and name in ("pixels of a QOI", "runs of a BMP"):
+        pytest.skip("takes its time in proportion to the file")
+    method = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    path = zipped(tmp_path / "t.zip", {"c/a.png": data}, compression=method)
+    tracemalloc.start()
+    try:
+        refused(["a.png", words], path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * path.stat().st_size + (64 << 20)
+    finally:
+        tracemalloc.stop()
 
 
 def png_of(height, width):

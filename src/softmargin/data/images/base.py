@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import signal
+import struct
 import sys
 import warnings
 import zipfile
@@ -41,13 +42,25 @@ GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;
 ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
 LARGEST_FILE = 1 << 28
 """Bytes of an image file in an archive: no more are ever unpacked."""
-_HEAD = 1 << 20
-"""Bytes in which the header of an image is looked for."""
 COMMON_FILE = 1 << 24
-"""Up to this many bytes are unpacked without a look at what they are."""
-LARGEST_PIXEL = 16
-"""Bytes of a pixel in an image file, at most: four channels of 32 bits."""
+"""Bytes that may be unpacked whatever lies in the archive; beyond them no more than twice what lies there."""
+_SMALL_FILE = 1 << 16
+"""Bytes that are parsed in no time, whatever they are."""
+_PULLING = frozenset(("QOI", "BMP", "DIB"))
+"""Formats whose pixels Pillow reads one by one."""
+_MOST_SCANS = 20
+"""Passes over an image of the largest size that a progressive JPEG may ask for; encoders make ten."""
+_MOST_STRIPS = 1 << 18
+"""Pieces in which a TIFF may keep its pixels; Pillow makes an object of each, whatever the size of the image."""
 ORIENTATION_TAG = 0x0112
+# How a TIFF begins, and the layout of its directory: where it is, how many tags, and each tag's number and count.
+_TIFF = {
+    b"II*\0": ("<4xI", "<H", "<H2xI4x"),
+    b"MM\0*": (">4xI", ">H", ">H2xI4x"),
+    b"II+\0": ("<8xQ", "<Q", "<H2xQ8x"),
+    b"MM\0+": (">8xQ", ">Q", ">H2xQ8x"),
+}
+_STRIP_TAGS = (273, 324)  # StripOffsets and TileOffsets (TIFF 6.0, sections 3 and 15)
 # What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
 TURN_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -135,13 +148,15 @@ def decode(
     """
     with contextlib.ExitStack() as opened:
         archives = opened.enter_context(Archives()) if archives is None else archives
-        return decode_bytes(_read(file, archives), image_size, channels)
+        data, n_stored = _read(file, archives)
+        with _problems():
+            return _decode(data, n_stored, image_size, channels)
 
 
 def decode_bytes(data: bytes, image_size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
     """Decode the bytes of one image file; everything else as in `decode`."""
     with _problems():
-        return _decode(data, image_size, channels)
+        return _decode(data, len(data), image_size, channels)
 
 
 @contextlib.contextmanager
@@ -208,10 +223,12 @@ def _as_file(file: str | list[str]) -> File:
     return file if isinstance(file, str) else (file[0], file[1])
 
 
-def _read(file: File, archives: Archives) -> bytes:
+def _read(file: File, archives: Archives) -> tuple[bytes, int]:
+    """Return the bytes of a file, and how many they are where they are stored."""
     if isinstance(file, str):
         with open(file, "rb") as stream:
-            return stream.read()  # not left to Pillow, which may map the file: it could change under us
+            data = stream.read()  # not left to Pillow, which may map the file: it could change under us
+        return data, len(data)
     path, name = file
     try:
         archive = archives.opened(path)
@@ -219,12 +236,14 @@ def _read(file: File, archives: Archives) -> bytes:
         # Deflate cannot expand more than 1032 times, so a size declared beyond that is not true.
         if entry.file_size > LARGEST_FILE or entry.file_size > 1032 * entry.compress_size + 1024:
             raise ImageProblem("broken", f"claims {entry.file_size:,} bytes, which is not the size of an image")
-        if entry.file_size > COMMON_FILE:
-            _check_claim(archive, entry)
+        if entry.file_size > COMMON_FILE + 2 * entry.compress_size:
+            n, stored = entry.file_size, entry.compress_size
+            text = f"unpacks to {n:,} bytes from {stored:,}, as no image should"
+            raise ImageProblem("broken", f"{text}; unpack it into a folder if it is one")
         with archive.open(entry) as member:
             data = member.read(entry.file_size)
             member.read(1)  # reaching the end is what makes zipfile compare the checksum
-            return data
+            return data, entry.compress_size
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -237,29 +256,65 @@ def _read(file: File, archives: Archives) -> bytes:
         raise ImageProblem("broken", f"is damaged in its archive ({str(error)[:80]})") from error
 
 
-def _check_claim(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Raise `ImageProblem` unless it begins as an image does whose pixels may take the bytes of the entry.
+def _n_strips(data: bytes) -> int:
+    """Return in how many pieces a TIFF says that it keeps the pixels of its first picture."""
+    start, n_tags, tag = map(struct.Struct, _TIFF[data[:4]])
+    try:
+        [place] = start.unpack_from(data)
+        [n] = n_tags.unpack_from(data, place)
+        first = place + n_tags.size
+        n = min(n, (len(data) - first) // tag.size)  # Pillow goes on with what is there of a directory cut off
+        tags = tag.iter_unpack(data[first : first + n * tag.size])
+        return max((count for number, count in tags if number in _STRIP_TAGS), default=0)
+    except (struct.error, OverflowError):  # cut off, which Pillow says
+        return 0
 
-    TIFF keeps its header anywhere, and some formats hold more than one picture: these are left to the decoder.
+
+class _Stream(io.BytesIO):
+    """The bytes of an image that are read as images are: in no more pieces, and no more often, than it takes.
+
+    Pillow reads many headers in a loop of Python, which a forged file keeps busy for minutes, and keeps the parts
+    of a TIFF, which may all be the same megabytes.
     """
-    with archive.open(entry) as member:
-        head = member.read(_HEAD)
-    if head[:4] in (b"II*\0", b"MM\0*"):
-        return
-    with _problems():
-        image = _open(io.BytesIO(head))
-    width, height = image.size
-    if image.format in ("PNG", "JPEG", "BMP") and entry.file_size > LARGEST_PIXEL * width * height + COMMON_FILE:
-        raise ImageProblem("broken", f"claims {entry.file_size:,} bytes, too many for {height}x{width} pixels")
+
+    def __init__(self, data: bytes, n_stored: int) -> None:
+        super().__init__(data)
+        self._n_stored = n_stored
+        self._n_pieces = 100_000 + n_stored // 16
+        self._n_bytes = COMMON_FILE + 4 * len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self._n_pieces -= 1
+        self._n_bytes -= len(piece)
+        if self._n_pieces < 0 or self._n_bytes < 0:
+            raise ImageProblem("broken", "is made of more pieces than an image of its size")
+        return piece
+
+    def pull(self) -> None:
+        """Let pixels be read one by one."""
+        self._n_pieces = 1_000_000 + 2 * self._n_stored
 
 
-def _decode(data: bytes, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:
+def _decode(data: bytes, n_stored: int, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:
     if not data:
         raise ImageProblem("broken", "is damaged or cut off (the file is empty)")
-    image = _open(io.BytesIO(data))
+
+    def stream() -> io.BytesIO:
+        return io.BytesIO(data) if len(data) <= _SMALL_FILE else _Stream(data, n_stored)
+
+    if data[:4] in _TIFF and _n_strips(data) > _MOST_STRIPS:
+        raise ImageProblem("broken", "is made of more pieces than an image of its size")
+    image = _open(fp := stream())
     if image.format == "PNG":  # the one format with checksums, which only verify() looks at
         image.verify()
-        image = _open(io.BytesIO(data))
+        image = _open(fp := stream())
+    if data[:2] == b"\xff\xd8" and Image.MAX_IMAGE_PIXELS is not None:  # also of several pictures, another format
+        n_passes = data.count(b"\xff\xda") * image.width * image.height / Image.MAX_IMAGE_PIXELS
+        if n_passes > _MOST_SCANS:
+            raise ImageProblem("broken", "has more scans than an image of its size")
+    if image.format in _PULLING and isinstance(fp, _Stream):
+        fp.pull()
     is_grey = image.mode in GREY_MODES
     if channels == 1 and not is_grey:
         raise ImageProblem("colour", "is in colour")
