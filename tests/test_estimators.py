@@ -140,6 +140,21 @@ def test_labels_come_back_exactly(labels):
         assert np.array_equal(predicted, labels[codes])
 
 
+def test_strings_in_a_list_keep_the_zeros_at_their_end():
+    labels = ["a\0", "a", "b"] * 10
+    classifier = sm.LinearClassifier(reg=1e-6).fit(np.tile(np.eye(3), (10, 1)), labels)
+    assert classifier.classes_.tolist() == ["a", "a\0", "b"]
+    assert classifier.predict(np.eye(3)).tolist() == labels[:3]
+
+
+def test_columns_that_may_have_missing_values_are_scaled_as_those_that_may_not(digits):
+    X, y = digits[0].astype(np.uint8), digits[1]
+    plain = sm.LinearClassifier(reg=1e-2).fit(X, y)
+    for dtype in ("UInt8", pd.SparseDtype(np.uint8, 255)):
+        frame = pd.DataFrame(X).astype(dtype)
+        assert np.array_equal(sm.LinearClassifier(reg=1e-2).fit(frame, y).coef_, plain.coef_)
+
+
 def test_citizenship(digits):
     X, y = digits
     X, y = X[:600], y[:600]
@@ -209,6 +224,8 @@ def test_the_place_of_a_number_that_is_none(value, digits):
         (np.arange(30).astype("M8[D]"), "it must hold strings or integers, not datetime64"),
         ([b"a", b"b"] * 15, "y cannot be used as labels"),
         (np.zeros(29, int), "y must hold 30 labels, one for each row of X"),
+        ([2**53, 2**53 + 1, 1.0] * 10, r"y\[1\] is 9007199254740993, too large an integer beside the others"),
+        ([5, -1, 2**63] * 10, r"y\[2\] is 9223372036854775808, too large an integer beside the others"),
     ],
 )
 @pytest.mark.parametrize("classifier", [sm.LinearClassifier(), sm.LinearClassifierCV()], ids=["one", "search"])
@@ -247,12 +264,48 @@ def test_wrong_tables_in_one_sentence(method, digits):
 
 
 @pytest.mark.parametrize(
-    ("y", "said"), [(None, "1d array"), ([0, 1], "y must hold 1797 labels"), ([0.0, np.nan], r"y\[1\] is nan")]
+    ("y", "said"),
+    [
+        (None, "1d array"),
+        ([0, 1], "y must hold 1797 labels"),
+        ([0.0, np.nan], r"y\[1\] is nan"),
+        (["0"] * 1797, "classes of this fit are numbers, but the labels in y are words"),
+    ],
 )
 def test_wrong_labels_to_score_by(y, said, digits):
     classifier = sm.LinearClassifier(reg=1e-2).fit(*digits)
     with pytest.raises(DataError, match=said):
         classifier.score(digits[0], y)
+
+
+def test_scores_are_weighted_shares(digits):
+    X, y = digits
+    words = np.array([f"digit {label}" for label in y])
+    classifier, named = sm.LinearClassifier(reg=1e-2).fit(X, y), sm.LinearClassifier(reg=1e-2).fit(X, words)
+    right = classifier.predict(X) == y
+    weights = np.random.default_rng(0).integers(0, 5, len(y))
+    for weight in (None, weights, weights.tolist()):
+        share = np.average(right, weights=weight)
+        assert classifier.score(X, y, sample_weight=weight) == pytest.approx(share, rel=1e-14)
+        assert named.score(X, words, sample_weight=weight) == pytest.approx(share, rel=1e-14)
+    assert classifier.score(X, y + 10) == 0.0  # labels of no class are never right
+    for weight, said in (
+        (-weights, "not negative"),
+        (weights[1:], "sample_weight must have shape"),
+        (0 * y, "zero"),
+    ):
+        with pytest.raises(DataError, match=said):
+            classifier.score(X, y, sample_weight=weight)
+    with pytest.raises(DataError, match="no sample to score"):
+        classifier.score(X[:0], y[:0])
+    with pytest.raises(DataError, match="classes of this fit are words, but the labels in y are numbers"):
+        named.score(X, y)
+
+
+def test_columns_of_one_name(digits):
+    frame = pd.DataFrame(digits[0][:, :3], columns=["a", "b", "b"])
+    with pytest.raises(DataError, match="more than one column named 'b'"):
+        sm.LinearClassifier(reg=1e-2).fit(frame, digits[1])
 
 
 def test_a_refused_table_leaves_the_estimator_as_it_was(digits):

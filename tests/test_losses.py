@@ -231,7 +231,7 @@ def test_wrong_scores_and_labels(loss, scores, y, said):
         loss.values(scores, np.asarray(y))
 
 
-@pytest.mark.parametrize("delta", [0.0, -1.0, np.nan, np.inf, "x", None, 10**400])
+@pytest.mark.parametrize("delta", [0.0, -1.0, np.nan, np.inf, "x", None, 10**400, 1e-160])
 def test_delta_must_be_positive(delta):
     for loss in (sm.Hinge, sm.SquaredHinge):
         with pytest.raises(ParameterError, match="delta"):

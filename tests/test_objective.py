@@ -133,6 +133,16 @@ def test_hinge_has_no_hessian():
         objective.hessian_product(W, b, W, b)
 
 
+def test_a_penalty_too_small_to_be_a_number_proves_nothing():
+    X, y = np.eye(2), np.array([0, 1])
+    W, b = np.diag([1e-170, 1e-170]), np.zeros(2)
+    large = sm.Objective(sm.Hinge(1e-100), 1e80 * X, y, reg=1.0)  # the scores reach Δ, so the losses are 0
+    certificate = large.certificate(W, b)
+    assert certificate.value == certificate.lower_bound == 0.0
+    assert certificate.gap == 1.0
+    assert large.certificate(0.0 * W, b).value > 0.0
+
+
 def test_without_a_penalty_there_is_no_certificate():
     objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.0)
     assert objective.value(np.zeros((3, 3)), np.zeros(3)) == 2.0

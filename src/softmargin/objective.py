@@ -80,6 +80,7 @@ _MAKING = threading.Lock()
 """Held while a preconditioner is made, for which folds that are fitted at once wait."""
 
 _EPS = float(np.finfo(np.float64).eps)
+_LEAST = float(np.finfo(np.float64).tiny)
 _ROUNDED_UP = 1.0 + 4.0 * _EPS
 
 
@@ -397,7 +398,8 @@ class Objective:
         # F may be larger than computed, for the scores are rounded.
         error = self._score_error(*self._fold(W, b))
         rise = self.loss.rise(error, sums.value, sums.square, self.n_classes)
-        above = _as_value(value + rounding * value + 64.0 * _EPS * penalty + rise)
+        vanished = _LEAST * (1.0 + self.reg * W.size) if W.any() else 0.0  # squares that are no numbers any more
+        above = _as_value(value + rounding * value + 64.0 * _EPS * penalty + rise + vanished)
         return Certificate(value, lower_bound, relative_gap(above, lower_bound), above)
 
     def check_certifiable(self) -> None:

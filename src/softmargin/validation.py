@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import reprlib
 import warnings
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "check_reg",
     "check_samples",
     "check_vector",
+    "check_weights",
     "encode_labels",
     "overflowing",
 ]
@@ -171,6 +173,8 @@ def check_labels(y: ArrayLike) -> NDArray[Any]:
         raise DataError("y must hold one label for each row of X, but its rows have parts.") from None
     if labels.dtype.kind == "T":  # strings of any length, which scikit-learn does not know
         labels = labels.astype(object)
+    if isinstance(y, (list, tuple)) and labels.ndim == 1:
+        labels = _as_listed(y, labels)
     kind = labels.dtype.kind
     if kind not in "biufUO":
         raise DataError(f"y cannot be used as labels: it must hold strings or integers, not {labels.dtype}.")
@@ -178,6 +182,22 @@ def check_labels(y: ArrayLike) -> NDArray[Any]:
         _check_objects(labels)
     elif kind == "f" and not (finite := np.isfinite(labels)).all():
         raise _missing(int(finite.argmin()), labels.flat[finite.argmin()])
+    return labels
+
+
+def _as_listed(listed: Sequence[Any], labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as they were listed: NumPy cuts zeros off the end of strings and makes floats of integers."""
+    if labels.dtype.kind == "U" and any(map(operator.ne, listed, labels.tolist())):
+        return np.array(listed, dtype=object)
+    if labels.dtype.kind == "f":
+        whole = [row for row, label in enumerate(listed) if isinstance(label, (int, np.integer))]
+        lost = next((row for row in whole if int(listed[row]) != int(labels[row])), None)
+        if whole and lost is None and len(whole) == len(labels):
+            lost = int(np.abs(labels).argmax())
+        if lost is not None:
+            raise DataError(
+                f"y[{lost}] is {listed[lost]}, too large an integer beside the others: make them strings."
+            )
     return labels
 
 
@@ -239,7 +259,7 @@ def encode_labels(
         kind = type_of_target(y, input_name="y")
     if kind not in ("binary", "multiclass"):
         raise DataError(f"Unknown label type: {kind}; y must hold strings or integers, one a sample.")
-    weights = _check_weights(sample_weight, len(y))
+    weights = check_weights(sample_weight, len(y))
     classes = np.unique(y[weights > 0.0])
     classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)
     if len(classes) < 2:
@@ -310,7 +330,7 @@ def as_table(X: ArrayLike) -> Any:
     """Return X, dense or sparse, as an array (N, D) that an engine can walk over, or raise a `DataError`.
 
     Real numbers of at most 64 bits are not copied. Objects that are numbers, and the columns of a data frame that
-    may have missing values, become float64; NaN and what is missing are refused in these at once.
+    have missing values, become float64; NaN and what is missing are refused in these at once.
     """
     _refuse_masked("X", X)
     array = _as_array(X)
@@ -340,7 +360,13 @@ def _as_array(X: Any) -> Any:
     if types and hasattr(X, "sparse") and all(t.fill_value == 0 for t in types):
         return X.sparse.to_coo()
     if not all(isinstance(t, np.dtype) for t in types) and {t.kind for t in types} <= set("fiub"):
-        array = X.to_numpy(np.float64, na_value=np.nan)  # NumPy would make an object of every number
+        # Of these, and of columns of both, NumPy would make an object of every number.
+        if not X.isna().to_numpy().any():
+            plain = (
+                getattr(t, "numpy_dtype", None) or getattr(t, "subtype", t) for t in types
+            )  # nullable, sparse
+            return X.to_numpy(np.result_type(*plain))
+        array = X.to_numpy(np.float64, na_value=np.nan)
         check_finite(array)
         return array
     try:
@@ -386,7 +412,7 @@ def check_samples(
         )
     n_classes = max(int(labels.max()) + 1, 2) if n_classes is None else check_count("n_classes", n_classes, 2)
     codes = check_codes(labels, n_classes)
-    weights = _check_weights(sample_weight, n_samples)
+    weights = check_weights(sample_weight, n_samples)
     weights /= weights.sum()
     present = np.unique(labels[weights > 0.0])  # a count of every class would have the size of the largest number
     if len(present) < n_classes:
@@ -400,7 +426,7 @@ def check_samples(
     return X, codes, weights, n_classes
 
 
-def _check_weights(sample_weight: ArrayLike | None, n_samples: int) -> NDArray[np.float64]:
+def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> NDArray[np.float64]:
     """Return the weights divided by the largest, so that neither 1e308 nor 1e-308 leaves the range."""
     if sample_weight is None:
         return np.ones(n_samples)

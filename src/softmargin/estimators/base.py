@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -31,6 +30,7 @@ from softmargin.validation import (
     check_finite,
     check_labels,
     check_length,
+    check_weights,
     overflowing,
 )
 
@@ -238,11 +238,17 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If X or y cannot be used.
+            If X, y or the weights cannot be used, or there is no sample.
         """
         predicted = self.predict(X)
-        # Given as they are, integers of pandas' nullable types would be compared as floats.
-        return float(accuracy_score(_labels(y, len(predicted)), predicted, sample_weight=sample_weight))
+        if not len(predicted):
+            raise DataError("X holds no sample to score.")
+        labels = _labels(y, len(predicted))
+        weights = check_weights(sample_weight, len(predicted))
+        if (labels.dtype.kind in "UO") != (self.classes_.dtype.kind in "UO"):
+            kinds = ("numbers", "words") if labels.dtype.kind in "UO" else ("words", "numbers")
+            raise DataError(f"The classes of this fit are {kinds[0]}, but the labels in y are {kinds[1]}.")
+        return float(weights @ (labels == predicted) / weights.sum())
 
     def sample_losses(self, X: ArrayLike | csr_array, y: ArrayLike) -> Floats:
         """Return the loss of each sample, without weights and penalty, shape (N,).
@@ -299,6 +305,10 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             table = canonical_csr(table)
         if not y:
             self._check_columns(X, table.shape[1])
+        names = list(getattr(X, "columns", ()))
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"X has more than one column named {twice!r}.")
         check_finite(table)
         labels = [_labels(one, table.shape[0]) for one in y]
         try:

@@ -34,6 +34,7 @@ __all__ = [
     "Ints",
     "Loss",
     "ascend_margins",
+    "check_delta",
     "check_positive",
     "first_unusable",
     "pairwise_shift",
@@ -287,6 +288,18 @@ def first_unusable(scores: Floats) -> int | None:
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(scores.max(axis=1))
     return None if usable.all() else int(usable.argmin())
+
+
+LEAST_DELTA = 1e-100
+"""The smallest margin: the minimiser shrinks with it, and its square must be a number."""
+
+
+def check_delta(delta: float) -> float:
+    """Return a margin as a float, or raise a `ParameterError`."""
+    number = check_positive("delta", delta)
+    if number < LEAST_DELTA:
+        raise ParameterError(f"delta must be at least {LEAST_DELTA:g}, but it is {delta!r}.")
+    return number
 
 
 def check_positive(name: str, value: float) -> float:

@@ -14,7 +14,7 @@ from softmargin.losses.base import (
     Ints,
     Loss,
     ascend_margins,
-    check_positive,
+    check_delta,
     pairwise_shift,
     pairwise_slope,
     row_ascent,
@@ -45,7 +45,7 @@ class Hinge(Loss, _Parameters):
     Parameters
     ----------
     delta : float, default 1.0
-        The margin Δ > 0 that the true class must keep. It need not be searched: the minimiser at
+        The margin Δ, at least 1e-100, that the true class must keep. It need not be searched: the minimiser at
         (Δ, λ) is Δ times the minimiser at (1, Δλ).
 
     References
@@ -66,7 +66,7 @@ class Hinge(Loss, _Parameters):
     ascends: ClassVar[bool] = True
 
     def __new__(cls, delta: float = 1.0) -> Hinge:
-        return super().__new__(cls, check_positive("delta", delta))
+        return super().__new__(cls, check_delta(delta))
 
     def _values(self, scores: Floats, y: Ints) -> Floats:
         return np.maximum(violations(scores, y, self.delta), 0.0).sum(axis=1)

@@ -12,6 +12,7 @@ from softmargin.losses.base import (
     Floats,
     Ints,
     Loss,
+    check_delta,
     check_positive,
     pairwise_shift,
     row_conjugate,
@@ -49,7 +50,7 @@ class SmoothedHinge(Loss, _Parameters):
     title: ClassVar[str] = "smoothed multiclass SVM"
 
     def __new__(cls, delta: float = 1.0, width: float = 1.0) -> SmoothedHinge:
-        return super().__new__(cls, check_positive("delta", delta), check_positive("width", width))
+        return super().__new__(cls, check_delta(delta), check_positive("width", width))
 
     def _values(self, scores: Floats, y: Ints) -> Floats:
         u = np.maximum(violations(scores, y, self.delta), 0.0)

@@ -16,7 +16,7 @@ from softmargin.losses.base import (
     Ints,
     Loss,
     ascend_margins,
-    check_positive,
+    check_delta,
     pairwise_shift,
     pairwise_slope,
     row_ascent,
@@ -47,7 +47,8 @@ class SquaredHinge(Loss, _Parameters):
     Parameters
     ----------
     delta : float, default 1.0
-        The margin Δ > 0. It need not be searched: the minimiser at (Δ, λ) is Δ times the one at (1, λ).
+        The margin Δ, at least 1e-100. It need not be searched: the minimiser at (Δ, λ) is Δ times the one at
+        (1, λ).
 
     Examples
     --------
@@ -62,7 +63,7 @@ class SquaredHinge(Loss, _Parameters):
     ascends: ClassVar[bool] = True
 
     def __new__(cls, delta: float = 1.0) -> SquaredHinge:
-        return super().__new__(cls, check_positive("delta", delta))
+        return super().__new__(cls, check_delta(delta))
 
     def _values(self, scores: Floats, y: Ints) -> Floats:
         return (np.maximum(violations(scores, y, self.delta), 0.0) ** 2).sum(axis=1)
