@@ -202,6 +202,8 @@ def fuzz(count: int, seed: int = 0, readers: list[str] | None = None, told: bool
     wrong: list[Finding] = []
     try:
         sources = write_tables(folder, *table()) | write_others(folder)
+        if unknown := set(readers or ()) - set(sources):
+            raise SystemExit(f"no reader is called {', '.join(sorted(unknown))}; there are {', '.join(sources)}")
         for name, source in sources.items():
             if readers and name not in readers:
                 continue

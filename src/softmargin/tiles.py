@@ -25,6 +25,7 @@ __all__ = [
     "add_rows",
     "add_scores",
     "add_squares",
+    "take_rows",
     "widen_half",
 ]
 
@@ -321,6 +322,17 @@ def add_pairs(
             gy[d] -= total[d]
         g[j] += sums
         g[y] -= sums
+
+
+@numba.njit(nogil=True, cache=True)
+def take_rows(
+    X: NDArray[Any], rows: NDArray[np.int64], mean: NDArray[Any], rest: NDArray[Any], scale: NDArray[Any], Z: NDArray[Any]
+) -> None:
+    """Z = (X[rows] - mean - rest) * scale, in the type of Z and in one go: NumPy would walk over Z four times."""
+    for i in range(rows.size):
+        x, z = X[rows[i]], Z[i]
+        for d in range(z.size):
+            z[d] = ((Z.dtype.type(x[d]) - mean[d]) - rest[d]) * scale[d]
 
 
 @_PRODUCT

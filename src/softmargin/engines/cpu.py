@@ -30,6 +30,7 @@ from softmargin.tiles import (
     add_rows,
     add_scores,
     add_squares,
+    take_rows,
     widen_half,
 )
 
@@ -111,6 +112,16 @@ class CpuEngine(BlockEngine):
         return (
             _contiguous(part, wanted) if part.dtype == np.float16 else np.asarray(part.astype(wanted, copy=False))
         )
+
+    def preprocessed_rows(self, rows: Ints, mean: Floats, scale: Floats, dtype: Any = np.float64) -> NDArray[Any]:
+        """Return ``(X[rows] - mean) * scale`` as a dense array of the ``dtype``."""
+        X = self._numbers
+        if X is None or X.dtype == np.uint16:  # the bits of float16
+            return super().preprocessed_rows(rows, mean, scale, dtype)
+        Z = np.empty((len(rows), X.shape[1]), dtype if self.has_single else np.float64)
+        nearest = mean.astype(Z.dtype)  # close to it this is exact, and what float32 cannot hold of the mean follows
+        take_rows(X, rows, nearest, (mean - nearest).astype(Z.dtype), scale.astype(Z.dtype), Z)
+        return Z.astype(dtype, copy=False)
 
     def _pair_rows(self, rows: Ints) -> NDArray[Any]:
         X = self.samples.X

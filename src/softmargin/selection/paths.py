@@ -242,20 +242,26 @@ def path(
 def fixed_grid(objective: Objective, n: int) -> list[float]:
     """Return ``n`` λ in equal steps, from one at which W is nearly zero to one at which the training loss is.
 
-    The end is looked for by rough fits, a power of ten at a time. It comes earlier where another power of ten
-    takes the loss hardly any lower, and after `DECADES` powers of ten at the latest.
+    The end is looked for by rough fits, a power of ten at a time, and taken between the last two where the loss
+    crosses what is nearly zero. It comes earlier where another power of ten takes the loss hardly any lower, and
+    after `DECADES` powers of ten at the latest.
     """
     first = next(reg_grid(objective, 1))
     if n == 1:
         return [first]
     W, b = np.zeros((objective.n_features, objective.n_classes)), np.zeros(objective.n_classes)
     at_zero = before = objective.replace(reg=0.0).value(W, b)
-    walker, decades = Walker(objective), 0
-    for decades in range(1, DECADES + 1):
-        reg = first * 10.0**-decades
+    walker, decades, enough = Walker(objective), float(DECADES), _NEARLY_ZERO * at_zero
+    for k in range(1, DECADES + 1):
+        reg = first * 10.0**-k
         fit = walker.fit(reg, _ROUGH, _ROUGH_PASSES)
         loss = fit.value - reg * float(np.vdot(fit.W, fit.W))
-        if loss < _NEARLY_ZERO * at_zero or loss > _SATURATED * before:
+        if loss < enough:
+            share = np.log(before / enough) / np.log(before / max(loss, 1e-300))
+            decades = max(1.0, k - 1 + np.ceil(_LATTICE * share) / _LATTICE)
+            break
+        if loss > _SATURATED * before:
+            decades = float(k)
             break
         before = loss
     return [first * 10.0 ** (-decades * k / (n - 1)) for k in range(n)]

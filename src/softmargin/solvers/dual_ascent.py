@@ -29,6 +29,10 @@ _SINGLE = 1e-8
 _ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
 """Nor below this gap in units of the loss where rounded scores move the loss in first order: at kinks."""
 
+_AGAIN, _EARLIEST = 1.25, 4.0
+"""A proof that fell short says little once so many times the passes are done: first the sum of the dual rows is far
+from zero, which is soon mended."""
+
 _PASSES_TO_JUDGE = 8.0
 _BEST_RATE = 0.1
 _STAGE = "DualAscent"
@@ -80,17 +84,17 @@ class DualAscent(Solver):
             known = (P[:-1], P[-1]) if objective.loss.smooth else None
         rows = self.first_rows(objective, known)
         rng = np.random.default_rng(self.seed)
-        optimism, before, floor = 1.0, np.inf, _ROUNDING * objective.loss.unit
+        optimism, tried, before, floor = 1.0, 0.0, np.inf, _ROUNDING * objective.loss.unit
         estimates: deque[tuple[float, float]] = deque()
         state = record.resumed(_STAGE)
         if state is not None:
             rows.restore(state)
             rng.bit_generator.state = state["rng"]
-            optimism, before = state["optimism"], state["before"]
+            optimism, tried, before = state["optimism"], state["tried"], state["before"]
             estimates.extend((passes, estimate) for passes, estimate in state["estimates"])
             record.restore(state)
         while True:
-            now: State = {"rng": rng.bit_generator.state, "optimism": optimism, "before": before}
+            now: State = {"rng": rng.bit_generator.state, "optimism": optimism, "tried": tried, "before": before}
             record.offer(_STAGE, now | {"estimates": list(estimates)}, rows.state)
             sweep = rows.sweep(rng)
             if not np.isfinite(sweep.value + sweep.gap):
@@ -100,9 +104,10 @@ class DualAscent(Solver):
             # Rows were seen before they moved: what is left now is less by about as much as the last sweep gained.
             left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
             before = seen
-            if optimism * left <= record.tol or record.bound_is_due():
+            again = left <= record.tol and rows.n_passes >= max(_AGAIN * tried, _EARLIEST)
+            if optimism * left <= record.tol or again or record.bound_is_due():
                 proved = record.certify(rows.W, rows.b, rows)
-                optimism = max(1.0, proved / left) if left > 0.0 else 1.0
+                optimism, tried = max(1.0, proved / left) if left > 0.0 else 1.0, rows.n_passes
             estimate = optimism * left
             record.step(record.value, estimate)
             ended = record.why_end()
