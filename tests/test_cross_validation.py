@@ -44,7 +44,7 @@ from softmargin.selection import (
 )
 from softmargin.selection.folds import held_out
 from softmargin.selection.paths import Walker, fixed_grid, reg_grid
-from softmargin.selection.together import fit_together
+from softmargin.selection.together import walk_together
 
 LOSSES = (sm.CrossEntropy(), sm.SquaredHinge(), sm.Hinge())
 REGS = [1.0, 0.1, 0.01]
@@ -713,20 +713,20 @@ def test_what_a_watcher_raises_ends_all_folds(what, n_threads):
 def test_the_error_of_a_fit_ends_the_others():
     ended = []
 
-    def broken(n_threads, callback):
+    def broken(reg, n_threads, callback):
         raise ZeroDivisionError
 
-    def endless(n_threads, callback):
+    def endless(reg, n_threads, callback):
         end = time.monotonic() + 30.0
         while not callback(None) and time.monotonic() < end:
             time.sleep(0.001)
         ended.append(time.monotonic() < end)
 
     with pytest.raises(ZeroDivisionError):
-        fit_together([broken, endless], 2)
+        list(walk_together([broken, endless], [1.0], 2))
     assert ended in ([True], [])  # it may not have begun
     with pytest.raises(ZeroDivisionError):
-        fit_together([endless, broken], 2)
+        list(walk_together([endless, broken], [1.0], 2))
     assert ended[-1]
 
 

@@ -326,7 +326,12 @@ def add_pairs(
 
 @numba.njit(nogil=True, cache=True)
 def take_rows(
-    X: NDArray[Any], rows: NDArray[np.int64], mean: NDArray[Any], rest: NDArray[Any], scale: NDArray[Any], Z: NDArray[Any]
+    X: NDArray[Any],
+    rows: NDArray[np.int64],
+    mean: NDArray[Any],
+    rest: NDArray[Any],
+    scale: NDArray[Any],
+    Z: NDArray[Any],
 ) -> None:
     """Z = (X[rows] - mean - rest) * scale, in the type of Z and in one go: NumPy would walk over Z four times."""
     for i in range(rows.size):

@@ -119,7 +119,9 @@ class CpuEngine(BlockEngine):
         if X is None or X.dtype == np.uint16:  # the bits of float16
             return super().preprocessed_rows(rows, mean, scale, dtype)
         Z = np.empty((len(rows), X.shape[1]), dtype if self.has_single else np.float64)
-        nearest = mean.astype(Z.dtype)  # close to it this is exact, and what float32 cannot hold of the mean follows
+        nearest = mean.astype(
+            Z.dtype
+        )  # close to it this is exact, and what float32 cannot hold of the mean follows
         take_rows(X, rows, nearest, (mean - nearest).astype(Z.dtype), scale.astype(Z.dtype), Z)
         return Z.astype(dtype, copy=False)
 

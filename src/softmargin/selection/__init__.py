@@ -9,11 +9,12 @@ preconditioner serves all losses, folds and λ. Δ is not searched: it is exchan
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +49,7 @@ from softmargin.selection.paths import (
     path,
     reg_grid,
 )
-from softmargin.selection.together import fit_together
+from softmargin.selection.together import walk_together
 from softmargin.solvers import Callback, Fit, Step
 from softmargin.validation import (
     check_count,
@@ -347,8 +348,9 @@ class _Part:
         """Return what walks the path of a loss on the training samples."""
         return Walker(self._objective.replace(loss=loss), self._shared)
 
-    def point(self, loss: Loss, reg: float, W: Floats, b: Floats, fit: Any) -> tuple[FoldPoint, NDArray[np.bool_]]:
-        """Return what there is to say about a fit, and which held-out samples it has right."""
+    def point(self, loss: Loss, reg: float, fit: Fit) -> tuple[FoldPoint, NDArray[np.bool_]]:
+        """Return what is to be said of a fit, but for a scorer's score, and which held-out samples are right."""
+        W, b = fit.W, fit.b
         training, validation, weights = self._training, self.fold.validation, self._weights
         right = self._right(W, b, training)
         training_accuracy = float(np.average(right, weights=weights[training]))
@@ -360,18 +362,7 @@ class _Part:
         loss_weights = weights[self.known]
         validation_loss = float(np.average(losses, weights=loss_weights)) if len(losses) else np.inf
         accuracy = float(np.average(hits[validation], weights=weights[validation]))
-        if self._scoring == "accuracy":
-            score = accuracy
-        elif self._scoring == "loss":
-            score = -validation_loss
-        else:
-            assert not isinstance(self._scoring, str)
-            score = float(self._scoring(loss, *self._preprocessing.fold(W, b), self.classes, validation))
-            if not np.isfinite(score):
-                raise DataError(
-                    f"scoring {self._name!r} gave {score} for {loss.name} with reg {reg:.3g} on fold "
-                    f"{self.number}: a score must be a finite number to choose by."
-                )
+        offered = {"accuracy": accuracy, "loss": -validation_loss}
         square = float(np.vdot(W, W))
         point = FoldPoint(
             value=fit.value,
@@ -381,11 +372,23 @@ class _Part:
             training_accuracy=training_accuracy,
             validation_loss=validation_loss,
             validation_accuracy=accuracy,
-            score=score,
+            score=offered[self._scoring] if isinstance(self._scoring, str) else np.nan,
             n_passes=fit.n_passes,
             seconds=fit.seconds,
         )
         return point, hits[validation]
+
+    def scored(self, loss: Loss, reg: float, point: FoldPoint, W: Floats, b: Floats) -> FoldPoint:
+        """Return the point with its score: a scorer is the user's, and called in the thread he calls us in."""
+        if isinstance(self._scoring, str):
+            return point
+        score = float(self._scoring(loss, *self._preprocessing.fold(W, b), self.classes, self.fold.validation))
+        if not np.isfinite(score):
+            raise DataError(
+                f"scoring {self._name!r} gave {score} for {loss.name} with reg {reg:.3g} on fold {self.number}: "
+                f"a score must be a finite number to choose by."
+            )
+        return replace(point, score=score)
 
     def held_out_scores(self, W: Floats, b: Floats) -> tuple[Floats, Ints, Floats]:
         """Return scores, class numbers and weights of the held-out samples of known classes."""
@@ -416,6 +419,10 @@ class _Part:
             yield part, self._objective.scores(W, b, rows[part])
 
 
+_Found: TypeAlias = tuple[Fit, FoldPoint, NDArray[np.bool_]]
+"""The fit of a fold for one λ, what there is to say about it, and which held-out samples it has right."""
+
+
 class _Walk:
     """The path of one loss on all folds."""
 
@@ -430,28 +437,28 @@ class _Walk:
 
     def path(self) -> LossPath:
         """Return the path, and what the rule takes of it."""
-        settings = self._settings
+        settings, started = self._settings, time.perf_counter()
         if settings.regs == "auto":
-            for reg in islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS):
-                self._add(reg)
-                if len(self._points) - 1 - self._best() >= _PATIENCE:
-                    break
+            with closing(self._walk(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS))) as walked:
+                for reg, found in walked:
+                    self._add(reg, found)
+                    if len(self._points) - 1 - self._best() >= _PATIENCE:
+                        break
             self._extend_upwards(10.0 ** (1.0 / _PER_DECADE))
         elif isinstance(settings.regs, (int, np.integer)):
             grid = fixed_grid(self._whole, int(settings.regs))
-            for reg in grid:
-                self._add(reg)
+            self._go(grid)
             if len(grid) > 1:
                 step = grid[0] / grid[1]
                 for _ in range(_MOST_FURTHER):
                     if self._best() < len(self._points) - 1:
                         break
-                    self._add(self._points[-1].reg / step)
+                    self._go([self._points[-1].reg / step])
                 self._extend_upwards(step)
         else:
             assert not isinstance(settings.regs, str)
-            for reg in settings.regs:
-                self._add(reg)
+            self._go(settings.regs)
+        self._share_out(time.perf_counter() - started)
         best = self._best()
         one_se = self._one_se(best)
         self.index = best if settings.rule == "best" else one_se
@@ -466,44 +473,59 @@ class _Walk:
         """Return the held-out accuracy of each fold at the chosen λ."""
         return np.array([fold.validation_accuracy for fold in self._points[self.index].folds])
 
-    def _add(self, reg: float) -> None:
-        """Fit all folds for one more λ, and keep the points in descending order of λ."""
-        settings, fits, found, right = self._settings, [], [], []
-        for part, fit in zip(self.parts, self._fit_all(reg), strict=True):
-            point, hits = part.point(self.loss, reg, fit.W, fit.b, fit)
-            fits.append((fit.W, fit.b))
-            found.append(point)
-            right.append(hits)
-        scores = np.array([point.score for point in found])
-        if len(found) > 1:
+    def _go(self, regs: Iterable[float]) -> None:
+        """Fit all folds for these λ and keep what was found."""
+        for reg, found in self._walk(regs):
+            self._add(reg, found)
+
+    def _walk(self, regs: Iterable[float]) -> Generator[tuple[float, list[_Found]]]:
+        """Yield each λ with what all folds found, each of them from what it found for the λ before."""
+        watcher = self._settings.watcher
+
+        def tell(number: int, reg: float, step: Step) -> None:
+            assert watcher is not None
+            watcher(self.loss, reg, self.parts[number].number, step)
+
+        walks = [partial(self._fit, *both) for both in zip(self.parts, self._walkers, strict=True)]
+        told = None if watcher is None else tell
+        try:
+            with closing(walk_together(walks, regs, self._whole.n_threads, told)) as walked:
+                yield from walked
+        finally:
+            for walker in self._walkers:
+                walker.objective.share_threads(self._whole.n_threads)
+
+    def _fit(self, part: _Part, walker: Walker, reg: float, n_threads: int, callback: Callback | None) -> _Found:
+        """Fit one fold for this λ, and return what there is to say about the fit."""
+        walker.objective.share_threads(n_threads)
+        fit = walker.fit(reg, self._settings.path_tol, self._settings.path_passes, callback)
+        return fit, *part.point(self.loss, reg, fit)
+
+    def _add(self, reg: float, found: list[_Found]) -> None:
+        """Score the fits for a λ, and keep the points in descending order of λ."""
+        settings = self._settings
+        fits = [(fit.W, fit.b) for fit, _, _ in found]
+        points = [
+            part.scored(self.loss, reg, point, fit.W, fit.b)
+            for part, (fit, point, _) in zip(self.parts, found, strict=True)
+        ]
+        scores = np.array([point.score for point in points])
+        if len(points) > 1:
             error = float(scores.std(ddof=1) / np.sqrt(len(scores)))
         else:
             error = self.parts[0].spread(self.loss, *fits[0]) if isinstance(settings.scoring, str) else np.nan
-        self._points.append(PathPoint(reg, tuple(found), float(scores.mean()), error))
+        self._points.append(PathPoint(reg, tuple(points), float(scores.mean()), error))
         self._points.sort(key=lambda point: -point.reg)
-        self._right[reg] = right
+        self._right[reg] = [right for _, _, right in found]
         if self._points[self._best()].reg == reg:
             self._kept = reg, fits
 
-    def _fit_all(self, reg: float) -> list[Fit]:
-        """Fit all folds for this λ; a fit's seconds are its share of those that have gone by."""
-        settings, watcher = self._settings, self._settings.watcher
-
-        def tell(n: int, step: Step) -> None:
-            assert watcher is not None
-            watcher(self.loss, reg, self.parts[n].number, step)
-
-        def fit(walker: Walker, n_threads: int, callback: Callback | None) -> Fit:
-            walker.objective.share_threads(n_threads)
-            return walker.fit(reg, settings.path_tol, settings.path_passes, callback)
-
-        started = time.perf_counter()
-        tasks = [partial(fit, walker) for walker in self._walkers]
-        fits = fit_together(tasks, self._whole.n_threads, None if watcher is None else tell)
-        for walker in self._walkers:
-            walker.objective.share_threads(self._whole.n_threads)
-        share = (time.perf_counter() - started) / sum(fit.seconds for fit in fits)
-        return [replace(fit, seconds=share * fit.seconds) for fit in fits]
+    def _share_out(self, seconds: float) -> None:
+        """Share out the time that has gone by among the fits, of which some were made at once."""
+        share = seconds / sum(fold.seconds for point in self._points for fold in point.folds)
+        for k, point in enumerate(self._points):
+            folds = tuple(replace(fold, seconds=share * fold.seconds) for fold in point.folds)
+            self._points[k] = replace(point, folds=folds)
 
     def _extend_upwards(self, step: float) -> None:
         """Try larger λ while the largest is the best and better than the one before."""
@@ -512,9 +534,13 @@ class _Walk:
                 len(self._points) > 1 and as_good(self._points[1].score, self._points[0].score)
             ):
                 return
-            for walker in self._walkers:
-                walker.restart()
-            self._add(self._points[0].reg * step)
+            self._restart()
+            self._go([self._points[0].reg * step])
+
+    def _restart(self) -> None:
+        """Let the walkers forget what they found: some may have gone ahead."""
+        for walker in self._walkers:
+            walker.restart()
 
     def _best(self) -> int:
         """Return the index of the best score; of equal ones the largest λ."""
@@ -535,7 +561,9 @@ class _Walk:
         reg = self._points[self.index].reg
         scores, y, weights = [], [], []
         if self._kept is None or self._kept[0] != reg:
-            self._kept = reg, [(fit.W, fit.b) for fit in self._fit_all(reg)]
+            self._restart()
+            [(_, fits)] = self._walk([reg])
+            self._kept = reg, [(fit.W, fit.b) for fit, _, _ in fits]
         for part, (W, b) in zip(self.parts, self._kept[1], strict=True):
             found = part.held_out_scores(W, b)
             n_classes = self._whole.n_classes

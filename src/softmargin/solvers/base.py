@@ -271,7 +271,8 @@ class Recorder:
     @property
     def n_passes(self) -> float:
         """Readings of X since the fit began."""
-        return self._objective.n_passes - self._passes_before
+        # Rounded, so that what was read before the fit leaves no trace in the last digits.
+        return round(self._objective.n_passes - self._passes_before, 9)
 
     @property
     def proved(self) -> bool:

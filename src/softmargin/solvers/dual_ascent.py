@@ -30,8 +30,8 @@ _ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
 """Nor below this gap in units of the loss where rounded scores move the loss in first order: at kinks."""
 
 _AGAIN, _EARLIEST = 1.25, 4.0
-"""A proof that fell short says little once so many times the passes are done: first the sum of the dual rows is far
-from zero, which is soon mended."""
+"""A proof that fell short says little once so many times the passes are done, and not only the first few: the sum
+of the dual rows is far from zero at first, which is soon mended."""
 
 _PASSES_TO_JUDGE = 8.0
 _BEST_RATE = 0.1
