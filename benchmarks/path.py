@@ -60,6 +60,7 @@ def folds(X, y):
     weights = np.ones(len(y))
     pairs = [tuple(fold) for fold in make_folds(5, y, y, weights, content_hashes(X))]
     print(f"\n{N_POINTS} λ on 5 folds, every fit of ours proved to 1e-4:")
+    sm.compare(X[::20], y[::20], LOSSES, [1e-2], cv=2, calibrate=False)  # compile before the clock starts
     ours = 0.0
     for loss in LOSSES:
         found, seconds = clocked(

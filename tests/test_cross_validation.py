@@ -1,12 +1,15 @@
 """Folds, paths, the comparison of losses, and the probabilities that are made of held-out scores."""
 
+import itertools
 import json
 import math
 import signal
 import threading
 import time
 import warnings
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -745,3 +748,79 @@ def test_the_seconds_of_a_path_are_those_that_went_by():
     started = time.perf_counter()
     found = sm.compare(X, y, LOSSES, [1e-3], cv=5, path_tol=1e-6, n_threads=2)
     assert 0.0 < sum(path.points[0].seconds for path in found.paths) <= time.perf_counter() - started
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 7])
+def test_walks_go_ahead_by_one_and_yield_in_order(n_threads):
+    begun = [[] for _ in range(3)]
+    taken = []
+
+    def walk(number, reg, n_mine, callback):
+        assert 1 <= n_mine <= n_threads
+        assert reg <= len(taken) + 1  # one ahead of what the caller has heard of
+        begun[number].append(reg)
+        time.sleep(0.002 * number)
+        return number, reg
+
+    walks = [partial(walk, number) for number in range(3)]
+    with closing(walk_together(walks, itertools.count(), n_threads)) as walked:
+        for reg, found in walked:
+            assert found == [(number, reg) for number in range(3)]
+            taken.append(reg)
+            if reg == 5:
+                break
+    for regs in begun:
+        assert regs in (list(range(6)), list(range(7)))
+    n_begun = [len(regs) for regs in begun]
+    time.sleep(0.02)
+    assert n_begun == [len(regs) for regs in begun]  # closed: nobody goes on
+    assert [reg for reg, _ in walk_together(walks, [], n_threads)] == []
+
+
+def test_the_last_walks_share_all_threads():
+    seen = []
+    gate = threading.Event()
+
+    def slow(reg, n_threads, callback):
+        seen.append(n_threads)
+        if reg == 0.0:
+            gate.wait(10)
+        return reg
+
+    def quick(reg, n_threads, callback):
+        if reg == 1.0:
+            gate.set()
+        return reg
+
+    assert [reg for reg, _ in walk_together([slow, quick], [0.0, 1.0], 4)] == [0.0, 1.0]
+    assert seen[0] == 2
+    assert seen[1] in (2, 4)
+
+
+def test_a_scorer_is_called_in_the_calling_thread(blobs):
+    heard = []
+
+    def scorer(estimator, X, y):
+        heard.append(threading.get_ident())
+        return float((estimator.predict(X) == y).mean())
+
+    found = sm.LinearClassifierCV(["squared_hinge"], regs=REGS, cv=3, scoring=scorer, n_threads=2).fit(*blobs)
+    assert set(heard) == {threading.get_ident()}
+    path = found.path_.paths[0]
+    assert all(fold.score == fold.validation_accuracy for point in path.points for fold in point.folds)
+
+
+def test_the_end_of_a_grid_is_where_the_training_loss_is_nearly_zero():
+    """And not a power of ten beyond: between the λ where it is and the one before."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 60)), rng.integers(0, 4, 200)
+    X[np.arange(200), y] += 4.0
+    objective = sm.Objective(sm.SquaredHinge(), X, y, 0.0)
+    at_zero = objective.value(np.zeros((X.shape[1], objective.n_classes)), np.zeros(objective.n_classes))
+    grid = fixed_grid(objective, 13)
+    shares = []
+    for reg in (grid[-1], grid[-1] * 10.0**0.5):
+        fit = sm.minimize(objective.replace(reg=reg), tol=1e-3)
+        shares.append((fit.value - reg * np.vdot(fit.W, fit.W)) / at_zero)
+    assert shares[0] < 2e-3
+    assert shares[1] > 0.5e-3

@@ -357,7 +357,9 @@ def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
     n_classes = mobility.shape[1]
     weighted = weights[:, None] * mobility
     cross = np.zeros((n_classes, n_classes))
-    np.add.at(cross, y, weighted)
+    order = np.argsort(y, kind="stable")
+    present, first = np.unique(y[order], return_index=True)
+    cross[present] = np.add.reduceat(weighted[order], first, axis=0)  # several times as quick as np.add.at
     return np.asarray(np.diag(weighted.sum(axis=0) + cross.sum(axis=1)) - cross - cross.T)
 
 
