@@ -777,6 +777,25 @@ def test_walks_go_ahead_by_one_and_yield_in_order(n_threads):
     assert [reg for reg, _ in walk_together(walks, [], n_threads)] == []
 
 
+def test_an_error_ahead_waits_for_the_caller():
+    failed = threading.Event()
+
+    def walk(number, reg, n_threads, callback):
+        if reg == 1:
+            failed.set()
+            raise ZeroDivisionError
+        return reg
+
+    for n_threads in (1, 2, 5):
+        failed.clear()
+        with closing(walk_together([partial(walk, k) for k in range(3)], [0, 1], n_threads)) as walked:
+            assert next(walked) == (0, [0, 0, 0])
+            if n_threads > 1:
+                assert failed.wait(10)  # one was there already
+            with pytest.raises(ZeroDivisionError):
+                next(walked)
+
+
 def test_the_last_walks_share_all_threads():
     seen = []
     gate = threading.Event()

@@ -68,10 +68,8 @@ def walk_together(
                 party.go_on(k + 1 + _AHEAD)
                 if len(party.regs) <= k:
                     return
-                while not all(party.found):
+                while not party.all_found(k):
                     number, reg, step = party.news.get()
-                    if party.errors:
-                        raise party.errors[0]
                     if step is not None and watcher is not None:
                         watcher(number, reg, step)
                 yield party.regs[k], [found.popleft() for found in party.found]
@@ -104,7 +102,7 @@ class _Party(Generic[_Found]):
         self.regs: list[float] = []
         self.found: list[deque[_Found]] = [deque() for _ in walks]
         self.news: SimpleQueue[tuple[int, float, Step | None]] = SimpleQueue()
-        self.errors: list[BaseException] = []
+        self._errors: list[tuple[int, BaseException]] = []
         self.stop = threading.Event()
 
     def go_on(self, n_regs: int) -> None:
@@ -113,6 +111,16 @@ class _Party(Generic[_Found]):
         with self._lock:
             for number in sorted(self._waiting):
                 self._send(number)
+
+    def all_found(self, k: int) -> bool:
+        """Return whether all walks are done with the λ of this number, or raise what went wrong there.
+
+        That of a walk that went ahead waits for the caller to come there.
+        """
+        for place, error in self._errors:
+            if place == k:
+                raise error
+        return all(self.found)
 
     def _send(self, number: int) -> None:
         """Let a walk, with the lock held, go to its next λ, or wait for it."""
@@ -138,6 +146,6 @@ class _Party(Generic[_Found]):
                 if not self.stop.is_set():
                     self._send(number)
         except BaseException as error:
-            self.errors.append(error)
+            self._errors.append((self._places[number], error))
         finally:
             self.news.put((number, reg, None))
