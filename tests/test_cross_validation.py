@@ -18,6 +18,7 @@ import sklearn
 from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -664,8 +665,9 @@ def test_scores_that_differ_by_rounding_alone_are_equal():
     assert path.best == 0
 
 
-def test_a_path_goes_no_further_up_than_the_score_rises():
+def test_a_path_goes_no_further_up_than_the_score_rises(monkeypatch):
     """Where W is nearly zero a larger λ changes no class, only the size of the scores."""
+    monkeypatch.setattr("softmargin.selection._FALLS", 0.0)  # the scores alone decide
     flat = _path_of_scores([0.9, 0.9, 0.9, 0.9], "auto")
     assert (flat.best, flat.at_edge) == (0, "")
     rising = _path_of_scores([0.8, 0.5, 0.5, 0.5, 0.9, 0.9], "auto")
@@ -843,3 +845,26 @@ def test_the_end_of_a_grid_is_where_the_training_loss_is_nearly_zero():
         shares.append((fit.value - reg * np.vdot(fit.W, fit.W)) / at_zero)
     assert shares[0] < 2e-3
     assert shares[1] > 0.5e-3
+
+
+def test_a_score_that_stands_still_does_not_end_a_walk_whose_loss_falls():
+    """The features of wine differ in size by a thousand: the first of them alone has 70 % right for many λ."""
+    X, y = load_wine(return_X_y=True)
+    found = sm.compare(X, y, ["squared_hinge"], calibrate=False).paths[0]
+    assert found.chosen.score > 0.94
+    assert not found.at_edge
+    grid = sm.compare(X, y, ["squared_hinge"], 25, calibrate=False).paths[0]
+    assert grid.chosen.score > 0.94
+
+
+def test_reasons_say_what_was_compared(blobs):
+    by_loss = sm.compare(*blobs, ["hinge", "cross_entropy"], REGS, cv=4, scoring="loss")
+    accuracy = by_loss.chosen_path.chosen.validation_accuracy
+    assert f"by its accuracy of {accuracy:.4f}" in by_loss.sentences()[0]
+    assert "each reg by the loss" in by_loss.sentences()[0]
+    assert by_loss.loss in (sm.Hinge(), sm.CrossEntropy())
+    alone = sm.compare(*blobs, ["hinge"], REGS, cv=4, scoring="loss")
+    assert "each reg by the loss" not in alone.sentences()[0]
+    assert "by its loss of" in alone.sentences()[0]
+    with pytest.raises(ParameterError, match="loss must be a loss"):
+        sm.compare(*blobs, ["hing"], REGS)

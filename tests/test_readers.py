@@ -680,6 +680,13 @@ def forged(name):
     if name == "strips of a TIFF, its directory cut off":
         whole = tiff(*strips, order=">", fill=bytes(8 * n))
         return whole[:8] + struct.pack(">H", 60_000) + whole[10:]
+    if name == "strips of a TIFF, its version the wrong way round":
+        return b"II\0*" + tiff(*strips, (278, 4, 1, 1), (279, 4, 2 * n, 200), fill=bytes(9 * n))[4:]
+    if name == "numbers in a tag of a TIFF":
+        return tiff(*strips[:5], (273, 4, 1, 200), (282, 5, n + 1, 200), fill=bytes(9 * n))
+    if name == "tile of a TIFF":
+        tile = ((322, 4, 1, 1 << 13), (323, 4, 1, 1 << 13), (324, 4, 1, 300), (325, 4, 1, 1 << 26))
+        return tiff(*strips[:5], (277, 3, 1, 1), *tile, fill=bytes(n))
     if name == "tags of a TIFF that are all the same bytes":
         return tiff(*strips[:2], *((t, 1, 1 << 20, 0) for t in range(40_000, 41_000)), fill=bytes(1 << 20))
     assert name == "scans of a JPEG"
@@ -698,15 +705,19 @@ def forged(name):
                 "chunks before the pixels of a PNG", "chunks after the pixels of a PNG", "comments of a GIF",
                 "fill of a JPEG", "comments of a JPEG", "strips of a TIFF",
                 "strips of a TIFF, its directory cut off",
+                "strips of a TIFF, its version the wrong way round",
+                "numbers in a tag of a TIFF",
             )
         ),
         ("pixels of a QOI", "more pieces than an image of its size"),
         ("runs of a BMP", "more pieces than an image of its size"),
         ("tags of a TIFF that are all the same bytes", "damaged"),
+        ("tile of a TIFF", "tiles larger than an image of its size"),
         ("scans of a JPEG", "more scans than an image of its size"),
     ],
 )  # fmt: skip
-def test_what_is_forged_to_keep_the_decoder_busy(tmp_path, name, words, stored):
+def test_what_is_forged_to_keep_the_decoder_busy(tmp_path, monkeypatch, name, words, stored):
+    monkeypatch.setattr("softmargin.data.images.base._MOST_PULLED", 500_000)
     data = forged(name)
     if stored and name in ("pixels of a QOI", "runs of a BMP"):
         pytest.skip("takes its time in proportion to the file")
@@ -718,6 +729,20 @@ def test_what_is_forged_to_keep_the_decoder_busy(tmp_path, name, words, stored):
         assert tracemalloc.get_traced_memory()[1] < 2 * path.stat().st_size + (64 << 20)
     finally:
         tracemalloc.stop()
+
+
+def test_what_pillow_reads_pixel_by_pixel_is_read(tmp_path):
+    """Twelve bits of grey, and runs: valid, and more pieces than a header may be in."""
+    values = np.random.default_rng(0).integers(0, 4096, (400, 500))
+    path = write(tmp_path / "a.pgm", b"P5 500 400 4095\n" + values.astype(">u2").tobytes())
+    assert np.abs(load_dataset(path).X.reshape(400, 500) - values * (255 / 4095)).max() <= 1.0
+    sizes = struct.pack("<IiiHHIIiiII", 40, 600, 600, 1, 8, 1, 0, 0, 0, 256, 0)
+    palette = b"".join(bytes((k, k, k, 0)) for k in range(256))
+    runs = (b"\1\5" * 600 + b"\0\0") * 600
+    data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078) + sizes + palette + runs
+    assert (
+        load_dataset(zipped(tmp_path / "t.zip", {"c/a.bmp": data}, compression=zipfile.ZIP_DEFLATED)).X == 5
+    ).all()
 
 
 def png_of(height, width):

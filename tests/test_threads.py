@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from softmargin import LinearClassifier, threads
+from softmargin import LinearClassifier, objective, preconditioner, threads
 from softmargin.threads import Workers, one_blas_thread, worker_threads
 
 
@@ -123,9 +123,27 @@ def test_a_fit_has_the_same_bits_in_whatever_thread():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # to fork beside threads, which is the point
 def test_a_child_forked_while_another_thread_sets_blas_does_not_wait_for_ever():
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(threads._SETTING.acquire).result()
+        locks = [threads._SETTING, threads._STARTING, objective._MAKING, preconditioner._MAKING]
+        for lock in locks:
+            pool.submit(lock.__enter__).result()
         child = os.fork()
         if child == 0:
+            for lock in locks:
+                with lock:
+                    pass
             os._exit(0 if within() == {1} else 1)
-        pool.submit(threads._SETTING.release).result()
+        for lock in locks:
+            pool.submit(lock.__exit__).result()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_another_thread_holds_blas_gives_it_back():
+    stack = ExitStack()
+    in_a_thread(stack.enter_context, one_blas_thread())
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if within() == {1} and set(blas_threads()) == {2} else 1)
+    in_a_thread(stack.close)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

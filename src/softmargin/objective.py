@@ -18,7 +18,7 @@ from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses import LOSSES, Hinge, SmoothedHinge
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.preconditioner import CovariancePreconditioner, DiagonalPreconditioner, GramPreconditioner, Pairs
-from softmargin.threads import one_blas_thread
+from softmargin.threads import ForkLock, one_blas_thread
 from softmargin.validation import as_floats, check_finite, check_flag, check_reg, check_samples, check_vector
 
 __all__ = ["Certificate", "Objective"]
@@ -76,7 +76,7 @@ def _walks(method: _Method) -> _Method:
     return cast(_Method, quietly)
 
 
-_MAKING = threading.Lock()
+_MAKING = ForkLock()
 """Held while a preconditioner is made, for which folds that are fitted at once wait."""
 
 _EPS = float(np.finfo(np.float64).eps)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from softmargin.losses.base import Floats, Ints
-from softmargin.threads import Workers
+from softmargin.threads import ForkLock, Workers
 from softmargin.tiles import add_back, add_scores
 
 __all__ = ["CovariancePreconditioner", "DiagonalPreconditioner", "GramPreconditioner", "Pairs"]
@@ -40,7 +40,7 @@ _STEP = 6.0
 _MOST_KEPT = 3
 """Triangles that are kept: folds that are fitted at once need the same few."""
 
-_MAKING = threading.Lock()
+_MAKING = ForkLock()
 
 
 class Pairs(NamedTuple):

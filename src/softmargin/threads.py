@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["INLINE_WORK", "Workers", "one_blas_thread", "usable_cores", "worker_threads"]
+__all__ = ["INLINE_WORK", "ForkLock", "Workers", "one_blas_thread", "usable_cores", "worker_threads"]
 
 _Result = TypeVar("_Result")
 
@@ -24,6 +24,24 @@ INLINE_WORK = 2_000_000
 def usable_cores() -> int:
     """Return how many cores this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ForkLock:
+    """A lock that is free in a forked child, where the thread that held it is not."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 def _set_threads(library: Any, n_threads: int) -> None:
@@ -45,12 +63,19 @@ class _Limit:
     def __init__(self, libraries: Sequence[Any]) -> None:
         self._libraries = libraries
         self._before: list[int] = []
+        self._inherited: list[int] | None = None
         self._n_holders = 0
+
+    def fork(self) -> None:
+        """Forget the holders, which are not in a forked child: what they found comes back with the next."""
+        if self._n_holders > 0:
+            self._n_holders, self._inherited = 0, self._before
 
     def hold(self) -> None:
         self._n_holders += 1
         if self._n_holders == 1:
-            self._before = [library.get_num_threads() for library in self._libraries]
+            found = [library.get_num_threads() for library in self._libraries]
+            self._before, self._inherited = self._inherited or found, None
             for library in self._libraries:
                 _set_threads(library, 1)
 
@@ -76,18 +101,22 @@ class _Blas:
             self._own.limit = _Limit(self._per_thread)
         return self._shared, self._own.limit
 
+    def fork(self) -> None:
+        """Let a forked child begin without holders."""
+        self._shared.fork()
+
 
 _blas = cache(_Blas)
-_SETTING = threading.RLock()
+_SETTING = ForkLock()
 
 
-def _renew_lock() -> None:
-    global _SETTING
-    _SETTING = threading.RLock()  # the thread that held it is not in a forked child
+def _begin_child() -> None:
+    if _blas.cache_info().currsize:
+        _blas().fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_begin_child)
 
 
 @contextmanager
@@ -118,7 +147,7 @@ def worker_threads(n_threads: int, name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix=name, initializer=_begin_alone)
 
 
-_STARTING = threading.Lock()
+_STARTING = ForkLock()
 
 
 class Workers:

@@ -171,7 +171,12 @@ def fit(
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said below, in the words of the command line
-            classifier.fit(dataset.X, y)
+            try:
+                classifier.fit(dataset.X, y)
+            except BaseException:  # Ctrl-C too
+                if checkpoint is not None and os.path.exists(checkpoint):
+                    say_err(f"{checkpoint} keeps where the fit stood: the same command goes on from there.")
+                raise
         report("saving", 0, 0)
         model = classifier.to_model(dataset, image_size=size, choice=choice)
         model.save(target)

@@ -43,8 +43,8 @@ class LinearClassifierCV(FittedClassifier):
         Compared on the same folds; of equal scores the one named first wins.
     regs : "auto", int or sequence of float, default "auto"
         The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
-        "auto": from the first of these, two for each power of ten, until the score has not risen for three. The
-        last two go on where the best lies at an edge.
+        "auto": from the first of these, two for each power of ten, until the score has not risen for three and the
+        held-out loss no longer falls. The last two go on where the best lies at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
         A number makes folds of each class by the content of the rows: their order makes no difference, and rows
         with the same features stay together where they are no more than the folds. One pair, or a

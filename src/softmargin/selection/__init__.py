@@ -23,6 +23,7 @@ from scipy.sparse import csr_array, issparse
 from softmargin.accuracy import standard_error
 from softmargin.engines import canonical_csr
 from softmargin.errors import DataError, ParameterError
+from softmargin.losses import LOSSES
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, scale_for
@@ -69,8 +70,12 @@ __all__ = [
 ]  # fmt: skip
 
 _PER_DECADE = 2
-_MOST_POINTS = 24
+_MOST_POINTS = 32
 _PATIENCE = 3
+_FALLS = 0.98
+"""A walk goes on while its last few λ took the held-out loss below this share: a score that stands still says
+little while the loss falls, as where features of very different sizes come into play one after the other."""
+
 _MOST_FURTHER = 8
 """Points that a grid of given length is extended by at most while its best lies at an edge."""
 
@@ -103,7 +108,7 @@ class Settings(NamedTuple):
 def compare(
     X: NDArray[Any] | csr_array,
     y: ArrayLike,
-    losses: Sequence[Loss],
+    losses: Sequence[Loss | str],
     regs: str | int | Sequence[float] = "auto",
     *,
     cv: Any = 5,
@@ -125,12 +130,12 @@ def compare(
     X : ndarray or sparse array of shape (N, D)
     y : array-like of shape (N,)
         Labels: strings or integers.
-    losses : sequence of Loss
+    losses : sequence of Loss, or of "hinge", "squared_hinge" and "cross_entropy"
         Of equal scores the one named first wins.
     regs : "auto", int or sequence of float, default "auto"
         The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
-        "auto": from the first of these, two for each power of ten, until the score has not risen for three. The
-        last two go on where the best lies at an edge.
+        "auto": from the first of these, two for each power of ten, until the score has not risen for three and the
+        held-out loss no longer falls. The last two go on where the best lies at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
         The folds. A number makes folds of each class by the content of the rows: their order makes no difference,
         and rows with the same features stay together where they are no more than the folds.
@@ -181,7 +186,7 @@ def compare(
 def choose(
     X: NDArray[Any] | csr_array,
     y: ArrayLike,
-    losses: Sequence[Loss],
+    losses: Sequence[Loss | str],
     regs: str | int | Sequence[float] = "auto",
     *,
     sample_weight: ArrayLike | None = None,
@@ -198,7 +203,7 @@ def choose(
     X : ndarray or sparse array of shape (N, D)
     y : array-like of shape (N,)
         Labels: strings or integers.
-    losses : sequence of Loss
+    losses : sequence of Loss, or of "hinge", "squared_hinge" and "cross_entropy"
         Of equal accuracies the one named first wins.
     regs : "auto", int or sequence of float, default "auto"
         As in `compare`.
@@ -250,7 +255,7 @@ def _checked(
 
 def select(
     samples: Samples,
-    losses: Sequence[Loss],
+    losses: Sequence[Loss | str],
     settings: Settings,
     scaling: str,
     **options: Any,
@@ -269,6 +274,7 @@ def select(
     started = time.perf_counter()
     if isinstance(losses, (Loss, str)) or len(losses) == 0:
         raise ParameterError(f"losses must be a list of at least one loss, but it is {losses!r}.")
+    chosen: list[Any] = [LOSSES[one]() if isinstance(one, str) and one in LOSSES else one for one in losses]
     if settings.rule not in RULES:
         raise ParameterError(f"rule must be one of {', '.join(RULES)}, but it is {settings.rule!r}.")
     if isinstance(settings.scoring, str) and settings.scoring not in ("accuracy", "loss"):
@@ -280,16 +286,16 @@ def select(
         check_count("regs", settings.regs)
     elif not (isinstance(settings.regs, str) and settings.regs == "auto"):
         settings = settings._replace(regs=check_regs(settings.regs))
-    whole = Objective(losses[0], samples.X, samples.y, 0.0, samples.training_weights, **options)
+    whole = Objective(chosen[0], samples.X, samples.y, 0.0, samples.training_weights, **options)
     whole = whole.replace(scale=preprocess(whole, scaling, samples.X.dtype).scale)
     name = settings.scoring if isinstance(settings.scoring, str) else settings.scoring_name or "score"
     parts = [_Part(n, samples, whole, scaling, settings.scoring, name, options) for n in range(len(samples.folds))]
-    walks = [_Walk(loss, whole, parts, settings) for loss in losses]
+    walks = [_Walk(loss, whole, parts, settings) for loss in chosen]
     paths = [walk.path() for walk in walks]
     best = max(_decisive(path, settings) for path in paths)
     mine = next(path for path in paths if as_good(_decisive(path, settings), best))
     first = walks[paths.index(mine)]
-    tests = tuple(_paired(first, walk, losses) for walk in walks if walk is not first)
+    tests = tuple(_paired(first, walk, chosen) for walk in walks if walk is not first)
     seconds = time.perf_counter() - started
     return Comparison(
         mine.loss, mine.chosen.reg, tuple(paths), tests, settings.rule, name, samples.sizes, path_tol, seconds
@@ -442,7 +448,7 @@ class _Walk:
             with closing(self._walk(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS))) as walked:
                 for reg, found in walked:
                     self._add(reg, found)
-                    if len(self._points) - 1 - self._best() >= _PATIENCE:
+                    if len(self._points) - 1 - self._best() >= _PATIENCE and not self._loss_falls():
                         break
             self._extend_upwards(10.0 ** (1.0 / _PER_DECADE))
         elif isinstance(settings.regs, (int, np.integer)):
@@ -541,6 +547,11 @@ class _Walk:
         """Let the walkers forget what they found: some may have gone ahead."""
         for walker in self._walkers:
             walker.restart()
+
+    def _loss_falls(self) -> bool:
+        """Whether the held-out loss is still falling towards smaller λ."""
+        last, before = (self._points[k].mean("validation_loss") for k in (-1, -1 - _PATIENCE))
+        return last < _FALLS * before
 
     def _best(self) -> int:
         """Return the index of the best score; of equal ones the largest λ."""

@@ -330,8 +330,15 @@ class Comparison:
         where = f"{self.n_validation:,} held-out samples"
         if len(self.folds) > 1:
             where = f"the held-out samples of {len(self.folds)} folds"
-        score = f"accuracy of {point.score:.4f}" if self.scoring == "accuracy" else f"{_score(self, point.score)}"
-        said = [f"Chosen: {name} with reg {self.reg:.3g}, by its {score} ± {point.standard_error:.4f} on {where}."]
+        if self.scoring == "loss" and len(self.paths) > 1:  # of which the values of two losses cannot be compared
+            said = [
+                f"Chosen: {name} with reg {self.reg:.3g}, by its accuracy of {point.validation_accuracy:.4f} on "
+                f"{where}; each reg by the loss."
+            ]
+        else:
+            shown = f"accuracy of {point.score:.4f}" if self.scoring == "accuracy" else _score(self, point.score)
+            error = f"± {point.standard_error:.4f}"
+            said = [f"Chosen: {name} with reg {self.reg:.3g}, by its {shown} {error} on {where}."]
         if self.rule == "one_se":
             best = self.chosen_path.points[self.chosen_path.best]
             said.append(
@@ -343,7 +350,7 @@ class Comparison:
             shown = ", ".join(
                 f"{self.name_of(path.loss)} {path.chosen.validation_accuracy:.4f}" for path in others
             )
-            said.append(f"The accuracy of the others at their best: {shown}.")
+            said.append(f"The accuracy of the others, each at its own choice of reg: {shown}.")
             mine = point.validation_accuracy
             ties = [self.name_of(path.loss) for path in others if as_good(path.chosen.validation_accuracy, mine)]
             if ties:

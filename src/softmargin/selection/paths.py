@@ -22,7 +22,7 @@ from softmargin.validation import check_count, check_number, check_reg
 
 __all__ = ["DECADES", "RegFit", "Walker", "largest_reg", "path", "reg_grid"]
 
-DECADES = 6
+DECADES = 12
 """A grid of a given number of λ reaches at most so many powers of ten down."""
 
 _ROUGH, _ROUGH_PASSES = 0.1, 100

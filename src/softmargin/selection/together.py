@@ -50,8 +50,8 @@ def walk_together(
     n_threads : int
         Of all together.
     watcher : callable, optional
-        Called in this thread. What it raises, as Ctrl-C and the error of a walk do, ends all walks at their next
-        step.
+        Called in this thread, with all steps at a λ before it is yielded and some of those ahead. What it raises,
+        as Ctrl-C and the error of a walk do, ends all walks at their next step.
     """
     n_at_once = min(n_threads, len(walks))
     if n_at_once == 1:
@@ -64,13 +64,18 @@ def walk_together(
     with one_blas_thread(), worker_threads(n_at_once, "softmargin fold") as pool:
         party = _Party(walks, regs, n_threads, pool)
         try:
+            n_heard = [0] * len(walks)  # λ that each walk is done with, all of whose steps the watcher has seen
             for k in count():
                 party.go_on(k + 1 + _AHEAD)
                 if len(party.regs) <= k:
                     return
-                while not party.all_found(k):
+                party.check(k)
+                while min(n_heard) <= k:
                     number, reg, step = party.news.get()
-                    if step is not None and watcher is not None:
+                    if step is None:
+                        n_heard[number] += 1
+                        party.check(k)
+                    elif watcher is not None:
                         watcher(number, reg, step)
                 yield party.regs[k], [found.popleft() for found in party.found]
         finally:
@@ -112,15 +117,11 @@ class _Party(Generic[_Found]):
             for number in sorted(self._waiting):
                 self._send(number)
 
-    def all_found(self, k: int) -> bool:
-        """Return whether all walks are done with the λ of this number, or raise what went wrong there.
-
-        That of a walk that went ahead waits for the caller to come there.
-        """
+    def check(self, k: int) -> None:
+        """Raise the error of a walk that failed at the λ of this number; one ahead waits for the caller."""
         for place, error in self._errors:
             if place == k:
                 raise error
-        return all(self.found)
 
     def _send(self, number: int) -> None:
         """Let a walk, with the lock held, go to its next λ, or wait for it."""

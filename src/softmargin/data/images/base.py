@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import IO, Literal, TypeAlias
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 __all__ = [
     "SUFFIXES", "Archives", "File", "ImageProblem", "Pixels", "Target", "decode", "decode_batch", "decode_bytes",
@@ -46,21 +46,30 @@ COMMON_FILE = 1 << 24
 """Bytes that may be unpacked whatever lies in the archive; beyond them no more than twice what lies there."""
 _SMALL_FILE = 1 << 16
 """Bytes that are parsed in no time, whatever they are."""
-_PULLING = frozenset(("QOI", "BMP", "DIB"))
-"""Formats whose pixels Pillow reads one by one."""
+_PULLING = frozenset(("QOI", "BMP", "DIB", "PPM"))
+"""Formats of which Pillow reads some pixels one by one."""
+_MOST_PULLED = 4_000_000
+"""Pixels that may be read so whatever the size of the file, in a few seconds."""
+_LARGEST_TILE = 1 << 24
+"""Pixels of a TIFF's tile, unless the image has as many."""
+_MOST_EXIF = 1 << 20
+"""Bytes of metadata that are looked at for the orientation."""
 _MOST_SCANS = 20
 """Passes over an image of the largest size that a progressive JPEG may ask for; encoders make ten."""
 _MOST_STRIPS = 1 << 18
 """Pieces in which a TIFF may keep its pixels; Pillow makes an object of each, whatever the size of the image."""
+_TOO_MANY_PIECES = "is made of more pieces than an image of its size"
 ORIENTATION_TAG = 0x0112
-# How a TIFF begins, and the layout of its directory: where it is, how many tags, and each tag's number and count.
+# How a TIFF begins, and the layout of its directory: where it is, how many tags, and the type and count of each.
+# Pillow also takes those whose version is written the wrong way round.
+_CLASSIC, _BIG = ("4xI", "H", "2xHI4x"), ("8xQ", "Q", "2xHQ8x")
 _TIFF = {
-    b"II*\0": ("<4xI", "<H", "<H2xI4x"),
-    b"MM\0*": (">4xI", ">H", ">H2xI4x"),
-    b"II+\0": ("<8xQ", "<Q", "<H2xQ8x"),
-    b"MM\0+": (">8xQ", ">Q", ">H2xQ8x"),
-}
-_STRIP_TAGS = (273, 324)  # StripOffsets and TileOffsets (TIFF 6.0, sections 3 and 15)
+    b"II*\0": ("<", _CLASSIC), b"II\0*": ("<", _CLASSIC), b"MM\0*": (">", _CLASSIC), b"MM*\0": (">", _CLASSIC),
+    b"II+\0": ("<", _BIG), b"MM\0+": (">", _BIG),
+}  # fmt: skip
+_BYTES = (1, 2, 6, 7)
+"""Types of tags that stay bytes; of others each value becomes an object (TIFF 6.0, section 2)."""
+_TILE_SIDES = (322, 323)
 # What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
 TURN_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -256,18 +265,19 @@ def _read(file: File, archives: Archives) -> tuple[bytes, int]:
         raise ImageProblem("broken", f"is damaged in its archive ({str(error)[:80]})") from error
 
 
-def _n_strips(data: bytes) -> int:
-    """Return in how many pieces a TIFF says that it keeps the pixels of its first picture."""
-    start, n_tags, tag = map(struct.Struct, _TIFF[data[:4]])
+def _longest_list(data: bytes) -> int:
+    """Return how long the longest list of numbers is in the first directory of a TIFF."""
+    order, layout = _TIFF[data[:4]]
+    start, n_tags, tag = (struct.Struct(order + part) for part in layout)
     try:
         [place] = start.unpack_from(data)
         [n] = n_tags.unpack_from(data, place)
-        first = place + n_tags.size
-        n = min(n, (len(data) - first) // tag.size)  # Pillow goes on with what is there of a directory cut off
-        tags = tag.iter_unpack(data[first : first + n * tag.size])
-        return max((count for number, count in tags if number in _STRIP_TAGS), default=0)
     except (struct.error, OverflowError):  # cut off, which Pillow says
         return 0
+    first = place + n_tags.size
+    n = min(n, (len(data) - first) // tag.size)  # Pillow goes on with what is there of a directory cut off
+    tags = tag.iter_unpack(data[first : first + n * tag.size])
+    return max((count for kind, count in tags if kind not in _BYTES), default=0)
 
 
 class _Stream(io.BytesIO):
@@ -288,12 +298,12 @@ class _Stream(io.BytesIO):
         self._n_pieces -= 1
         self._n_bytes -= len(piece)
         if self._n_pieces < 0 or self._n_bytes < 0:
-            raise ImageProblem("broken", "is made of more pieces than an image of its size")
+            raise ImageProblem("broken", _TOO_MANY_PIECES)
         return piece
 
     def pull(self) -> None:
         """Let pixels be read one by one."""
-        self._n_pieces = 1_000_000 + 2 * self._n_stored
+        self._n_pieces = _MOST_PULLED + 2 * self._n_stored
 
 
 def _decode(data: bytes, n_stored: int, image_size: tuple[int, int] | None, channels: int | None) -> Pixels:
@@ -303,12 +313,17 @@ def _decode(data: bytes, n_stored: int, image_size: tuple[int, int] | None, chan
     def stream() -> io.BytesIO:
         return io.BytesIO(data) if len(data) <= _SMALL_FILE else _Stream(data, n_stored)
 
-    if data[:4] in _TIFF and _n_strips(data) > _MOST_STRIPS:
-        raise ImageProblem("broken", "is made of more pieces than an image of its size")
+    if data[:4] in _TIFF and _longest_list(data) > _MOST_STRIPS:
+        raise ImageProblem("broken", _TOO_MANY_PIECES)
     image = _open(fp := stream())
     if image.format == "PNG":  # the one format with checksums, which only verify() looks at
         image.verify()
+        del image  # with its texts, before they are read again
         image = _open(fp := stream())
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        width, height = (image.tag_v2.get(side, 0) for side in _TILE_SIDES)
+        if width * height > max(_LARGEST_TILE, image.width * image.height):
+            raise ImageProblem("broken", "has tiles larger than an image of its size")
     if data[:2] == b"\xff\xd8" and Image.MAX_IMAGE_PIXELS is not None:  # also of several pictures, another format
         n_passes = data.count(b"\xff\xda") * image.width * image.height / Image.MAX_IMAGE_PIXELS
         if n_passes > _MOST_SCANS:
@@ -343,6 +358,8 @@ def _formats() -> tuple[str, ...]:
 def _turn_back(image: Image.Image) -> Image.Transpose | None:
     if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
         return None  # nearly all images of large sets; parsing nothing would still take a tenth of the time
+    if any(len(image.info.get(name) or "") > _MOST_EXIF for name in ("exif", "Raw profile type exif")):
+        return None
     try:
         return TURN_BACK.get(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # damaged metadata does not make the picture unusable
