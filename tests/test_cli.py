@@ -671,3 +671,12 @@ def test_a_signal_while_a_file_is_written(number: int, at_home: Path, tmp_path: 
         answer = run(*arguments, "-o", target)
         assert answer == Answer(128 + number, b"", "Stopped. No file was left half-written.\n")
         assert contents(tmp_path) == {str(target): b"the old model"}
+
+
+def test_an_indented_line_goes_on_indented(monkeypatch: Any) -> None:
+    from softmargin.cli import base
+
+    monkeypatch.setattr(base, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(base, "_columns", lambda: 20)
+    assert base._paragraph("  one two three four five", None) == "  one two three four\n  five\n"
+    assert base._paragraph("one two three four five", None) == "one two three four\nfive\n"

@@ -441,3 +441,13 @@ def test_a_fit_ends_where_rounding_leaves_nothing_to_prove():
         fit = sm.minimize(objective, tol=1e-6, max_passes=10_000)
     assert fit.n_passes < 5_000
     assert (fit.value - fit.lower_bound) / fit.value < 0.1 * fit.gap
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_features_at_the_end_of_float32_are_scaled_in_float64(loss):
+    X, y = _blobs(120)
+    plain = sm.minimize(sm.Objective(loss, X, y, 0.1))
+    tiny = (X * 1e-39).astype(np.float32)  # below the normal numbers, and the scale beyond float32
+    fit = sm.minimize(sm.Objective(loss, tiny, y, 0.1, scale=np.full(X.shape[1], 1e39), engine="cpu"))
+    assert fit.converged
+    assert fit.value == pytest.approx(plain.value, rel=1e-3)

@@ -493,10 +493,10 @@ class Objective:
 
     @property
     def fits_single(self) -> bool:
-        """Whether products of the preprocessed features stay far inside the range of float32."""
+        """Whether products of the preprocessed features, and their scales, stay far inside float32's range."""
         mean, variance = self.moments
         largest = float(((variance + (mean - self._mean) ** 2) * self._scale**2).max())
-        return 1.0 / _SINGLE_RANGE < largest < _SINGLE_RANGE
+        return all(1.0 / _SINGLE_RANGE < size < _SINGLE_RANGE for size in (largest, float(self._scale.max())))
 
     @property
     def has_small_hessian(self) -> bool:

@@ -437,10 +437,16 @@ def _columns() -> int:
 
 
 def _paragraph(text: str, stream: TextIO | None) -> str:
-    """Escape what is not printable, and wrap between words; where nobody is looking a line stays whole."""
+    """Escape what is not printable, and wrap between words; where nobody is looking a line stays whole.
+
+    What is indented goes on as far to the right.
+    """
     text = showable(text)
     if is_terminal(stream):
-        text = textwrap.fill(text, _columns(), break_long_words=False, break_on_hyphens=False)
+        indent = text[: len(text) - len(text.lstrip(" "))]
+        text = textwrap.fill(
+            text, _columns(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
     return text + "\n"
 
 
