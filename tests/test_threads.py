@@ -125,15 +125,15 @@ def test_a_child_forked_while_another_thread_sets_blas_does_not_wait_for_ever():
     with ThreadPoolExecutor(1) as pool:
         locks = [threads._SETTING, threads._STARTING, objective._MAKING, preconditioner._MAKING]
         for lock in locks:
-            pool.submit(lock.__enter__).result()
+            pool.submit(lock.lock.acquire).result()
         child = os.fork()
         if child == 0:
             for lock in locks:
-                with lock:
+                with lock.lock:
                     pass
             os._exit(0 if within() == {1} else 1)
         for lock in locks:
-            pool.submit(lock.__exit__).result()
+            pool.submit(lock.lock.release).result()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

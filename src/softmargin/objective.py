@@ -710,7 +710,7 @@ class Objective:
         """
         if self._steered_by is not None:
             return self._steered_by.preconditioner()
-        with _MAKING:
+        with _MAKING.lock:
             if "preconditioner" not in self._shared:
                 self._shared["preconditioner"] = self._made_preconditioner()
         return self._shared["preconditioner"]

@@ -85,7 +85,7 @@ class CovariancePreconditioner:
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
-        with _MAKING:
+        with _MAKING.lock:
             if power not in self._made:
                 if len(self._made) == _MOST_KEPT:
                     del self._made[next(iter(self._made))]

@@ -16,7 +16,7 @@ from contextvars import copy_context
 from functools import partial
 from itertools import count, islice
 from queue import SimpleQueue
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from softmargin.solvers import Callback, Step
 from softmargin.threads import one_blas_thread, worker_threads
@@ -30,6 +30,8 @@ Walk: TypeAlias = Callable[[float, int, Callback | None], _Found]
 
 Watcher = Callable[[int, float, Step], None]
 """Told the number of a walk, the λ and each step of a fit."""
+
+_DONE = object()
 
 _AHEAD = 1
 """How many λ a walk may be ahead of the one that the caller has heard of: he may want no more."""
@@ -72,11 +74,11 @@ def walk_together(
                 party.check(k)
                 while min(n_heard) <= k:
                     number, reg, step = party.news.get()
-                    if step is None:
+                    if step is _DONE:
                         n_heard[number] += 1
                         party.check(k)
                     elif watcher is not None:
-                        watcher(number, reg, step)
+                        watcher(number, reg, cast(Step, step))
                 yield party.regs[k], [found.popleft() for found in party.found]
         finally:
             party.stop.set()
@@ -93,7 +95,7 @@ class _Party(Generic[_Found]):
     found : list of deque
         What each walk found that the caller has not taken yet.
     news : SimpleQueue
-        The number of a walk and its λ, with a step, or with None when it is done with that λ or has failed.
+        The number of a walk and its λ, with a step, or with `_DONE` when it is done with that λ or has failed.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class _Party(Generic[_Found]):
         self._lock = threading.Lock()
         self.regs: list[float] = []
         self.found: list[deque[_Found]] = [deque() for _ in walks]
-        self.news: SimpleQueue[tuple[int, float, Step | None]] = SimpleQueue()
+        self.news: SimpleQueue[tuple[int, float, object]] = SimpleQueue()
         self._errors: list[tuple[int, BaseException]] = []
         self.stop = threading.Event()
 
@@ -149,4 +151,4 @@ class _Party(Generic[_Found]):
         except BaseException as error:
             self._errors.append((self._places[number], error))
         finally:
-            self.news.put((number, reg, None))
+            self.news.put((number, reg, _DONE))
