@@ -26,6 +26,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _in_forked_child(call: Callable[[], None]) -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call)
+
+
 class ForkLock:
     """A lock that is free in a forked child, where the thread that held it is not.
 
@@ -34,8 +39,7 @@ class ForkLock:
 
     def __init__(self) -> None:
         self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
+        _in_forked_child(self._renew)
 
     def _renew(self) -> None:
         self.lock = threading.RLock()
@@ -112,8 +116,7 @@ def _begin_child() -> None:
         _blas().fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_child)
+_in_forked_child(_begin_child)
 
 
 @contextmanager
