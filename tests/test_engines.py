@@ -144,6 +144,27 @@ def test_same_bits_for_any_number_of_threads(shape, loss):
             assert np.array_equal(got, true)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(60, 1040, 5), (60, 1043, 3), (200, 48, 7)], ids=str)
+def test_same_bits_wherever_X_lies(shape, dtype):
+    samples = _samples(*shape, dtype=dtype)
+    X, loss = samples.X, sm.CrossEntropy()
+    W, b = _point(samples)
+    answers = []
+    for n_before in (0, 1, 3, 8, 15):
+        room = np.empty(X.size + 16 + 64, X.dtype)
+        first = -room.ctypes.data % 64 // X.itemsize + n_before
+        there = room[first : first + X.size].reshape(X.shape)
+        there[:] = X
+        engine = CpuEngine(Samples(there, samples.y, samples.weights, samples.n_classes))
+        answers.append(_everything(engine, loss, W, b, None) + _steering(engine))
+        value, dW, db = engine.value_and_grad(loss, W, b, single=True)
+        answers[-1] += [value, dW, db]
+    for other in answers[1:]:
+        for got, true in zip(other, answers[0], strict=True):
+            assert np.array_equal(got, true)
+
+
 def _layouts(X):
     n, d = X.shape
     yield "fortran", np.asfortranarray(X)
@@ -264,7 +285,7 @@ def test_an_interrupt_stops_all_threads():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine._walk(lane, 640)
+        engine._walk(lane, engine._n_lanes(640))
     assert len(seen) <= engine._n_lanes(640)
     W, b = _point(samples)
     assert np.isfinite(engine.value(sm.Hinge(), W, b))  # and it goes on working

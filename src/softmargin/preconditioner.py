@@ -299,7 +299,7 @@ def _product(panel: NDArray[np.float32], Gt: NDArray[np.float32], stop: threadin
     if Gt.nbytes > _TILE_BYTES:
         return np.asarray((Gt @ panel.T) @ panel)
     S, part = np.zeros((len(panel), len(Gt)), np.float32), np.zeros(Gt.shape, np.float32)
-    add_scores(panel, Gt, S)
+    add_scores(panel, Gt, S, 0)
     add_back(panel, S, part, 0)
     return part
 

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 _items: Any = cgutils.unpack_tuple
 _function: Any = cgutils.get_or_insert_function
 
-__all__ = ["MOST_CLASSES", "READS_HALF", "add_tile_back", "add_tile_scores", "call_code"]
+__all__ = ["LINE", "MOST_CLASSES", "READS_HALF", "add_tile_back", "add_tile_scores", "call_code"]
 
 
 def _processor() -> dict[str, bool]:
@@ -30,7 +30,7 @@ def _processor() -> dict[str, bool]:
 _WIDTH = 64 if _processor().get("avx512f") else 32
 """Bytes of a vector. Where registers are narrower the compiler takes two of them."""
 
-_LINE = 64
+LINE = 64
 """Bytes that memory delivers at once."""
 
 MOST_CLASSES = 5 if _WIDTH == 64 else 3
@@ -43,7 +43,7 @@ _INDEX, _BYTE, _PLACE = ir.IntType(64), ir.IntType(8), ir.IntType(32)
 
 
 class _Rows(NamedTuple):
-    """An array of two axes with what is needed to find its items."""
+    """An array of two axes that holds its rows contiguously, with what is needed to find its items."""
 
     first: Any
     strides: Any
@@ -52,8 +52,13 @@ class _Rows(NamedTuple):
 
     def address(self, builder: Any, row: Any, column: Any) -> Any:
         """Return the address of an item in bytes."""
-        steps = [builder.extract_value(self.strides, axis) for axis in range(2)]
-        return builder.gep(self.first, [builder.add(builder.mul(row, steps[0]), builder.mul(column, steps[1]))])
+        first = builder.gep(self.first, [builder.mul(row, builder.extract_value(self.strides, 0))])
+        return builder.gep(first, [builder.mul(column, _INDEX(self.size))])
+
+    @property
+    def size(self) -> int:
+        """Bytes of an item."""
+        return int(self.kind.bitwidth // 8)
 
 
 class _Emitter:
@@ -94,10 +99,7 @@ class _Emitter:
 
     def spread(self, value: Any) -> Any:
         """Return one number in every place."""
-        if self.n_lanes == 1:
-            return value
-        nothing = ir.Constant(self.layout, ir.Undefined)
-        return self._picked(self._builder.insert_element(nothing, value, _PLACE(0)), [0] * self.n_lanes)
+        return value if self.n_lanes == 1 else self._spread(value, self.layout)
 
     def total(self, vector: Any) -> Any:
         """Return the sum of the numbers of a vector: of its two halves, then of their halves, and so on."""
@@ -106,13 +108,17 @@ class _Emitter:
             vector = self._builder.fadd(low, high)
         return self._builder.extract_element(vector, _PLACE(0))
 
-    def last(self, vector: Any, n: Any) -> Any:
-        """Return the vector with zeros in all but its last ``n`` places."""
+    def between(self, vector: Any, first: Any, end: Any) -> Any:
+        """Return the vector with zeros in all places but those from ``first`` on and before ``end``."""
         indices = ir.VectorType(_INDEX, self.n_lanes)
-        wanted = self._builder.insert_element(ir.Constant(indices, ir.Undefined), n, _PLACE(0))
-        from_the_end = ir.Constant(indices, list(range(self.n_lanes, 0, -1)))
-        kept = self._builder.icmp_signed("<=", from_the_end, self._picked(wanted, [0] * self.n_lanes))
-        return self._builder.select(kept, vector, self.zero())
+        places = ir.Constant(indices, list(range(self.n_lanes)))
+        begun = self._builder.icmp_signed(">=", places, self._spread(first, indices))
+        going_on = self._builder.icmp_signed("<", places, self._spread(end, indices))
+        return self._builder.select(self._builder.and_(begun, going_on), vector, self.zero())
+
+    def _spread(self, value: Any, layout: Any) -> Any:
+        nothing = ir.Constant(layout, ir.Undefined)
+        return self._picked(self._builder.insert_element(nothing, value, _PLACE(0)), [0] * self.n_lanes)
 
     def _picked(self, vector: Any, places: list[int]) -> Any:
         nothing = ir.Constant(vector.type, ir.Undefined)
@@ -148,32 +154,71 @@ class _Tile:
         self.rows = [builder.add(arguments[1], _INDEX(r)) for r in range(n_rows)]
         self.classes = [builder.add(arguments[3], _INDEX(c)) for c in range(n_classes)]
 
-    def over_columns(self, body: _Body, n_sums: int) -> list[Any]:
-        """Emit the loops over all columns and return so many sums over them."""
+    def over_columns(self, body: _Body, n_sums: int, head: Any) -> list[Any]:
+        """Emit the loops over all columns and return so many sums over them.
+
+        Whole vectors begin at the column ``head``, which is less than a vector holds.
+        """
         builder, D, L = self._builder, self._n_columns, _INDEX(self.vectors.n_lanes)
         fits = builder.icmp_signed(">=", D, L)
-        rest = builder.srem(D, L)
+        head = builder.select(fits, head, _INDEX(0))
+        rest = builder.srem(builder.sub(D, head), L)
         whole = builder.sub(D, rest)
 
         def plain(column: Any, sums: list[Any]) -> list[Any]:
             return body(self.vectors, column, lambda vector: vector, sums)
 
-        def once_more(column: Any, sums: list[Any]) -> list[Any]:
-            # The last vector overlaps with the one before: of one factor only the new columns are kept.
-            return body(self.vectors, builder.sub(D, L), lambda vector: self.vectors.last(vector, rest), sums)
+        def at_an_end(which: Any, sums: list[Any]) -> list[Any]:
+            # These vectors overlap with whole ones: of one factor only the new columns are kept.
+            last = builder.icmp_signed("==", which, _INDEX(1))
+            column = builder.select(last, builder.sub(D, L), _INDEX(0))
+            first = builder.select(last, builder.sub(L, rest), _INDEX(0))
+            end = builder.select(last, L, head)
+            return body(self.vectors, column, lambda vector: self.vectors.between(vector, first, end), sums)
 
         def one_by_one(column: Any, sums: list[Any]) -> list[Any]:
             return body(self.singles, column, lambda number: number, sums)
 
-        sums = self._repeat(_INDEX(0), whole, L, [self.vectors.zero()] * n_sums, plain)
-        sums = self._repeat(whole, builder.select(fits, D, whole), L, sums, once_more)
+        sums = self._repeat(head, whole, L, [self.vectors.zero()] * n_sums, plain, (200, 1))
+        no_head = builder.zext(builder.icmp_signed("==", head, _INDEX(0)), _INDEX)
+        has_rest = builder.zext(builder.and_(fits, builder.icmp_signed(">", rest, _INDEX(0))), _INDEX)
+        sums = self._repeat(no_head, builder.add(_INDEX(1), has_rest), _INDEX(1), sums, at_an_end, (1, 1))
         totals = [self.vectors.total(vector) for vector in sums]
-        return self._repeat(builder.select(fits, D, _INDEX(0)), D, _INDEX(1), totals, one_by_one)
+        return self._repeat(builder.select(fits, D, _INDEX(0)), D, _INDEX(1), totals, one_by_one, (1, 100))
+
+    def head(self, array: _Rows) -> Any:
+        """Return before which column of an array's row of the first class vectors would lie in two cache lines."""
+        address = self._builder.ptrtoint(array.address(self._builder, self.classes[0], _INDEX(0)), _INDEX)
+        n_bytes = self._builder.and_(self._builder.neg(address), _INDEX(_WIDTH - 1))
+        return self._builder.udiv(n_bytes, _INDEX(array.size))
+
+    def asking(self, row: Any, n_rows: Any) -> Callable[[_Emitter, Any], None]:
+        """Return what asks for ``n_rows`` rows of X from ``row`` on, a piece with each vector of columns."""
+        builder, x = self._builder, self.arrays[0]
+        n_bytes = builder.mul(n_rows, _INDEX(self.vectors.n_lanes * x.size))
+        n_lines = builder.udiv(builder.add(n_bytes, _INDEX(LINE - 1)), _INDEX(LINE))
+
+        def ask(emit: _Emitter, column: Any) -> None:
+            if emit is self.vectors:
+                first = x.address(builder, row, builder.mul(column, n_rows))
+                with cgutils.for_range(builder, n_lines) as line:
+                    _ask_for(builder, builder.gep(first, [builder.mul(line.index, _INDEX(LINE))]))
+
+        return ask
 
     def _repeat(
-        self, first: Any, end: Any, step: Any, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+        self,
+        first: Any,
+        end: Any,
+        step: Any,
+        carried: list[Any],
+        body: Callable[[Any, list[Any]], list[Any]],
+        odds: tuple[int, int],
     ) -> list[Any]:
-        """Emit a loop from first, in steps, as long as it is below the end; return what it carried."""
+        """Emit a loop from first, in steps, as long as it is below the end; return what it carried.
+
+        The compiler is told the odds of another turn, so that it leaves the registers to the loop that needs them.
+        """
         builder, before = self._builder, self._builder.block
         head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
         builder.branch(head)
@@ -182,7 +227,7 @@ class _Tile:
         column.add_incoming(first, before)
         for value, start in zip(values, carried, strict=True):
             value.add_incoming(start, before)
-        builder.cbranch(builder.icmp_signed("<", column, end), inside, after)
+        builder.cbranch(builder.icmp_signed("<", column, end), inside, after).set_weights(odds)
         builder.position_at_end(inside)
         found = body(column, values)
         column.add_incoming(builder.add(column, step), builder.block)
@@ -199,10 +244,14 @@ def _sizes(*given: Any) -> list[int] | None:
     return [n.literal_value for n in given] if known else None
 
 
-def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_rows: Any, n_classes: Any) -> Any:
+def _add_tile_scores(
+    typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, asked: Any, n_asked: Any, n_rows: Any, n_classes: Any
+) -> Any:
     """Add the products of rows of X, from i on, with rows of Wt, from j on, to S: so many of both.
 
-    They are added up in the type of Wt. X and Wt hold their rows contiguously.
+    They are added up in the type of Wt, in an order that no address has a part in. Meanwhile memory is asked for
+    ``n_asked`` rows of X from ``asked`` on, which may lie anywhere: nothing is read of them. Where it asks, X is
+    contiguous.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:
@@ -211,8 +260,10 @@ def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_row
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile = _Tile(context, builder, signature.args, arguments, Wt.dtype, *sizes)
         x, w, s = tile.arrays
+        ask = tile.asking(*arguments[5:7])
 
         def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
+            ask(emit, column)
             weights = [new(emit.load(w, c, column)) for c in tile.classes]
             found: list[Any] = []
             for r in tile.rows:
@@ -221,14 +272,14 @@ def _add_tile_scores(typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, n_row
                 found += [emit.add_product(total, features, u) for total, u in zip(so_far, weights, strict=True)]
             return found
 
-        sums = iter(tile.over_columns(body, len(tile.rows) * len(tile.classes)))
+        sums = iter(tile.over_columns(body, len(tile.rows) * len(tile.classes), _INDEX(0)))
         for r in tile.rows:
             for c in tile.classes:
                 so_far = tile.singles.load(s, r, c)
                 tile.singles.store(s, r, c, builder.fadd(so_far, next(sums)))
         return context.get_dummy_value()
 
-    return types.void(X, types.intp, Wt, types.intp, S, n_rows, n_classes), code
+    return types.void(X, types.intp, Wt, types.intp, S, types.intp, types.intp, n_rows, n_classes), code
 
 
 def _add_tile_back(
@@ -236,9 +287,7 @@ def _add_tile_back(
 ) -> Any:
     """Add rows of X, from i on, times their factors in A, columns from j on, to rows of Gt: so many of both.
 
-    They are added up in the type of Gt. Meanwhile memory is asked for ``n_asked`` rows of X from ``asked`` on,
-    which may lie anywhere: nothing is read of them. X and Gt hold their rows contiguously; where it asks, X holds
-    all of them so.
+    They are added up in the type of Gt, row after row. Meanwhile memory is asked for rows as in the other tile.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:
@@ -247,16 +296,11 @@ def _add_tile_back(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile = _Tile(context, builder, signature.args, arguments, Gt.dtype, *sizes)
         x, a, g = tile.arrays
-        asked, n_asked = arguments[5:7]
-        n_bytes = builder.mul(n_asked, _INDEX(tile.vectors.n_lanes * x.kind.bitwidth // 8))
-        n_lines = builder.udiv(builder.add(n_bytes, _INDEX(_LINE - 1)), _INDEX(_LINE))
+        ask = tile.asking(*arguments[5:7])
         factors = [[tile.singles.load(a, r, c) for c in tile.classes] for r in tile.rows]
 
         def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
-            if emit is tile.vectors:
-                first = x.address(builder, asked, builder.mul(column, n_asked))
-                with cgutils.for_range(builder, n_lines) as line:
-                    _ask_for(builder, builder.gep(first, [builder.mul(line.index, _INDEX(_LINE))]))
+            ask(emit, column)
             found = [emit.load(g, c, column) for c in tile.classes]
             for r, of_row in zip(tile.rows, factors, strict=True):
                 features = new(emit.load(x, r, column))
@@ -265,7 +309,7 @@ def _add_tile_back(
                 emit.store(g, c, column, total)
             return sums
 
-        tile.over_columns(body, 0)
+        tile.over_columns(body, 0, tile.head(g))
         return context.get_dummy_value()
 
     return types.void(X, types.intp, A, types.intp, Gt, types.intp, types.intp, n_rows, n_classes), code

@@ -1,7 +1,7 @@
 """Compiled products of a block of dense rows with few columns, in tiles that stay in registers.
 
-``X`` is (n, D), contiguous, of float32, float64 or bytes; ``Wt`` and ``Gt`` are (C, D). Sums are added up in the
-type of ``Wt`` or of the result.
+``X`` is (n, D), contiguous, of float32, float64 or bytes; ``Wt`` and ``Gt`` are (C, D), or their rows are longer:
+what follows in them is left alone. Sums are added up in the type of ``Wt`` or of the result.
 """
 
 from __future__ import annotations
@@ -44,51 +44,66 @@ def _width(n: int) -> int:
 
 
 @_TILED
-def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any]) -> None:
-    """S += X @ Wt.T, four rows and a few classes at a time."""
+def _asked_by(width: int, n_classes: int, ahead: int) -> int:
+    """Return how many of the two rows that four rows ask for on their way this many of the classes ask for."""
+    return max(2 * width // n_classes, 1) if ahead > 0 else 0
+
+
+@_TILED
+def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any], ahead: int) -> None:
+    """S += X @ Wt.T, four rows and a few classes at a time.
+
+    Meanwhile memory is asked for the first half of the rows that lie ``ahead`` further, unless this is 0; each
+    group of classes asks for its share, as memory delivers them no faster. X is then contiguous, these rows
+    included.
+    """
     n, C = X.shape[0], Wt.shape[0]
     n_tiled = n // 4 * 4 if C > 1 else 0
+    share = _asked_by(_width(C), C, ahead)
     for i in range(0, n_tiled, 4):
-        j = 0
+        asked, j = i // 2 + ahead, 0
+        end = asked + 2
         while j < C:
+            n_asked = min(share, end - asked)
             width = _width(C - j)
             if MOST_CLASSES > 3 and width == 5:
-                add_tile_scores(X, i, Wt, j, S, 4, 5)
+                add_tile_scores(X, i, Wt, j, S, asked, n_asked, 4, 5)
             elif MOST_CLASSES > 3 and width == 4:
-                add_tile_scores(X, i, Wt, j, S, 4, 4)
+                add_tile_scores(X, i, Wt, j, S, asked, n_asked, 4, 4)
             elif width == 3:
-                add_tile_scores(X, i, Wt, j, S, 4, 3)
+                add_tile_scores(X, i, Wt, j, S, asked, n_asked, 4, 3)
             else:
-                add_tile_scores(X, i, Wt, j, S, 4, 2)
+                add_tile_scores(X, i, Wt, j, S, asked, n_asked, 4, 2)
             j += width
+            asked += n_asked
     for i in range(n_tiled, n):
         for j in range(C):
-            add_tile_scores(X, i, Wt, j, S, 1, 1)
+            add_tile_scores(X, i, Wt, j, S, i, 0, 1, 1)
 
 
 @_TILED
 def add_back(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any], ahead: int) -> None:
     """Gt += A.T @ X, four rows and a few classes at a time.
 
-    Meanwhile memory is asked for the rows that lie ``ahead`` further, unless this is 0; each group of classes asks
-    for its share of four, as memory delivers them no faster. X is then contiguous, these rows included.
+    Meanwhile memory is asked for the second half of the rows that lie ``ahead`` further, as in `add_scores`.
     """
     n, C = X.shape[0], Gt.shape[0]
     n_tiled = n // 4 * 4 if C > 1 else 0
-    share = max(4 * _width(C) // C, 1) if ahead > 0 else 0
+    share = _asked_by(_width(C), C, ahead)
     for i in range(0, n_tiled, 4):
-        asked, j = 0, 0
+        asked, j = n // 2 + i // 2 + ahead, 0
+        end = asked + 2
         while j < C:
-            n_asked = min(share, 4 - asked)
+            n_asked = min(share, end - asked)
             width = _width(C - j)
             if MOST_CLASSES > 3 and width == 5:
-                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 5)
+                add_tile_back(X, i, A, j, Gt, asked, n_asked, 4, 5)
             elif MOST_CLASSES > 3 and width == 4:
-                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 4)
+                add_tile_back(X, i, A, j, Gt, asked, n_asked, 4, 4)
             elif width == 3:
-                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 3)
+                add_tile_back(X, i, A, j, Gt, asked, n_asked, 4, 3)
             else:
-                add_tile_back(X, i, A, j, Gt, i + ahead + asked, n_asked, 4, 2)
+                add_tile_back(X, i, A, j, Gt, asked, n_asked, 4, 2)
             j += width
             asked += n_asked
     for i in range(n_tiled, n):
@@ -116,7 +131,7 @@ class Point(NamedTuple):
 
     Attributes
     ----------
-    Wt : ndarray of shape (C, D)
+    Wt : ndarray of shape (C, D or more)
     b : ndarray of shape (C,)
         Both of the type to compute in.
     offsets : ndarray of shape (N, C) or (0, C), float64
@@ -137,7 +152,7 @@ class Scratch(NamedTuple):
         For rows that do not follow one another.
     S : ndarray of shape (n, C)
     y, weights : ndarray of shape (n,)
-    part : ndarray of shape (C, D)
+    part : ndarray of shape (C, D or more)
         Of the type to compute in, as S is.
     """
 
@@ -170,7 +185,7 @@ def add_gradients(
     block is copied. Return the weighted sum of the losses.
     """
     Wt, b, offsets = point
-    n_block, n_classes, n_features = scratch.y.size, Wt.shape[0], Wt.shape[1]
+    n_block, n_classes, n_features = scratch.y.size, Wt.shape[0], X.shape[1]
     part = scratch.part
     value = lost = 0.0
     n_added = 0
@@ -191,7 +206,7 @@ def add_gradients(
             if not follow:
                 for d in range(n_features):
                     Z[i, d] = X[row, d]
-        add_scores(Z, Wt, A)
+        add_scores(Z, Wt, A, n_block if follow else 0)
         if kept.shape[0] > 0:
             for i in range(n):
                 for j in range(n_classes):

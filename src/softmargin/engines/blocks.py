@@ -151,12 +151,16 @@ class BlockEngine(Engine):
         self._n_single = n_single or n_block
         self._row_size = row_size
 
-    def _n_lanes(self, size: int, least: int = 4) -> int:
-        """Return the number of lanes, each of which adds up this many numbers."""
+    def _n_lanes(self, size: int, least: int = 4, n_rows: int = _LANE_ROWS) -> int:
+        """Return the number of lanes, each of which adds up this many numbers over at least so many rows.
+
+        There are at least so many lanes for which there are blocks and memory: the more, the smaller the bound on
+        the rounding errors of a sum.
+        """
         n_blocks = -(-len(self.rows) // self._n_block)
         affordable = max(4 if 8 * size <= _LANE_BYTES else 1, min(32, _LANE_BYTES // (8 * size)))
         # Clearing and adding up the sums of a lane costs about as much as bringing a few dozen rows into them.
-        worthwhile = max(least, len(self.rows) * self._row_size // (_LANE_ROWS * self._n_features))
+        worthwhile = max(least, len(self.rows) * self._row_size // (n_rows * self._n_features))
         return max(1, min(n_blocks, affordable, worthwhile))
 
     @abstractmethod
@@ -215,15 +219,13 @@ class BlockEngine(Engine):
             yield self.rows[start : min(start + n_rows, last)]
 
     def _walk(
-        self, lane_sums: Callable[[Iterator[Ints]], _Result], size: int, n_rows: int | None = None, least: int = 4
+        self, lane_sums: Callable[[Iterator[Ints]], _Result], n_lanes: int, n_rows: int | None = None
     ) -> list[_Result]:
-        """Return the result of each lane, of about ``size`` numbers, in the order of the lanes; one pass.
+        """Return the result of each lane, in the order of the lanes; one pass.
 
-        The blocks of a lane have ``n_rows``, by default those of this engine. There are at least so many lanes
-        for which there are blocks and memory: the more, the smaller the bound on the rounding errors of a sum.
+        The blocks of a lane have ``n_rows``, by default those of this engine.
         """
         self.count(len(self.rows))
-        n_lanes = self._n_lanes(size, least)
 
         def task(lane: int, stop: threading.Event) -> _Result:
             return lane_sums(_until(stop, self._lane_blocks(lane, n_lanes, n_rows or self._n_block)))
@@ -258,7 +260,7 @@ class BlockEngine(Engine):
             return _Sums(parts, Gt, g)
 
         size = (D + C if by_class else D) * C if back else C
-        lanes = self._walk(lane, size, n_rows)
+        lanes = self._walk(lane, self._n_lanes(size), n_rows)
         parts = [part for sums in lanes for part in sums.parts]
         G = np.ascontiguousarray(sum_in_order([sums.features for sums in lanes]).T)
         return _Sums(parts, G, sum_in_order([sums.rows for sums in lanes]))
@@ -446,7 +448,7 @@ class BlockEngine(Engine):
                 self._add_classes(self._block(rows, self.has_single), *self._labels(rows), Gt)
             return Gt
 
-        return np.ascontiguousarray(sum_in_order(self._walk(lane, n_classes * self._n_features)).T)
+        return np.ascontiguousarray(sum_in_order(self._walk(lane, self._n_lanes(n_classes * self._n_features))).T)
 
     def covariance(self, mean: Floats, scale: Floats, rows: Ints, single: bool = False) -> Floats:
         """Return the lower triangle of the weighted second moment of the preprocessed features over ``rows``.

@@ -17,7 +17,7 @@ from softmargin.engines.base import Samples, sum_in_order
 from softmargin.engines.blocks import BlockEngine
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.compiled import gradient_code, has_code
-from softmargin.registers import READS_HALF
+from softmargin.registers import LINE, READS_HALF
 from softmargin.threads import INLINE_WORK
 from softmargin.tiles import (
     Point,
@@ -55,6 +55,9 @@ _TILE_TYPES = {name: name for name in ("uint8", "int8", "float32", "float64")} |
 if READS_HALF:
     _TILE_TYPES["float16"] = "uint16"
 
+_LANE_ROWS = 3072
+"""A lane of gradients has at least so many rows: then its sums, cleared and added up, cost a hundredth."""
+
 _STRETCH = 1 << 14
 """Rows of a lane that the compiled loop goes through at once; a request to stop has to wait for it."""
 
@@ -70,6 +73,12 @@ _CHUNK_BYTES, _LEAST_CHUNK, _LARGEST_CHUNK = 1 << 24, 256, 4096
 
 _PAGE = 4096
 """Bytes after which places fall upon one another in a first cache."""
+
+_LONG = 1024
+"""From so many features on it pays to begin with a part of a vector."""
+
+_SPACING, _STEP = 1024, 320
+"""Rows that begin so many bytes apart, or any multiple of the first more, never fall upon one another."""
 
 
 class CpuEngine(BlockEngine):
@@ -154,7 +163,7 @@ class CpuEngine(BlockEngine):
     def _score_block(self, X: NDArray[Any], Wt: NDArray[Any], b: Floats, S: NDArray[Any]) -> None:
         if _is_tiled(self._n_features, len(Wt), Wt.itemsize):
             S[:] = b
-            add_scores(X, Wt, S)
+            add_scores(X, Wt, S, 0)
         else:
             np.matmul(X, Wt.T, out=S)
             S += b.astype(S.dtype, copy=False)
@@ -189,8 +198,9 @@ class CpuEngine(BlockEngine):
             return super().value_and_grad(loss, W, b, offsets, keep, single)
         code = gradient_code(loss, number)
         X, y, weights = self._numbers, self.samples.y, self.samples.weights
-        Wt = self._laid_out(W, number == np.float32)
-        C, D = Wt.shape
+        D, C = W.shape
+        Wt = _beside(X, (C, D), number, 0.25)
+        Wt[:, :D] = W.T
         offsets = np.empty((0, C)) if offsets is None else np.ascontiguousarray(offsets, np.float64)
         point = Point(Wt, b.astype(number), offsets)
         n_block = int(np.clip(_CACHED_BYTES // (X.itemsize * D) // 4 * 4, _LEAST_CACHED, _MOST_CACHED))
@@ -199,7 +209,7 @@ class CpuEngine(BlockEngine):
             values, Gt, g = [], np.zeros((C, D)), np.zeros(C)
             labels, shares, S = np.empty(n_block, np.int64), np.empty(n_block), np.empty((n_block, C), number)
             copy = np.empty((0 if self._contiguous else n_block, D), X.dtype)
-            scratch = Scratch(copy, S, labels, shares, _apart_from(X, (C, D), number))
+            scratch = Scratch(copy, S, labels, shares, _beside(X, (C, D), number, 0.5, _head(X, number)))
             for rows in stretches:
                 kept = np.empty((0 if keep is None else len(rows), C), number)
                 values.append(add_gradients(X, y, weights, rows, point, *code, kept, scratch, Gt, g))
@@ -207,7 +217,8 @@ class CpuEngine(BlockEngine):
                     keep[rows] = kept
             return values, Gt, g
 
-        lanes = self._walk(lane, D * C, _STRETCH, least=4 if len(self.rows) * D * C >= INLINE_WORK else 1)
+        least = 4 if len(self.rows) * D * C >= INLINE_WORK else 1
+        lanes = self._walk(lane, self._n_lanes(D * C, least, _LANE_ROWS), _STRETCH)
         value = math.fsum(value for values, _, _ in lanes for value in values)
         G = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
         return value, G, sum_in_order([g for _, _, g in lanes])
@@ -225,7 +236,8 @@ class CpuEngine(BlockEngine):
                     kernel(self._block(rows, self.has_single), self.samples.weights[rows], *arguments, total)
                 return total
 
-            return sum_in_order(self._walk(lane, self._n_features, self._n_single if self.has_single else None))
+            n_rows = self._n_single if self.has_single else None
+            return sum_in_order(self._walk(lane, self._n_lanes(self._n_features), n_rows))
 
         mean = summed(add_rows)
         return mean, summed(add_squares, mean)
@@ -259,11 +271,29 @@ def _contiguous(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return numbers.astype(dtype, copy=False)
 
 
-def _apart_from(X: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an empty array whose rows do not fall upon those of X in a cache: both are often whole pages long."""
-    numbers = np.empty(math.prod(shape) + _PAGE // dtype.itemsize, dtype)
-    first = (X.ctypes.data + _PAGE // 2 - numbers.ctypes.data) % _PAGE // dtype.itemsize
-    return numbers[first : first + math.prod(shape)].reshape(shape)
+def _beside(
+    X: NDArray[Any], shape: tuple[int, int], dtype: np.dtype[Any], share: float, head: int = 0
+) -> NDArray[Any]:
+    """Return an empty array of these rows, and more columns, that the tiles go through beside X without delay.
+
+    From the column ``head`` on no vector of it lies in two lines of a cache. Its rows do not fall upon one another
+    in a first cache, nor upon those of X or of an array with another ``share`` of a page between it and X.
+    """
+    n_rows, n_columns = shape
+    size = dtype.itemsize
+    stride = (size * n_columns - _STEP) // _SPACING * _SPACING + _SPACING + _STEP
+    numbers = np.empty((n_rows * stride + _PAGE) // size, dtype)
+    wanted = (X.ctypes.data + head * X.itemsize + int(share * _PAGE)) // LINE * LINE - head * size
+    first = (wanted - numbers.ctypes.data) % _PAGE // size
+    return numbers[first : first + n_rows * stride // size].reshape(n_rows, stride // size)
+
+
+def _head(X: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    """Return with which column of X vectors should begin, so that none of them lies in two lines of a cache."""
+    vector = LINE // dtype.itemsize * X.itemsize
+    if X.strides[0] % vector > 0 or X.shape[1] < _LONG:
+        return 0
+    return int(-X.ctypes.data % vector // X.itemsize)
 
 
 def _block_rows(row_bytes: int, most: int) -> int:

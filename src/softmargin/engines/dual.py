@@ -118,7 +118,7 @@ def _visit(
         part, K = Z[first : first + n], products[block]
         if Wt.nbytes <= _TILE_BYTES:
             scores[:] = Z.dtype.type(0)
-            add_scores(part, Wt, scores)
+            add_scores(part, Wt, scores, 0)
         else:
             np.dot(part, Wt.T, scores[:n])
         n_full = n_listed = 0
@@ -232,7 +232,7 @@ def _multiply_within(Z: NDArray[Any], products: NDArray[Any]) -> None:
         part = Z[block * size : (block + 1) * size]
         for i in range(0, size, _TILE_ROWS):
             j = i + _TILE_ROWS
-            add_scores(part[i:j], part[:j], products[block, i:j, :j])
+            add_scores(part[i:j], part[:j], products[block, i:j, :j], 0)
 
 
 class DualRows:

@@ -254,7 +254,7 @@ class SparseEngine(BlockEngine):
                 _add_first(*self._block(rows), self.samples.weights[rows], sums, mass)
             return sums, mass
 
-        lanes = self._walk(first, 4 * D)
+        lanes = self._walk(first, self._n_lanes(4 * D))
         sums, mass = (_exact_sum([lane[part] for lane in lanes]) for part in (0, 1))
         mean = sums[0] + sums[1]
         zeros = np.maximum((mass[0, D] - mass[0, :D]) + (mass[1, D] - mass[1, :D]), 0.0)
@@ -265,7 +265,7 @@ class SparseEngine(BlockEngine):
                 _add_second(*self._block(rows), self.samples.weights[rows], mean, total)
             return total
 
-        return mean, sum_in_order(self._walk(second, D)) + zeros * mean**2
+        return mean, sum_in_order(self._walk(second, self._n_lanes(D))) + zeros * mean**2
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples.
