@@ -12,6 +12,9 @@ type they multiply in: whatever it takes to convert bytes or float16 for them is
 turns; each figure is the median of the rounds. ``extra`` is how much the resident memory grew at its highest while
 one pass was made.
 
+``points`` compares several points from one reading of X with one after the other, ``threads`` is our own pass with
+1, 2, … threads, each beside the limit of as many.
+
 ``--mapped`` adds a pass over a memory-mapped float16 file, made in that folder and removed again: 6 GB by default.
 
 The results of a run replace those of the same part. Needs matplotlib and torch.
@@ -88,7 +91,20 @@ PARTS = {
         )
     ],
 }
+POINTS = 5  # evaluated from one reading of X, or one by one
+AT_ONCE = (
+    *((60_000, 512, C, "float32") for C in (2, 3, 5, 10)),
+    (20_000, 3_072, 2, "float16"),
+    (20_000, 3_072, 10, "uint8"),
+    (300_000, 64, 2, "float32"),
+)
+PARTS["points"] = [(*shape, "cross_entropy") for shape in AT_ONCE]
+PARTS["threads"] = [(*SQUARE, dtype, "cross_entropy") for dtype in ("uint8", "float32")]
 PEERS = ("numpy", "sklearn", "torch", "torch-fused")
+SHORT = {
+    "points": f"limit | {POINTS} points at once | of limit | one by one | one by one / at once",
+    "threads": "threads | limit of as many | ours | of limit",
+}
 COLUMNS = ("part", "N", "D", "C", "dtype", "loss", "threads", "side", "ms", "limit_ms", "extra_MB", "run")
 CORE_TYPES = ("SkylakeX", "Zen", "Haswell")
 
@@ -125,6 +141,11 @@ def best_core_type(threads):
             found[name] = json.loads(child.stdout)["float32"]
     best = max(found, key=lambda name: found[name])
     return best if found[best] > 1.05 * found[None] else None
+
+
+def limits_of(threads, dtype):
+    """Return the rate of products and the bandwidth of so many threads."""
+    return product_rates(threads)[dtype], bandwidth(threads)
 
 
 @numba.njit(nogil=True, fastmath=True)
@@ -280,6 +301,26 @@ def sides_of(N, D, C, dtype, loss, threads):
     return X.nbytes, {name: side for name, side in sides.items() if side is not None}
 
 
+def points_of(N, D, C, dtype, loss, threads):
+    """Return the sides that evaluate several points: one reading of X for all, and one for each."""
+    X, y, W, b = problem(N, D, C, dtype)
+    objective = sm.Objective(LOSSES[loss], X, y, 0.0, n_classes=C, n_threads=threads)
+    steps = 1.0 + 0.1 * np.arange(POINTS)
+    all_W, all_b = steps[:, None, None] * W, steps[:, None] * b
+
+    def at_once():
+        return objective.values_and_grads(all_W, all_b, single=True)
+
+    def one_by_one():
+        found = [objective.value_and_grad(all_W[k], all_b[k], single=True) for k in range(POINTS)]
+        return [np.array(part) for part in zip(*found, strict=True)]
+
+    for got, true in zip(at_once(), one_by_one(), strict=True):
+        if not np.array_equal(got, true):
+            raise AssertionError("the points at once differ from each alone")
+    return X.nbytes, {"softmargin": at_once, "one-by-one": one_by_one}
+
+
 def bare_products(X, W):
     """Return the two products of a pass by BLAS over the whole matrices, with nothing between them."""
     scores = X @ W
@@ -294,7 +335,8 @@ def bare_products(X, W):
 def measure(sides, rounds, seconds, threads):
     """Return the median milliseconds of each side, which take turns; a short one is repeated within its turn."""
     with threadpool_limits(threads):
-        check({name: side() for name, side in sides.items() if name != "bare-products"})
+        if "one-by-one" not in sides:
+            check({name: side() for name, side in sides.items() if name != "bare-products"})
         once = {name: min(seconds_of(side) for _ in range(3)) for name, side in sides.items()}
         repeats = {name: max(1, int(seconds / rounds / once[name])) for name in sides}
         times = {name: [] for name in sides}
@@ -432,6 +474,9 @@ def write_tables(file, rows, runs):
             if part == "mapped":
                 lines += ["| N | D | C | X | from the file | in memory | speed | own memory, MB |"]
                 lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
+            elif part in SHORT:
+                lines += [f"| N | D | C | X | {SHORT[part]} |"]
+                lines += ["| " + " | ".join(["---"] * (5 + SHORT[part].count("|"))) + " |"]
             else:
                 names = " | ".join((*PEERS, "bare products"))
                 lines += [f"| N | D | C | X | loss | limit | ours | of limit | MB | {names} |"]
@@ -445,6 +490,22 @@ def write_tables(file, rows, runs):
             continue
         ours = sides["softmargin"]
         ms, limit = float(ours["ms"]), float(ours["limit_ms"])
+        if part == "points":
+            other = float(sides["one-by-one"]["ms"])
+            cells = (
+                *key[1:5],
+                f"{limit:.3g}",
+                f"{ms:.3g}",
+                f"{ms / limit:.2f}",
+                f"{other:.3g}",
+                f"{other / ms:.2f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+            continue
+        if part == "threads":
+            cells = (*key[1:5], key[6], f"{limit:.3g}", f"{ms:.3g}", f"{ms / limit:.2f}")
+            lines.append(f"| {' | '.join(cells)} |")
+            continue
         cells = [*key[1:6], f"{limit:.3g}", f"{ms:.3g}", f"{ms / limit:.2f}", ours["extra_MB"]]
         for name in (*PEERS, "bare-products"):
             if name not in sides:
@@ -522,23 +583,31 @@ def main():
 
     for part in options.part:
         rows = []
-        for N, D, C, dtype, loss in PARTS[part]:
-            size, sides = sides_of(N, D, C, dtype, loss, options.threads)
+        cases = [(case, options.threads) for case in PARTS[part]]
+        if part == "threads":
+            cases = [(case, n) for case in PARTS[part] for n in range(1, options.threads + 1)]
+        for (N, D, C, dtype, loss), threads in cases:
+            make = points_of if part == "points" else sides_of
+            size, sides = make(N, D, C, dtype, loss, threads)
+            if part == "threads":
+                sides = {"softmargin": sides["softmargin"]}
             exact = "float64" if dtype == "float64" else "float32"
-            limit = 1e3 * max(size / width, 4.0 * N * D * C / rates[exact])
-            times = measure(sides, options.rounds, options.seconds, options.threads)
+            n_points = POINTS if part == "points" else 1
+            rate, at_width = (rates[exact], width) if threads == options.threads else limits_of(threads, exact)
+            limit = 1e3 * max(size / at_width, n_points * 4.0 * N * D * C / rate)
+            times = measure(sides, options.rounds, options.seconds, threads)
             for name, ms in times.items():
-                with threadpool_limits(options.threads):
+                with threadpool_limits(threads):
                     extra = extra_memory(sides[name]) / 1e6
-                key = (part, N, D, C, dtype, loss, options.threads, name)
+                key = (part, N, D, C, dtype, loss, threads, name)
                 rows.append(
                     dict(zip(COLUMNS, (*key, f"{ms:.4g}", f"{limit:.4g}", f"{extra:.0f}", number), strict=True))
                 )
             ours = times["softmargin"]
             others = ", ".join(f"{name} {ms / ours:.2f}" for name, ms in times.items() if name != "softmargin")
             print(
-                f"{part:13} {N:8} {D:6} {C:6} {dtype:8} {loss:14} limit {limit:8.3g} ms, ours {ours:8.3g} ms = "
-                f"{ours / limit:5.2f}; others/ours: {others}",
+                f"{part:13} {N:8} {D:6} {C:6} {dtype:8} {loss:14} {threads} threads, limit {limit:8.3g} ms, "
+                f"ours {ours:8.3g} ms = {ours / limit:5.2f}; others/ours: {others}",
                 flush=True,
             )
             del sides

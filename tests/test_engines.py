@@ -8,10 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import softmargin as sm
 from softmargin import textbook
-from softmargin.engines import CpuEngine, ReferenceEngine, Samples, make_engine
+from softmargin.engines import CpuEngine, ReferenceEngine, Samples, SparseEngine, make_engine
 from softmargin.errors import ParameterError
 from softmargin.losses import SmoothedHinge
 from softmargin.tiles import widen_half
@@ -262,6 +263,77 @@ def test_random_problems_down_to_the_textbook(seed):
             size = np.abs(true_Hv[0]).max() + 1.0
             assert Hv[0] == pytest.approx(true_Hv[0], rel=1e-10, abs=1e-12 * size)
             assert Hv[1] == pytest.approx(true_Hv[1], rel=1e-10, abs=1e-12 * size)
+
+
+POINTS_AT_ONCE = [
+    (3000, 40, 2, "float32", 5),
+    (700, 1040, 3, "uint8", 4),
+    (900, 33, 10, "float16", 3),
+    (500, 20, 5, "int16", 3),  # not read in place: through blocks
+    (300, 50, 77, "float64", 40),  # eight at once
+    (100, 3, 800, "float32", 2),  # chunks with BLAS
+]
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize("case", POINTS_AT_ONCE, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_points_at_once_have_the_bits_of_each(loss, case, zeros):
+    *shape, dtype, n_points = case
+    samples = _samples(*shape, dtype=dtype, zeros=zeros)
+    engine = CpuEngine(samples, 2)
+    W, b = (np.array(part) for part in zip(*(_point(samples, k) for k in range(n_points)), strict=True))
+    for single in (False, True):
+        values, G, g = engine.values_and_grads(loss, W, b, None, single)
+        for k in range(n_points):
+            value, G_k, g_k = engine.value_and_grad(loss, W[k], b[k], single=single)
+            assert values[k] == value
+            assert np.array_equal(G[k], G_k)
+            assert np.array_equal(g[k], g_k)
+
+
+@pytest.mark.parametrize("case", POINTS_AT_ONCE, ids=str)
+def test_points_at_once_with_weights_of_their_own(case):
+    *shape, dtype, n_points = case
+    samples, rng, loss = _samples(*shape, dtype=dtype), np.random.default_rng(5), sm.SquaredHinge()
+    weights = samples.weights * rng.random((n_points, shape[0])) * (rng.random((n_points, shape[0])) > 0.2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    W, b = (np.array(part) for part in zip(*(_point(samples, k) for k in range(n_points)), strict=True))
+    sparse = Samples(csr_array(samples.X.astype(np.float64)), samples.y, samples.weights, samples.n_classes)
+    answers = [
+        engine.values_and_grads(loss, W, b, weights)
+        for engine in (ReferenceEngine(samples), CpuEngine(samples), SparseEngine(sparse))
+    ]
+    for k in range(n_points):
+        alone = Samples(samples.X, samples.y, weights[k], samples.n_classes)
+        true = ReferenceEngine(alone).value_and_grad(loss, W[k], b[k])
+        for found in answers:
+            for got, right in zip(found, true, strict=True):
+                size = np.abs(right).max()
+                assert got[k] == pytest.approx(right, rel=1e-10, abs=1e-11 * size)
+
+
+def test_points_at_once_take_one_pass_where_they_can():
+    for shape, n_points, n_passes in (((500, 40, 3), 6, 1), ((300, 50, 77), 40, 5), ((100, 3, 800), 2, 2)):
+        samples = _samples(*shape)
+        engine = CpuEngine(samples)
+        W, b = (np.array([part] * n_points) for part in _point(samples))
+        engine.values_and_grads(sm.Hinge(), W, b)
+        assert engine.n_passes == n_passes
+
+
+def test_a_row_without_weight_leaves_nothing_though_its_scores_leave_the_range():
+    X, y = np.array([[1e300], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
+    weights = np.array([[0.0, 0.5, 0.25, 0.25], [0.0, 0.25, 0.5, 0.25]])
+    W, b = np.array([[[1e100, -1e100]], [[1.0, 2.0]]]), np.zeros((2, 2))
+    samples = Samples(X, y, np.full(4, 0.25), 2)
+    for got, true in zip(
+        CpuEngine(samples).values_and_grads(sm.CrossEntropy(), W, b, weights),
+        ReferenceEngine(samples).values_and_grads(sm.CrossEntropy(), W, b, weights),
+        strict=True,
+    ):
+        assert np.isfinite(got).all()
+        assert got == pytest.approx(true, rel=1e-12)
 
 
 def test_choices():

@@ -107,6 +107,51 @@ def test_preprocessing_is_folded_in(loss, dtype):
     assert X.dtype == dtype
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_points_in_step_for_paths_and_folds(loss, engine, fit_intercept):
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (90, 7)).astype(np.uint8), np.arange(90) % 4
+    mean, scale = rng.normal(size=7) * 100, rng.random(7) / 50
+    more = {"mean": mean, "scale": scale, "engine": engine, "fit_intercept": fit_intercept}
+    W, b, regs = rng.normal(size=(3, 7, 4)), rng.normal(size=(3, 4)), [0.0, 0.1, 20.0]
+    folds = np.array([np.arange(90) % 3 != k for k in range(3)], dtype=float)
+    folds[1] *= 7.0  # only their shares count
+    found = sm.Objective(loss, X, y, 0.1, **more).values_and_grads(W, b, regs=regs, sample_weight=folds)
+    for k, reg in enumerate(regs):
+        alone = sm.Objective(loss, X, y, reg, folds[k], **more).value_and_grad(W[k], b[k])
+        for got, true in zip(found, alone, strict=True):
+            assert got[k] == pytest.approx(true, rel=1e-11, abs=1e-12)
+    objective = sm.Objective(loss, X, y, 0.1, **more)
+    together = objective.values_and_grads(W, b)
+    for k in range(3):
+        for got, true in zip(together, objective.value_and_grad(W[k], b[k]), strict=True):
+            assert np.array_equal(got[k], true)
+
+
+def test_points_in_step_that_cannot_be_taken():
+    X, y, W, b = np.eye(6)[:, :3], np.arange(6) % 2, np.zeros((2, 3, 2)), np.zeros((2, 2))
+    objective = sm.Objective(sm.CrossEntropy(), X, y, 0.1, [1, 1, 1, 1, 1, 0])
+    for given in ((W[0], b), (W, b[:1]), (W[:, :2], b), (W[:0], b[:0]), (W, b[0])):
+        with pytest.raises(DataError, match="shapes"):
+            objective.values_and_grads(*given)
+    with pytest.raises(DataError, match="does not read those rows"):
+        objective.values_and_grads(W, b, sample_weight=np.ones((2, 6)))
+    with pytest.raises(DataError, match=r"shape \(2, 6\)"):
+        objective.values_and_grads(W, b, sample_weight=np.ones(6))
+    with pytest.raises(DataError, match="zero for every sample"):
+        objective.values_and_grads(W, b, sample_weight=np.zeros((2, 6)))
+    with pytest.raises(ParameterError, match=r"regs must have shape \(2,\)"):
+        objective.values_and_grads(W, b, regs=0.1)
+    with pytest.raises(ParameterError, match="reg"):
+        objective.values_and_grads(W, b, regs=[0.1, -1.0])
+    with pytest.raises(CapabilityError, match="one point at a time"):
+        objective.replace(offsets=np.zeros((6, 2))).values_and_grads(W, b)
+    values, *_ = objective.values_and_grads(np.full((2, 3, 2), np.inf), b)
+    assert values.tolist() == [np.inf, np.inf]
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_certificates_are_tight_at_the_optimum(name):
     X, y = load_digits(return_X_y=True)

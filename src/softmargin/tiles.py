@@ -127,14 +127,14 @@ def add_back_in_parts(X: NDArray[Any], A: NDArray[Any], part: NDArray[Any], Gt: 
 
 
 class Point(NamedTuple):
-    """Where gradients are taken.
+    """Where gradients are taken: K points at once, whose classes follow one another as if all were of one.
 
     Attributes
     ----------
-    Wt : ndarray of shape (C, D or more)
-    b : ndarray of shape (C,)
+    Wt : ndarray of shape (K C, D or more)
+    b : ndarray of shape (K C,)
         Both of the type to compute in.
-    offsets : ndarray of shape (N, C) or (0, C), float64
+    offsets : ndarray of shape (N, K C) or (0, K C), float64
         Added to the scores of each row, if there are any.
     """
 
@@ -150,14 +150,16 @@ class Scratch(NamedTuple):
     ----------
     X : ndarray of shape (n, D)
         For rows that do not follow one another.
-    S : ndarray of shape (n, C)
+    S : ndarray of shape (n, K C)
+    of_one : ndarray of shape (n, C)
     y, weights : ndarray of shape (n,)
-    part : ndarray of shape (C, D or more)
-        Of the type to compute in, as S is.
+    part : ndarray of shape (K C, D or more)
+        Of the type to compute in, as S and ``of_one`` are.
     """
 
     X: NDArray[Any]
     S: NDArray[Any]
+    of_one: NDArray[Any]
     y: NDArray[np.int64]
     weights: NDArray[np.float64]
     part: NDArray[Any]
@@ -174,62 +176,79 @@ def add_gradients(
     numbers: NDArray[np.float64],
     kept: NDArray[Any],
     scratch: Scratch,
+    values: NDArray[np.float64],
     Gt: NDArray[np.float64],
     g: NDArray[np.float64],
-) -> float:
-    """Add the dual rows of some rows of X, times their features and alone, to Gt and g.
+) -> None:
+    """Add the dual rows of rows of X at K points, times their features and alone, to Gt (K C, D) and g (K C,).
 
     The scores are X @ Wt.T + b, and are written into ``kept`` unless this is empty. What stands at the address
     ``code`` turns them into dual rows, see `softmargin.losses.compiled.gradient_code`. The rows are gone through
     in blocks of the size of the scratch, which should stay in cache; where rows do not follow one another in X, a
-    block is copied. Return the weighted sum of the losses.
+    block is copied. ``weights`` (K, N) are those of each point. The weighted sum of its losses is added to the two
+    numbers that ``values`` (K, 2) has for it, which make a sum of more digits.
     """
     Wt, b, offsets = point
-    n_block, n_classes, n_features = scratch.y.size, Wt.shape[0], X.shape[1]
+    n_points, n_block, n_features = len(weights), scratch.y.size, X.shape[1]
+    n_all = Wt.shape[0]
+    n_classes = n_all // n_points
     part = scratch.part
-    value = lost = 0.0
     n_added = 0
     for start in range(0, rows.size, n_block):
         n, first = min(n_block, rows.size - start), rows[start]
         follow = rows[start + n - 1] - first == n - 1
-        Z, A, labels, shares = X[first : first + n], scratch.S[:n], scratch.y[:n], scratch.weights[:n]
+        Z, S, labels, shares = X[first : first + n], scratch.S[:n], scratch.y[:n], scratch.weights[:n]
         if not follow:
             Z = scratch.X[:n]
         for i in range(n):
             row = rows[start + i]
-            labels[i], shares[i] = y[row], weights[row]
-            for j in range(n_classes):
-                A[i, j] = b[j]
+            labels[i] = y[row]
+            for j in range(n_all):
+                S[i, j] = b[j]
             if offsets.shape[0] > 0:
-                for j in range(n_classes):
-                    A[i, j] += offsets[row, j]
+                for j in range(n_all):
+                    S[i, j] += offsets[row, j]
             if not follow:
                 for d in range(n_features):
                     Z[i, d] = X[row, d]
-        add_scores(Z, Wt, A, n_block if follow else 0)
+        add_scores(Z, Wt, S, n_block if follow else 0)
         if kept.shape[0] > 0:
             for i in range(n):
-                for j in range(n_classes):
-                    kept[start + i, j] = A[i, j]
-        found = call_code(code, (numbers, A, n, n_classes, labels, shares))
-        total = value + found
-        lost += (value - total) + found  # by rounding: losses are not negative, so the sum is soon the larger
-        value = total
+                for j in range(n_all):
+                    kept[start + i, j] = S[i, j]
+        for k in range(n_points):
+            A = S if n_points == 1 else scratch.of_one[:n]
+            before = k * n_classes
+            for i in range(n):
+                shares[i] = weights[k, rows[start + i]]
+                if n_points > 1:
+                    # Of a row without weight nothing may remain, though its scores have left the range.
+                    for j in range(n_classes):
+                        A[i, j] = S[i, before + j] if shares[i] > 0.0 else 0.0
+            found = call_code(code, (numbers, A, n, n_classes, labels, shares))
+            value = values[k, 0]
+            total = value + found
+            # By rounding: losses are not negative, so the sum is soon the larger.
+            values[k, 1] += (value - total) + found
+            values[k, 0] = total
+            if n_points > 1:
+                for i in range(n):
+                    for j in range(n_classes):
+                        S[i, before + j] = A[i, j]
         if n_added == 0:
-            for j in range(n_classes):
+            for j in range(n_all):
                 for d in range(n_features):
                     part[j, d] = 0.0
-        add_back(Z, A, part, n_block if follow else 0)
+        add_back(Z, S, part, n_block if follow else 0)
         for i in range(n):
-            for j in range(n_classes):
-                g[j] += A[i, j]
+            for j in range(n_all):
+                g[j] += S[i, j]
         n_added += n
         if n_added + n_block > _PART_ROWS or start + n_block >= rows.size:
-            for j in range(n_classes):
+            for j in range(n_all):
                 for d in range(n_features):
                     Gt[j, d] += part[j, d]
             n_added = 0
-    return value + lost
 
 
 @_PRODUCT

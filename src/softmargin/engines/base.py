@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numba
@@ -170,6 +170,29 @@ class Engine(ABC):
 
         With ``single`` the products may be made in float32.
         """
+
+    def values_and_grads(
+        self, loss: Loss, W: Floats, b: Floats, weights: Floats | None = None, single: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return the values (K,) at K points and their gradients, (K, D, C) and (K, C): one reading, if it can.
+
+        ``weights`` (K, N) are those of each point, by default always those of the samples: they sum to one and are
+        0 where these are.
+        """
+        found = []
+        for k in range(len(W)):
+            engine = self if weights is None else self.weighted(weights[k])
+            found.append(engine.value_and_grad(loss, W[k], b[k], single=single))
+            if engine is not self:
+                self.count(len(self.rows))
+        values, G, g = (np.array(part) for part in zip(*found, strict=True))
+        return values, G, g
+
+    def weighted(self, weights: Floats) -> Engine:
+        """Return an engine for the same samples with other weights, and the same threads."""
+        other = type(self)(replace(self.samples, weights=weights))
+        other.workers = self.workers
+        return other
 
     @abstractmethod
     def hessian_product(

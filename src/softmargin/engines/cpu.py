@@ -194,34 +194,81 @@ class CpuEngine(BlockEngine):
     ) -> tuple[float, Floats, Floats]:
         """Return the weighted mean loss and its gradient."""
         number = np.dtype(np.float32 if single and self.has_single else np.float64)
-        if self._numbers is None or not has_code(loss) or self._n_chunk(number == np.float32) > 0:
+        if not (has_code(loss) and self._walks_alone(W.shape[1], number)):
             return super().value_and_grad(loss, W, b, offsets, keep, single)
+        weights = self.samples.weights[None]
+        values, G, g = self._gradients(loss, W[None], b[None], weights, offsets, keep, number)
+        return float(values[0]), G[0], g[0]
+
+    def values_and_grads(
+        self, loss: Loss, W: Floats, b: Floats, weights: Floats | None = None, single: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return the weighted mean loss at each point and the gradients."""
+        number = np.dtype(np.float32 if single and self.has_single else np.float64)
+        n_points, _, C = W.shape
+        n_at_once = sum(self._walks_alone(k * C, number) for k in range(1, n_points + 1))
+        if n_at_once < 2 or not has_code(loss):
+            return super().values_and_grads(loss, W, b, weights, single)
+        if weights is None:
+            weights = np.broadcast_to(self.samples.weights, (n_points, len(self.samples.y)))
+        parts = []
+        for start in range(0, n_points, n_at_once):
+            part = slice(start, start + n_at_once)
+            given = np.ascontiguousarray(weights[part])
+            parts.append(self._gradients(loss, W[part], b[part], given, None, None, number))
+        values, G, g = (np.concatenate(found) for found in zip(*parts, strict=True))
+        return values, G, g
+
+    def _walks_alone(self, n_classes: int, number: np.dtype[Any]) -> bool:
+        """Whether a compiled loop goes through X for this many classes in all."""
+        size = number.itemsize
+        return (
+            self._numbers is not None
+            and _is_tiled(self._n_features, n_classes, size)
+            and self._n_chunk(size == 4) == 0
+        )
+
+    def _gradients(
+        self,
+        loss: Loss,
+        W: Floats,
+        b: Floats,
+        weights: Floats,
+        offsets: Floats | None,
+        keep: NDArray[Any] | None,
+        number: np.dtype[Any],
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return the values (K,) at K points and the gradients (K, D, C) and (K, C), from one reading of X."""
         code = gradient_code(loss, number)
-        X, y, weights = self._numbers, self.samples.y, self.samples.weights
-        D, C = W.shape
-        Wt = _beside(X, (C, D), number, 0.25)
-        Wt[:, :D] = W.T
-        offsets = np.empty((0, C)) if offsets is None else np.ascontiguousarray(offsets, np.float64)
-        point = Point(Wt, b.astype(number), offsets)
+        X, y = self._numbers, self.samples.y
+        assert X is not None
+        n_points, D, C = W.shape
+        n_all = n_points * C
+        Wt = _beside(X, (n_all, D), number, 0.25)
+        Wt[:, :D] = W.transpose(0, 2, 1).reshape(n_all, D)
+        offsets = np.empty((0, n_all)) if offsets is None else np.ascontiguousarray(offsets, np.float64)
+        point = Point(Wt, b.ravel().astype(number), offsets)
         n_block = int(np.clip(_CACHED_BYTES // (X.itemsize * D) // 4 * 4, _LEAST_CACHED, _MOST_CACHED))
 
-        def lane(stretches: Iterator[Ints]) -> tuple[list[float], Floats, Floats]:
-            values, Gt, g = [], np.zeros((C, D)), np.zeros(C)
-            labels, shares, S = np.empty(n_block, np.int64), np.empty(n_block), np.empty((n_block, C), number)
+        def lane(stretches: Iterator[Ints]) -> tuple[Floats, Floats, Floats]:
+            values, Gt, g = np.zeros((n_points, 2)), np.zeros((n_all, D)), np.zeros(n_all)
+            S, of_one = np.empty((n_block, n_all), number), np.empty((0 if n_points == 1 else n_block, C), number)
             copy = np.empty((0 if self._contiguous else n_block, D), X.dtype)
-            scratch = Scratch(copy, S, labels, shares, _beside(X, (C, D), number, 0.5, _head(X, number)))
+            labels, shares = np.empty(n_block, np.int64), np.empty(n_block)
+            part = _beside(X, (n_all, D), number, 0.5, _head(X, number))
+            scratch = Scratch(copy, S, of_one, labels, shares, part)
             for rows in stretches:
-                kept = np.empty((0 if keep is None else len(rows), C), number)
-                values.append(add_gradients(X, y, weights, rows, point, *code, kept, scratch, Gt, g))
+                kept = np.empty((0 if keep is None else len(rows), n_all), number)
+                add_gradients(X, y, weights, rows, point, *code, kept, scratch, values, Gt, g)
                 if keep is not None:
                     keep[rows] = kept
             return values, Gt, g
 
         least = 4 if len(self.rows) * D * C >= INLINE_WORK else 1
         lanes = self._walk(lane, self._n_lanes(D * C, least, _LANE_ROWS), _STRETCH)
-        value = math.fsum(value for values, _, _ in lanes for value in values)
-        G = np.ascontiguousarray(sum_in_order([Gt for _, Gt, _ in lanes]).T)
-        return value, G, sum_in_order([g for _, _, g in lanes])
+        values = np.array([math.fsum(found[k].sum() for found, _, _ in lanes) for k in range(n_points)])
+        G = sum_in_order([Gt for _, Gt, _ in lanes]).reshape(n_points, C, D).transpose(0, 2, 1)
+        return values, np.ascontiguousarray(G), sum_in_order([g for _, _, g in lanes]).reshape(n_points, C)
 
     def _add_classes(self, X: NDArray[Any], y: Ints, weights: Floats, Gt: Floats) -> None:
         add_by_class(X, y, weights, Gt)
