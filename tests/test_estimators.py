@@ -188,9 +188,12 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(digits):
 
 def test_not_converged_is_said(digits):
     X, y = digits
-    with pytest.warns(ConvergenceWarning, match="instead of 1e-09"):
+    with pytest.warns(ConvergenceWarning, match="instead of 1e-09") as said:
         classifier = sm.LinearClassifier("hinge", reg=1e-5, tol=1e-9, max_passes=10).fit(X, y)
     assert not classifier.converged_
+    with pytest.warns(ConvergenceWarning) as also_said:
+        sm.minimize(sm.Objective(sm.Hinge(), X, y, 1e-5), tol=1e-9, max_passes=10)
+    assert {warning.filename for warning in (*said, *also_said)} == {__file__}  # the line that asked for the fit
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

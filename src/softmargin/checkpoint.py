@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,7 +13,7 @@ import numpy as np
 
 from softmargin.atomic import write_atomically
 from softmargin.container import container_header, read_container, tensor_bytes
-from softmargin.errors import DataError, ModelFileError, ParameterError
+from softmargin.errors import DataError, ModelFileError, ParameterError, warn
 
 __all__ = ["Checkpoint", "State"]
 
@@ -104,10 +103,9 @@ class Checkpoint:
                 self._path, [header, *(tensor_bytes(tensor) for _, tensor in sorted(tensors.items()))]
             )
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"The checkpoint {self._path} could not be written ({error.strerror}); the fit goes on.",
                 UserWarning,
-                stacklevel=2,
             )
         self._written = time.perf_counter()
 

@@ -4,6 +4,11 @@ Each message is one sentence that names the file, row and column (or the argumen
 found and what was expected. The command line prints that sentence and exits with status 2.
 """
 
+import os
+import sys
+import warnings
+from types import FrameType
+
 __all__ = [
     "CapabilityError",
     "ConvergenceWarning",
@@ -11,7 +16,10 @@ __all__ = [
     "ModelFileError",
     "ParameterError",
     "SoftmarginError",
+    "warn",
 ]
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 class SoftmarginError(Exception):
@@ -36,3 +44,12 @@ class ModelFileError(SoftmarginError, ValueError):
 
 class ConvergenceWarning(UserWarning):
     """The solver stopped before the requested gap; the message states the gap it reached."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn in the name of the line outside this package that all began with."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

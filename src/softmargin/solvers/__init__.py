@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from softmargin.checkpoint import Checkpoint
-from softmargin.errors import ConvergenceWarning, DataError, ParameterError
+from softmargin.errors import ConvergenceWarning, DataError, ParameterError, warn
 from softmargin.losses import SquaredHinge
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective
@@ -186,10 +185,9 @@ def minimize(
         fit = solver.minimize(walked, W, b + shift @ W, callback, **more)
         fit = fit.with_bias(fit.b - shift @ fit.W)
     if not fit.converged:
-        warnings.warn(
+        warn(
             f"The fit stopped at a relative gap of {fit.gap:.2g} instead of {fit.tol:g}. {fit.status}",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return fit
 
