@@ -46,9 +46,9 @@ _LANE_ROWS = 1024
 _CHUNK_PARTS = 4
 """Parts that the rows of a chunk are cut into for the threads: tall ones, for BLAS lays W out anew for each."""
 
-_PANEL, _MOST_PANELS = 512, 8
-"""Features or classes, whichever are more, that one task multiplies back: four tasks at least, wide ones for the
-same reason."""
+_NARROW, _PANEL, _MOST_PANELS = 768, 512, 8
+"""Features or classes, whichever are more, that one task multiplies back: wide ones for the same reason, and four
+at least where there are that many."""
 
 _SUMMED = 1 << 17
 """How many dual variables a task adds up by class: one more thread that wakes would take longer."""
@@ -307,7 +307,7 @@ class BlockEngine(Engine):
             tasks = []
             if back:
                 back_of, size = (columns_of, C) if C > 2 * D else (features_of, D)
-                n_parts = int(np.clip(size // _PANEL, 4, _MOST_PANELS))
+                n_parts = 2 if size < _NARROW else int(np.clip(size // _PANEL, 4, _MOST_PANELS))
                 tasks += [partial(back_of, X, A, panel) for panel in _panels(size, n_parts)]
                 n_parts = int(np.clip(A.size // _SUMMED, 1, 8))
                 tasks += [partial(classes_of, A, y, panel) for panel in _panels(C, n_parts)]

@@ -96,8 +96,9 @@ def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
     total = 0.0
     for i in range(S.shape[0]):
         total += weights[i] * row_gradient(loss, S[i], y[i])
+        share = S.dtype.type(weights[i])
         for j in range(S.shape[1]):
-            S[i, j] *= weights[i]
+            S[i, j] *= share
     return total
 
 

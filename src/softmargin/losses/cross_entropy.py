@@ -261,6 +261,25 @@ def _choose_precision(s: Any, top: Any) -> Any:
     return single if s.dtype == types.float32 else double
 
 
+def _divide(s: NDArray[Any], total: float) -> None:
+    """Divide each entry by the total: in float32, where another rounding is nothing, by its inverse."""
+    raise NotImplementedError
+
+
+@overload(_divide, jit_options={"error_model": "numpy", "forceinline": True})
+def _choose_division(s: Any, total: Any) -> Any:
+    def double(s: Any, total: Any) -> None:
+        for j in range(s.size):
+            s[j] /= total
+
+    def single(s: Any, total: Any) -> None:
+        inverse = np.float32(1.0 / total)
+        for j in range(s.size):
+            s[j] *= inverse
+
+    return single if s.dtype == types.float32 else double
+
+
 @row_function(row_gradient, CrossEntropy)
 def _row_gradient(loss: CrossEntropy, s: Floats, y: int) -> float:
     number = s.dtype.type
@@ -270,8 +289,7 @@ def _row_gradient(loss: CrossEntropy, s: Floats, y: int) -> float:
     s[y] = number(0)
     others = row_sum(s)
     total = others + own
-    for j in range(s.size):
-        s[j] /= number(total)
+    _divide(s, total)
     s[y] = -others / total
     gap = top - target
     if gap == 0.0:
