@@ -125,9 +125,11 @@ def test_points_in_step_for_paths_and_folds(loss, engine, fit_intercept):
             assert got[k] == pytest.approx(true, rel=1e-11, abs=1e-12)
     objective = sm.Objective(loss, X, y, 0.1, **more)
     together = objective.values_and_grads(W, b)
+    same = objective.replace(reg=3.0).values_and_grads(W, b, regs=0.1)
     for k in range(3):
-        for got, true in zip(together, objective.value_and_grad(W[k], b[k]), strict=True):
+        for got, also, true in zip(together, same, objective.value_and_grad(W[k], b[k]), strict=True):
             assert np.array_equal(got[k], true)
+            assert np.array_equal(also[k], true)
 
 
 def test_points_in_step_that_cannot_be_taken():
@@ -143,7 +145,7 @@ def test_points_in_step_that_cannot_be_taken():
     with pytest.raises(DataError, match="zero for every sample"):
         objective.values_and_grads(W, b, sample_weight=np.zeros((2, 6)))
     with pytest.raises(ParameterError, match=r"regs must have shape \(2,\)"):
-        objective.values_and_grads(W, b, regs=0.1)
+        objective.values_and_grads(W, b, regs=[0.1])
     with pytest.raises(ParameterError, match="reg"):
         objective.values_and_grads(W, b, regs=[0.1, -1.0])
     with pytest.raises(CapabilityError, match="one point at a time"):

@@ -332,18 +332,19 @@ class Objective:
         sample_weight: ArrayLike | None = None,
         single: bool = False,
     ) -> tuple[Floats, Floats, Floats]:
-        """Return F and its gradients at K points from one reading of X: for paths, folds and starts in step.
+        """Return F and its gradients at K points, from one reading of X where that saves time.
 
-        With two or three classes, where reading X takes longest, five points take about as long as two or three
-        one by one; from ten classes on it saves little. Sparse X is read once for each point, and so is X for so
-        many classes that one W is large: ``n_passes`` says what was read. With the weights of the objective each
-        answer has the same bits as that of `value_and_grad`.
+        For points of several λ or folds that are wanted at the same time. In float32 (``single``), with two or
+        three classes, reading X takes longest: five points then take two to three times as long as one. In float64
+        or with more classes they take four to five times as long. Sparse X, X of very small problems and X for so
+        many classes that one W is large are read once for each point; ``n_passes`` says what was read. With the
+        weights of the objective each answer has the same bits as that of `value_and_grad`.
 
         Parameters
         ----------
         W : array-like of shape (K, D, C)
         b : array-like of shape (K, C)
-        regs : array-like of shape (K,), optional
+        regs : float or array-like of shape (K,), optional
             λ of each point; by default that of the objective.
         sample_weight : array-like of shape (K, N), optional
             Weights of each point, 0 for the rows that its fold leaves out; by default those of the objective.
@@ -359,11 +360,20 @@ class Objective:
         Raises
         ------
         CapabilityError
-            If the scores have offsets.
+            If this objective has offsets, see `replace`.
         DataError
             If shapes or weights cannot be used.
         ParameterError
             If a λ is negative or not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, softmargin as sm
+        >>> objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], reg=0.1)
+        >>> W = np.stack([np.zeros((3, 3)), np.eye(3)])
+        >>> values, dW, db = objective.values_and_grads(W, np.zeros((2, 3)), regs=[0.1, 0.2])
+        >>> values
+        array([2. , 0.6])
         """
         if self._offsets is not None:
             raise CapabilityError("An objective with offsets takes one point at a time.")
@@ -371,12 +381,13 @@ class Objective:
         n_points = len(points) if points.ndim > 0 else 0
         if points.ndim != 3 or biases.ndim != 2 or n_points == 0 or len(biases) != n_points:
             raise DataError(
-                f"W and b must have shapes (K, {self.n_features}, {self.n_classes}) and (K, {self.n_classes}), "
-                f"but theirs are {points.shape} and {biases.shape}."
+                f"W and b must have shapes (K, {self.n_features}, {self.n_classes}) and (K, {self.n_classes}) for "
+                f"K ≥ 1 points, but theirs are {points.shape} and {biases.shape}."
             )
         for point in zip(points, biases, strict=True):
             self._check_point(*point)
-        penalties = np.full(n_points, self.reg) if regs is None else as_floats("regs", regs)
+        penalties = as_floats("regs", self.reg if regs is None else regs)
+        penalties = np.full(n_points, penalties) if penalties.ndim == 0 else penalties
         if penalties.shape != (n_points,):
             raise ParameterError(f"regs must have shape ({n_points},), but its shape is {penalties.shape}.")
         for reg in penalties.tolist():

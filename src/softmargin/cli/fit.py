@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 __all__ = ["fit"]
 
 
+_LOOKED_AT, _UNLIKE = 1000, 1000.0
+"""Of so many rows we look at the ranges of the features, and at whether they differ by so much."""
+
+
 @click.command(short_help="Train a classifier on DATA and save it.")
 @data_argument
 @click.option(
@@ -142,6 +146,8 @@ def fit(
         if output is None and os.path.lexists(target):
             raise ModelFileError(f"{target} exists already: say with -o FILE where to save the model.")
         _check(dataset, data)
+        if not normalize_rows:
+            _name_unlike_features(dataset, data, scaling)
         report("preparing (a first start compiles its kernels)", 0, 0)
         choice = None
         started = time.perf_counter()
@@ -250,6 +256,31 @@ def _check(data: Dataset, source: str) -> None:
                 check_finite(part.X)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
+
+
+def _name_unlike_features(data: Dataset, source: str, scaling: str) -> None:
+    """Say where features differ so much in size that one λ hardly suits them all, and nothing scales them."""
+    import numpy as np
+    from scipy.sparse import issparse
+
+    X = data.X
+    if scaling not in ("auto", "none") or issparse(X):
+        return
+    rows = np.asarray(X[:: -(-len(X) // _LOOKED_AT)], dtype=np.float64)
+    ranges = rows.max(axis=0) - rows.min(axis=0)
+    vary = np.flatnonzero(ranges > 0.0)
+    if not vary.size:
+        return
+    least, most = (int(vary[pick(ranges[vary])]) for pick in (np.argmin, np.argmax))
+    if ranges[most] < _UNLIKE * ranges[least]:
+        return
+    wide, narrow = (
+        f"column {k}" if data.feature_names is None else repr(data.feature_names[k]) for k in (most, least)
+    )
+    say_err(
+        f"Note: the features of {source} are of very different size: {wide} ranges over {ranges[most]:.2g}, "
+        f"{narrow} over {ranges[least]:.2g}. Try --scaling standard, which is often better then, and quicker."
+    )
 
 
 def _accuracy(model: Model, data: Dataset) -> float:
