@@ -462,7 +462,8 @@ def write_tables(file, rows, runs):
     lines = ["# What one pass costs", ""]
     lines += [
         "Milliseconds of value and gradient; beside ours its ratio to the limit, beside a peer's how often longer",
-        "than ours it took (in bold where it was quicker), and the extra memory in MB.",
+        "than ours it took (in bold where it was quicker), and the extra memory in MB. Only figures of one run",
+        "may be compared: the machine is shared, and so is the bandwidth that limits are made of.",
         "Made by `benchmarks/engine.py`, whose head says how; the lines at the end give the machine and the",
         "command of each part.",
     ]

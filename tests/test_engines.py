@@ -270,7 +270,8 @@ POINTS_AT_ONCE = [
     (700, 1040, 3, "uint8", 4),
     (900, 33, 10, "float16", 3),
     (500, 20, 5, "int16", 3),  # not read in place: through blocks
-    (300, 50, 77, "float64", 40),  # eight at once
+    (300, 50, 20, "float64", 8),  # three at once
+    (300, 50, 77, "float64", 3),  # one by one
     (100, 3, 800, "float32", 2),  # chunks with BLAS
 ]
 
@@ -314,7 +315,12 @@ def test_points_at_once_with_weights_of_their_own(case):
 
 
 def test_points_at_once_take_one_pass_where_they_can():
-    for shape, n_points, n_passes in (((500, 40, 3), 6, 1), ((300, 50, 77), 40, 5), ((100, 3, 800), 2, 2)):
+    for shape, n_points, n_passes in (
+        ((500, 40, 3), 6, 1),
+        ((300, 50, 20), 8, 3),
+        ((300, 50, 77), 3, 3),
+        ((100, 3, 800), 2, 2),
+    ):
         samples = _samples(*shape)
         engine = CpuEngine(samples)
         W, b = (np.array([part] * n_points) for part in _point(samples))
@@ -322,10 +328,11 @@ def test_points_at_once_take_one_pass_where_they_can():
         assert engine.n_passes == n_passes
 
 
-def test_a_row_without_weight_leaves_nothing_though_its_scores_leave_the_range():
+@pytest.mark.parametrize("n_points", [1, 2, 33, 65])  # 32 of two classes at once: one may be left over
+def test_a_row_without_weight_leaves_nothing_though_its_scores_leave_the_range(n_points):
     X, y = np.array([[1e300], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
-    weights = np.array([[0.0, 0.5, 0.25, 0.25], [0.0, 0.25, 0.5, 0.25]])
-    W, b = np.array([[[1e100, -1e100]], [[1.0, 2.0]]]), np.zeros((2, 2))
+    weights = np.array([[0.0, 0.5, 0.25, 0.25]] * n_points)
+    W, b = np.array([[[1e100, -1e100]]] * n_points), np.zeros((n_points, 2))
     samples = Samples(X, y, np.full(4, 0.25), 2)
     for got, true in zip(
         CpuEngine(samples).values_and_grads(sm.CrossEntropy(), W, b, weights),
@@ -334,6 +341,24 @@ def test_a_row_without_weight_leaves_nothing_though_its_scores_leave_the_range()
     ):
         assert np.isfinite(got).all()
         assert got == pytest.approx(true, rel=1e-12)
+
+
+def test_an_infinite_dual_row_has_the_same_bits_wherever_X_lies():
+    X, W = np.zeros((4, 1040), np.float32), np.zeros((1040, 2))
+    X[:, 600], X[:, :40], W[600, 0] = 1.0, 0.5, 2e38
+    weights = np.full(4, 0.25)
+    answers = []
+    for n_before in range(0, 16, 5):
+        room = np.empty(X.size + 32, np.float32)
+        first = -room.ctypes.data % 64 // 4 + n_before
+        there = room[first : first + X.size].reshape(X.shape)
+        there[:] = X
+        engine = CpuEngine(Samples(there, np.array([1, 1, 1, 0]), weights, 2))
+        answers.append(engine.value_and_grad(sm.SquaredHinge(), W, np.zeros(2), single=True))
+    assert np.isinf(answers[0][1]).any()
+    for other in answers[1:]:
+        for got, true in zip(other, answers[0], strict=True):
+            assert np.array_equal(got, true, equal_nan=True)
 
 
 def test_choices():

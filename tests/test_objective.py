@@ -135,19 +135,20 @@ def test_points_in_step_for_paths_and_folds(loss, engine, fit_intercept):
 def test_points_in_step_that_cannot_be_taken():
     X, y, W, b = np.eye(6)[:, :3], np.arange(6) % 2, np.zeros((2, 3, 2)), np.zeros((2, 2))
     objective = sm.Objective(sm.CrossEntropy(), X, y, 0.1, [1, 1, 1, 1, 1, 0])
-    for given in ((W[0], b), (W, b[:1]), (W[:, :2], b), (W[:0], b[:0]), (W, b[0])):
-        with pytest.raises(DataError, match="shapes"):
+    for given in ((W[0], b), (W, b[:1]), (W[:, :2], b), (W[:0], b[:0]), (W, b[0]), (0.0, 0.0)):
+        with pytest.raises(DataError, match=r"shapes \(K, 3, 2\)"):
             objective.values_and_grads(*given)
     with pytest.raises(DataError, match="does not read those rows"):
         objective.values_and_grads(W, b, sample_weight=np.ones((2, 6)))
     with pytest.raises(DataError, match=r"shape \(2, 6\)"):
         objective.values_and_grads(W, b, sample_weight=np.ones(6))
-    with pytest.raises(DataError, match="zero for every sample"):
-        objective.values_and_grads(W, b, sample_weight=np.zeros((2, 6)))
-    with pytest.raises(ParameterError, match=r"regs must have shape \(2,\)"):
-        objective.values_and_grads(W, b, regs=[0.1])
-    with pytest.raises(ParameterError, match="reg"):
-        objective.values_and_grads(W, b, regs=[0.1, -1.0])
+    with pytest.raises(DataError, match="Point 1: sample_weight is zero for every sample"):
+        objective.values_and_grads(W, b, sample_weight=[[1, 1, 1, 0, 0, 0], [0] * 6])
+    for regs in ([0.1], [0.1, -1.0], [0.1, np.nan], np.inf, [[0.1, 0.1]]):
+        with pytest.raises(ParameterError, match="regs must hold 2 numbers"):
+            objective.values_and_grads(W, b, regs=regs)
+    with pytest.raises(ParameterError, match="single"):
+        objective.values_and_grads(W, b, single="no")
     with pytest.raises(CapabilityError, match="one point at a time"):
         objective.replace(offsets=np.zeros((6, 2))).values_and_grads(W, b)
     values, *_ = objective.values_and_grads(np.full((2, 3, 2), np.inf), b)

@@ -47,7 +47,7 @@ class ConvergenceWarning(UserWarning):
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn in the name of the line outside this package that all began with."""
+    """Warn in the name of the nearest line outside this package."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):

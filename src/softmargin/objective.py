@@ -377,21 +377,18 @@ class Objective:
         """
         if self._offsets is not None:
             raise CapabilityError("An objective with offsets takes one point at a time.")
+        check_flag("single", single)
         points, biases = as_floats("W", W), as_floats("b", b)
-        n_points = len(points) if points.ndim > 0 else 0
-        if points.ndim != 3 or biases.ndim != 2 or n_points == 0 or len(biases) != n_points:
+        n_points, shape = len(biases) if biases.ndim > 0 else 0, (self.n_features, self.n_classes)
+        if n_points == 0 or points.shape != (n_points, *shape) or biases.shape != (n_points, self.n_classes):
             raise DataError(
                 f"W and b must have shapes (K, {self.n_features}, {self.n_classes}) and (K, {self.n_classes}) for "
                 f"K ≥ 1 points, but theirs are {points.shape} and {biases.shape}."
             )
-        for point in zip(points, biases, strict=True):
-            self._check_point(*point)
         penalties = as_floats("regs", self.reg if regs is None else regs)
         penalties = np.full(n_points, penalties) if penalties.ndim == 0 else penalties
-        if penalties.shape != (n_points,):
-            raise ParameterError(f"regs must have shape ({n_points},), but its shape is {penalties.shape}.")
-        for reg in penalties.tolist():
-            check_reg(reg)
+        if penalties.shape != (n_points,) or not (np.isfinite(penalties) & (penalties >= 0.0)).all():
+            raise ParameterError(f"regs must hold {n_points} numbers, finite and at least 0, but it is {regs!r}.")
         weights = None if sample_weight is None else self._check_folds(sample_weight, n_points)
         folded = [self._fold(*point) for point in zip(points, biases, strict=True)]
         raw, shifts = (np.array(part) for part in zip(*folded, strict=True))
@@ -410,7 +407,12 @@ class Objective:
             raise DataError(
                 f"sample_weight must have shape ({n_points}, {self.n_samples}), but its shape is {given.shape}."
             )
-        weights = np.array([check_weights(of_one, self.n_samples) for of_one in given])
+        weights = np.empty(given.shape)
+        for k, of_one in enumerate(given):
+            try:
+                weights[k] = check_weights(of_one, self.n_samples)
+            except DataError as error:
+                raise DataError(f"Point {k}: {error}") from error
         if weights[:, self._engine.samples.weights == 0.0].any():
             raise DataError("sample_weight must be 0 where that of the objective is: it does not read those rows.")
         weights /= weights.sum(axis=1, keepdims=True)

@@ -7,7 +7,7 @@ bits, whatever an optimiser finds out about a loop; and as nothing is left to fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from llvmlite import binding, ir
 from numba import types
@@ -108,13 +108,13 @@ class _Emitter:
             vector = self._builder.fadd(low, high)
         return self._builder.extract_element(vector, _PLACE(0))
 
-    def between(self, vector: Any, first: Any, end: Any) -> Any:
-        """Return the vector with zeros in all places but those from ``first`` on and before ``end``."""
+    def between(self, vector: Any, others: Any, first: Any, end: Any) -> Any:
+        """Return the vector from ``first`` on and before ``end``, and what stands in ``others`` elsewhere."""
         indices = ir.VectorType(_INDEX, self.n_lanes)
         places = ir.Constant(indices, list(range(self.n_lanes)))
         begun = self._builder.icmp_signed(">=", places, self._spread(first, indices))
         going_on = self._builder.icmp_signed("<", places, self._spread(end, indices))
-        return self._builder.select(self._builder.and_(begun, going_on), vector, self.zero())
+        return self._builder.select(self._builder.and_(begun, going_on), vector, others)
 
     def _spread(self, value: Any, layout: Any) -> Any:
         nothing = ir.Constant(layout, ir.Undefined)
@@ -127,8 +127,11 @@ class _Emitter:
         )
 
 
-_Body = Callable[[_Emitter, Any, Callable[[Any], Any], list[Any]], list[Any]]
-"""Emits what is done from a column on, given what keeps the new columns of a vector; returns the sums."""
+_New: TypeAlias = Callable[[Any, Any], Any]
+"""Emits the choice of a vector in the columns that are new, and of another in those that have been."""
+
+_Body: TypeAlias = Callable[[_Emitter, Any, _New, list[Any]], list[Any]]
+"""Emits what is done from a column on; returns the sums."""
 
 
 class _Tile:
@@ -166,18 +169,22 @@ class _Tile:
         whole = builder.sub(D, rest)
 
         def plain(column: Any, sums: list[Any]) -> list[Any]:
-            return body(self.vectors, column, lambda vector: vector, sums)
+            return body(self.vectors, column, lambda vector, others: vector, sums)
 
         def at_an_end(which: Any, sums: list[Any]) -> list[Any]:
-            # These vectors overlap with whole ones: of one factor only the new columns are kept.
+            # These vectors overlap with whole ones: only the new columns may count.
             last = builder.icmp_signed("==", which, _INDEX(1))
             column = builder.select(last, builder.sub(D, L), _INDEX(0))
             first = builder.select(last, builder.sub(L, rest), _INDEX(0))
             end = builder.select(last, L, head)
-            return body(self.vectors, column, lambda vector: self.vectors.between(vector, first, end), sums)
+
+            def new(vector: Any, others: Any) -> Any:
+                return self.vectors.between(vector, others, first, end)
+
+            return body(self.vectors, column, new, sums)
 
         def one_by_one(column: Any, sums: list[Any]) -> list[Any]:
-            return body(self.singles, column, lambda number: number, sums)
+            return body(self.singles, column, lambda number, other: number, sums)
 
         sums = self._repeat(head, whole, L, [self.vectors.zero()] * n_sums, plain, (200, 1))
         no_head = builder.zext(builder.icmp_signed("==", head, _INDEX(0)), _INDEX)
@@ -262,9 +269,9 @@ def _add_tile_scores(
         x, w, s = tile.arrays
         ask = tile.asking(*arguments[5:7])
 
-        def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
+        def body(emit: _Emitter, column: Any, new: _New, sums: list[Any]) -> list[Any]:
             ask(emit, column)
-            weights = [new(emit.load(w, c, column)) for c in tile.classes]
+            weights = [new(emit.load(w, c, column), emit.zero()) for c in tile.classes]
             found: list[Any] = []
             for r in tile.rows:
                 features = emit.load(x, r, column)
@@ -299,14 +306,14 @@ def _add_tile_back(
         ask = tile.asking(*arguments[5:7])
         factors = [[tile.singles.load(a, r, c) for c in tile.classes] for r in tile.rows]
 
-        def body(emit: _Emitter, column: Any, new: Callable[[Any], Any], sums: list[Any]) -> list[Any]:
+        def body(emit: _Emitter, column: Any, new: _New, sums: list[Any]) -> list[Any]:
             ask(emit, column)
-            found = [emit.load(g, c, column) for c in tile.classes]
+            before = found = [emit.load(g, c, column) for c in tile.classes]
             for r, of_row in zip(tile.rows, factors, strict=True):
-                features = new(emit.load(x, r, column))
+                features = emit.load(x, r, column)
                 found = [emit.add_product(h, features, emit.spread(f)) for h, f in zip(found, of_row, strict=True)]
-            for c, total in zip(tile.classes, found, strict=True):
-                emit.store(g, c, column, total)
+            for c, total, old in zip(tile.classes, found, before, strict=True):
+                emit.store(g, c, column, new(total, old))
             return sums
 
         tile.over_columns(body, 0, tile.head(g))

@@ -1,7 +1,7 @@
 """Compiled products of a block of dense rows with few columns, in tiles that stay in registers.
 
-``X`` is (n, D), contiguous, of float32, float64 or bytes; ``Wt`` and ``Gt`` are (C, D), or their rows are longer:
-what follows in them is left alone. Sums are added up in the type of ``Wt`` or of the result.
+``X`` is (n, D), contiguous, of float32, float64, bytes or the bits of float16; ``Wt`` and ``Gt`` are (C, D), or
+their rows are longer: what follows in them is left alone. Sums are added up in the type of ``Wt`` or the result.
 """
 
 from __future__ import annotations
@@ -185,11 +185,11 @@ def add_gradients(
     The scores are X @ Wt.T + b, and are written into ``kept`` unless this is empty. What stands at the address
     ``code`` turns them into dual rows, see `softmargin.losses.compiled.gradient_code`. The rows are gone through
     in blocks of the size of the scratch, which should stay in cache; where rows do not follow one another in X, a
-    block is copied. ``weights`` (K, N) are those of each point. The weighted sum of its losses is added to the two
-    numbers that ``values`` (K, 2) has for it, which make a sum of more digits.
+    block is copied. ``weights`` (K, N) are those of each point, or (1, N) of all. The sum of its losses is
+    added to the two numbers that ``values`` (K, 2) has for it, which make a sum of more digits.
     """
     Wt, b, offsets = point
-    n_points, n_block, n_features = len(weights), scratch.y.size, X.shape[1]
+    n_points, n_block, n_features = len(values), scratch.y.size, X.shape[1]
     n_all = Wt.shape[0]
     n_classes = n_all // n_points
     part = scratch.part
@@ -219,9 +219,10 @@ def add_gradients(
         for k in range(n_points):
             A = S if n_points == 1 else scratch.of_one[:n]
             before = k * n_classes
+            given = weights[k if len(weights) > 1 else 0]
             for i in range(n):
-                shares[i] = weights[k, rows[start + i]]
-                if n_points > 1:
+                shares[i] = given[rows[start + i]]
+                if n_points > 1 or shares[i] == 0.0:
                     # Of a row without weight nothing may remain, though its scores have left the range.
                     for j in range(n_classes):
                         A[i, j] = S[i, before + j] if shares[i] > 0.0 else 0.0

@@ -184,7 +184,7 @@ class Engine(ABC):
             engine = self if weights is None else self.weighted(weights[k])
             found.append(engine.value_and_grad(loss, W[k], b[k], single=single))
             if engine is not self:
-                self.count(len(self.rows))
+                self.count(len(engine.rows))
         values, G, g = (np.array(part) for part in zip(*found, strict=True))
         return values, G, g
 

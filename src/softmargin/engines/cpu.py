@@ -56,7 +56,11 @@ if READS_HALF:
     _TILE_TYPES["float16"] = "uint16"
 
 _LANE_ROWS = 3072
-"""A lane of gradients has at least so many rows: then its sums, cleared and added up, cost a hundredth."""
+"""A lane of gradients has at least so many rows, where that leaves four lanes: then to clear its sums and to add
+them up costs a hundredth."""
+
+_MOST_AT_ONCE = 64
+"""Classes of points that are gone through at once: with more, reading X is the least of it."""
 
 _STRETCH = 1 << 14
 """Rows of a lane that the compiled loop goes through at once; a request to stop has to wait for it."""
@@ -206,15 +210,14 @@ class CpuEngine(BlockEngine):
         """Return the weighted mean loss at each point and the gradients."""
         number = np.dtype(np.float32 if single and self.has_single else np.float64)
         n_points, _, C = W.shape
-        n_at_once = sum(self._walks_alone(k * C, number) for k in range(1, n_points + 1))
+        n_at_once = min(n_points, _MOST_AT_ONCE // C)
+        while n_at_once > 1 and not self._walks_alone(n_at_once * C, number):
+            n_at_once -= 1
         if n_at_once < 2 or not has_code(loss):
             return super().values_and_grads(loss, W, b, weights, single)
-        if weights is None:
-            weights = np.broadcast_to(self.samples.weights, (n_points, len(self.samples.y)))
         parts = []
-        for start in range(0, n_points, n_at_once):
-            part = slice(start, start + n_at_once)
-            given = np.ascontiguousarray(weights[part])
+        for part in np.array_split(np.arange(n_points), -(-n_points // n_at_once)):
+            given = self.samples.weights[None] if weights is None else weights[part]
             parts.append(self._gradients(loss, W[part], b[part], given, None, None, number))
         values, G, g = (np.concatenate(found) for found in zip(*parts, strict=True))
         return values, G, g
@@ -328,7 +331,7 @@ def _beside(
     """
     n_rows, n_columns = shape
     size = dtype.itemsize
-    stride = (size * n_columns - _STEP) // _SPACING * _SPACING + _SPACING + _STEP
+    stride = -((_STEP - size * n_columns) // _SPACING) * _SPACING + _STEP
     numbers = np.empty((n_rows * stride + _PAGE) // size, dtype)
     wanted = (X.ctypes.data + head * X.itemsize + int(share * _PAGE)) // LINE * LINE - head * size
     first = (wanted - numbers.ctypes.data) % _PAGE // size
