@@ -31,7 +31,9 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numba
@@ -143,9 +145,10 @@ def best_core_type(threads):
     return best if found[best] > 1.05 * found[None] else None
 
 
-def limits_of(threads, dtype):
-    """Return the rate of products and the bandwidth of so many threads."""
-    return product_rates(threads)[dtype], bandwidth(threads)
+@cache
+def limits_of(threads):
+    """Return the rates of products and the bandwidth of so many threads, measured once."""
+    return product_rates(threads), bandwidth(threads)
 
 
 @numba.njit(nogil=True, fastmath=True)
@@ -568,7 +571,7 @@ def main():
             environment["OPENBLAS_CORETYPE"] = chosen
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     torch.set_num_threads(options.threads)
-    rates, width = product_rates(options.threads), bandwidth(options.threads)
+    rates, width = limits_of(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     runs_file = options.out / "engine-runs.json"
     runs = json.loads(runs_file.read_text()) if runs_file.exists() else {}
@@ -584,18 +587,16 @@ def main():
 
     for part in options.part:
         rows = []
-        cases = [(case, options.threads) for case in PARTS[part]]
-        if part == "threads":
-            cases = [(case, n) for case in PARTS[part] for n in range(1, options.threads + 1)]
-        for (N, D, C, dtype, loss), threads in cases:
+        numbers = range(1, options.threads + 1) if part == "threads" else [options.threads]
+        for (N, D, C, dtype, loss), threads in product(PARTS[part], numbers):
             make = points_of if part == "points" else sides_of
             size, sides = make(N, D, C, dtype, loss, threads)
             if part == "threads":
                 sides = {"softmargin": sides["softmargin"]}
             exact = "float64" if dtype == "float64" else "float32"
             n_points = POINTS if part == "points" else 1
-            rate, at_width = (rates[exact], width) if threads == options.threads else limits_of(threads, exact)
-            limit = 1e3 * max(size / at_width, n_points * 4.0 * N * D * C / rate)
+            rates, width = limits_of(threads)
+            limit = 1e3 * max(size / width, n_points * 4.0 * N * D * C / rates[exact])
             times = measure(sides, options.rounds, options.seconds, threads)
             for name, ms in times.items():
                 with threadpool_limits(threads):

@@ -145,6 +145,15 @@ def test_same_bits_for_any_number_of_threads(shape, loss):
             assert np.array_equal(got, true)
 
 
+def _placed(X, n_before):
+    """Return a copy of X that begins so many numbers after a line of the cache."""
+    room = np.empty(X.size + 64 // X.itemsize + n_before, X.dtype)
+    first = -room.ctypes.data % 64 // X.itemsize + n_before
+    there = room[first : first + X.size].reshape(X.shape)
+    there[:] = X
+    return there
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(60, 1040, 5), (60, 1043, 3), (200, 48, 7)], ids=str)
 def test_same_bits_wherever_X_lies(shape, dtype):
@@ -153,11 +162,7 @@ def test_same_bits_wherever_X_lies(shape, dtype):
     W, b = _point(samples)
     answers = []
     for n_before in (0, 1, 3, 8, 15):
-        room = np.empty(X.size + 16 + 64, X.dtype)
-        first = -room.ctypes.data % 64 // X.itemsize + n_before
-        there = room[first : first + X.size].reshape(X.shape)
-        there[:] = X
-        engine = CpuEngine(Samples(there, samples.y, samples.weights, samples.n_classes))
+        engine = CpuEngine(Samples(_placed(X, n_before), samples.y, samples.weights, samples.n_classes))
         answers.append(_everything(engine, loss, W, b, None) + _steering(engine))
         value, dW, db = engine.value_and_grad(loss, W, b, single=True)
         answers[-1] += [value, dW, db]
@@ -349,11 +354,7 @@ def test_an_infinite_dual_row_has_the_same_bits_wherever_X_lies():
     weights = np.full(4, 0.25)
     answers = []
     for n_before in range(0, 16, 5):
-        room = np.empty(X.size + 32, np.float32)
-        first = -room.ctypes.data % 64 // 4 + n_before
-        there = room[first : first + X.size].reshape(X.shape)
-        there[:] = X
-        engine = CpuEngine(Samples(there, np.array([1, 1, 1, 0]), weights, 2))
+        engine = CpuEngine(Samples(_placed(X, n_before), np.array([1, 1, 1, 0]), weights, 2))
         answers.append(engine.value_and_grad(sm.SquaredHinge(), W, np.zeros(2), single=True))
     assert np.isinf(answers[0][1]).any()
     for other in answers[1:]:

@@ -316,11 +316,7 @@ class Objective:
         W, b = self._check_point(W, b)
         engine = self._engine
         value, dW, db = engine.value_and_grad(self.loss, *self._fold(W, b), self._offsets, self._kept, single)
-        dW = self._unfold(dW, db)
-        if self.reg > 0.0:
-            dW = dW + 2.0 * self.reg * W
-        value = _as_value(value + self.reg * float(np.vdot(W, W)))
-        return value, dW, db if self.fit_intercept else np.zeros_like(db)
+        return self._penalised(value, dW, db, W, self.reg)
 
     @_walks
     def values_and_grads(
@@ -392,13 +388,20 @@ class Objective:
         weights = None if sample_weight is None else self._check_folds(sample_weight, n_points)
         folded = [self._fold(*point) for point in zip(points, biases, strict=True)]
         raw, shifts = (np.array(part) for part in zip(*folded, strict=True))
-        values, G, db = self._engine.values_and_grads(self.loss, raw, shifts, weights, single)
-        dW = np.array([self._unfold(*found) for found in zip(G, db, strict=True)])
-        for k, reg in enumerate(penalties.tolist()):
-            values[k] = _as_value(float(values[k]) + reg * float(np.vdot(points[k], points[k])))
-            if reg > 0.0:
-                dW[k] += 2.0 * reg * points[k]
-        return values, dW, db if self.fit_intercept else np.zeros_like(db)
+        sums = self._engine.values_and_grads(self.loss, raw, shifts, weights, single)
+        found = zip(*sums, points, penalties.tolist(), strict=True)
+        values, dW, db = (np.array(part) for part in zip(*(self._penalised(*one) for one in found), strict=True))
+        return values, dW, db
+
+    def _penalised(
+        self, value: float, G: Floats, db: Floats, W: Floats, reg: float
+    ) -> tuple[float, Floats, Floats]:
+        """Return F and its gradients, from the mean loss and its gradients in the features as they are stored."""
+        dW = self._unfold(G, db)
+        if reg > 0.0:
+            dW = dW + 2.0 * reg * W
+        value = _as_value(float(value) + reg * float(np.vdot(W, W)))
+        return value, dW, db if self.fit_intercept else np.zeros_like(db)
 
     def _check_folds(self, sample_weight: ArrayLike, n_points: int) -> Floats:
         """Return weights (K, N) that sum to one for each point, or raise a `DataError`."""
