@@ -1,4 +1,4 @@
-"""Before any test imports softmargin: a folder for compiled kernels that belongs to exactly these sources."""
+"""Before any test imports softmargin: a folder for compiled kernels that belongs to exactly these kernels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from pathlib import Path
 import pytest
 
 
-def _sources_hash() -> str:
+_WITH_KERNELS = ("losses", "engines", "tiles", "registers", "preconditioner")
+"""Files and folders of the package that hold kernels or what is compiled into them."""
+
+
+def _kernels_hash() -> str:
     spec = find_spec("softmargin")  # does not import it
     assert spec is not None, "softmargin is not installed"
     assert spec.submodule_search_locations is not None
     digest = hashlib.sha256()
     for folder in spec.submodule_search_locations:
         for path in sorted(Path(folder).rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+            inner = path.relative_to(folder)
+            if inner.with_suffix("").parts[0] in _WITH_KERNELS:
+                digest.update(inner.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -35,11 +41,11 @@ def _own_folder(name: str) -> str:
 
 # Numba's cache on disk watches only the file of the kernel itself. The row functions of the losses are compiled
 # into the kernels of the CPU engine from other files; after an edit there the cache would hand out the old code,
-# and the tests would judge that. So the name of the folder holds a hash of every source file. A value that is
+# and the tests would judge that. So the name of the folder holds a hash of every file with kernels. A value that is
 # already set is overruled for the same reason; processes started by tests inherit this one.
 assert "numba" not in sys.modules, "numba was imported before tests/conftest.py: NUMBA_CACHE_DIR comes too late"
 os.environ["NUMBA_CACHE_DIR"] = _own_folder(
-    f"softmargin-tests-{os.getuid() if hasattr(os, 'getuid') else 'user'}-{_sources_hash()}"
+    f"softmargin-tests-{os.getuid() if hasattr(os, 'getuid') else 'user'}-{_kernels_hash()}"
 )
 
 
