@@ -29,7 +29,7 @@ import platform
 import time
 import warnings
 import zipfile
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -40,7 +40,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import softmargin as sm
 from peers import DUAL, NAMES, OTHER, Case, dual_ascent, peers_for, run_peer
-from softmargin.solvers.base import Recorder
+from softmargin.solvers import Solver, choose_solver
 
 TARGETS = (1e-2, 1e-4, 1e-6)
 PROVED_TARGETS = (1e-2, 1e-3, 1e-4, 1e-6)  # of those who prove their gap without a bias
@@ -113,33 +113,21 @@ def load(name, folder, cache):
 # -- our side --------------------------------------------------------------------------------------------
 
 
-class Noted(sm.Objective):
-    """Notes when each certificate was made: (time, passes, F, bound)."""
+@dataclass(frozen=True)
+class Noted(Solver):
+    """The solver that is chosen for an objective, which notes the problem and the points of its states."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.proofs = []  # shared by centred copies
+    points: list = field(default_factory=list)
 
-    def certificate(self, *args, **kwargs):
-        made = super().certificate(*args, **kwargs)
-        self.proofs.append((time.perf_counter(), self.n_passes, made.value, made.lower_bound))
-        return made
-
-
-@contextmanager
-def points_noted():
-    """Note each point that a fit would return if it were interrupted: (time, passes, W, b, objective)."""
-    points, original = [], Recorder.at
-
-    def at(self, W, b, dual=None):
-        original(self, W, b, dual)
-        points.append((time.perf_counter(), self._objective.n_passes, W, b, self._objective))
-
-    Recorder.at = at
-    try:
-        yield points
-    finally:
-        Recorder.at = original
+    def steps(self, problem, start, tol):
+        states, answer = choose_solver(problem).steps(problem, start, tol), None
+        while True:
+            try:
+                state = states.send(answer)
+            except StopIteration as stop:
+                return stop.value
+            self.points.append((problem, state.P))
+            answer = yield state
 
 
 def our_fit(make, tol, limit, start=(None, None)):
@@ -148,16 +136,20 @@ def our_fit(make, tol, limit, start=(None, None)):
     F of the points between certificates, which a fit may know in float32 or not at all, is made after the clock.
     """
     started = time.perf_counter()
-    objective = make(Noted)
-    with points_noted() as points, warnings.catch_warnings():
+    objective, noted = make(), Noted()
+    before = time.perf_counter() - started
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", sm.errors.ConvergenceWarning)
         fit = sm.minimize(
-            objective, *start, tol, lambda _: time.perf_counter() - started > limit, max_passes=float("inf")
-        )
-    events = [(seconds - started, *rest) for seconds, *rest in objective.proofs]
-    for seconds, passes, W, b, where in points:
-        events.append((seconds - started, passes, where.value(W, b), 0.0))
-    return fit, sorted(events)
+            objective, *start, tol, lambda _: time.perf_counter() - started > limit,
+            max_passes=float("inf"), solver=noted,
+        )  # fmt: skip
+    earlier = objective.n_passes - fit.history[-1].n_passes
+    events = [
+        (before + step.seconds, earlier + step.n_passes, problem.value(P[:-1], P[-1]), step.lower_bound)
+        for (problem, P), step in zip(noted.points, fit.history, strict=False)  # the last step repeats the best
+    ]
+    return fit, events
 
 
 def proved(events):
@@ -182,7 +174,7 @@ def run_case(X, XP, y, scale, loss, reg, options):
 
     def maker(rows=slice(None), fit_intercept=True):
         factors = None if scale == 1.0 else np.full(X.shape[1], scale)
-        return lambda kind=sm.Objective: kind(
+        return lambda: sm.Objective(
             loss, X[rows], y[rows], reg, fit_intercept=fit_intercept, scale=factors, n_threads=options.threads
         )
 

@@ -6,14 +6,14 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-
-_WITH_KERNELS = ("losses", "engines", "tiles", "registers", "preconditioner")
-"""Files and folders of the package that hold kernels or what is compiled into them."""
+_WITH_KERNELS = ("losses", "engines/cpu")
+"""Folders of the package that hold kernels or what is compiled into them."""
 
 
 def _kernels_hash() -> str:
@@ -24,7 +24,7 @@ def _kernels_hash() -> str:
     for folder in spec.submodule_search_locations:
         for path in sorted(Path(folder).rglob("*.py")):
             inner = path.relative_to(folder)
-            if inner.with_suffix("").parts[0] in _WITH_KERNELS:
+            if inner.as_posix().startswith(_WITH_KERNELS):
                 digest.update(inner.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -41,7 +41,7 @@ def _own_folder(name: str) -> str:
 
 # Numba's cache on disk watches only the file of the kernel itself. The row functions of the losses are compiled
 # into the kernels of the CPU engine from other files; after an edit there the cache would hand out the old code,
-# and the tests would judge that. So the name of the folder holds a hash of every file with kernels. A value that is
+# and the tests would judge that. So the name of the folder holds a hash of every file with kernels. A value
 # already set is overruled for the same reason; processes started by tests inherit this one.
 assert "numba" not in sys.modules, "numba was imported before tests/conftest.py: NUMBA_CACHE_DIR comes too late"
 os.environ["NUMBA_CACHE_DIR"] = _own_folder(
@@ -49,9 +49,20 @@ os.environ["NUMBA_CACHE_DIR"] = _own_folder(
 )
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _small_problems_meet_the_compiled_engine():
-    """Most test problems are so small that "auto" would give them to NumPy, which is the oracle."""
+def _auto_takes(compiled: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("softmargin.engines._TINY", 0)
+        if compiled:
+            patch.setattr("softmargin.engines.registry._TINY", 0)
         yield
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Iterator[None]:
+    """Let "auto" take the compiled engine for the small problems, too, that it leaves to NumPy otherwise."""
+    yield from _auto_takes(compiled=True)
+
+
+@pytest.fixture(scope="module", params=["auto", "compiled"])
+def either_engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let "auto" do what users with small data get, and then let it take the compiled engine."""
+    yield from _auto_takes(compiled=request.param == "compiled")

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.sources import Source, table, write_others, write_tables
+from tests.support.sources import Source, table, write_others, write_tables
 
 SECONDS = 5.0
 SPARE_BYTES = 64 << 20

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,20 @@ SHAPES = {"bytes": (20_000, 1500, 10), "embeddings": (10_000, 200, 60)}
 """For the primal solvers, and for dual ascent."""
 
 
-def objective(shape, loss):
+@cache
+def data(shape):
     n, D, C = SHAPES[shape]
     rng = np.random.default_rng(0)
     y = np.arange(n) % C
     X = rng.normal(size=(C, D))[y] + 2.0 * rng.normal(size=(n, D))
-    if shape == "bytes":
-        X = np.clip(128 + 20 * X, 0, 255).astype(np.uint8)
-        return sm.Objective(LOSSES[loss], X, y, 1e-2, scale=np.full(D, 1 / 255), engine="cpu")
-    return sm.Objective(LOSSES[loss], X.astype(np.float32), y, 1e-2, engine="cpu")
+    return np.clip(128 + 20 * X, 0, 255).astype(np.uint8) if shape == "bytes" else X.astype(np.float32), y
+
+
+def objective(shape, loss):
+    """Return an objective for which nothing is prepared."""
+    X, y = data(shape)
+    scale = np.full(X.shape[1], 1 / 255) if shape == "bytes" else None
+    return sm.Objective(LOSSES[loss], X, y, 1e-2, scale=scale, engine="cpu")
 
 
 def fit(problem, **options):
@@ -75,9 +81,7 @@ def interruptions(shape, loss, count, rng):
     problem = objective(shape, loss)
     whole, seconds, wrong = fit(problem), [], []
     while len(seconds) < count:
-        fresh = problem.replace(loss=problem.loss)
-        fresh._shared = {}  # nothing is prepared
-        made = interrupted(fresh, rng.uniform(0.0, whole.seconds))
+        made = interrupted(objective(shape, loss), rng.uniform(0.0, whole.seconds))
         if made is not None:
             seconds.append(made[1])
             wrong += what_is_wrong(problem, made[0])
@@ -122,7 +126,8 @@ def main(n_interrupts=100, n_kills=50):
     for k, (shape, loss) in enumerate(cases):
         count = n_interrupts // len(cases) + (k < n_interrupts % len(cases))
         seconds, wrong = interruptions(shape, loss, count, rng)
-        print(f"{shape}, {loss}: {count} times Ctrl-C, {len(wrong)} wrong, at most {max(seconds):.2f} s", *wrong)
+        longest = max(seconds, default=0.0)
+        print(f"{shape}, {loss}: {count} times Ctrl-C, {len(wrong)} wrong, at most {longest:.2f} s", *wrong)
     for k, (shape, loss) in enumerate(cases):
         count = n_kills // len(cases) + (k < n_kills % len(cases))
         same, litter = kills(shape, loss, count, rng)

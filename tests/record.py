@@ -222,12 +222,8 @@ def of_comparison(found):
 # -- cases -------------------------------------------------------------------------------------------------
 
 
-def truncated_newton():
-    """Return the solver under either name of its setting; to be removed when no older code is compared."""
-    try:
-        return TruncatedNewton(fallback=LBFGS())
-    except TypeError:
-        return TruncatedNewton(otherwise=LBFGS())
+def newton():
+    return TruncatedNewton(fallback=LBFGS())
 
 
 def objective(data, loss, threads, reg=None):
@@ -333,7 +329,7 @@ def cross_validated(*, threads, data, **parameters):
     return {"": fitted, "path": of_comparison(model.path_)}
 
 
-def lagrangian(inner=truncated_newton):
+def lagrangian(inner=newton):
     return AugmentedLagrangian(inner=inner())
 
 
@@ -356,7 +352,7 @@ def all_cases(threads):
             add(f"lbfgs/{data}/{loss}", fit, data, loss, make_solver=LBFGS)
     for data in ("float64", "large", "few-rows", "sparse", "weights"):
         for loss in SMOOTH:
-            add(f"newton/{data}/{loss}", fit, data, loss, make_solver=truncated_newton)
+            add(f"newton/{data}/{loss}", fit, data, loss, make_solver=newton)
     for loss in ("wide_hinge", "wide_squared_hinge"):
         for data in ("float32", "sparse", "60-classes"):
             add(f"{data}/{loss}", fit, data, loss)
@@ -389,7 +385,14 @@ def all_cases(threads):
     add("numbers/reference", values_and_grads, "reference", "cross_entropy", single=False)
     add("tol-1e-9/60-classes", fit, "60-classes", "cross_entropy", tol=1e-9)
     add("resume-large/cross_entropy", resumed, "large", "cross_entropy", 5)
-    add("resume-newton/squared_hinge", resumed, "reference-larger", "squared_hinge", 8, truncated_newton)
+    add(
+        "resume-newton/squared_hinge",
+        resumed,
+        "reference-larger",
+        "squared_hinge",
+        8,
+        newton,
+    )
     add("resume-ascent/cross_entropy", resumed, "60-classes", "cross_entropy", 5, ascent, 1e-3)
     add("resume-lagrangian", resumed, "sparse", "hinge", 3, lagrangian, 1e-3)
     add("compare/tiny", compared, data=dense(150, 6, 3), cv=3, names=["ant", "bee", "cow"])

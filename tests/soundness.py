@@ -12,9 +12,14 @@ import mpmath
 import numpy as np
 
 import softmargin as sm
+from softmargin.affine import Affine
+from softmargin.engines import make_engine
 from softmargin.errors import ConvergenceWarning
 from softmargin.losses import SmoothedHinge
-from tests.problems import random_problem, spread
+from softmargin.objective import PenalizedLoss
+from softmargin.objective.features import Features
+from softmargin.samples import Samples
+from tests.support.problems import random_problem, spread
 
 mp = mpmath.mp.clone()
 mp.dps = 50
@@ -72,7 +77,7 @@ class Exact:
         return rows
 
     def rows_from(self, A, shift):
-        """Return given rows (N, C), made feasible and tilted as the library says it does."""
+        """Return given rows (N, C), made feasible and rebalanced as the library says it does."""
         shift, rows = [mp.mpf(float(v)) for v in shift], []
         for row, y in zip(A[self.used], self.y, strict=True):
             a = [max(mp.mpf(float(v)), 0) for v in row]
@@ -147,6 +152,17 @@ class Exact:
         ]
 
 
+def dual_rows(problem, seed):
+    """Return dual rows after a few sweeps, in float32 or float64."""
+    penalty = 8.0 * problem.loss.balance_stiffness(problem.traits.shape.n_classes)
+    dual, order = problem.dual_state(penalty, 0.01), np.random.default_rng(seed)
+    if seed % 2 == 0:
+        dual.to_double()
+    for _ in range(1 + seed % 5):
+        dual.sweep(order)
+    return dual
+
+
 def false_certificates(seed, wild=False):
     """Return what is wrong with the certificates of a problem, a sentence each, and how many there were.
 
@@ -155,26 +171,32 @@ def false_certificates(seed, wild=False):
     problem, wrong, count = random_problem(seed), [], 0
     if wild:
         problem = spread(problem, seed)
+    samples = Samples.check(problem.X, problem.y, problem.weights, problem.n_classes)
+    D = problem.X.shape[1]
+    affine = Affine(np.zeros(D), np.ones(D)) if problem.scale is None else Affine(problem.mean, problem.scale)
     for loss in problem.losses():
-        exact, objective = Exact(problem, loss), problem.objective(loss)
+        exact, objective = Exact(problem, loss), problem.objective(loss, "reference" if seed % 4 == 2 else "cpu")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             fit = sm.minimize(objective, tol=10.0 ** -(2 + seed % 8), max_passes=300)
-        smoothed = objective.replace(loss=SmoothedHinge(problem.delta, 0.3))
-        ascent, order = objective.dual_rows(np.float32 if seed % 2 else np.float64), np.random.default_rng(seed)
-        for _ in range(1 + seed % 5):
-            ascent.sweep(order)
+        engine = make_engine("reference" if seed % 4 == 2 else "cpu", samples)
+        seen = PenalizedLoss(loss, problem.reg, Features(engine, affine), True)
+        smoothed = PenalizedLoss(SmoothedHinge(problem.delta, 0.3), problem.reg, seen.features, True)
+        with_dual = Features(make_engine("cpu", samples), affine)
+        dual = dual_rows(PenalizedLoss(loss, problem.reg, with_dual, True), seed)
         W, b = problem.point(seed)
-        cases = [(fit.W, fit.b, None), (W, b, None), (ascent.W, ascent.b, ascent)]
+        cases = [(fit.W, fit.b, None), (W, b, None), (dual.P[:-1], dual.P[-1], dual)]
         if loss.name == "hinge":
             cases.append((fit.W, fit.b, smoothed))
         best, bounds, duals = mp.mpf("inf"), [fit.lower_bound], []
-        for W, b, dual in cases:
-            made = objective.certificate(W, b, dual)
-            if dual is ascent:
-                rows = exact.rows_from(ascent.A, ascent.tilt())
+        for W, b, source in cases:
+            made = seen.prove(np.vstack([W, b]), source).certificate
+            if source is None:
+                assert made == objective.certificate(W, b)
+            if source is dual:
+                rows = exact.rows_from(dual.rows.array, dual.balancing_shift())
             else:
-                rows = exact.rows_at(W, b, mp.mpf(0.3) if dual is smoothed else None)
+                rows = exact.rows_at(W, b, mp.mpf(0.3) if source is smoothed else None)
             bound, value, count = exact.dual_value(rows), exact.value(W, b), count + 1
             best = min(best, value)
             bounds.append(made.lower_bound)

@@ -84,7 +84,7 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "LinearClassifier.predict_proba": {"X": REQUIRED},
     "LinearClassifier.decision_function": {"X": REQUIRED},
     "LinearClassifierCV": {
-        "losses": ("hinge", "squared_hinge", "cross_entropy"),
+        "losses": ("cross_entropy", "squared_hinge", "hinge"),
         "regs": "auto",
         "cv": 5,
         "rule": "best",
@@ -115,6 +115,7 @@ def resolve(dotted: str) -> Any:
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     found = dict(inspect.signature(function).parameters)
     found.pop("self", None)
+    found.pop("cls", None)
     return found
 
 
@@ -235,7 +236,7 @@ def unexplained(docstring: str, names: list[str], *, in_prose: bool) -> str | No
         if [name for name in explained if name in names] != names:
             return f"explains {explained}, but there are {names}"
         return None
-    if re.search(r"parameters (and \w+ )?as in `\w+`", docstring):
+    if re.search(r"parameters (and \w+ )?as in `[\w.]+`", docstring):
         return None
     silent = [name for name in names if not re.search(rf"\b{name}\b", docstring)]
     if in_prose:

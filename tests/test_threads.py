@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from softmargin import LinearClassifier, objective, preconditioner, threads
-from softmargin.threads import Workers, one_blas_thread, worker_threads
+from softmargin import CrossEntropy, Objective, minimize, threads
+from softmargin.engines import preconditioners
+from softmargin.objective import features
+from softmargin.threads import INLINE_WORK, Workers, one_blas_thread, worker_threads, working_alone
 
 
 def blas_threads() -> list[int]:
@@ -110,20 +112,23 @@ def test_where_the_number_is_each_threads_own_the_workers_set_theirs(monkeypatch
 
 def test_a_fit_has_the_same_bits_in_whatever_thread():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(600, 700)), rng.integers(0, 150, 600)
-    made = LinearClassifier(loss="cross_entropy", reg=1e-3, n_threads=1)
-    here = made.fit(X, y).coef_.tobytes()
-    assert in_a_thread(lambda: made.fit(X, y).coef_.tobytes()) == here
+    X, y = rng.normal(size=(600, 700)), rng.permutation(600) % 150
+
+    def fitted() -> bytes:
+        return minimize(Objective(CrossEntropy(), X, y, 1e-3, n_threads=1)).W.tobytes()
+
+    here = fitted()
+    assert in_a_thread(fitted) == here
     with threadpool_limits(1, user_api="blas"):
-        assert made.fit(X, y).coef_.tobytes() == here
-        assert in_a_thread(lambda: made.fit(X, y).coef_.tobytes()) == here
+        assert fitted() == here
+        assert in_a_thread(fitted) == here
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # to fork beside threads, which is the point
 def test_a_child_forked_while_another_thread_sets_blas_does_not_wait_for_ever():
     with ThreadPoolExecutor(1) as pool:
-        locks = [threads._SETTING, threads._STARTING, objective._MAKING, preconditioner._MAKING]
+        locks = [threads._SETTING, threads._STARTING, features._MAKING, preconditioners._MAKING]
         for lock in locks:
             pool.submit(lock.lock.acquire).result()
         child = os.fork()
@@ -147,3 +152,34 @@ def test_a_child_forked_while_another_thread_holds_blas_gives_it_back():
         os._exit(0 if within() == {1} and set(blas_threads()) == {2} else 1)
     in_a_thread(stack.close)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_thread_that_works_alone_does_its_tasks_itself():
+    workers, work = Workers(2), 10 * INLINE_WORK
+
+    def threads_of(tasks=4):
+        return set(workers.run([lambda stop: threading.get_ident()] * tasks, work))
+
+    with working_alone():
+        assert not workers.helps
+        assert threads_of() == {threading.get_ident()}
+        assert not in_a_thread(lambda: threads_of() & {threading.get_ident()})  # the others are as they were
+    assert workers.helps
+    assert threading.get_ident() not in threads_of()
+    with pytest.raises(ZeroDivisionError), working_alone():
+        raise ZeroDivisionError
+    assert workers.helps
+
+
+def test_folds_that_work_alone_share_threads_and_have_the_same_bits():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(900, 300)), np.arange(900) % 7
+    objective = Objective(CrossEntropy(), X, y, 0.01, engine="cpu", n_threads=2)
+    here = [minimize(objective.replace(reg=reg)).W.tobytes() for reg in (0.02, 0.01)]
+
+    def alone(reg):
+        with working_alone():
+            return minimize(objective.replace(reg=reg)).W.tobytes()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(alone, (0.02, 0.01))) == here

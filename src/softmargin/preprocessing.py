@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError, ParameterError
-from softmargin.mapped import MappedFile
+from softmargin.io.mapped import MappedFile
 
 __all__ = ["ROWS", "SCALINGS", "Preprocessing", "scale_for", "unit_rows"]
 

@@ -118,7 +118,7 @@ def svm_loss_vectorized(
     float
         The objective F.
     """
-    losses = np.maximum(_shortfalls(W, X, y, delta, b), 0.0).sum(axis=1)
+    losses = np.maximum(_violations(W, X, y, delta, b), 0.0).sum(axis=1)
     return float(losses.mean() + reg * np.square(W, dtype=np.float64).sum())
 
 
@@ -156,8 +156,8 @@ def squared_hinge_loss_naive(
         for j in range(len(s)):
             if j != y_i:
                 # The difference stands first: max(nan, 0.0) is nan, but max(0.0, nan) is 0.0.
-                shortfall = max(s[j] - s[y_i] + delta, 0.0)
-                total += shortfall * shortfall
+                violation = max(s[j] - s[y_i] + delta, 0.0)
+                total += violation * violation
     return total / len(X) + reg * _sum_of_squares(W)
 
 
@@ -188,7 +188,7 @@ def squared_hinge_loss_vectorized(
     float
         The objective F.
     """
-    losses = np.square(np.maximum(_shortfalls(W, X, y, delta, b), 0.0)).sum(axis=1)
+    losses = np.square(np.maximum(_violations(W, X, y, delta, b), 0.0)).sum(axis=1)
     return float(losses.mean() + reg * np.square(W, dtype=np.float64).sum())
 
 
@@ -293,7 +293,7 @@ def _scores(W: Matrix, X: Matrix, b: Vector | None) -> npt.NDArray[np.float64]:
     return S if b is None else S + np.asarray(b, dtype=np.float64)
 
 
-def _shortfalls(W: Matrix, X: Matrix, y: Labels, delta: float, b: Vector | None) -> npt.NDArray[np.float64]:
+def _violations(W: Matrix, X: Matrix, y: Labels, delta: float, b: Vector | None) -> npt.NDArray[np.float64]:
     """How far each margin falls short of delta: s_ij − s_iy_i + delta, and 0 for the target; (N, C)."""
     S = _scores(W, X, b)
     rows = np.arange(len(S))

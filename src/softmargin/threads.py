@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["INLINE_WORK", "ForkLock", "Workers", "one_blas_thread", "usable_cores", "worker_threads"]
+__all__ = [
+    "INLINE_WORK", "ForkLock", "Workers", "one_blas_thread", "usable_cores", "worker_threads", "working_alone",
+]  # fmt: skip
 
 _Result = TypeVar("_Result")
 
@@ -149,6 +151,18 @@ def worker_threads(n_threads: int, name: str) -> ThreadPoolExecutor:
 
 _STARTING = ForkLock()
 
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+@contextmanager
+def working_alone() -> Iterator[None]:
+    """Let this thread do the tasks it hands to `Workers` itself: others are at work beside it."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
 
 class Workers:
     """Threads that take turns at tasks, started when they are first needed.
@@ -167,12 +181,10 @@ class Workers:
         """Leave the threads behind: where this arrives, it starts its own."""
         return self.__dict__ | {"_pool": None}
 
-    def share(self, n_threads: int) -> None:
-        """Go on with so many threads; no task may be at work."""
-        if n_threads != self.n_threads:
-            pool, self._pool, self.n_threads = self._pool, None, n_threads
-            if pool is not None and self._owner == os.getpid():
-                pool.shutdown(wait=False)
+    @property
+    def helps(self) -> bool:
+        """Whether the calling thread gets help: from more than one thread, unless it is `working_alone`."""
+        return self.n_threads > 1 and not _alone.get()
 
     @property
     def started(self) -> bool:
@@ -200,7 +212,7 @@ class Workers:
         """
         stop = threading.Event()
         with one_blas_thread():
-            if self.n_threads == 1 or len(tasks) == 1 or work < INLINE_WORK:
+            if not self.helps or len(tasks) == 1 or work < INLINE_WORK:
                 return [task(stop) for task in tasks]
             futures = [self.submit(task, stop) for task in tasks]
             try:

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 import click
 
 from softmargin._version import __version__
-from softmargin.cli.base import say_err
 from softmargin.cli.compare import compare
 from softmargin.cli.evaluate import evaluate
 from softmargin.cli.export import export
@@ -21,6 +20,7 @@ from softmargin.cli.fit import fit
 from softmargin.cli.info import info
 from softmargin.cli.predict import predict
 from softmargin.cli.report import report
+from softmargin.cli.wording import say_err
 from softmargin.errors import SoftmarginError
 
 __all__ = ["main", "softmargin"]

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from softmargin.cli.base import (
-    data_argument,
-    data_options,
-    json_option,
-    labels_of,
-    model_argument,
-    named,
-    part_option,
-    print_json,
-    print_table,
-    quiet_option,
-    read_for_model,
-    read_model,
-    reporter,
-    say,
-    say_err,
-)
+from softmargin.cli import options
+from softmargin.cli.progress import reporter
+from softmargin.cli.reading import Reading, labels_of, read_for_model, read_model
+from softmargin.cli.wording import named, print_json, print_table, say, say_err
 
 __all__ = ["evaluate"]
 
@@ -30,22 +19,14 @@ _MOST_NAMES = 3
 
 
 @click.command(short_help="Say how good MODEL is on the labelled samples of DATA.")
-@model_argument
-@data_argument
-@data_options
-@part_option
-@json_option
-@quiet_option
-def evaluate(
-    model: str,
-    data: str,
-    labels: str | None,
-    label: str | None,
-    columns: str | None,
-    part: str,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@options.model
+@options.data
+@options.reading
+@options.part
+@options.as_json
+@options.quiet
+@options.gathered(Reading, "reading")
+def evaluate(model: str, data: str, reading: Reading, part: str, as_json: bool, quiet: bool) -> None:
     """Say how good MODEL is on the labelled samples of DATA.
 
     Prints the accuracy with its standard error (half of Wilson's interval; none if MODEL was trained on just
@@ -54,17 +35,17 @@ def evaluate(
     """
     import numpy as np
 
-    from softmargin.accuracy import standard_error
     from softmargin.errors import DataError
+    from softmargin.statistics import standard_error
 
     loaded = read_model(model)
-    with reporter(quiet) as report:
-        dataset = read_for_model(data, loaded, report, part, labels=labels, label=label, columns=columns)
+    with reporter(quiet) as progress:
+        dataset = read_for_model(data, loaded, reading, progress, part)
         y = labels_of(dataset, data)
         known_samples = dataset.n_samples == loaded.n_samples and dataset.fingerprint() == loaded.fingerprint
         if known_samples:
             say_err("Note: this model was trained on just these samples; on others expect less.")
-        report("predicting", 0, 0)
+        progress("predicting")
         predicted = loaded.predict(dataset.X)
     known = set(loaded.classes.tolist())
     present, true = np.unique(y, return_inverse=True)
@@ -86,16 +67,10 @@ def evaluate(
         for k in np.argsort(-times, kind="stable")
     ]
     if as_json:
-        print_json(
-            {
-                "n_samples": len(y),
-                "accuracy": accuracy,
-                "standard_error": error,
-                "recall": dict(zip(map(str, present.tolist()), recalls.tolist(), strict=True)),
-                "confused": [{"class": a, "predicted": b, "count": n} for a, b, n in confused],
-                "unknown_labels": unknown,
-            }
-        )
+        record: dict[str, Any] = {"n_samples": len(y), "accuracy": accuracy, "standard_error": error}
+        record["recall"] = dict(zip(map(str, present.tolist()), recalls.tolist(), strict=True))
+        record["confused"] = [{"class": a, "predicted": b, "count": n} for a, b, n in confused]
+        print_json(record | {"unknown_labels": unknown})
         return
     sure = "" if error is None else f" ± {error:.4f}"
     say(f"{data}: accuracy {accuracy:.4f}{sure} on {len(y):,} samples.")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
-from softmargin.cli.base import check_output, model_argument, read_model, say, say_err
+from softmargin.cli import options
+from softmargin.cli.files import check_output
+from softmargin.cli.reading import read_model
+from softmargin.cli.wording import say, say_err
 
 __all__ = ["export"]
 
 
 @click.command(short_help="Write MODEL for another program.")
-@model_argument
+@options.model
 @click.option("-o", "--output", metavar="FILE", required=True, help="What to write, in the format of its name.")
 def export(model: str, output: str) -> None:
     """Write MODEL for another program.

@@ -5,45 +5,21 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from softmargin.cli.base import (
-    LOSS_NAMES,
-    certificate_rows,
-    check_output,
-    data_argument,
-    data_options,
-    default_output,
-    json_option,
-    labels_of,
-    losses_option,
-    normalize_option,
-    parse_size,
-    positive,
-    print_comparison,
-    print_json,
-    print_table,
-    quiet_option,
-    read_data,
-    reporter,
-    said_options,
-    say,
-    say_err,
-    scaling_option,
-    size_option,
-    stage,
-    threads_option,
-    write_report,
-)
-from softmargin.errors import ConvergenceWarning, DataError, ModelFileError, ParameterError
+from softmargin.cli import files, options
+from softmargin.cli.job import Job
+from softmargin.cli.progress import Progress, reporter, stage
+from softmargin.cli.wording import certificate_rows, print_comparison, print_json, print_table, say, say_err
+from softmargin.errors import ConvergenceWarning, ModelFileError, ParameterError
 
 if TYPE_CHECKING:
-    from softmargin.cli.base import Report
     from softmargin.data import Dataset
     from softmargin.model import Model
+    from softmargin.report import Report
     from softmargin.selection import Comparison
 
 __all__ = ["fit"]
@@ -54,7 +30,7 @@ _LOOKED_AT, _UNLIKE = 1000, 1000.0
 
 
 @click.command(short_help="Train a classifier on DATA and save it.")
-@data_argument
+@options.data
 @click.option(
     "-o",
     "--output",
@@ -64,14 +40,14 @@ _LOOKED_AT, _UNLIKE = 1000, 1000.0
 @click.option(
     "--report", "page", metavar="HTML", help="Write a page that shows what it learned, as softmargin report does."
 )
-@losses_option("Take this one, or choose among several:")
-@click.option("--reg", type=positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
-@click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
+@options.losses("Take this one, or choose among several:")
+@click.option("--reg", type=options.positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
+@click.option("--delta", type=options.positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
 @click.option("--folds", type=click.IntRange(2), metavar="N", help="Folds to choose with.  [default: 5]")
 @click.option("--quick", is_flag=True, help="Choose on one held-out fifth instead of folds.")
 @click.option(
     "--tol",
-    type=positive(below=1.0),
+    type=options.positive(below=1.0),
     metavar="GAP",
     default=1e-4,
     help="Relative duality gap to prove.  [default: 1e-4]",
@@ -83,36 +59,27 @@ _LOOKED_AT, _UNLIKE = 1000, 1000.0
     default=2000,
     help="Budget of readings of X.  [default: 2000]",
 )
-@scaling_option
-@normalize_option
-@size_option
-@data_options
-@threads_option
+@options.scaling
+@options.normalize_rows
+@options.image_size
+@options.reading
+@options.threads
 @click.option(
     "--checkpoint",
     metavar="FILE",
     help="Keep the state of the last fit there; the same command goes on from it if it was killed.",
 )
-@json_option
-@quiet_option
+@options.as_json
+@options.quiet
+@options.gathered(Job, "job")
 def fit(
-    data: str,
+    job: Job,
     output: str | None,
     page: str | None,
-    names: tuple[str, ...],
     reg: float | None,
-    delta: float | None,
-    folds: int | None,
     quick: bool,
     tol: float,
     max_passes: int,
-    scaling: str,
-    normalize_rows: bool,
-    image_size: str | None,
-    labels: str | None,
-    label: str | None,
-    columns: str | None,
-    threads: int | None,
     checkpoint: str | None,
     as_json: bool,
     quiet: bool,
@@ -125,85 +92,75 @@ def fit(
 
     Exit status: 0, 1 if the gap was not reached (the model is saved and says so), 2 for a mistake.
     """
-    if delta is not None and set(names) == {"cross_entropy"}:
+    if job.delta is not None and set(job.names) == {"cross_entropy"}:
         raise ParameterError("--delta is the margin of the hinges; cross_entropy has none.")
-    if quick and folds is not None:
+    if quick and job.folds is not None:
         raise ParameterError("--quick takes one split, so it excludes --folds.")
-    size = parse_size(image_size)
     written = [path for path in (output, page, checkpoint) if path is not None]
     for k, path in enumerate(written):
-        check_output(path, data, labels, written=written[:k])
-    with reporter(quiet) as report:
-        from softmargin.estimators import LinearClassifier, make_loss
-        from softmargin.preprocessing import unit_rows
-        from softmargin.selection import choose, compare
+        files.check_output(path, job.data, job.labels, written=written[:k])
+    with reporter(quiet) as progress:
+        from softmargin.estimators import LinearClassifier
 
-        losses = [make_loss(name, 1.0 if delta is None else delta) for name in dict.fromkeys(names or LOSS_NAMES)]
-        dataset = read_data(data, report, labels=labels, label=label, columns=columns, image_size=size)
-        y = labels_of(dataset, data)
-        target = output or default_output(dataset.name, data)
-        check_output(target, data, labels, written=(page, checkpoint))
+        losses = job.losses()
+        dataset = job.read(progress)
+        target = output or files.default_output(dataset.name, job.data)
+        files.check_output(target, job.data, job.labels, written=(page, checkpoint))
         if output is None and os.path.lexists(target):
             raise ModelFileError(f"{target} exists already: say with -o FILE where to save the model.")
-        _check(dataset, data)
-        if not normalize_rows:
-            _name_unlike_features(dataset, data, scaling)
-        report("preparing (a first start compiles its kernels)", 0, 0)
+        labelled = job.check(dataset)
+        if not job.normalize_rows:
+            _name_unlike_features(dataset, job.data, job.scaling)
+        progress("preparing (a first start compiles its kernels)")
         choice = None
         started = time.perf_counter()
         if len(losses) > 1 or reg is None:
-            n_folds = 1 if quick else folds or 5
-            walk = choose if quick else partial(compare, cv=n_folds)
-            choice = walk(
-                unit_rows(dataset.X) if normalize_rows else dataset.X,
-                y,
-                losses,
-                "auto" if reg is None else [reg],
-                scaling=scaling,
-                n_threads=threads,
-                watcher=lambda loss, reg, fold, step: report(stage(loss, reg, step, fold, n_folds), 0, 0),
-            )
+            searched = job if quick else replace(job, folds=job.folds or 5)
+            choice = searched.search(labelled, losses, "auto" if reg is None else [reg], progress)
             losses, reg = [choice.loss], choice.reg
         classifier = LinearClassifier(
             losses[0],
             reg=reg,
             tol=tol,
             max_passes=max_passes,
-            scaling=scaling,
-            normalize_rows=normalize_rows,
-            n_threads=threads,
             checkpoint=checkpoint,
-            callback=lambda step: report(stage(losses[0], reg, step), 0, 0),
+            callback=lambda step: progress(stage(losses[0], reg, step)),
+            **job.fit_options,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said below, in the words of the command line
             try:
-                classifier.fit(dataset.X, y)
+                classifier.fit(labelled, labelled.labels)
             except BaseException:  # Ctrl-C too
                 if checkpoint is not None and os.path.exists(checkpoint):
                     say_err(f"{checkpoint} keeps where the fit stood: the same command goes on from there.")
                 raise
-        report("saving", 0, 0)
-        model = classifier.to_model(dataset, image_size=size, choice=choice)
+        progress("saving")
+        model = classifier.to_model(dataset, image_size=job.image_size, choice=choice)
         model.save(target)
         seconds = time.perf_counter() - started
-        report("counting what is right", 0, 0)
-        accuracies = {"training": _accuracy(model, dataset)}
-        if dataset.test is not None and dataset.test.y is not None:
-            accuracies["test"] = _accuracy(model, dataset.test)
-        if page is not None:
-            reading = said_options(labels=labels, label=label, columns=columns)
-            _report(dataset, model, target, data, reading, page, max_passes, threads, report)
-            if "test" not in accuracies:
+        test = dataset.test if dataset.test is not None and dataset.test.y is not None else None
+        if page is None:
+            progress("counting what is right")
+            parts = {"training": dataset} | ({} if test is None else {"test": test})
+            accuracies = {name: float((model.predict(p.X) == p.y).mean()) for name, p in parts.items()}
+        else:
+            head = _report(job, dataset, test, model, target, page, max_passes, progress).headline
+            judged = head.accuracy.n_right / head.accuracy.n
+            accuracies = {"training": judged if head.training_accuracy is None else head.training_accuracy}
+            if test is not None:
+                accuracies["test"] = judged
+            else:
                 say_err(
-                    f"{data} has no part that is set aside for testing, so {page} is judged on the training data: "
-                    f"it says nothing of new samples. softmargin report {target} OTHER_DATA judges on others."
+                    f"{job.data} has no part that is set aside for testing, so {page} is judged on the training "
+                    f"data: it says nothing of new samples. "
+                    f"softmargin report {target} OTHER_DATA judges on others."
                 )
 
     if as_json:
         print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
     else:
-        _print_summary(data, dataset, model, choice, accuracies, target, seconds, page)
+        _print_summary(job.data, dataset, model, choice, accuracies, target, seconds, page)
     if model.converged:
         return 0
     say_err(
@@ -213,49 +170,34 @@ def fit(
 
 
 def _report(
+    job: Job,
     data: Dataset,
+    test: Dataset | None,
     model: Model,
     target: str,
-    source: str,
-    reading: list[str],
     page: str,
     max_passes: int,
-    threads: int | None,
-    report: Report,
-) -> None:
+    progress: Progress,
+) -> Report:
     """Write a report on the part that is set aside for testing, or on the training data if there is none."""
     from softmargin.report import fill_report, refit
 
-    def progress(what: str) -> None:
-        report(what, 0, 0)
-
-    others, along = refit(model, data, max_passes=max_passes, n_threads=threads, progress=progress)
-    judged, training = (data.test, data) if data.test is not None and data.test.y is not None else (data, None)
+    others, along = refit(model, data, max_passes=max_passes, n_threads=job.threads, progress=progress)
     record = fill_report(
         model,
-        judged,
-        training,
+        data if test is None else test,
+        None if test is None else data,
         others,
         along,
         model_name=target,
-        data_name=source,
-        data_options=reading,
-        n_threads=threads,
+        data_name=job.data,
+        data_options=job.arguments(),
+        fingerprint=model.fingerprint if test is None else None,
+        n_threads=job.threads,
         progress=progress,
     )
-    write_report(record, page)
-
-
-def _check(data: Dataset, source: str) -> None:
-    """Name what cannot be used in either part, before anything is fitted."""
-    from softmargin.validation import check_finite
-
-    for part, where in ((data, source), (data.test, f"the test part of {source}")):
-        try:
-            if part is not None:
-                check_finite(part.X)
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from error
+    files.write_report(record, page)
+    return record
 
 
 def _name_unlike_features(data: Dataset, source: str, scaling: str) -> None:
@@ -281,10 +223,6 @@ def _name_unlike_features(data: Dataset, source: str, scaling: str) -> None:
         f"Note: the features of {source} are of very different size: {wide} ranges over {ranges[most]:.2g}, "
         f"{narrow} over {ranges[least]:.2g}. Try --scaling standard, which is often better then, and quicker."
     )
-
-
-def _accuracy(model: Model, data: Dataset) -> float:
-    return float((model.predict(data.X) == data.y).mean())
 
 
 def _print_summary(

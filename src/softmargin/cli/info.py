@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmargin.cli.base import (
-    certificate_rows,
-    data_options,
-    json_option,
-    print_json,
-    print_table,
-    quiet_option,
-    read_data,
-    read_model,
-    reporter,
-    say,
-)
+from softmargin.cli import options
+from softmargin.cli.progress import reporter
+from softmargin.cli.reading import Reading, read_data, read_model
+from softmargin.cli.wording import certificate_rows, print_json, print_table, say
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -34,12 +26,11 @@ _MOST_CLASSES = 50
 
 @click.command(short_help="Show what a model file or DATA holds.")
 @click.argument("source", metavar="MODEL|DATA")
-@data_options
-@json_option
-@quiet_option
-def info(
-    source: str, labels: str | None, label: str | None, columns: str | None, as_json: bool, quiet: bool
-) -> None:
+@options.reading
+@options.as_json
+@options.quiet
+@options.gathered(Reading, "reading")
+def info(source: str, reading: Reading, as_json: bool, quiet: bool) -> None:
     """Show what a model file or DATA holds.
 
     For a model its loss, λ, classes, origin and certificate; for DATA sizes, types and classes. The
@@ -48,7 +39,7 @@ def info(
     if _is_model(source):
         _info_model(source, as_json)
     else:
-        _info_data(source, as_json, quiet, labels=labels, label=label, columns=columns)
+        _info_data(source, reading, as_json, quiet)
 
 
 def _is_model(source: str) -> bool:
@@ -69,13 +60,11 @@ def _info_model(source: str, as_json: bool) -> None:
     if as_json:
         print_json(model.card())
         return
-    names = ", ".join(map(str, model.classes[:_MOST_NAMES]))
-    more = f", … ({model.n_classes - _MOST_NAMES:,} more)" if model.n_classes > _MOST_NAMES else ""
     rows = [
         ["loss", repr(model.loss)],
         ["reg", f"{model.reg:.6g}"],
         ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {_scaling(model)}"],
-        ["classes", f"{model.n_classes:,}: {names}{more}"],
+        ["classes", f"{model.n_classes:,}: {_first(model.classes.tolist(), _MOST_NAMES)}"],
         ["probabilities", _probabilities(model)],
         ["trained on", f"{model.data_name}, {model.n_samples:,} samples"],
         ["fingerprint", _short(model.fingerprint)],
@@ -88,11 +77,11 @@ def _info_model(source: str, as_json: bool) -> None:
         say(str(model.selection["reason"]))
 
 
-def _info_data(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
-    with reporter(quiet) as report:
-        data = read_data(source, report, **options)
+def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> None:
+    with reporter(quiet) as progress:
+        data = read_data(source, reading, progress)
         parts = {"data": data} if data.test is None else {"data": data, "test": data.test}
-        report("taking the fingerprint", 0, 0)
+        progress("taking the fingerprint")
         records = {name: _record(part) for name, part in parts.items()}
     if as_json:
         print_json(records)
@@ -101,10 +90,9 @@ def _info_data(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     for name, part in parts.items():
         size = f"{part.n_samples:,} samples, {part.n_features:,} features"
         rows.append([name, f"{size} ({part.X.dtype}{_shape(part.image_shape)})"])
-        if part.feature_names is not None:
-            rows.append(["feature names", _first(part.feature_names)])
-        if part.ids is not None:
-            rows.append(["ids", _first(part.ids)])
+        for heading, names in (("feature names", part.feature_names), ("ids", part.ids)):
+            if names is not None:
+                rows.append([heading, _first(names, _MOST_NAMED)])
         rows.append(["fingerprint", _short(records[name]["fingerprint"])])
     print_table(["source", source], rows, left=2)
     say()
@@ -121,24 +109,19 @@ def _record(part: Dataset) -> dict[str, Any]:
     import numpy as np
 
     labels, counts = np.unique([] if part.y is None else part.y, return_counts=True)
-    return {
-        "name": part.name,
-        "n_samples": part.n_samples,
-        "n_features": part.n_features,
-        "dtype": str(part.X.dtype),
-        "image_shape": part.image_shape,
-        "classes": dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True)),
-        "fingerprint": part.fingerprint(),
-    }
+    record: dict[str, Any] = {"name": part.name, "n_samples": part.n_samples, "n_features": part.n_features}
+    record |= {"dtype": str(part.X.dtype), "image_shape": part.image_shape}
+    record["classes"] = dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
+    return record | {"fingerprint": part.fingerprint()}
 
 
 def _scaling(model: Model) -> str:
     return model.preprocessing.scaling + (", rows of length 1" if model.preprocessing.rows == "unit" else "")
 
 
-def _first(names: Sequence[object]) -> str:
-    more = f", … ({len(names) - _MOST_NAMED:,} more)" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(str, names[:_MOST_NAMED])) + more
+def _first(names: Sequence[object], most: int) -> str:
+    more = f", … ({len(names) - most:,} more)" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def _probabilities(model: Model) -> str:

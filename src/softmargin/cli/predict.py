@@ -8,29 +8,17 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from softmargin.cli.base import (
-    Report,
-    check_data_for,
-    check_output,
-    columns_option,
-    data_argument,
-    is_terminal,
-    json_option,
-    model_argument,
-    part_option,
-    quiet_option,
-    read_for_model,
-    read_model,
-    reporter,
-    say_err,
-    showable,
-    write,
-)
+from softmargin.cli import files, options
+from softmargin.cli.progress import Progress, reporter
+from softmargin.cli.reading import Reading, check_data_for, read_for_model, read_model
+from softmargin.cli.wording import is_terminal, say_err, write
+from softmargin.errors import ModelFileError, ParameterError
+from softmargin.text import printable
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -43,13 +31,13 @@ _STREAM = "-"
 _TYPES = {"U": "string", "i": "int64", "u": "uint64", "b": "bool", "f": "double"}
 """Of labels, in parquet."""
 
-_Row: TypeAlias = tuple[int | str, Any, list[float]]
-_Rows: TypeAlias = list[_Row]
+_Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
+"""Ids, labels and numbers (n, k) of n samples."""
 
 
 @click.command(short_help="Predict the label of every sample of DATA.")
-@model_argument
-@data_argument
+@options.model
+@options.data
 @click.option("-o", "--output", metavar="FILE", help="Write there: .csv, .jsonl or .parquet; - is stdout.")
 @click.option(
     "--scores", is_flag=True, help="Add the score of each class: columns score_CLASS; not with --proba, --margin."
@@ -63,10 +51,10 @@ _Rows: TypeAlias = list[_Row]
 @click.option(
     "--margin", is_flag=True, help="Add the lead of the largest score over the second; not with --scores, --proba."
 )
-@columns_option
-@part_option
-@json_option
-@quiet_option
+@options.columns
+@options.part
+@options.as_json
+@options.quiet
 def predict(
     model: str,
     data: str,
@@ -85,41 +73,32 @@ def predict(
     counted from 0), its label and what was asked for besides; with --json one JSON object a line. DATA may be -
     for a table of text on stdin. Tables and sparse text of any size are read, and answered, in blocks of rows.
     """
-    import numpy as np
-
-    from softmargin.atomic import write_atomically
-    from softmargin.errors import ModelFileError, ParameterError
-
     if scores + proba + margin > 1:
         raise ParameterError("--scores, --proba and --margin exclude each other: ask for one of them.")
     loaded = read_model(model)
     if proba:
-        loaded.predict_proba(np.empty((0, loaded.n_features)))  # refuses losses without probabilities
+        loaded.predict_proba([[0.0] * loaded.n_features])  # refuses losses without probabilities
     output = None if output == _STREAM else output
     if output is not None:
-        check_output(output, model, None if data == _STREAM else data)
+        files.check_output(output, model, None if data == _STREAM else data)
         if data == _STREAM and _is_stdin(output):
             raise ModelFileError(f"{output} is read here, as stdin, so it cannot be written too.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
     suffix = "" if output is None else output.lower().rpartition(".")[2]
-    shown = output is None and is_terminal(sys.stdout)  # a line of progress would end up among the rows
-    with reporter(quiet or shown) as report:
-        rows = _blocks(loaded, _parts(loaded, data, report, part, columns), kind, report)
+    on_screen = output is None and is_terminal(sys.stdout)  # a line of progress would end up among the rows
+    with reporter(quiet or on_screen) as progress:
+        rows = _blocks(loaded, _parts(loaded, data, progress, part, columns), kind)
         if as_json or suffix in ("jsonl", "ndjson"):
             blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
         elif suffix == "parquet":
             blocks = _parquet_blocks(loaded, rows, kind)
         else:
-            name = showable if shown else str
-            blocks = map(_encoded, _csv_blocks(loaded, rows, kind, name))
-        if output is None:
-            for block in blocks:
-                write(block)
+            blocks = map(_encoded, _csv_blocks(loaded, rows, kind, printable if on_screen else str))
+        if output is not None:
+            files.save(output, blocks)
             return
-        try:
-            write_atomically(output, blocks)
-        except OSError as error:
-            raise ModelFileError(f"{output} could not be written: {error.strerror or error}.") from error
+        for block in blocks:
+            write(block)
 
 
 def _is_stdin(path: str) -> bool:
@@ -131,17 +110,17 @@ def _is_stdin(path: str) -> bool:
         return False
 
 
-def _parts(model: Model, source: str, report: Report, part: str, columns: str | None) -> Iterator[Dataset]:
+def _parts(model: Model, source: str, progress: Progress, part: str, columns: str | None) -> Iterator[Dataset]:
     """Yield DATA in parts, of a size that memory holds; what comes only as a whole is one part."""
     from softmargin.data import stream_dataset
 
-    wanted = model.feature_names if columns is None else [name.strip() for name in columns.split(",")]
+    wanted = Reading(columns=columns).options()["columns"] or model.feature_names
     stream = stream_dataset(
         sys.stdin.buffer if source == _STREAM else source, columns=wanted, n_features=model.n_features
     )
     if stream is None or (columns is not None and source != _STREAM):
-        whole = read_for_model(source, model, report, part, **({} if columns is None else {"columns": columns}))
-        report("predicting", 0, 0)
+        whole = read_for_model(source, model, Reading(columns=columns), progress, part)
+        progress("predicting")
         model.predict(whole.X)  # of all rows, so that a bad one is found before the first line
         yield whole
         return
@@ -152,31 +131,30 @@ def _parts(model: Model, source: str, report: Report, part: str, columns: str | 
         check_data_for(model, dataset, source)
         yield dataset
         n_done += dataset.n_samples
-        report("predicting", n_done, 0)
+        progress("predicting", n_done)
 
 
-def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None, report: Report) -> Iterator[_Rows]:
-    """Yield id, label and numbers ("score", "proba", "margin" or None) of each sample, many samples at a time."""
+def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None) -> Iterator[_Block]:
+    """Yield ids, labels and numbers ("score", "proba", "margin" or None) of many samples at a time."""
     import numpy as np
+
+    from softmargin.losses import softmax
 
     n_before = 0
     for data in parts:
         for start in range(0, data.n_samples, _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
-            X = data.X[rows]
-            scores = model.scores(X) if kind in ("score", "margin") else np.empty((0, 2))
-            predicted = model.predict(X).tolist()
+            numbers = model.scores(data.X[rows])
+            labels = model.classes[numbers.argmax(axis=1)].tolist()
             first = n_before + start
-            ids = range(first, first + len(predicted)) if data.ids is None else data.ids[rows]
-            numbers: list[list[float]] = [[]] * len(predicted)
-            if kind == "score":
-                numbers = scores.tolist()
+            ids = range(first, first + len(labels)) if data.ids is None else data.ids[rows]
+            if kind is None:
+                numbers = numbers[:, :0]
             elif kind == "proba":
-                numbers = model.predict_proba(X).tolist()
+                numbers = softmax(numbers / (model.temperature or 1.0))
             elif kind == "margin":
-                second, best = np.partition(scores, -2, axis=1)[:, -2:].T
-                numbers = (best - second)[:, None].tolist()
-            yield list(zip(ids, predicted, numbers, strict=True))
+                numbers = np.diff(np.partition(numbers, -2, axis=1)[:, -2:])
+            yield ids, labels, numbers
         n_before += data.n_samples
 
 
@@ -186,19 +164,17 @@ def _headings(model: Model, kind: str | None) -> list[str]:
     return [f"{kind}_{label}" for label in model.classes.tolist()] if kind else []
 
 
-def _parquet_blocks(model: Model, blocks: Iterator[_Rows], kind: str | None) -> Iterator[bytes]:
+def _parquet_blocks(model: Model, blocks: Iterator[_Block], kind: str | None) -> Iterator[bytes]:
     from softmargin.data.arrow import ParquetPieces
 
-    first = next(blocks, [])
+    first = next(blocks, None)
     ids = "string" if first and isinstance(first[0][0], str) else "int64"
-    names = [_text(name) for name in _headings(model, kind)]
+    names = map(_text, _headings(model, kind))
     columns = {"id": ids, "label": _TYPES[model.classes.dtype.kind], **dict.fromkeys(names, "double")}
-
-    def table(rows: _Rows) -> list[Any]:
-        numbers = [list(column) for column in zip(*(row[2] for row in rows), strict=True)] if kind else []
-        return [[_text(row[0]) for row in rows], [_text(row[1]) for row in rows], *numbers]
-
-    yield from ParquetPieces(columns).pieces(table(rows) for rows in itertools.chain([first], blocks) if rows)
+    all_blocks = itertools.chain([first] if first else [], blocks)
+    yield from ParquetPieces(columns).pieces(
+        [[*map(_text, ids)], [*map(_text, labels)], *numbers.T.tolist()] for ids, labels, numbers in all_blocks
+    )
 
 
 def _text(value: Any) -> Any:
@@ -207,28 +183,26 @@ def _text(value: Any) -> Any:
 
 
 def _csv_blocks(
-    model: Model, blocks: Iterable[_Rows], kind: str | None, name: Callable[[object], str]
+    model: Model, blocks: Iterable[_Block], kind: str | None, name: Callable[[object], str]
 ) -> Iterator[str]:
     headings = _csv([["id", "label", *map(name, _headings(model, kind))]])
-    for rows in blocks:  # the headings wait until the first block has turned out well
+    for block in blocks:  # the headings wait until the first block has turned out well
+        rows = zip(*block[:2], block[2].tolist(), strict=True)
         yield headings + _csv([[name(i), name(label), *numbers] for i, label, numbers in rows])
         headings = ""
     yield headings
 
 
-def _json_blocks(model: Model, blocks: Iterable[_Rows], kind: str | None) -> Iterator[str]:
+def _json_blocks(model: Model, blocks: Iterable[_Block], kind: str | None) -> Iterator[str]:
     classes = list(map(str, model.classes.tolist()))
-
-    def record(i: int | str, label: Any, numbers: list[float]) -> dict[str, Any]:
-        more: dict[str, Any] = {}
-        if kind == "margin":
-            more = {"margin": numbers[0]}
-        elif kind:
-            more = {kind: dict(zip(classes, numbers, strict=True))}
-        return {"id": i, "label": label, **more}
-
-    for rows in blocks:
-        yield "".join(json.dumps(record(*row)) + "\n" for row in rows)
+    for block in blocks:
+        lines = []
+        for i, label, numbers in zip(*block[:2], block[2].tolist(), strict=True):
+            record = {"id": i, "label": label}
+            if kind is not None:
+                record[kind] = numbers[0] if kind == "margin" else dict(zip(classes, numbers, strict=True))
+            lines.append(json.dumps(record) + "\n")
+        yield "".join(lines)
 
 
 class _Lines(list[str]):

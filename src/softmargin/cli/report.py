@@ -7,29 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from softmargin.cli.base import (
-    check_output,
-    data_argument,
-    data_options,
-    json_option,
-    labels_of,
-    model_argument,
-    part_option,
-    print_json,
-    quiet_option,
-    read_for_model,
-    read_model,
-    reporter,
-    said_options,
-    say,
-    say_err,
-    threads_option,
-    write_report,
-)
+from softmargin.cli import files, options
+from softmargin.cli.progress import Progress, reporter
+from softmargin.cli.reading import Reading, labels_of, read_for_model, read_model
+from softmargin.cli.wording import print_json, say, say_err
 from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
-    from softmargin.cli.base import Report
     from softmargin.data import Dataset
     from softmargin.model import Model
 
@@ -37,8 +21,8 @@ __all__ = ["report"]
 
 
 @click.command(short_help="Write a page that shows what MODEL learned.")
-@model_argument
-@data_argument
+@options.model
+@options.data
 @click.option(
     "-o", "--output", metavar="FILE.html", default="report.html", show_default=True, help="Page to write."
 )
@@ -50,11 +34,12 @@ __all__ = ["report"]
     help="Fit the other losses and λ that were tried again, to show them (takes its time).",
 )
 @click.option("--figures", metavar="DIR", help="Write the figures there too, as PNG and SVG (needs matplotlib).")
-@data_options
-@part_option
-@threads_option
-@json_option
-@quiet_option
+@options.reading
+@options.part
+@options.threads
+@options.as_json
+@options.quiet
+@options.gathered(Reading, "reading")
 def report(
     model: str,
     data: str,
@@ -63,9 +48,7 @@ def report(
     against: tuple[str, ...],
     refit: bool,
     figures: str | None,
-    labels: str | None,
-    label: str | None,
-    columns: str | None,
+    reading: Reading,
     part: str,
     threads: int | None,
     as_json: bool,
@@ -85,14 +68,14 @@ def report(
     from softmargin.report import fill_report, summary
     from softmargin.report import refit as fit_again
 
-    check_output(output, model, data, training, labels, *against)
+    files.check_output(output, model, data, training, reading.labels, *against)
     if figures is not None:
         check_folder(figures, data, training)
     loaded = read_model(model)
     others = [read_model(other) for other in against]
     with reporter(quiet) as progress:
         wanted = "train" if part == "auto" else part
-        whole = read_for_model(data, loaded, progress, wanted, labels=labels, label=label, columns=columns)
+        whole = read_for_model(data, loaded, reading, progress, wanted)
         dataset = whole
         if part == "auto" and whole.test is not None:
             dataset = whole.test
@@ -100,14 +83,14 @@ def report(
                 f"Note: judging on the {dataset.n_samples:,} samples of {data} that are set aside for testing."
             )
         labels_of(dataset, data)
-        progress("looking for the training data", 0, 0)
+        progress("looking for the training data")
         other = None if dataset is whole else whole
-        known = training_data(loaded, other, training, progress, label=label, columns=columns)
+        known = training_data(loaded, other, training, reading, progress)
         along: list[Model] = []
         if refit:
             if known is None:
                 raise ParameterError("--refit needs the training data: give them with --training.")
-            more, along = fit_again(loaded, known, n_threads=threads, progress=lambda what: progress(what, 0, 0))
+            more, along = fit_again(loaded, known, n_threads=threads, progress=progress)
             others += more
         record = fill_report(
             loaded,
@@ -117,12 +100,12 @@ def report(
             along,
             model_name=model,
             data_name=data,
-            data_options=said_options(labels=labels, label=label, columns=columns),
+            data_options=reading.arguments(),
             n_threads=threads,
-            progress=lambda what: progress(what, 0, 0),
+            progress=progress,
         )
-        progress("writing", 0, 0)
-        write_report(record, output, figures)
+        progress("writing")
+        files.write_report(record, output, figures)
     if as_json:
         print_json({name: value for name, value in record.record().items() if name != "sheet"})
         return
@@ -136,7 +119,7 @@ def report(
 
 
 def training_data(
-    model: Model, other: Dataset | None, source: str | None, progress: Report, **options: str | None
+    model: Model, other: Dataset | None, source: str | None, reading: Reading, progress: Progress
 ) -> Dataset | None:
     """Return the data that the model was trained on, if they are at hand: given, or the other part.
 
@@ -146,9 +129,8 @@ def training_data(
         from softmargin.data import options_of
 
         own = options_of(source)
-        given = read_for_model(
-            source, model, progress, "train", **{name: value for name, value in options.items() if name in own}
-        )
+        columns = {name: getattr(reading, name) for name in ("label", "columns") if name in own}
+        given = read_for_model(source, model, Reading(**columns), progress, "train")
         labels_of(given, source)
         if given.fingerprint() != model.fingerprint:
             raise DataError(

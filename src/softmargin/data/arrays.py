@@ -1,16 +1,20 @@
 """What files of named arrays share (``.npz``, safetensors): which array is what, by the names in common use."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.base import Dataset, as_features, as_labels, named_labels, shown
-from softmargin.errors import DataError
+from softmargin.data.dataset import Dataset, as_features
+from softmargin.data.files import left_out
+from softmargin.data.labels import as_labels, name_labels, read_labels
+from softmargin.errors import DataError, ParameterError
+from softmargin.text import printable
 
-__all__ = ["FEATURES", "dataset_of", "part_of", "where_in"]
+__all__ = ["FEATURES", "dataset_of", "part_of", "where_in", "with_labels"]
 
 FEATURES = ("x", "features", "embeddings", "data", "images")
 LABELS = ("y", "labels", "label", "targets", "target")
@@ -46,15 +50,17 @@ def dataset_of(
     entries: dict[str, str] = {}
     for name in names:
         if name.lower() in entries:
-            raise DataError(f"{shown(path)} holds {shown(name)} twice, upper and lower case counting the same.")
+            raise DataError(
+                f"{printable(path)} holds {printable(name)} twice, upper and lower case counting the same."
+            )
         entries[name.lower()] = name
     plain = _one_of(entries, FEATURES, path)
     train = _one_of(entries, _with_part(FEATURES, "train"), path)
     if plain and train:
-        raise DataError(f"{shown(path)} holds both {plain} and {train}; expected one array of features.")
+        raise DataError(f"{printable(path)} holds both {plain} and {train}; expected one array of features.")
     if not plain and not train:
         raise DataError(
-            f"{shown(path)} holds no array known as features; expected X or X_train "
+            f"{printable(path)} holds no array known as features; expected X or X_train "
             f"(or {', '.join(FEATURES[1:])}), found {listing()}."
         )
     used = set()
@@ -72,7 +78,7 @@ def dataset_of(
         if labels_key:
             where = where_in(path, labels_key)
             y = as_labels(array(labels_key), len(X), where)
-            y = y if classes is None else named_labels(y, classes, where)
+            y = y if classes is None else name_labels(y, classes, where)
         return Dataset(X, y, name, image_shape=image_shape, **more)
 
     test = None
@@ -87,9 +93,17 @@ def dataset_of(
     features_key = plain or train
     assert features_key is not None
     used.update(key for key in (features_key, labels_key) if key)
-    left_out = [key for key in entries if key not in used]
-    notes = (f"left out of {shown(path.name)}: {', '.join(map(shown, left_out))}",) if left_out else ()
+    notes = left_out(path, [key for key in entries if key not in used])
     return part(features_key, labels_key, path.stem, test=test, feature_names=feature_names, notes=notes)
+
+
+def with_labels(dataset: Dataset, labels: Path | None, path: Path) -> Dataset:
+    """Add the labels of another file, if one is given, to a data set that has none."""
+    if labels is None:
+        return dataset
+    if dataset.y is not None:
+        raise ParameterError(f"labels= is for a file without labels, but {printable(path)} holds its own.")
+    return replace(dataset, y=read_labels(labels, dataset.n_samples, beside=path))
 
 
 def part_of(names: Iterable[str]) -> bool:
@@ -100,7 +114,7 @@ def part_of(names: Iterable[str]) -> bool:
 
 def where_in(path: Path, name: str) -> str:
     """Name an array of a file in messages."""
-    return f"{shown(path)}[{shown(name)}]"
+    return f"{printable(path)}[{printable(name)}]"
 
 
 def _with_part(words: tuple[str, ...], part: str) -> tuple[str, ...]:
@@ -110,7 +124,7 @@ def _with_part(words: tuple[str, ...], part: str) -> tuple[str, ...]:
 def _one_of(entries: dict[str, str], names: tuple[str, ...], path: Path) -> str | None:
     found = [name for name in names if name in entries]
     if len(found) > 1:
-        raise DataError(f"{shown(path)} holds both {found[0]} and {found[1]}; expected one of them.")
+        raise DataError(f"{printable(path)} holds both {found[0]} and {found[1]}; expected one of them.")
     return found[0] if found else None
 
 

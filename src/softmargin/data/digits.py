@@ -1,24 +1,18 @@
 """The built-in set ``digits``: 1,797 handwritten digits of 8 x 8 pixels, as scikit-learn carries them."""
 
-from pathlib import Path
-
 import numpy as np
 
-from softmargin.data.base import Dataset, ReadOptions
+from softmargin.data.dataset import Dataset, ReadOptions
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
+__all__ = ["FORMAT", "NAMES", "OPTIONS", "read"]
 
+NAMES = ("digits",)
 FORMAT = 'the built-in name "digits"'
 OPTIONS: frozenset[str] = frozenset()
 TEST_EVERY = 5
 
 
-def accepts(source: str | Path) -> bool:
-    """Tell whether the source is the built-in name (a path never is)."""
-    return isinstance(source, str) and source == "digits"
-
-
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(name: str, options: ReadOptions) -> Dataset:
     """Read the built-in digits.
 
     The test part is fixed: within each class, in file order, the fifth, tenth, ... sample belongs to it (355
@@ -38,5 +32,5 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     for label in range(10):
         is_test[np.flatnonzero(y == label)[TEST_EVERY - 1 :: TEST_EVERY]] = True
     shape = (8, 8, 1)
-    test = Dataset(X[is_test], y[is_test], "digits", image_shape=shape)
-    return Dataset(X[~is_test], y[~is_test], "digits", image_shape=shape, test=test)
+    test = Dataset(X[is_test], y[is_test], name, image_shape=shape)
+    return Dataset(X[~is_test], y[~is_test], name, image_shape=shape, test=test)

@@ -10,8 +10,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, as_features, as_labels, brief, shown
+from softmargin.data.dataset import Dataset, ReadOptions, as_features
+from softmargin.data.files import inflate, largest_inflated, one_line
+from softmargin.data.labels import as_labels
 from softmargin.errors import DataError
+from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
@@ -19,19 +22,16 @@ FORMAT = "an IDX file of MNIST, .gz or not (or a folder of them)"
 OPTIONS: frozenset[str] = frozenset()
 NAME = re.compile(r"(.*[-.]idx[0-9]-ubyte|.*\.idx)(\.gz)?", re.IGNORECASE | re.DOTALL)
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-BLOCK_BYTES = 1 << 20
 
 
-def accepts(source: str | Path) -> bool:
+def accepts(path: Path) -> bool:
     """Tell whether the source is named like an IDX file, or is a folder with the training images of MNIST."""
-    if not isinstance(source, Path):
-        return False
-    if source.is_dir():
-        return _training_images(source) is not None
-    return NAME.fullmatch(source.name) is not None and source.is_file()
+    if path.is_dir():
+        return _training_images(path) is not None
+    return NAME.fullmatch(path.name) is not None and path.is_file()
 
 
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(path: Path, options: ReadOptions) -> Dataset:
     """Read images, with labels from the file beside them whose name says ``labels`` and ``idx1``.
 
     With ``train`` in the name, the files with ``t10k`` (or ``test``) instead are the test part. Uncompressed
@@ -42,26 +42,26 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     DataError
         A file is damaged or cut off, or labels and images do not fit each other.
     """
-    path = Path(source)
     images = _training_images(path) if path.is_dir() else path
     assert images is not None
-    notes = []
-    X, image_shape = as_features(_array(images), shown(images))
     labels = _beside(images, labels=True)
-    y = None
+    name = path.name if path.is_dir() else re.sub(r"(-images)?[-.]idx[0-9]?(-ubyte)?(\.gz)?$", "", path.name)
+    notes = []
     if labels is not None:
-        y = as_labels(_array(labels), len(X), shown(labels))
-        notes.append(f"labels read from {shown(labels.name)} beside {shown(images.name)}")
+        notes.append(f"labels read from {printable(labels.name)} beside {printable(images.name)}")
     test = None
     held = next((f for word in ("t10k", "test") if (f := _beside(images, part=word)) is not None), None)
-    held_labels = None if held is None or y is None else _beside(held, labels=True)
+    held_labels = None if held is None or labels is None else _beside(held, labels=True)
     if held is not None and held_labels is not None:
-        X_test, test_shape = as_features(_array(held), shown(held))
-        y_test = as_labels(_array(held_labels), len(X_test), shown(held_labels))
-        test = Dataset(X_test, y_test, "test", image_shape=test_shape)
-        notes.append(f"test part read from {shown(held.name)} and {shown(held_labels.name)}")
-    name = path.name if path.is_dir() else re.sub(r"(-images)?[-.]idx[0-9]?(-ubyte)?(\.gz)?$", "", path.name)
-    return Dataset(X, y, name or "idx", image_shape=image_shape, test=test, notes=tuple(notes))
+        test = _dataset(held, held_labels, "test")
+        notes.append(f"test part read from {printable(held.name)} and {printable(held_labels.name)}")
+    return _dataset(images, labels, name or "idx", test=test, notes=tuple(notes))
+
+
+def _dataset(images: Path, labels: Path | None, name: str, **more: Any) -> Dataset:
+    X, image_shape = as_features(_array(images), printable(images))
+    y = None if labels is None else as_labels(_array(labels), len(X), printable(labels))
+    return Dataset(X, y, name, image_shape=image_shape, **more)
 
 
 def beside(path: Path) -> list[Path]:
@@ -91,52 +91,41 @@ def _beside(path: Path, *, labels: bool = False, part: str | None = None) -> Pat
 
 
 def _array(path: Path) -> NDArray[Any]:
-    if path.suffix.lower() != ".gz":
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            dtype, shape, start = _header(stream, path)
-            n_bytes = math.prod(shape) * dtype.itemsize
-            if n_bytes != size - start:
-                raise DataError(_wrong_size(path, shape, n_bytes, f"{size - start:,}"))
-            if n_bytes == 0:
-                return np.empty(shape, dtype)
-            return np.memmap(stream, dtype, "r", start, shape)
+    size = path.stat().st_size
     try:
-        with gzip.open(path) as stream:
-            dtype, shape, _ = _header(stream, path)
-            return _values(stream, path, dtype, shape)
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as stream:
+                dtype, shape, _ = _header(stream, path)
+                n_bytes = math.prod(shape) * dtype.itemsize
+                if n_bytes > (most := largest_inflated(size)):
+                    raise _wrong_size(path, shape, n_bytes, f"at most {most:,}")
+                values, n_found = inflate(stream, n_bytes)
+                if n_found != n_bytes:
+                    raise _wrong_size(path, shape, n_bytes, f"{n_found:,}" if n_found < n_bytes else "more")
+                return values.view(dtype).reshape(shape)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{shown(path)} is damaged or cut off ({brief(error)}).") from error
+        raise DataError(f"{printable(path)} is damaged or cut off ({one_line(error)}).") from error
+    with path.open("rb") as file:
+        dtype, shape, start = _header(file, path)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if n_bytes != size - start:
+            raise _wrong_size(path, shape, n_bytes, f"{size - start:,}")
+        return np.memmap(file, dtype, "r", start, shape) if n_bytes else np.empty(shape, dtype)
 
 
 def _header(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES or not 1 <= start[3] <= 4:
-        raise DataError(f"{shown(path)} does not begin as an IDX file does; it is damaged or of another format.")
-    n_axes = start[3]
-    sizes = stream.read(4 * n_axes)
-    if len(sizes) < 4 * n_axes:
-        raise DataError(f"{shown(path)} is cut off in its header.")
-    shape = tuple(int(length) for length in np.frombuffer(sizes, ">u4"))
-    return np.dtype(TYPES[start[2]]), shape, 4 + 4 * n_axes
+        raise DataError(
+            f"{printable(path)} does not begin as an IDX file does; it is damaged or of another format."
+        )
+    sizes = stream.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
+        raise DataError(f"{printable(path)} is cut off in its header.")
+    return np.dtype(TYPES[start[2]]), tuple(np.frombuffer(sizes, ">u4").tolist()), 4 + len(sizes)
 
 
-def _values(stream: gzip.GzipFile, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    n_bytes = math.prod(shape) * dtype.itemsize
-    most = LARGEST_EXPANSION * path.stat().st_size + 1024
-    if n_bytes > most:
-        raise DataError(_wrong_size(path, shape, n_bytes, f"at most {most:,}"))
-    values = np.empty(n_bytes, np.uint8)
-    filled, view = 0, values.data
-    while filled < n_bytes:
-        n_read = stream.readinto(view[filled : filled + BLOCK_BYTES])
-        if not n_read:
-            raise DataError(_wrong_size(path, shape, n_bytes, f"{filled:,}"))
-        filled += n_read
-    if stream.read(1):  # reaching the end is also what makes gzip compare the checksum
-        raise DataError(_wrong_size(path, shape, n_bytes, "more"))
-    return values.view(dtype).reshape(shape)
-
-
-def _wrong_size(path: Path, shape: tuple[int, ...], n_bytes: int, found: str) -> str:
-    return f"{shown(path)} has {found} bytes of values where its header asks for {n_bytes:,} (shape {shape})."
+def _wrong_size(path: Path, shape: tuple[int, ...], n_bytes: int, found: str) -> DataError:
+    return DataError(
+        f"{printable(path)} has {found} bytes of values where its header asks for {n_bytes:,} (shape {shape})."
+    )

@@ -6,19 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.base import (
-    Dataset,
-    ReadOptions,
-    as_features,
-    counted,
-    in_natural_order,
-    listed,
-    map_npy,
-    shown,
-    swap_word,
-)
+from softmargin.data.dataset import Dataset, ImageShape, ReadOptions, as_features
+from softmargin.data.files import left_out, list_files, swap_word
 from softmargin.data.labels import read_labels
+from softmargin.data.npy_header import map_npy
 from softmargin.errors import DataError
+from softmargin.text import pluralize, printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
@@ -29,14 +22,12 @@ OPTIONS = frozenset({"labels"})
 LABEL_WORDS = {"x": ("y",), "X": ("y", "Y"), "features": ("labels",), "embeddings": ("labels",)}
 
 
-def accepts(source: str | Path) -> bool:
+def accepts(path: Path) -> bool:
     """Tell whether the source is a file whose name ends in .npy, or a folder with such files in it."""
-    if not isinstance(source, Path):
-        return False
-    return bool(listed(source, ".npy")) or (source.suffix.lower() == ".npy" and source.is_file())
+    return bool(list_files(path, ".npy")) or (path.suffix.lower() == ".npy" and path.is_file())
 
 
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(path: Path, options: ReadOptions) -> Dataset:
     """Map a .npy file of features, and read its labels and its test part if they are there.
 
     X stays on disk and is mapped read-only (big-endian values are converted, in memory). Labels come from
@@ -50,19 +41,14 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     DataError
         A file is damaged, holds Python objects, or the parts do not fit each other.
     """
-    path = Path(source)
     if path.is_dir():
         return _read_shards(path, options)
     X, image_shape = _map_features(path)
     notes: list[str] = []
-    y = None
     labels_file = options.labels
-    if labels_file is None:
-        labels_file = _labels_beside(path)
-        if labels_file is not None:
-            notes.append(f"labels read from {shown(labels_file.name)} beside {shown(path.name)}")
-    if labels_file is not None:
-        y = read_labels(labels_file, len(X), beside=path)
+    if labels_file is None and (labels_file := _labels_beside(path)) is not None:
+        notes.append(f"labels read from {printable(labels_file.name)} beside {printable(path.name)}")
+    y = None if labels_file is None else read_labels(labels_file, len(X), beside=path)
 
     test = None
     test_file = swap_word(path, "train", "test")
@@ -71,12 +57,12 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         X_test, test_shape = _map_features(test_file)
         if X_test.shape[1] != X.shape[1]:
             raise DataError(
-                f"{shown(test_file)} has {X_test.shape[1]} features, {shown(path)} has {X.shape[1]}; "
+                f"{printable(test_file)} has {X_test.shape[1]} features, {printable(path)} has {X.shape[1]}; "
                 f"the test part must have the same."
             )
         y_test = read_labels(test_labels_file, len(X_test), beside=test_file)
         test = Dataset(X_test, y_test, test_file.stem, image_shape=test_shape)
-        notes.append(f"test part read from {shown(test_file.name)} and {shown(test_labels_file.name)}")
+        notes.append(f"test part read from {printable(test_file.name)} and {printable(test_labels_file.name)}")
     return Dataset(X, y, path.stem, image_shape=image_shape, test=test, notes=tuple(notes))
 
 
@@ -93,57 +79,52 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     Labels come from ``options.labels`` (for all rows), else from a file beside each shard as for a single file.
     Files with the word ``test`` in their name are the test part of those with ``train``.
     """
-    files = in_natural_order(listed(folder, ".npy"))
-    labels = {_labels_beside(file) for file in files} - {None}
+    files = list_files(folder, ".npy")
+    labels = {_labels_beside(file) for file in files}
     shards = [file for file in files if file not in labels]
-    parts: dict[str, list[Path]] = {"train": [], "test": [], "": []}
-    for file in shards:
-        parts[next(word for word in parts if not word or swap_word(file, word, word) is not None)].append(file)
-    main = parts["train"] if parts["train"] and parts["test"] else []
-    aside = parts["test"] if main else []
-    left_out = parts[""] if main else []
-    main = main or shards
-    notes = [f"{counted(len(main), 'shard')} of {shown(folder.name)} joined in the order of their names"]
-    if left_out:
-        notes.append(f"left out of {shown(folder.name)}: {', '.join(shown(file.name) for file in left_out)}")
-    X, y, image_shape = _joined(main, options.labels)
-    test = None
-    if aside:
-        X_test, y_test, test_shape = _joined(aside, None)
+    train = [file for file in shards if swap_word(file, "train", "train")]
+    test = [file for file in shards if swap_word(file, "test", "test") and file not in train]
+    main = train if train and test else shards
+    notes = [f"{pluralize(len(main), 'shard')} of {printable(folder.name)} joined in the order of their names"]
+    notes += left_out(folder, [file.name for file in shards if file not in main and file not in test])
+    X, y, image_shape = _join(main, options.labels)
+    held = None
+    if main is not shards:
+        X_test, y_test, test_shape = _join(test, None)
         if y_test is not None:
-            test = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape)
-    return Dataset(X, y, folder.name, image_shape=image_shape, test=test, notes=tuple(notes))
+            held = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape)
+    return Dataset(X, y, folder.name, image_shape=image_shape, test=held, notes=tuple(notes))
 
 
-def _joined(
+def _join(
     shards: list[Path], labels_file: Path | None
-) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[int, int, int] | None]:
+) -> tuple[NDArray[Any], NDArray[Any] | None, ImageShape | None]:
     mapped = [_map_features(shard) for shard in shards]
     first, image_shape = mapped[0]
     for shard, (X, shape) in zip(shards, mapped, strict=True):
         if (X.shape[1], X.dtype, shape) != (first.shape[1], first.dtype, image_shape):
             raise DataError(
-                f"{shown(shard)} has {X.shape[1]} features of type {X.dtype}, {shown(shards[0])} has "
+                f"{printable(shard)} has {X.shape[1]} features of type {X.dtype}, {printable(shards[0])} has "
                 f"{first.shape[1]} of type {first.dtype}; all shards must have the same."
             )
     joined = np.concatenate([X for X, _ in mapped])
+    folder = shards[0].parent
     if labels_file is not None:
-        return joined, read_labels(labels_file, len(joined), beside=shards[0].parent), image_shape
-    beside = {shard: _labels_beside(shard) for shard in shards}
-    found = [file for file in beside.values() if file is not None]
-    if not found:
+        return joined, read_labels(labels_file, len(joined), beside=folder), image_shape
+    found = [(shard, len(X), _labels_beside(shard)) for shard, (X, _) in zip(shards, mapped, strict=True)]
+    labels = [read_labels(file, n, shard) for shard, n, file in found if file is not None]
+    if not labels:
         return joined, None, image_shape
-    missing = [shard for shard, file in beside.items() if file is None]
-    if missing:
-        raise DataError(f"{shown(missing[0])} has no labels beside it, but other shards have; all or none must.")
-    labels = [read_labels(beside[s], len(X), s) for s, (X, _) in zip(shards, mapped, strict=True)]  # type: ignore[arg-type]
+    missing = next((shard for shard, _, file in found if file is None), None)
+    if missing is not None:
+        raise DataError(f"{printable(missing)} has no labels beside it, but other shards have; all or none must.")
     if len({part.dtype.kind for part in labels}) > 1:
-        raise DataError(f"{shown(shards[0].parent)} has labels of different types in its shards; expected one.")
+        raise DataError(f"{printable(folder)} has labels of different types in its shards; expected one.")
     return joined, np.concatenate(labels), image_shape
 
 
 def _map_features(path: Path) -> tuple[NDArray[Any], tuple[int, int, int] | None]:
-    return as_features(map_npy(path), shown(path))
+    return as_features(map_npy(path), printable(path))
 
 
 def _labels_beside(path: Path) -> Path | None:

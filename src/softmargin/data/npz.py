@@ -3,18 +3,18 @@
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from softmargin.data.arrays import dataset_of, where_in
-from softmargin.data.base import LARGEST_EXPANSION, Dataset, ReadOptions, brief, read_npy_header, shown
-from softmargin.data.labels import read_labels
-from softmargin.errors import DataError, ParameterError
+from softmargin.data.arrays import dataset_of, where_in, with_labels
+from softmargin.data.dataset import Dataset, ReadOptions
+from softmargin.data.files import inflate, largest_inflated, one_line
+from softmargin.data.npy_header import read_npy_header
+from softmargin.errors import DataError
+from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 
@@ -24,12 +24,12 @@ SPARSE = {"data", "indices", "indptr", "shape", "format"}
 MATRICES = {b"csr": csr_array, b"csc": csc_array}
 
 
-def accepts(source: str | Path) -> bool:
+def accepts(path: Path) -> bool:
     """Tell whether the source is a file whose name ends in .npz."""
-    return isinstance(source, Path) and source.suffix.lower() == ".npz" and source.is_file()
+    return path.suffix.lower() == ".npz" and path.is_file()
 
 
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(path: Path, options: ReadOptions) -> Dataset:
     """Read an archive of arrays into memory.
 
     Which array is what is told by its name, see `softmargin.data.arrays`. What ``scipy.sparse.save_npz`` wrote
@@ -41,16 +41,15 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
         The archive is damaged or cut off, holds Python objects or a size that cannot be true, or no array, or
         more than one, is recognised as the features.
     """
-    path = Path(source)
     if path.stat().st_size == 0:
-        raise DataError(f"{shown(path)} is empty (0 bytes), expected an archive of NumPy arrays.")
+        raise DataError(f"{printable(path)} is empty (0 bytes), expected an archive of NumPy arrays.")
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive, path, options)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
         # RuntimeError is how zipfile says that a password is needed, NotImplementedError an unknown
         # compression.
-        raise DataError(f"{shown(path)} is damaged or not a .npz archive ({brief(error)}).") from error
+        raise DataError(f"{printable(path)} is damaged or not a .npz archive ({one_line(error)}).") from error
 
 
 def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) -> Dataset:
@@ -59,7 +58,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) ->
         if entry.filename.endswith(".npy"):
             key = entry.filename.removesuffix(".npy")
             if key in entries:
-                raise DataError(f"{shown(path)} holds {shown(key)} twice.")
+                raise DataError(f"{printable(path)} holds {printable(key)} twice.")
             entries[key] = entry
 
     def load(key: str) -> NDArray[Any]:
@@ -69,54 +68,45 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) ->
         dataset = _read_sparse(path, load)
     else:
         dataset = dataset_of(path, entries, load, lambda: _listing(archive, entries))
-    if options.labels is None:
-        return dataset
-    if dataset.y is not None:
-        raise ParameterError(f"labels= is for a file without labels, but {shown(path)} holds its own.")
-    return replace(dataset, y=read_labels(options.labels, dataset.n_samples, beside=path))
+    return with_labels(dataset, options.labels, path)
 
 
 def _read_sparse(path: Path, load: Callable[[str], NDArray[Any]]) -> Dataset:
     """Return the matrix that ``scipy.sparse.save_npz`` wrote, in CSR form."""
     kind = load("format").tobytes().replace(b"\0", b"")  # bytes or text, as the version of SciPy has it
     if kind not in MATRICES:
-        raise DataError(f"{shown(path)} holds a sparse matrix of another format than csr or csc.")
+        raise DataError(f"{printable(path)} holds a sparse matrix of another format than csr or csc.")
     shape = load("shape")
     parts = tuple(load(key) for key in ("data", "indices", "indptr"))
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or any(part.ndim != 1 for part in parts):
-        raise DataError(f"{shown(path)} holds a sparse matrix whose arrays do not fit together.")
+        raise DataError(f"{printable(path)} holds a sparse matrix whose arrays do not fit together.")
     if parts[0].dtype.kind not in "biuf" or any(part.dtype.kind not in "iu" for part in parts[1:]):
-        raise DataError(f"{shown(path)} holds a sparse matrix of type {parts[0].dtype}; expected real numbers.")
+        raise DataError(
+            f"{printable(path)} holds a sparse matrix of type {parts[0].dtype}; expected real numbers."
+        )
     try:
         matrix = MATRICES[kind](parts, shape=tuple(shape.tolist()))
         matrix.check_format(full_check=True)
         X = csr_array(matrix)
         X.sum_duplicates()
     except (ValueError, OverflowError) as error:
-        raise DataError(f"{shown(path)} holds no valid sparse matrix ({brief(error)}).") from error
+        raise DataError(f"{printable(path)} holds no valid sparse matrix ({one_line(error)}).") from error
     return Dataset(X, None, path.stem)
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
     where = where_in(path, entry.filename.removesuffix(".npy"))
     n_stored = min(entry.compress_size, path.stat().st_size)
-    if entry.file_size > LARGEST_EXPANSION * n_stored + 1024:
+    if entry.file_size > largest_inflated(n_stored):
         raise DataError(
             f"{where} claims {entry.file_size:,} bytes, but its {n_stored:,} compressed bytes "
             f"cannot hold that many."
         )
     with archive.open(entry) as stream:
         header = read_npy_header(stream, entry.file_size, where)
-        if header.n_bytes == 0:
-            return np.empty(header.shape, header.dtype)
-        values = np.empty(header.n_bytes, np.uint8)
-        filled, view = 0, values.data
-        while filled < len(values):
-            n_read = stream.readinto(view[filled : filled + (1 << 20)])  # type: ignore[attr-defined]
-            if not n_read:
-                raise DataError(f"{where} is cut off after {filled:,} of {len(values):,} bytes of values.")
-            filled += n_read
-        stream.read(1)  # reaching the end is what makes zipfile compare the checksum
+        values, n_found = inflate(stream, header.n_bytes)
+    if n_found < header.n_bytes:
+        raise DataError(f"{where} is cut off after {n_found:,} of {header.n_bytes:,} bytes of values.")
     return values.view(header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
@@ -125,7 +115,7 @@ def _listing(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> s
     for key, entry in entries.items():
         with archive.open(entry) as stream:
             try:
-                listed.append(f"{shown(key)} {read_npy_header(stream, entry.file_size, key).shape}")
+                listed.append(f"{printable(key)} {read_npy_header(stream, entry.file_size, key).shape}")
             except DataError:
-                listed.append(f"{shown(key)} (unreadable)")
+                listed.append(f"{printable(key)} (unreadable)")
     return ", ".join(listed) or "no array at all"

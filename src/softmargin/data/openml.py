@@ -2,15 +2,15 @@
 
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmargin.data.base import Dataset, ReadOptions, brief
+from softmargin.data.dataset import Dataset, ReadOptions
+from softmargin.data.files import one_line
 from softmargin.errors import DataError
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
+__all__ = ["FORMAT", "NAMES", "OPTIONS", "read"]
 
 FORMAT = 'a public set, "mnist", "fashion-mnist" or "cifar10"'
 OPTIONS: frozenset[str] = frozenset()
@@ -20,24 +20,19 @@ class Known(NamedTuple):
     """Where a set is, and how its rows are to be understood; the first ``n_train`` are the training part."""
 
     openml: str
-    version: int
     image_shape: tuple[int, int, int]
     n_train: int | None
 
 
 SETS = {
-    "mnist": Known("mnist_784", 1, (28, 28, 1), 60_000),
-    "fashion-mnist": Known("Fashion-MNIST", 1, (28, 28, 1), 60_000),
-    "cifar10": Known("CIFAR_10", 1, (32, 32, 3), None),
+    "mnist": Known("mnist_784", (28, 28, 1), 60_000),
+    "fashion-mnist": Known("Fashion-MNIST", (28, 28, 1), 60_000),
+    "cifar10": Known("CIFAR_10", (32, 32, 3), None),
 }
+NAMES = tuple(SETS)
 
 
-def accepts(source: str | Path) -> bool:
-    """Tell whether the source is one of the names (a path never is)."""
-    return isinstance(source, str) and source in SETS
-
-
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(name: str, options: ReadOptions) -> Dataset:
     """Fetch a public set, or read it from where scikit-learn has kept it (``SCIKIT_LEARN_DATA``).
 
     X is uint8 in the order height, width, channel; labels are integers. MNIST and Fashion-MNIST are divided as
@@ -51,16 +46,15 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     """
     from sklearn.datasets import fetch_openml  # half a second that only this reader has to pay
 
-    name = str(source)
     known = SETS[name]
     parser = "auto" if find_spec("pandas") else "liac-arff"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of each retry; if all fail, the error below says it
-            bunch = fetch_openml(known.openml, version=known.version, as_frame=False, parser=parser)
+            bunch = fetch_openml(known.openml, version=1, as_frame=False, parser=parser)
     except (OSError, ValueError) as error:  # a connection that fails is an OSError, a wrong checksum a ValueError
         raise DataError(
-            f"{name} could not be fetched from OpenML ({brief(error)}): check the connection, "
+            f"{name} could not be fetched from OpenML ({one_line(error)}): check the connection, "
             f"or read a copy on disk."
         ) from error
     return _dataset(name, known, bunch)

@@ -1,46 +1,41 @@
 """Files of named tensors, ``.safetensors``: memory-mapped, under the names in common use."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.arrays import dataset_of, part_of, where_in
-from softmargin.data.base import Dataset, ReadOptions, counted, shown
-from softmargin.data.labels import read_labels
-from softmargin.errors import DataError, ParameterError
+from softmargin.data.arrays import dataset_of, part_of, where_in, with_labels
+from softmargin.data.dataset import Dataset, ReadOptions
+from softmargin.errors import DataError
+from softmargin.io.safetensors import TYPES, Header, Tensor, read_header
+from softmargin.text import printable as shown
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "holds_data", "read"]
 
 FORMAT = "a .safetensors file"
 OPTIONS = frozenset({"labels"})
-TYPES = {
-    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
-    "I64": "<i8", "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
-}  # fmt: skip
-LARGEST_HEADER = 100_000_000
 NAMES = ("classes", "class_names", "target_names", "feature_names")
 """Lists of strings, which no tensor can hold: they may stand in the metadata, as JSON."""
 
 
-def accepts(source: str | Path) -> bool:
+def accepts(path: Path) -> bool:
     """Tell whether the source is a file whose name ends in .safetensors."""
-    return isinstance(source, Path) and source.suffix.lower() == ".safetensors" and source.is_file()
+    return path.suffix.lower() == ".safetensors" and path.is_file()
 
 
 def holds_data(path: Path) -> bool:
     """Tell whether a file is a whole safetensors file with features in it, and no model."""
     try:
-        tensors, metadata, _ = _header(path)
+        tensors, metadata = _header(path)
     except (DataError, OSError):
         return False
     return part_of(tensors) and "softmargin" not in metadata
 
 
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(path: Path, options: ReadOptions) -> Dataset:
     """Map the tensors of a file; which is what is told by its name, see `softmargin.data.arrays`.
 
     X stays on disk and is mapped read-only; bfloat16, which NumPy does not have, becomes float32 in memory.
@@ -51,8 +46,7 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     DataError
         The file is damaged or a model file, or its tensors do not fit each other.
     """
-    path = Path(source)
-    tensors, metadata, start = _header(path)
+    tensors, metadata = _header(path)
     if "softmargin" in metadata:
         raise DataError(f"{shown(path)} is a model file, but DATA is wanted in its place.")
     words = {
@@ -60,72 +54,29 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     }
 
     def load(name: str) -> NDArray[Any]:
-        return words[name] if name in words else _map(path, tensors[name], start)
+        return words[name] if name in words else _map(path, tensors[name])
 
     def listing() -> str:
-        return ", ".join(f"{shown(name)} {tuple(entry['shape'])}" for name, entry in tensors.items()) or "nothing"
+        return ", ".join(f"{shown(name)} {entry.shape}" for name, entry in tensors.items()) or "nothing"
 
     dataset = dataset_of(path, [*tensors, *words], load, listing)
-    if options.labels is None:
-        return dataset
-    if dataset.y is not None:
-        raise ParameterError(f"labels= is for a file without labels, but {shown(path)} holds its own.")
-    y = read_labels(options.labels, dataset.n_samples, beside=path)
-    return Dataset(
-        dataset.X, y, dataset.name, None, dataset.image_shape, dataset.feature_names, None, dataset.notes
-    )
+    return with_labels(dataset, options.labels, path)
 
 
-def _header(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
-    """Return the entries of the tensors, the metadata and where the bytes of the tensors begin."""
-    size = path.stat().st_size
-    if size == 0:
-        raise DataError(f"{shown(path)} is empty (0 bytes), expected a safetensors file.")
+def _header(path: Path) -> Header:
     with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(size - 8, LARGEST_HEADER):
-            raise DataError(f"{shown(path)} is cut off, or no safetensors file: its header has no true length.")
-        text = stream.read(length)
-    try:
-        tensors = json.loads(text.decode())
-        metadata = tensors.pop("__metadata__", {})
-        if not all(isinstance(word, str) for pair in metadata.items() for word in pair):
-            raise ValueError("its metadata are not words")
-        for name, entry in tensors.items():
-            _check_entry(path, name, entry, size - 8 - length)
-        end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-        if end != size:
-            raise DataError(
-                f"{shown(path)} has {counted(size - end, 'byte')} after its last tensor; expected none."
-            )
-    except DataError:
-        raise
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise DataError(f"{shown(path)} has a damaged safetensors header.") from error
-    return tensors, metadata, 8 + length
+        return read_header(stream, shown(path))
 
 
-def _check_entry(path: Path, name: str, entry: Any, n_bytes: int) -> None:
-    """Raise an error unless a tensor lies where the file has room for it and its size is that of its shape."""
-    shape, (begin, end) = entry["shape"], entry["data_offsets"]
-    if not all(type(length) is int and length >= 0 for length in (*shape, begin, end)):
-        raise ValueError("sizes are whole numbers")
-    where = where_in(path, name)
-    if not begin <= end <= n_bytes:
-        raise DataError(f"{where} is cut off: it ends at byte {end:,} of {n_bytes:,}.")
-    if entry["dtype"] in TYPES and math.prod(shape) * np.dtype(TYPES[entry["dtype"]]).itemsize != end - begin:
-        raise DataError(f"{where} has shape {tuple(shape)}, which does not fit its {end - begin:,} bytes.")
-
-
-def _map(path: Path, entry: dict[str, Any], start: int) -> NDArray[Any]:
-    kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+def _map(path: Path, tensor: Tensor) -> NDArray[Any]:
+    kind, shape, begin, end = tensor
     if kind not in TYPES:
         raise DataError(
             f"{shown(path)} holds tensors of type {shown(str(kind))}; expected one of {', '.join(TYPES)}."
         )
     if begin == end:
         return np.empty(shape, TYPES[kind])
-    values = np.memmap(path, TYPES[kind], "r", start + begin, shape)
+    values = np.memmap(path, TYPES[kind], "r", begin, shape)
     if kind != "BF16":
         return values
     wide = np.zeros((*shape, 2), "<u2")

@@ -3,15 +3,16 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from softmargin.data.base import Dataset, ReadOptions, shown
-from softmargin.data.tables import labels_of_words
+from softmargin.data.dataset import Dataset, ReadOptions
+from softmargin.data.labels import labels_of_words
 from softmargin.errors import DataError
+from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read"]
 
@@ -19,29 +20,27 @@ FORMAT = "a .svm, .libsvm or .svmlight file"
 OPTIONS = frozenset({"n_features"})
 SUFFIXES = (".svm", ".libsvm", ".svmlight")
 BLOCK_BYTES = 1 << 20
-LONGEST_LINE = 1 << 28
 LARGEST_INDEX = 2**31 - 1
 
 NUMBER = rb"[+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+"
-LINES = re.compile(
-    rb"(?:[^\S\n]*+(?:[+-]?[0-9.]++(?:[^\S\n]++[0-9]{1,10}+:" + NUMBER + rb")*+[^\S\n]*+)?+(?:\n|\Z))*+"
-)
+LABEL = rb"[^\S\n]*+[+-]?[0-9.]++"
+LINES = re.compile(rb"(?:(?:" + LABEL + rb"(?:[^\S\n]++[0-9]{1,10}+:" + NUMBER + rb")*+)?+[^\S\n]*+(?:\n|\Z))*+")
 """Lines that need no closer look."""
 
 
 class _Rows(NamedTuple):
     labels: list[bytes]
-    lengths: list[int]
+    lengths: NDArray[np.int64]
     indices: NDArray[np.int64]
     values: NDArray[np.float64]
 
 
-def accepts(source: str | Path) -> bool:
+def accepts(path: Path) -> bool:
     """Tell whether the source is a file whose name ends in .svm, .libsvm or .svmlight."""
-    return isinstance(source, Path) and source.suffix.lower() in SUFFIXES and source.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(path: Path, options: ReadOptions) -> Dataset:
     """Read a file into a sparse matrix of float64; empty lines, comments and ``qid:`` are passed over.
 
     Indices count from 1 and may come in any order, but each once a line. D is the largest index, or
@@ -52,18 +51,14 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     DataError
         A line cannot be read; the message names it and what is wrong with it.
     """
-    path = Path(source)
     parts = list(_parts(path))
     labels = [label for part in parts for label in part.labels]
-    lengths = np.array([length for part in parts for length in part.lengths], dtype=np.int64)
-    indices = np.concatenate([part.indices for part in parts]) if parts else np.empty(0, np.int64)
-    values = np.concatenate([part.values for part in parts]) if parts else np.empty(0)
-    return _dataset(path, _Rows(labels, lengths.tolist(), indices, values), options.n_features)
+    arrays = (np.concatenate(arrays) for arrays in list(zip(*parts, strict=True))[1:])
+    return _dataset(path, _Rows(labels, *arrays), options.n_features)
 
 
-def chunks(source: str | Path, options: ReadOptions) -> Iterator[Dataset]:
+def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
     """Yield the same rows in parts of about a megabyte; ``options.n_features`` must be given."""
-    path = Path(source)
     for part in _parts(path):
         if part.labels:
             yield _dataset(path, part, options.n_features)
@@ -72,60 +67,47 @@ def chunks(source: str | Path, options: ReadOptions) -> Iterator[Dataset]:
 def _dataset(path: Path, rows: _Rows, n_features: int | None) -> Dataset:
     largest = int(rows.indices.max()) if rows.indices.size else 0
     if n_features is not None and largest > n_features:
-        raise DataError(f"{shown(path)} has the index {largest}, but there are only {n_features} features.")
+        raise DataError(f"{printable(path)} has the index {largest}, but there are only {n_features} features.")
     if largest == 0 and n_features is None:
-        raise DataError(f"{shown(path)} holds no entry: there is not one feature.")
-    indptr = np.concatenate([[0], np.cumsum(rows.lengths)]).astype(np.int64)
+        raise DataError(f"{printable(path)} holds no entry: there is not one feature.")
+    indptr = np.concatenate([[0], np.cumsum(rows.lengths)])
     narrow = np.int32 if max(largest, len(rows.indices)) <= LARGEST_INDEX else np.int64
     shape = (len(rows.labels), largest if n_features is None else n_features)
     X = csr_array((rows.values, (rows.indices - 1).astype(narrow), indptr.astype(narrow)), shape=shape)
     X.sort_indices()
-    y = labels_of_words([label.decode().removeprefix("+") for label in rows.labels], shown(path))
+    y = labels_of_words([label.decode().removeprefix("+") for label in rows.labels], printable(path))
     if y.dtype.kind == "U" and y.size:
         row = next(k for k, label in enumerate(y.tolist()) if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", label))
-        raise DataError(f"{shown(path)} row {row}: the label {shown(y[row])} is not a whole number.")
+        raise DataError(f"{printable(path)} row {row}: the label {printable(y[row])} is not a whole number.")
     return Dataset(X, y.astype(np.int64), path.stem)
 
 
 def _parts(path: Path) -> Iterator[_Rows]:
     if path.stat().st_size == 0:
-        raise DataError(f"{shown(path)} is empty (0 bytes), expected one sample a line.")
+        raise DataError(f"{printable(path)} is empty (0 bytes), expected one sample a line.")
     with path.open("rb") as stream:
-        line = 1
-        for block in _blocks(stream, path):
-            yield _parsed(block, path, line)
-            line += block.count(b"\n")
+        n_read = 0
+        while lines := stream.readlines(BLOCK_BYTES):
+            yield _parse(b"".join(lines), path, n_read + 1)
+            n_read += len(lines)
 
 
-def _blocks(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """Yield whole lines, about a megabyte at a time."""
-    rest = b""
-    while data := stream.read(BLOCK_BYTES):
-        head, newline, tail = (rest + data).rpartition(b"\n")
-        if newline:
-            yield head + newline
-        rest = tail
-        if len(rest) > LONGEST_LINE:
-            raise DataError(f"{shown(path)} has a line of more than {LONGEST_LINE:,} bytes; expected a sample.")
-    if rest:
-        yield rest
-
-
-def _parsed(block: bytes, path: Path, line: int) -> _Rows:
+def _parse(block: bytes, path: Path, line: int) -> _Rows:
     if b"#" in block or b"qid:" in block:
         block = re.sub(rb"#[^\n]*", b"", block)
         block = re.sub(rb"(?m)^([^\S\n]*\S+[^\S\n]+)qid:[0-9]+(?=\s|\Z)", rb"\1", block)
     lines = block.split(b"\n")
     if LINES.fullmatch(block) is None:
-        for k, text in enumerate(lines):
-            _check_line(text, f"{shown(path)} line {line + k}")
-    words = [text.replace(b":", b" ").split() for text in lines]
-    numbers = [k for k, found in enumerate(words) if found]
-    labels = [words[k][0] for k in numbers]
-    lengths = [len(words[k]) // 2 for k in numbers]
-    indices = np.array([int(word) for k in numbers for word in words[k][1::2]], dtype=np.int64)
-    values = np.array([float(word) for k in numbers for word in words[k][2::2]], dtype=np.float64)
-    _check_entries(indices, values, lengths, [line + k for k in numbers], path)
+        for k, text in enumerate(lines, line):
+            _check_line(text, f"{printable(path)} line {k}")
+    used = [k for k, text in enumerate(lines) if text.strip()]
+    labels = [lines[k].split(None, 1)[0] for k in used]
+    lengths = np.array([lines[k].count(b":") for k in used], dtype=np.int64)
+    entries = re.sub(rb"(?m)^" + LABEL, b"", block).replace(b":", b" ")
+    # An index has at most ten digits, so float64 holds it as it is.
+    numbers = np.fromstring(entries, sep=" ") if lengths.any() else np.empty(0)
+    indices, values = numbers[::2].astype(np.int64), numbers[1::2]
+    _check_entries(indices, values, lengths, line + np.array(used, dtype=np.int64), path)
     return _Rows(labels, lengths, indices, values)
 
 
@@ -136,24 +118,28 @@ def _check_line(text: bytes, where: str) -> None:
         return
     label, *entries = words
     if re.fullmatch(rb"[+-]?[0-9.]+", label) is None:
-        found = shown(label[:40].decode("ascii", "backslashreplace"))
+        found = printable(label[:40].decode("ascii", "backslashreplace"))
         raise DataError(f"{where} begins with {found}, which is no label; expected a whole number.")
     for entry in entries:
         index, colon, value = entry.partition(b":")
         if colon and re.fullmatch(rb"[0-9]{1,10}", index) and re.fullmatch(NUMBER, value):
             continue
-        found = shown(entry[:40].decode("ascii", "backslashreplace"))
+        found = printable(entry[:40].decode("ascii", "backslashreplace"))
         raise DataError(f"{where} has the entry {found}; expected index:value, a whole number and a finite one.")
 
 
 def _check_entries(
-    indices: NDArray[np.int64], values: NDArray[np.float64], lengths: list[int], lines: list[int], path: Path
+    indices: NDArray[np.int64],
+    values: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    path: Path,
 ) -> None:
     """Refuse index 0, an index twice in a line, indices and values that are too large."""
 
     def where(entry: int) -> str:
         row = int(np.searchsorted(np.cumsum(lengths), entry, side="right"))
-        return f"{shown(path)} line {lines[row]}"
+        return f"{printable(path)} line {lines[row]}"
 
     if (zero := np.flatnonzero(indices == 0)).size:
         raise DataError(
@@ -167,6 +153,8 @@ def _check_entries(
             f"{where(infinite[0])} has a value at index {indices[infinite[0]]} beyond the range of float64."
         )
     rows = np.repeat(np.arange(len(lengths)), lengths)
+    if not ((np.diff(rows) == 0) & (np.diff(indices) <= 0)).any():
+        return  # in order, as nearly always
     order = np.lexsort((indices, rows))
     same = (np.diff(rows[order]) == 0) & (np.diff(indices[order]) == 0)
     if same.any():

@@ -2,35 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from softmargin.data.base import ReadOptions, as_labels, shown
-from softmargin.data.labels import plain_integers
+from softmargin.data.dataset import ReadOptions
 from softmargin.errors import DataError, ParameterError
+from softmargin.text import printable
 
-__all__ = ["ADVICE", "Kind", "Plan", "labels_of_words", "plan"]
+__all__ = ["ADVICE", "Kind", "Plan", "plan"]
 
 Kind = Literal["number", "text", "list", "image", "other"]
 """What a column holds: a number a row, a word, a list of numbers, an image file, or what nobody can use."""
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = (
-    "id",
-    "ids",
-    "index",
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "image_id",
-    "",
-    "__index_level_0__",
+    "id", "ids", "index", "path", "file", "filename", "file_name", "image_id", "", "__index_level_0__",
     "unnamed: 0",
-)
+)  # fmt: skip
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ADVICE = "; if another column holds the labels, name it with label=, or --label"
@@ -63,12 +51,6 @@ class Plan:
 def plan(
     names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, *, named: bool = True
 ) -> Plan:
-    """Decide which column is what, as `_plan` says; the label is none where it is not wanted."""
-    made = _plan(names, kinds, where, options, named)
-    return replace(made, label=None) if options.only_features else made
-
-
-def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, named: bool) -> Plan:
     """Decide which column is what.
 
     The label is ``options.label`` (a name or, in a table without names, a position from 0; -1 is the last),
@@ -85,36 +67,20 @@ def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
     """
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if named and repeated:
-        raise DataError(f"{where} has more than one column {shown(repeated[0])!r}; names must differ.")
+        raise DataError(f"{where} has more than one column {printable(repeated[0])!r}; names must differ.")
     notes: list[str] = []
     if options.columns is not None and named:
         return _asked(names, kinds, where, options, options.columns)
     label = _label(names, kinds, where, options.label, notes, named)
-    ids = None
-    if named:
-        found = [k for k, name in enumerate(names) if name.lower() in IDS and k != label]
-        ids = found[0] if found and kinds[found[0]] in ("number", "text") else None
+    ids = _ids(names, kinds, range(len(names)), label) if named else None
     rest = [k for k in range(len(names)) if k not in (label, ids)]
     features, kind = _features(names, [kinds[k] for k in rest], rest, where)
     if ids is not None:
-        notes.append(f"the column {shown(names[ids])!r} is taken for the ids of the samples")
+        notes.append(f"the column {printable(names[ids])!r} is taken for the ids of the samples")
     left_out = [names[k] for k in rest if k not in features]
     if left_out:
         notes.append(f"columns left out: {_some(left_out)}")
-    return Plan(features, label, ids, kind, tuple(notes))
-
-
-def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
-    """Return labels that were text: integers if all are, or numbers with a point that are whole; else words."""
-    labels = plain_integers(words)
-    if labels.dtype.kind == "U" and words and all(_has_point(word) for word in words):
-        return as_labels(np.array([float(word) for word in words]), len(words), where, advice)
-    return labels
-
-
-def _has_point(word: str) -> bool:
-    whole, point, part = word.removeprefix("-").partition(".")
-    return bool(point) and word.isascii() and whole.isdigit() and (part.isdigit() or not part)
+    return Plan(features, None if options.only_features else label, ids, kind, tuple(notes))
 
 
 def _asked(
@@ -125,31 +91,27 @@ def _asked(
     missing = [name for name in columns if name not in places]
     if missing:
         raise DataError(
-            f"{where} has no column {shown(missing[0])!r}"
+            f"{where} has no column {printable(missing[0])!r}"
             + (f", and {len(missing) - 1} more are missing" if len(missing) > 1 else "")
             + f"; its columns are {_some(names)}."
         )
     twice = next((name for name, times in Counter(columns).items() if times > 1), None)
     if twice is not None:
-        raise ParameterError(f"the column {shown(twice)!r} is asked for more than once; columns= must differ.")
+        raise ParameterError(f"the column {printable(twice)!r} is asked for more than once; columns= must differ.")
     features = tuple(places[name] for name in columns)
     free = [k for k in range(len(names)) if k not in set(features)]
-    label = ids = None
+    usual, words = _candidates(names, kinds, free)
+    found = usual or words
+    label = found[0] if len(found) == 1 else None
     if options.label is not None:
         label = _position(names, where, options.label, named=True)
         if label in features:
-            raise ParameterError(f"the column {shown(options.label)!r} cannot be both the label and a feature.")
-    else:
-        usual = [k for k in free if names[k].lower() in LABELS]
-        words = [k for k in free if kinds[k] == "text" and names[k].lower() not in IDS]
-        found = _without_coordinate(usual, words, names, kinds) or words
-        label = found[0] if len(found) == 1 else None
-    found = [k for k in free if names[k].lower() in IDS and kinds[k] in ("number", "text") and k != label]
-    ids = found[0] if found else None
-    kind = kinds[features[0]] if features else "number"
-    if len(features) != 1 or kind not in ("list", "image"):
-        kind = "number"
-    return Plan(features, label, ids, kind, ())
+            raise ParameterError(
+                f"the column {printable(options.label)!r} cannot be both the label and a feature."
+            )
+    kind = kinds[features[0]] if len(features) == 1 and kinds[features[0]] in ("list", "image") else "number"
+    ids = _ids(names, kinds, free, label)
+    return Plan(features, None if options.only_features else label, ids, kind, ())
 
 
 def _label(
@@ -157,34 +119,45 @@ def _label(
 ) -> int | None:
     if asked is not None:
         return _position(names, where, asked, named=named)
-    usable = ("number", "text")
-    if named:
-        usual = [k for k, name in enumerate(names) if name.lower() in LABELS and kinds[k] in usable]
-        words = [k for k, name in enumerate(names) if kinds[k] == "text" and name.lower() not in IDS]
-        usual = _without_coordinate(usual, words, names, kinds)
-        if len(usual) > 1:
-            both = _some([names[k] for k in usual])
-            raise DataError(
-                f"{where} has several columns that may be the label ({both}); name one with --label (label= in "
-                f"Python)."
-            )
-        if usual:
-            notes.append(f"the column {shown(names[usual[0]])!r} is taken for the label")
-            return usual[0]
-    words = [k for k, kind in enumerate(kinds) if kind == "text" and not (named and names[k].lower() in IDS)]
-    if len(words) == 1:
-        notes.append(
-            f"the column {shown(names[words[0]])!r} is taken for the label: no other holds words"
-            if named
-            else f"column {words[0]} is taken for the label: no other holds words"
-        )
+    if not named:
+        words = [k for k, kind in enumerate(kinds) if kind == "text"]
+        if len(words) != 1:
+            return None
+        notes.append(f"column {words[0]} is taken for the label: no other holds words")
         return words[0]
-    if named and words:
+    usable = [k for k, kind in enumerate(kinds) if kind in ("number", "text")]
+    usual, words = _candidates(names, kinds, usable)
+    if len(usual) > 1:
+        both = _some([names[k] for k in usual])
+        raise DataError(
+            f"{where} has several columns that may be the label ({both}); name one with --label (label= in "
+            f"Python)."
+        )
+    if usual:
+        notes.append(f"the column {printable(names[usual[0]])!r} is taken for the label")
+        return usual[0]
+    if len(words) == 1:
+        notes.append(f"the column {printable(names[words[0]])!r} is taken for the label: no other holds words")
+        return words[0]
+    if words:
         notes.append(
             f"several columns hold words ({_some([names[k] for k in words])}), and none of them is taken for the "
             f"label: name one with --label"
         )
     return None
+
+
+def _ids(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int], label: int | None) -> int | None:
+    """Return the first column with a usual name of ids, if it holds numbers or words."""
+    found = next((k for k in places if names[k].lower() in IDS and k != label), None)
+    return found if found is not None and kinds[found] in ("number", "text") else None
+
+
+def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the columns that may be the label: those with usual names, and those of words."""
+    usual = [k for k in places if names[k].lower() in LABELS]
+    words = [k for k in places if kinds[k] == "text" and names[k].lower() not in IDS]
+    return _without_coordinate(usual, words, names, kinds), words
 
 
 def _without_coordinate(
@@ -206,9 +179,11 @@ def _position(names: Sequence[str], where: str, asked: str, *, named: bool) -> i
         except (ValueError, IndexError):
             raise ParameterError(
                 f"{where} has no names of columns, so label= must be a position from 0 to {len(names) - 1} "
-                f"(or -1 for the last), but it is {shown(asked)!r}."
+                f"(or -1 for the last), but it is {printable(asked)!r}."
             ) from None
-    raise ParameterError(f"{where} has no column {shown(asked)!r} for the label; its columns are {_some(names)}.")
+    raise ParameterError(
+        f"{where} has no column {printable(asked)!r} for the label; its columns are {_some(names)}."
+    )
 
 
 def _features(
@@ -235,4 +210,4 @@ def _features(
 
 def _some(names: Sequence[str]) -> str:
     more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
-    return ", ".join(repr(shown(name)) for name in names[:MOST_NAMED]) + more
+    return ", ".join(repr(printable(name)) for name in names[:MOST_NAMED]) + more

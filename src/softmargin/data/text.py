@@ -4,15 +4,18 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.base import Dataset, ReadOptions, counted, shown
-from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, labels_of_words, plan
+from softmargin.data.dataset import Dataset, ReadOptions, join_parts
+from softmargin.data.labels import labels_of_words
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, plan
 from softmargin.errors import DataError
+from softmargin.text import pluralize, printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read", "read_stream"]
 
@@ -28,12 +31,12 @@ Rows = list[tuple[int, list[str]]]
 """Cells of records, each with the number of its line."""
 
 
-def accepts(source: str | Path) -> bool:
+def accepts(path: Path) -> bool:
     """Tell whether the source is a file whose name ends in .csv or .tsv."""
-    return isinstance(source, Path) and source.suffix.lower() in (".csv", ".tsv") and source.is_file()
+    return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
 
 
-def read(source: str | Path, options: ReadOptions) -> Dataset:
+def read(path: Path, options: ReadOptions) -> Dataset:
     """Read a table into memory: numbers become float64, labels integers if all of them are, else strings.
 
     Cells are divided by commas, tabs or semicolons, whichever the first line has most of; quotes are those of
@@ -46,30 +49,16 @@ def read(source: str | Path, options: ReadOptions) -> Dataset:
     DataError
         A line has too few or too many cells, a cell is not a number, or the file is not UTF-8.
     """
-    pairs = list(_chunks(Path(source), options))
-    table, parts = pairs[0][0], [part for _, part in pairs]
-    del pairs
-    first = parts[0]
-    ids = None if first.ids is None else tuple(itertools.chain.from_iterable(part.ids or () for part in parts))
-    y = None
-    if first.y is not None:
-        y = labels_of_words([word for part in parts for word in _words(part)], table.label_where(), ADVICE)
-    X = np.empty((sum(part.n_samples for part in parts), first.n_features))
-    end = 0
-    while parts:  # each part goes as soon as it is copied
-        part = parts.pop(0)
-        begin, end = end, end + part.n_samples
-        X[begin:end] = part.X
-    return Dataset(X, y, first.name, ids, None, first.feature_names, None, first.notes)
+    pairs = list(_chunks(path, options))
+    where, parts = pairs[0][0], [part for _, part in pairs]
+    del pairs  # so that a part goes as soon as it is copied
+    data = join_parts(parts)
+    return data if data.y is None else replace(data, y=labels_of_words(data.y.tolist(), where, ADVICE))
 
 
-def _words(part: Dataset) -> list[str]:
-    return [] if part.y is None else list(part.y.tolist())
-
-
-def chunks(source: str | Path, options: ReadOptions) -> Iterator[Dataset]:
+def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
     """Yield the same table in parts of some thousand rows, with labels as the words that they are."""
-    yield from (part for _, part in _chunks(Path(source), options))
+    yield from (part for _, part in _chunks(path, options))
 
 
 def read_stream(stream: IO[bytes], where: str, name: str, options: ReadOptions) -> Iterator[Dataset]:
@@ -77,14 +66,15 @@ def read_stream(stream: IO[bytes], where: str, name: str, options: ReadOptions) 
     yield from (part for _, part in _parts(stream, where, name, options, tabs=False))
 
 
-def _chunks(path: Path, options: ReadOptions) -> Iterator[tuple["_Table", Dataset]]:
+def _chunks(path: Path, options: ReadOptions) -> Iterator[tuple[str, Dataset]]:
     with path.open("rb") as stream:
-        yield from _parts(stream, shown(path), path.stem, options, tabs=path.suffix.lower() == ".tsv")
+        yield from _parts(stream, printable(path), path.stem, options, tabs=path.suffix.lower() == ".tsv")
 
 
 def _parts(
     stream: IO[bytes], where: str, name: str, options: ReadOptions, *, tabs: bool
-) -> Iterator[tuple["_Table", Dataset]]:
+) -> Iterator[tuple[str, Dataset]]:
+    """Yield parts of a table, each with what messages call the column of its labels."""
     text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
     try:
         first = text.readline(LONGEST_LINE)
@@ -95,19 +85,21 @@ def _parts(
         if "\0" in first:
             raise DataError(f"{where} holds bytes of 0: it is no text in UTF-8.")
         delimiter = "\t" if tabs else max(DELIMITERS, key=first.count)
-        records = _records(itertools.chain([first], text), delimiter, where)
-        line, head = next(records)
+        rows = _records(itertools.chain([first], text), delimiter, where)
+        line, head = next(rows)
         named = _are_names(head)
-        rows: Iterator[tuple[int, list[str]]] = records if named else itertools.chain([(line, head)], records)
-        names = [cell.strip() for cell in head] if named else [str(k) for k in range(len(head))]
-        table = _Table(names, named, where, name, options)
-        n_rows = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(names)))
-        n_done = 0
-        while (block := list(itertools.islice(rows, n_rows))) or n_done == 0:
-            yield table, table.dataset(block, n_done)
-            n_done += max(1, len(block))
-            if not block:
-                return
+        if not named:
+            rows = itertools.chain([(line, head)], rows)
+        table = _Table(
+            [cell.strip() for cell in head] if named else [str(k) for k in range(len(head))], named, where
+        )
+        n_rows = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(head)))
+        block = list(itertools.islice(rows, n_rows))
+        made = plan(table.names, table.kinds(block, options.label), where, options, named=named)
+        label = where if made.label is None else f"{where} column {printable(table.names[made.label])!r}"
+        yield label, table.dataset(block, made, name, made.notes)
+        while block := list(itertools.islice(rows, n_rows)):
+            yield label, table.dataset(block, made, name)
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not text in UTF-8 ({error.reason}).") from error
     except csv.Error as error:
@@ -116,58 +108,41 @@ def _parts(
         text.detach()
 
 
-class _Table:
-    """What is known of a table after its first block: which column is what."""
+class _Table(NamedTuple):
+    """The columns of a table."""
 
-    def __init__(self, names: list[str], named: bool, where: str, name: str, options: ReadOptions) -> None:
-        self.names, self.named, self.where, self.name, self.options = names, named, where, name, options
-        self.plan: Plan | None = None
+    names: list[str]
+    named: bool
+    where: str
 
-    def dataset(self, block: Rows, start: int) -> Dataset:
-        """Return the data set of some rows."""
-        n_columns = len(self.names)
-        for line, row in block:
-            if len(row) != n_columns:
-                raise DataError(
-                    f"{self.where} line {line} has {counted(len(row), 'cell')}, but the first has {n_columns}."
-                )
-        if self.plan is None:
-            first: tuple[str, ...] = ()
-            kinds = self._kinds(block)
-            self.plan = plan(self.names, kinds, self.where, self.options, named=self.named)
-            first = self.plan.notes
-        else:
-            first = ()
-        made = self.plan
+    def dataset(self, block: Rows, made: Plan, name: str, notes: tuple[str, ...] = ()) -> Dataset:
+        """Return the data set of some rows; labels stay words."""
         X = self._numbers(block, made.features)
-        y = ids = None
+        y = ids = names = None
         if made.label is not None:
-            y = np.array([self._label(line, row[made.label]) for line, row in block], dtype=np.str_)
+            y = np.array([row[made.label] for _, row in block], dtype=np.str_)
+            if unlabelled := [line for line, row in block if not row[made.label].strip()]:
+                raise DataError(f"{self.where} line {unlabelled[0]} has no label: its cell is empty.")
         if made.ids is not None:
             ids = tuple(row[made.ids] for _, row in block)
-        names = tuple(self.names[k] for k in made.features) if self.named else None
-        return Dataset(X, y, self.name, ids, None, names, None, first)
+        if self.named:
+            names = tuple(self.names[k] for k in made.features)
+        return Dataset(X, y, name, ids, feature_names=names, notes=notes)
 
-    def label_where(self) -> str:
-        """Return the words that name the column of labels in messages."""
-        label = None if self.plan is None else self.plan.label
-        return self.where if label is None else f"{self.where} column {shown(self.names[label])!r}"
-
-    def _kinds(self, block: Rows) -> list[Kind]:
-        """Return what each column holds: words if its first cell that is not empty is none of a number."""
+    def kinds(self, block: Rows, label: str | None) -> list[Kind]:
+        """Return what each column holds: words if its first cell that is not empty is not a number."""
         kinds: list[Kind] = []
-        for k in range(len(self.names)):
-            cells = (row[k] for _, row in block)
-            first = next((cell for cell in cells if cell.strip()), "0")
+        for k, name in enumerate(self.names):
+            first = next((row[k] for _, row in block if row[k].strip()), "0")
             is_number = _is_number(first)
-            if not is_number and self.options.label != self.names[k] and self.names[k].lower() not in LABELS:
+            if not is_number and label != name and name.lower() not in LABELS:
                 # A stray word at the top of a column of numbers must not lose the whole column.
                 number = next((line for line, row in block if _is_number(row[k])), None)
                 if number is not None:
                     raise DataError(
-                        f"{self.where} column {shown(self.names[k])!r} holds words such as {shown(first[:40])!r} "
-                        f"and, on line {number}, a number: make it one of the two, or name the label with "
-                        f"label=, or --label."
+                        f"{self.where} column {printable(name)!r} holds words such as "
+                        f"{printable(first[:40])!r} and, on line {number}, a number: make it one of the two, or "
+                        f"name the label with label=, or --label."
                     )
             kinds.append("number" if is_number else "text")
         return kinds
@@ -175,32 +150,25 @@ class _Table:
     def _numbers(self, block: Rows, features: tuple[int, ...]) -> NDArray[Any]:
         X = np.empty((len(block), len(features)))
         everything = features == tuple(range(len(self.names)))
-        try:
-            for i, (_, row) in enumerate(block):
-                cells = row if everything else [row[k] for k in features]
+        for i, (line, row) in enumerate(block):
+            cells = row if everything else [row[k] for k in features]
+            try:
                 if "_" in "".join(cells):
                     raise ValueError
-                X[i] = [float(cell) for cell in cells]
-        except ValueError:
-            for line, row in block:
-                for k in features:
-                    if not _is_number(row[k]):
-                        found = f"{shown(row[k][:40])!r} is not a number" if row[k].strip() else "is empty"
-                        raise DataError(
-                            f"{self.where} line {line}, column {shown(self.names[k])!r}: {found}."
-                        ) from None
-            raise
+                X[i] = list(map(float, cells))
+            except ValueError:
+                k = next(k for k in features if not _is_number(row[k]))
+                found = f"{printable(row[k][:40])!r} is not a number" if row[k].strip() else "is empty"
+                raise DataError(
+                    f"{self.where} line {line}, column {printable(self.names[k])!r}: {found}."
+                ) from None
         return X
-
-    def _label(self, line: int, cell: str) -> str:
-        if not cell.strip():
-            raise DataError(f"{self.where} line {line} has no label: its cell is empty.")
-        return cell
 
 
 def _records(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the cells of each record that is not an empty line, with the number of its last line."""
     raw: list[str] = []
+    n_cells = 0
 
     def read() -> Iterator[str]:
         for line in lines:
@@ -212,6 +180,10 @@ def _records(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple
         text = "".join(raw)
         raw.clear()
         if row:
+            n_cells = n_cells or len(row)
+            if len(row) != n_cells:
+                cells = pluralize(len(row), "cell")
+                raise DataError(f"{where} line {reader.line_num} has {cells}, but the first has {n_cells}.")
             if " " in text or (delimiter != "\t" and "\t" in text):
                 row = [_bare(cell, text) for cell in row]
             yield reader.line_num, row

@@ -1,29 +1,118 @@
-"""What every engine is: the thing that walks X once and knows neither penalty nor preprocessing.
+"""The engine protocol: what reads X, wherever X lives, and knows neither penalty nor solver.
+
+Three rules make the same solvers run in main memory, on a GPU and on a cluster:
+
+1. Nothing of length N crosses the protocol. Scores, offsets, multipliers and dual rows stay where X is, behind a
+   `RowState`. (A checkpoint is the exception: `RowState.save` returns what a file has to hold.)
+2. W, b and gradients are arrays of the engine's namespace ``xp``, on its device. Whoever works with them uses
+   the array API.
+3. A solver looks at ``supports`` before it asks for more than sums over all samples.
 
 Conventions
 -----------
-Inside an engine X is the stored array, untouched. ``W`` is (D, C) float64, ``b`` is (C,) float64, weights
-are normalised to sum to one, and only samples with positive weight are visited. ``dual`` rows are
-``dL/ds``. Every result is float64, and its bits do not depend on the number of threads.
+X is the stored array, untouched. W is (D, C) float64, b is (C,) float64, weights sum to one, and only samples of
+positive weight are read. Dual rows are ``dL/ds``. An `Affine` map is given where features are wanted centred and
+scaled. Every result is float64, and its bits do not depend on the number of threads or workers.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.errors import DataError
+from softmargin.affine import Affine
+from softmargin.engines.records import Capability, Moments, Quality, Shape, Sweep
+from softmargin.errors import CapabilityError
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.mapped import MappedFile
-from softmargin.threads import Workers
+from softmargin.vectors import Vector
 
-__all__ = ["DualSums", "Engine", "Kernel", "Product", "Samples", "sum_in_order"]
+__all__ = [
+    "Batch", "Capability", "DualSource", "DualState", "DualSums", "Engine", "Evaluation", "GivenRows", "Gradients",
+    "Hessian", "Moments", "Preconditioner", "Quality", "RowState", "Shape", "Sweep",
+]  # fmt: skip
+
+
+class RowState(Protocol):
+    """Numbers for each sample and class, (N, C), that stay with the engine that made them."""
+
+    def scaled(self, factor: float) -> RowState:
+        """Return them times a factor."""
+        ...
+
+    def moved(self, target: RowState, step: float, low: float, high: float) -> RowState:
+        """Return them moved by ``step`` of the way to a target, and clipped to low … high."""
+        ...
+
+    def non_negative(self) -> RowState:
+        """Return them with 0 in place of what is negative, in float32."""
+        ...
+
+    def save(self) -> NDArray[Any]:
+        """Return them for a checkpoint; `Engine.rows_from` is the way back."""
+        ...
+
+
+class Evaluation(NamedTuple):
+    """What one pass computed at a point.
+
+    Attributes
+    ----------
+    W, b : array of shape (D, C) and (C,)
+        The point, on the features as they are stored.
+    value : float
+        Σ ω_i L(s_i, y_i).
+    dW, db : array of shape (D, C) and (C,)
+        Its gradient.
+    scores : RowState or None
+        The scores plus offsets, where they were kept.
+    """
+
+    W: Vector
+    b: Vector
+    value: float
+    dW: Vector
+    db: Vector
+    scores: RowState | None = None
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Dual rows that are dL/ds of a loss at the scores of a point.
+
+    Attributes
+    ----------
+    loss : Loss
+    offsets : RowState, optional
+        Added to the scores.
+    keep : bool
+        Whether `DualSums.rows` should hold them.
+    """
+
+    loss: Loss
+    offsets: RowState | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class GivenRows:
+    """Dual rows as they are given: made feasible, and moved as a shift of all scores moves them.
+
+    Attributes
+    ----------
+    rows : RowState
+    shift : ndarray of shape (C,)
+    """
+
+    rows: RowState
+    shift: Floats
+
+
+DualSource: TypeAlias = Gradients | GivenRows
 
 
 class DualSums(NamedTuple):
@@ -37,223 +126,253 @@ class DualSums(NamedTuple):
         Σ ω_i L*(a_i).
     square : float
         Σ ω_i ‖a_i‖².
-    features : ndarray of shape (D, C)
+    features : array of shape (D, C)
         Σ ω_i x_i a_iᵀ.
     classes : ndarray of shape (C, C)
         Row c is the sum of ω_i a_i over the samples of class c.
+    rows : RowState or None
+        The dual rows, where they were to be kept.
     """
 
     value: float
     conjugate: float
     square: float
-    features: Floats
+    features: Vector
     classes: Floats
+    rows: RowState | None = None
 
 
-Product: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
-"""A symmetric matrix, as what it makes of a direction (V, c), shapes (D, C) and (C,)."""
+class Hessian(Protocol):
+    """The Hessian of the mean loss at an evaluated point, in a form that is cheap against passes."""
+
+    def product(self) -> Callable[[Vector, Vector], tuple[Vector, Vector]] | None:
+        """Return what multiplies a direction (V, c), approximately, on stored features; None if not cheap."""
+        ...
+
+    def solve(self, G: Vector, reg: float, floor: float | None, preconditioner: Preconditioner) -> Vector | None:
+        """Return the inverse, with 2λ added for W and ``floor`` for b, times G (D + 1, C), on mapped features.
+
+        It is None where this form cannot be solved with, or rounding leaves no positive definite matrix.
+        ``floor`` is None if b is fixed. ``preconditioner`` is the engine's for the same features.
+        """
+        ...
 
 
-class Kernel:
-    """A function whose first arguments are losses, compiled: into the cache on disk for our own losses only.
+class Preconditioner(Protocol):
+    """An approximate inverse of ``c Σ + 2λ I`` with the second moment Σ of the mapped features."""
 
-    The index of Numba's cache names the type of the loss. One that another program cannot import (from a
-    notebook, say) would make the whole index unreadable there.
-
-    Parameters
-    ----------
-    function : callable
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._cached: Any = numba.njit(nogil=True, cache=True)(function)
-        self._foreign: Any = numba.njit(nogil=True)(function)
-
-    def of(self, *losses: Loss) -> Any:
-        """Return the compiled function that serves these losses."""
-        ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
-        return self._cached if ours else self._foreign
+    def solve(self, curvature: float, reg: float, G: Vector) -> Vector:
+        """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
+        ...
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The samples an engine walks over.
+class Batch(Protocol):
+    """A few samples drawn at random."""
 
-    Attributes
-    ----------
-    X : ndarray or CSR array of shape (N, D)
-        Features in the type they are stored in.
-    y : ndarray of shape (N,), int64
-        Class numbers 0 … C-1.
-    weights : ndarray of shape (N,), float64
-        Non-negative, summing to one; samples of weight 0 are never visited.
-    n_classes : int
-        C.
-    """
-
-    X: Any
-    y: Ints
-    weights: Floats
-    n_classes: int
+    def gradient(self, loss: Loss, W: Vector, b: Vector) -> tuple[float, Vector, Vector]:
+        """Return unbiased estimates of the mean loss and its gradient at a point."""
+        ...
 
 
-class Engine(ABC):
-    """Walks over `Samples`; every method that returns sums over the samples is one pass.
+class DualState(Protocol):
+    """Dual rows of all samples, with the W and b that belong to them, which sweeps improve in place."""
 
-    Attributes
-    ----------
-    samples : Samples
-    rows : ndarray of int64
-        Numbers of the samples of positive weight, ascending.
-    workers : Workers
-        The threads it works with.
-    has_single : bool
-        Whether float32 holds X.
-    """
-
-    has_single = False
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-        self.rows: Ints = np.flatnonzero(samples.weights > 0.0)
-        self.workers = Workers(1)
-        self._rows_read = 0
-        self._file = MappedFile(samples.X)
-        self._file.check(DataError)
+    reg: float
 
     @property
     def n_passes(self) -> float:
-        """How often X was read so far; a walk over a part of the rows counts as that part."""
-        return self._rows_read / max(1, len(self.rows))
+        """How often each row was visited so far, on average."""
+        ...
 
-    def count(self, n_rows: int) -> None:
-        """Note that so many rows are read now, or raise a `DataError` if X is mapped from a file that changed."""
-        self._file.check(DataError)
-        self._rows_read += n_rows  # a whole number: fits that were interrupted must not round differently
+    @property
+    def P(self) -> Vector:
+        """W and b, (D + 1, C); a copy."""
+        ...
+
+    @property
+    def rows(self) -> RowState:
+        """The dual rows; a view, which later sweeps change."""
+        ...
+
+    def start_from_classes(self, rows: Floats, W: Vector, b: Vector) -> None:
+        """Give every sample the row (C,) of its class, for which W and b are known."""
+        ...
+
+    def start_from_point(self, W: Vector, b: Vector) -> None:
+        """Take the dL/ds of a point, in two passes."""
+        ...
+
+    def start_from(self, before: DualState, factor: float) -> None:
+        """Take the rows of another λ times a factor."""
+        ...
+
+    def sweep(self, rng: np.random.Generator) -> Sweep:
+        """Visit the rows in random order."""
+        ...
+
+    def balancing_shift(self) -> Floats:
+        """Return the shift (C,) of all scores that brings the sum of the dual rows to zero."""
+        ...
+
+    def to_double(self) -> None:
+        """Go on in float64."""
+        ...
+
+    def save(self) -> dict[str, Any]:
+        """Return all that sweeps change, for a checkpoint: arrays, and what JSON can hold."""
+        ...
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take what was saved."""
+        ...
+
+
+class Engine(ABC):
+    """Reads X; a method that returns sums over the samples is one pass, unless it says otherwise.
+
+    Attributes
+    ----------
+    shape : Shape
+    supports : frozenset of Capability
+    xp : namespace
+        That of W, b and gradients.
+    """
+
+    shape: Shape
+    supports: frozenset[Capability] = frozenset()
+    xp: Any = np
+
+    @property
+    @abstractmethod
+    def n_passes(self) -> float:
+        """How often X was read so far; to read some of the rows counts as that share."""
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads of this process read X."""
+        return 1
+
+    def asarray(self, array: Any) -> Vector:
+        """Return a NumPy array as one of the engine's, in float64."""
+        return self.xp.asarray(array, dtype=self.xp.float64)
+
+    def require(self, capability: Capability, purpose: str) -> None:
+        """Raise a `CapabilityError` if the engine lacks a capability that is needed for a purpose."""
+        if capability not in self.supports:
+            raise CapabilityError(
+                f"{type(self).__name__} does not support {capability.name}, needed for {purpose}."
+            )
 
     @abstractmethod
-    def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> NDArray[Any]:
-        """Return a dense copy of any rows of X: of the ``dtype``, but float64 where float32 cannot hold X."""
-
-    def preprocessed_rows(self, rows: Ints, mean: Floats, scale: Floats, dtype: Any = np.float64) -> NDArray[Any]:
-        """Return ``(X[rows] - mean) * scale`` as a dense array of the ``dtype``."""
-        Z = self.dense_rows(rows, dtype)
-        nearest = mean.astype(Z.dtype)
-        if nearest.any():
-            Z -= nearest  # close to the mean this is exact, and what float32 cannot hold of the mean follows
-        rest = (mean - nearest).astype(Z.dtype)
-        if rest.any():
-            Z -= rest
-        if (scale != 1.0).any():
-            Z *= scale.astype(Z.dtype)
-        return Z.astype(dtype, copy=False)
+    def value(self, loss: Loss, W: Vector, b: Vector) -> float:
+        """Return Σ ω_i L(x_i W + b, y_i)."""
 
     @abstractmethod
-    def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
-        """Return ``X[rows] @ W + b``, shape (len(rows), C)."""
-
-    @abstractmethod
-    def value(self, loss: Loss, W: Floats, b: Floats, offsets: Floats | None = None) -> float:
-        """Return Σ ω_i L(s_i, y_i), where s_i = x_i W + b, plus row i of ``offsets`` (N, C) if given."""
-
-    @abstractmethod
-    def value_and_grad(
+    def evaluate(
         self,
         loss: Loss,
-        W: Floats,
-        b: Floats,
-        offsets: Floats | None = None,
-        keep: NDArray[Any] | None = None,
+        W: Vector,
+        b: Vector,
+        offsets: RowState | None = None,
+        *,
         single: bool = False,
-    ) -> tuple[float, Floats, Floats]:
-        """Return the value and its gradient in W (D, C) and b (C,); write the scores plus offsets into ``keep``.
+        keep_scores: bool = False,
+    ) -> Evaluation:
+        """Return the value and gradient at a point; the scores are X @ W + b, plus offsets if given.
 
-        With ``single`` the products may be made in float32.
+        With ``single`` products may be made in float32. With ``keep_scores`` the scores are kept for `hessian`.
         """
 
-    def values_and_grads(
-        self, loss: Loss, W: Floats, b: Floats, weights: Floats | None = None, single: bool = False
-    ) -> tuple[Floats, Floats, Floats]:
-        """Return the values (K,) at K points and their gradients, (K, D, C) and (K, C): one reading, if it can.
+    def evaluate_many(
+        self,
+        loss: Loss,
+        W: Sequence[Vector],
+        b: Sequence[Vector],
+        folds: Sequence[int] | None = None,
+        *,
+        single: bool = False,
+    ) -> list[Evaluation]:
+        """Return the values and gradients at several points, from one reading of X where the engine can do that.
 
-        ``weights`` (K, N) are those of each point, by default always those of the samples: they sum to one and are
-        0 where these are.
+        ``folds`` are the numbers of the folds whose training weights each point has; by default all samples count.
         """
-        found = []
-        for k in range(len(W)):
-            engine = self if weights is None else self.weighted(weights[k])
-            found.append(engine.value_and_grad(loss, W[k], b[k], single=single))
-            if engine is not self:
-                self.count(len(engine.rows))
-        values, G, g = (np.array(part) for part in zip(*found, strict=True))
-        return values, G, g
-
-    def weighted(self, weights: Floats) -> Engine:
-        """Return an engine for the same samples with other weights, and the same threads."""
-        other = type(self)(replace(self.samples, weights=weights))
-        other.workers = self.workers
-        return other
+        engines = [self] * len(W) if folds is None else [self.with_fold(k) for k in folds]
+        if any(engine.shape.n_classes < self.shape.n_classes for engine in engines):
+            raise CapabilityError(f"{type(self).__name__} cannot weigh by a fold that lacks a class.")
+        return [e.evaluate(loss, W_k, b_k, single=single) for e, W_k, b_k in zip(engines, W, b, strict=True)]
 
     @abstractmethod
     def hessian_product(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        V: Floats,
-        c: Floats,
-        offsets: Floats | None = None,
-    ) -> tuple[Floats, Floats]:
+        self, loss: Loss, W: Vector, b: Vector, V: Vector, c: Vector, offsets: RowState | None = None
+    ) -> tuple[Vector, Vector]:
         """Return the product of the Hessian at (W, b) with the direction (V, c)."""
 
-    @abstractmethod
-    def pair_products(self, rows: Ints, wrong: Ints, right: Ints, factors: Floats) -> Product:
-        """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(x_k (e_j - e_y)ᵀ)ᵀ``, about: in float32.
+    def hessian(self, loss: Loss, at: Evaluation, affine: Affine) -> Hessian | None:
+        """Return the Hessian where scores were kept; None where no form of it is cheap against passes."""
+        return None
 
-        Pair k is of row ``rows[k]`` and the classes j = ``wrong[k]`` and y = ``right[k]``, by which they are
-        sorted.
+    @abstractmethod
+    def dual_sums(self, loss: Loss, W: Vector, b: Vector, source: DualSource) -> DualSums:
+        """Return the value of ``loss`` at (W, b), and the sums of dual rows with its conjugate, in float64."""
+
+    @abstractmethod
+    def rows_from(self, saved: NDArray[Any] | None) -> RowState:
+        """Return rows that `RowState.save` returned, or float32 zeros."""
+
+    @abstractmethod
+    def moments(self) -> Moments:
+        """Return mean and variance of each feature; two passes."""
+
+    @abstractmethod
+    def class_features(self) -> Vector:
+        """Return the weighted sum of the features of each class, (D, C)."""
+
+    @abstractmethod
+    def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
+        """Return a preconditioner that costs no more than a few passes; made in float32 if that may be."""
+
+    @abstractmethod
+    def mean_curvature(self, loss: Loss, W: Vector, b: Vector, offsets: RowState | None = None) -> float:
+        """Return the mean curvature of the loss in score space: the trace of its Hessian there over C - 1.
+
+        Few samples serve. The same ones, and the same random directions, are taken each time.
         """
 
     @abstractmethod
-    def dual_sums(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        source: Loss,
-        offsets: Floats | None = None,
-        dual: tuple[NDArray[Any], Floats] | None = None,
-        keep: NDArray[Any] | None = None,
-    ) -> DualSums:
-        """Return the value of ``loss`` at (W, b), and the sums of dual rows with its conjugate.
-
-        The rows are dL/ds of ``source`` at the scores plus offsets, or those given as ``dual``: rows (N, C),
-        made feasible for ``loss`` and tilted by a shift (C,). They are written into ``keep`` (N, C), if given.
-        """
+    def score_square(self, G: Vector, b: Vector) -> float:
+        """Return Σ ω_i of the mean square of the scores x_i G + b: the sum behind the largest λ."""
 
     @abstractmethod
-    def moments(self) -> tuple[Floats, Floats]:
-        """Return the weighted mean and variance of each feature, both (D,)."""
-
-    @abstractmethod
-    def class_features(self) -> Floats:
-        """Return the weighted sum of the features of each class, shape (D, C)."""
-
-    @abstractmethod
-    def covariance(self, mean: Floats, scale: Floats, rows: Ints, single: bool = False) -> Floats:
-        """Return the weighted second moment (D, D) of ``(x - mean) * scale`` over ``rows``.
-
-        With ``single`` the products may be made in float32.
-        """
+    def quality(self, loss: Loss, W: Vector, b: Vector, part: str) -> Quality:
+        """Return how a point does on the "training" samples, or on the "held_out" ones of a fold."""
 
     @abstractmethod
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""
 
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a hash of X, labels and weights; it tells whether a checkpoint is of the same data."""
 
-def sum_in_order(parts: list[Floats]) -> Floats:
-    """Return the sum of the parts, added from the first to the last."""
-    total = parts[0].copy(order="K")
-    for part in parts[1:]:
-        total += part
-    return total
+    @abstractmethod
+    def with_fold(self, k: int) -> Engine:
+        """Return the engine of the training part of a fold, by number: same X, other weights."""
+
+    def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
+        """Return dual rows for dual ascent, in float32 if that may be.
+
+        ``penalty`` is what a sum of the dual rows costs at first, in units of scores; 0 if there is no bias.
+        """
+        raise CapabilityError(f"{type(self).__name__} does not support dual ascent.")
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield all samples of positive weight in random order, so many at a time."""
+        raise CapabilityError(f"{type(self).__name__} does not give access to rows.")
+
+    def scores(self, W: Vector, b: Vector, rows: Ints) -> Floats:
+        """Return the scores of chosen samples, (n, C)."""
+        raise CapabilityError(f"{type(self).__name__} does not give access to rows.")
+
+    def held_out_scores(self, W: Vector, b: Vector) -> tuple[Floats, Ints, Floats, Ints]:
+        """Return scores, classes, weights and row numbers of the held-out samples of known classes of a fold."""
+        raise CapabilityError(f"{type(self).__name__} does not give access to rows.")

@@ -1,7 +1,6 @@
 """The classifiers as scikit-learn knows them."""
 
-from softmargin.estimators.base import make_loss
 from softmargin.estimators.cross_validated import LinearClassifierCV
 from softmargin.estimators.linear import LinearClassifier
 
-__all__ = ["LinearClassifier", "LinearClassifierCV", "make_loss"]
+__all__ = ["LinearClassifier", "LinearClassifierCV"]

@@ -7,50 +7,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, column_or_1d
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from softmargin.arguments import check_flag
 from softmargin.data import Dataset
-from softmargin.engines import Samples, canonical_csr, make_engine
 from softmargin.errors import DataError, ParameterError
-from softmargin.losses import LOSSES, Loss, softmax
-from softmargin.losses.base import Floats, Ints, first_unusable
+from softmargin.labels import labels_of_rows
+from softmargin.losses import Loss, softmax
+from softmargin.losses.base import Floats
 from softmargin.model import Model
+from softmargin.model.parts import Parts
+from softmargin.model.predict import class_numbers, fill_from_scores
 from softmargin.objective import Objective
-from softmargin.preprocessing import Preprocessing, unit_rows
-from softmargin.selection import Comparison, preprocess
+from softmargin.preprocessing import Preprocessing
+from softmargin.samples import Labelled, Samples, as_features, check_weights
+from softmargin.selection import Comparison, scaling_of
 from softmargin.solvers import Callback, Fit, minimize
-from softmargin.validation import (
-    as_table,
-    check_features,
-    check_finite,
-    check_labels,
-    check_length,
-    check_weights,
-    overflowing,
-)
 
-__all__ = ["FittedClassifier", "make_loss"]
-
-
-def make_loss(name: str | Loss, delta: float = 1.0) -> Loss:
-    """Return the loss of this name; a `Loss` is returned as it is.
-
-    Raises
-    ------
-    ParameterError
-        If there is no loss of this name or ``delta`` is not positive.
-    """
-    if isinstance(name, Loss):
-        return name
-    if not isinstance(name, str) or name not in LOSSES:
-        raise ParameterError(f"loss must be one of {', '.join(LOSSES)}, but it is {name!r}.")
-    chosen = LOSSES[name]
-    return chosen(delta) if "delta" in chosen._fields else chosen()  # type: ignore[attr-defined, call-arg]
+__all__ = ["FittedClassifier"]
 
 
 def _has_probabilities(classifier: FittedClassifier) -> bool:
@@ -58,17 +37,6 @@ def _has_probabilities(classifier: FittedClassifier) -> bool:
         return classifier._gives_probabilities()
     except ParameterError as error:
         raise AttributeError(str(error)) from error
-
-
-def _labels(y: ArrayLike, n_samples: int) -> NDArray[Any]:
-    """Return labels, one for each row of X; a column of them with scikit-learn's warning."""
-    labels = check_labels(y)
-    try:
-        return check_length(column_or_1d(labels, warn=True), n_samples)
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(str(error)) from error
 
 
 class FittedClassifier(ClassifierMixin, BaseEstimator):
@@ -79,43 +47,45 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
     intercept_: Floats
     loss_: Loss
     reg_: float
+    fit_intercept: bool
+    tol: float
+    max_passes: float
+    scaling: str
+    normalize_rows: bool
+    engine: str
     n_threads: int | None
+    callback: Callback | None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
+    @property
+    def _options(self) -> dict[str, Any]:
+        """Arguments of `Objective`."""
+        return {"fit_intercept": self.fit_intercept, "engine": self.engine, "n_threads": self.n_threads}
+
     def _fit_one(
         self,
         loss: Loss,
         reg: float,
-        X: Any,
-        classes: NDArray[Any],
-        codes: Ints,
-        weights: Floats,
-        *,
-        tol: float,
-        max_passes: float,
-        scaling: str,
-        rows: str = "none",
+        samples: Samples,
+        labelled: Labelled,
         checkpoint: str | os.PathLike[str] | None = None,
-        callback: Callback | None = None,
-        **options: Any,
     ) -> None:
-        """Fit one loss with one λ to checked samples; an interrupted fit leaves the estimator as it was.
-
-        ``rows`` says what was done to the rows of X already; the other options are those of `Objective`.
-        """
-        objective = Objective(loss, X, codes, reg, weights, n_classes=len(classes), **options)
-        preprocessing = preprocess(objective, scaling, X.dtype)._replace(rows=rows)
+        """Fit one loss with one λ to samples that were made of ``labelled``."""
+        objective = Objective.of(loss, samples, reg, **self._options)
+        preprocessing = scaling_of(objective, self.scaling, samples.dtype)._replace(rows=labelled.rows)
         objective = objective.replace(scale=preprocessing.scale)
-        fit = minimize(objective, tol=tol, callback=callback, max_passes=max_passes, checkpoint=checkpoint)
+        fit = minimize(
+            objective, tol=self.tol, callback=self.callback, max_passes=self.max_passes, checkpoint=checkpoint
+        )
         if fit.interrupted:  # a search or a pipeline around this fit should end too
             raise KeyboardInterrupt
         W, b = preprocessing.fold(fit.W, fit.b)
         # Nothing of the estimator is touched before this line: an interrupted fit leaves it as it was.
-        self.classes_ = classes
+        self.classes_ = labelled.classes
         self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
         self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
         self.preprocessing_: Preprocessing = preprocessing
@@ -243,7 +213,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         predicted = self.predict(X)
         if not len(predicted):
             raise DataError("X holds no sample to score.")
-        labels = _labels(y, len(predicted))
+        labels = labels_of_rows(y, len(predicted))
         weights = check_weights(sample_weight, len(predicted))
         if (labels.dtype.kind in "UO") != (self.classes_.dtype.kind in "UO"):
             kinds = ("numbers", "words") if labels.dtype.kind in "UO" else ("words", "numbers")
@@ -266,56 +236,46 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         scores = self._scores(X)
-        labels = check_length(check_labels(y), len(scores))
-        places = {label: k for k, label in enumerate(self.classes_.tolist())}
-        unknown = [i for i, label in enumerate(labels.tolist()) if label not in places]
-        if unknown:
-            raise DataError(f"y[{unknown[0]}] is {labels.tolist()[unknown[0]]!r}, which is no class of this fit.")
-        return self.loss_.values(scores, np.array([places[label] for label in labels.tolist()], np.int64))
+        labels = labels_of_rows(y, len(scores))
+        codes = class_numbers(self.classes_, labels)
+        if (codes < 0).any():
+            row = int(codes.argmin())
+            raise DataError(f"y[{row}] is {labels.tolist()[row]!r}, which is no class of this fit.")
+        return self.loss_.values(scores, codes)
 
     def _logits(self, X: ArrayLike | csr_array) -> Floats:
-        """Return that of which the softmax are the probabilities."""
+        """Return the logarithms of the probabilities, up to a constant for each sample."""
         check_is_fitted(self)
         return self._scores(X, self._temperature())
 
     def _scores(self, X: ArrayLike | csr_array, temperature: float = 1.0) -> Floats:
-        """Return the scores, divided by the temperature, or raise a `DataError` for those that overflow."""
+        """Return the scores, divided by the temperature, or raise a `DataError` for those that are not finite."""
         check_is_fitted(self)
-        features = self._validated(X)
-        if self.preprocessing_.rows == "unit":
-            features = unit_rows(features)
-        n_samples, n_classes = features.shape[0], len(self.classes_)
-        if n_samples == 0:
-            return np.zeros((0, n_classes))
-        walked = Samples(features, np.zeros(n_samples, np.int64), np.full(n_samples, 1.0 / n_samples), n_classes)
-        engine = make_engine("auto", walked, self.n_threads)
-        with np.errstate(over="ignore", invalid="ignore"):
-            scores = engine.scores(self.coef_.T, self.intercept_, np.arange(n_samples))
-            if temperature != 1.0:
-                scores /= temperature
-        row = first_unusable(scores)
-        if row is not None:
-            raise overflowing(row)
-        return scores
+        features = as_features(X)
+        self._check_columns(X, features.shape[1])
+        self._note_columns(X, reset=False)
+        W, unit = self.coef_.T, self.preprocessing_.rows == "unit"
+        parts = Parts(W, self.intercept_, self.classes_, self.loss_.probabilistic, unit, None)
+        scores = np.zeros((features.shape[0], len(self.classes_)))
+        return fill_from_scores(parts, features, scores, lambda block: block / temperature, self.n_threads)
 
-    def _validated(self, X: ArrayLike | csr_array, *y: ArrayLike) -> Any:
-        """Return the features, or features and labels, checked; number and names of the columns as in the fit."""
-        table = check_features(X) if y else as_table(X)
-        if issparse(table):
-            table = canonical_csr(table)
-        if not y:
-            self._check_columns(X, table.shape[1])
+    def _labelled(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Labelled:
+        """Return the checked samples of a fit, and note the number and names of their columns."""
+        normalize = check_flag("normalize_rows", self.normalize_rows)
         names = list(getattr(X, "columns", ()))
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"X has more than one column named {twice!r}.")
-        check_finite(table)
-        labels = [_labels(one, table.shape[0]) for one in y]
+        labelled = Labelled.check(X, y, sample_weight)
+        self._note_columns(labelled.X if labelled is X else X, reset=True)
+        return labelled.with_unit_rows() if normalize else labelled
+
+    def _note_columns(self, X: Any, reset: bool) -> None:
+        """Note the number and names of the columns, or raise a `DataError` if they are not those of the fit."""
         try:
-            validate_data(self, X, reset=bool(y), skip_check_array=True)
+            validate_data(self, X, reset=reset, skip_check_array=True)
         except (TypeError, ValueError) as error:  # scikit-learn's words; what follows the first sentence is advice
             raise DataError(str(error).splitlines()[0].partition(". ")[0].rstrip(".") + ".") from error
-        return (table, *labels) if y else table
 
     def _check_columns(self, X: Any, n_features: int) -> None:
         """Raise a `DataError` if the columns of X are not those of the fit, by their number or by their names."""

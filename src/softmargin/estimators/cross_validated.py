@@ -10,23 +10,24 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import get_scorer
 
+from softmargin.arguments import check_count, check_flag
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
-from softmargin.estimators.base import FittedClassifier, make_loss
-from softmargin.losses import CrossEntropy, Loss
+from softmargin.estimators.base import FittedClassifier
+from softmargin.estimators.linear import LinearClassifier
+from softmargin.losses import Loss, make_loss
 from softmargin.losses.base import Floats, Ints
-from softmargin.preprocessing import Preprocessing, unit_rows
+from softmargin.preprocessing import Preprocessing
 from softmargin.selection import (
     Comparison,
-    Samples,
     Scorer,
+    SearchSamples,
     Settings,
     content_hashes,
+    cross_validate,
     gather,
     make_folds,
-    select,
 )
 from softmargin.solvers import Callback
-from softmargin.validation import check_count, check_flag, encode_labels
 
 __all__ = ["LinearClassifierCV"]
 
@@ -39,7 +40,7 @@ class LinearClassifierCV(FittedClassifier):
 
     Parameters
     ----------
-    losses : sequence of {"hinge", "squared_hinge", "cross_entropy"} or Loss
+    losses : sequence of {"cross_entropy", "squared_hinge", "hinge"} or Loss
         Compared on the same folds; of equal scores the one named first wins.
     regs : "auto", int or sequence of float, default "auto"
         The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
@@ -126,7 +127,7 @@ class LinearClassifierCV(FittedClassifier):
 
     def __init__(
         self,
-        losses: Sequence[str | Loss] = ("hinge", "squared_hinge", "cross_entropy"),
+        losses: Sequence[str | Loss] = ("cross_entropy", "squared_hinge", "hinge"),
         *,
         regs: str | int | Sequence[float] = "auto",
         cv: Any = 5,
@@ -207,40 +208,20 @@ class LinearClassifierCV(FittedClassifier):
             raise ParameterError(f"losses must be a list of at least one loss, but it is {self.losses!r}.")
         losses = [make_loss(loss, self.delta) for loss in self.losses]
         seed = check_count("random_state", self.random_state, 0)
-        features, given = self._validated(X, y)
-        classes, codes, weights = encode_labels(given, sample_weight)
-        normalize = check_flag("normalize_rows", self.normalize_rows)
-        if normalize:
-            features = unit_rows(features)
-        hashes = content_hashes(features, seed)
+        labelled = self._labelled(X, y, sample_weight)
+        hashes = content_hashes(labelled.X, seed)
         # Weights by class have a part in the fits alone.
-        fitted = encode_labels(given, sample_weight, self.class_weight)[2]
-        folds = make_folds(self.cv, codes, given, weights, hashes, groups)
+        fitted = labelled.training_weights(self.class_weight)
+        folds = make_folds(self.cv, labelled, hashes, groups)
         custom = not (isinstance(self.scoring, str) and self.scoring in ("accuracy", "loss"))
-        samples = gather(features, given, codes, weights, hashes, folds, fitted, merge=not custom)
-        scoring, name = self._scorer(samples, classes) if custom else (self.scoring, "")
+        search = gather(labelled, hashes, folds, fitted, merge=not custom)
+        scoring, name = self._scorer(search, labelled.classes) if custom else (self.scoring, "")
         settings = Settings(
             self.regs, self.rule, scoring, name, self.path_tol, self.max_passes,
             check_flag("calibrate", self.calibrate),
         )  # fmt: skip
-        options: dict[str, Any] = {"fit_intercept": self.fit_intercept, "engine": self.engine}
-        options["n_threads"] = self.n_threads
-        chosen = select(samples, losses, settings, self.scaling, **options)
-        whole = gather(features, given, codes, weights, hashes, [], fitted)
-        self._fit_one(
-            chosen.loss,
-            chosen.reg,
-            whole.X,
-            classes,
-            whole.y,
-            whole.training_weights,
-            tol=self.tol,
-            max_passes=self.max_passes,
-            scaling=self.scaling,
-            rows="unit" if normalize else "none",
-            callback=self.callback,
-            **options,
-        )
+        chosen = cross_validate(search, losses, settings, self.scaling, **self._options)
+        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled)
         path = chosen.chosen_path
         self.path_: Comparison = chosen
         self.best_loss_, self.best_reg_, self.best_score_ = chosen.loss, chosen.reg, path.chosen.score
@@ -248,7 +229,7 @@ class LinearClassifierCV(FittedClassifier):
         self.n_splits_ = len(folds)
         return self
 
-    def _scorer(self, samples: Samples, classes: Any) -> tuple[Scorer, str]:
+    def _scorer(self, search: SearchSamples, classes: Any) -> tuple[Scorer, str]:
         """Return what scores the paths, and its name."""
         if not (isinstance(self.scoring, str) or callable(self.scoring)):
             raise ParameterError(
@@ -262,18 +243,18 @@ class LinearClassifierCV(FittedClassifier):
             ) from None
 
         def score(loss: Loss, W: Floats, b: Floats, known: Ints, rows: Ints) -> float:
-            fitted = _Scored(loss, self.n_threads)
+            fitted = _Scored(loss, n_threads=self.n_threads)
             fitted.loss_, fitted.classes_ = loss, classes[known]
             fitted.coef_, fitted.intercept_ = np.ascontiguousarray(W.T), b
             fitted.n_features_in_ = W.shape[0]
             fitted.preprocessing_ = Preprocessing("none", np.zeros(len(W)), np.ones(len(W)))  # done already
             try:
-                return float(scorer(fitted, samples.X[rows], samples.labels[rows]))
+                return float(scorer(fitted, search.samples.features(rows), search.labels[rows]))
             except SoftmarginError:
                 raise
             except (AttributeError, TypeError, ValueError) as error:
                 why = " ".join(str(error.__cause__ or error).split())
-                if isinstance(error, AttributeError) and not isinstance(loss, CrossEntropy):
+                if isinstance(error, AttributeError) and not loss.probabilistic:
                     why = f"the {loss.title} has margins, and no probabilities to be scored by ({why})"
                 elif len(known) < len(classes):
                     why = f"a fold has no training sample of class {np.delete(classes, known)[0]!r} ({why})"
@@ -285,9 +266,9 @@ class LinearClassifierCV(FittedClassifier):
     def _gives_probabilities(self) -> bool:
         if not hasattr(self, "loss_"):  # what is going to be fitted
             losses = [make_loss(loss, self.delta) for loss in self.losses]
-            if not (self.calibrate or all(isinstance(loss, CrossEntropy) for loss in losses)):
+            if not (self.calibrate or all(loss.probabilistic for loss in losses)):
                 raise AttributeError("The hinges have margins, not probabilities: set calibrate=True.")
-        elif not (isinstance(self.loss_, CrossEntropy) or self.calibration_ is not None):
+        elif not (self.loss_.probabilistic or self.calibration_ is not None):
             raise AttributeError(
                 f"The {self.loss_.title} has margins, not probabilities, and calibrate was False."
             )
@@ -300,17 +281,8 @@ class LinearClassifierCV(FittedClassifier):
         return self.path_
 
 
-class _Scored(FittedClassifier):
+class _Scored(LinearClassifier):
     """A fit of a path, as a scorer wants it."""
 
-    def __init__(self, loss: Loss | None = None, n_threads: int | None = None) -> None:
-        self.loss = loss
-        self.n_threads = n_threads
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         raise CapabilityError("What a scorer is given is fitted already, and may not be fitted anew.")
-
-    def _gives_probabilities(self) -> bool:
-        if not isinstance(self.loss_, CrossEntropy):
-            raise AttributeError(f"The {self.loss_.title} has margins, not probabilities, to be scored by.")
-        return True

@@ -8,11 +8,9 @@ from typing import Any, Self
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
-from softmargin.estimators.base import FittedClassifier, make_loss
-from softmargin.losses import CrossEntropy, Loss
-from softmargin.preprocessing import unit_rows
+from softmargin.estimators.base import FittedClassifier
+from softmargin.losses import Loss, make_loss
 from softmargin.solvers import Callback
-from softmargin.validation import check_flag, encode_labels
 
 __all__ = ["LinearClassifier"]
 
@@ -148,31 +146,13 @@ class LinearClassifier(FittedClassifier):
             If the gap was not reached within ``max_passes``.
         """
         loss = make_loss(self.loss, self.delta)
-        features, labels = self._validated(X, y)
-        classes, codes, weights = encode_labels(labels, sample_weight, self.class_weight)
-        normalize = check_flag("normalize_rows", self.normalize_rows)
-        self._fit_one(
-            loss,
-            self.reg,
-            unit_rows(features) if normalize else features,
-            classes,
-            codes,
-            weights,
-            tol=self.tol,
-            max_passes=self.max_passes,
-            scaling=self.scaling,
-            rows="unit" if normalize else "none",
-            checkpoint=self.checkpoint,
-            callback=self.callback,
-            fit_intercept=self.fit_intercept,
-            engine=self.engine,
-            n_threads=self.n_threads,
-        )
+        labelled = self._labelled(X, y, sample_weight)
+        self._fit_one(loss, self.reg, labelled.samples(self.class_weight), labelled, self.checkpoint)
         return self
 
     def _gives_probabilities(self) -> bool:
         # What was fitted counts, or else what is going to be.
         loss = getattr(self, "loss_", None) or make_loss(self.loss, self.delta)
-        if not isinstance(loss, CrossEntropy):
+        if not loss.probabilistic:
             raise AttributeError("The hinges have margins, not probabilities: take loss='cross_entropy'.")
         return True

@@ -2,74 +2,41 @@
 
 Conventions
 -----------
-``scores`` is (N, C) float64, ``y`` is (N,) integer with values in 0 … C-1. A *row function* sees one
-row ``s`` of C scores and its label ``y``; it is plain Python that Numba compiles into the loops of an
-engine. ``dual`` rows ``a`` are what ``gradient`` returns: their entries sum to zero.
+``scores`` is (N, C) float64 or float32, ``y`` is (N,) integer with values in 0 … C-1. ``dual`` rows are what
+``gradient`` returns: their entries sum to zero.
 
-A loss writes each formula twice on purpose. The array methods are the readable NumPy form that the
-reference engine uses; the row functions are the textbook's loop, which is the fast form. The tests hold
-one against the other.
+A loss writes each formula twice on purpose. The array methods are the readable form: they take arrays of any
+library that follows the array API standard, and return arrays of that library. The row functions, see
+`softmargin.losses.rows`, are the textbook's loop over one row, which is the fast form on a CPU. The tests compare
+the two.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
-from numba import types
-from numba.extending import overload, register_jitable
 from numpy.typing import ArrayLike, NDArray
 
+from softmargin.arguments import as_floats
 from softmargin.errors import CapabilityError, DataError, ParameterError
-from softmargin.validation import as_floats, check_codes, check_labels
+from softmargin.labels import check_codes, check_labels
+from softmargin.losses.arrays import Array
 
 __all__ = [
-    "ANY_ORDER",
-    "SMALLEST",
     "Balance",
     "Floats",
     "Ints",
     "Loss",
-    "ascend_margins",
     "check_delta",
     "check_positive",
+    "check_scores",
     "first_unusable",
-    "pairwise_shift",
-    "pairwise_slope",
-    "row_ascent",
-    "row_conjugate",
-    "row_function",
-    "row_gradient",
-    "row_hessian_product",
-    "row_hinges",
-    "row_max",
-    "row_squares",
-    "row_sum",
-    "row_violations",
-    "violations",
-    "with_target",
 ]
-
-ANY_ORDER = {"reassoc", "contract", "nsz"}
-"""What a compiler may do where any order of a sum serves; inf and NaN keep their meaning. In a loss only for sums
-of one sign, which any order gives as well."""
-
-_MAX_STEPS = 40
-_STEP_TOLERANCE = 1e-6
-"""The dual of one row of a margin loss is maximised by Newton's method, to this share of the target's change."""
-
-SMALLEST = 1e-200
-"""Less than this is taken for zero where it would divide."""
-
-_FAR_BELOW = -1e300
-"""A violation that no class has: the target's, so that no loop needs to leave it out."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
-_RowFunction = TypeVar("_RowFunction", bound=Callable[..., Any])
 
 
 class Balance(NamedTuple):
@@ -106,6 +73,10 @@ class Loss:
     """The name used in sentences."""
     smooth: ClassVar[bool] = True
     """Whether the gradient is continuous, which the smooth solvers need."""
+    probabilistic: ClassVar[bool] = False
+    """Whether the softmax of the scores estimates probabilities."""
+    curves_in_pairs: ClassVar[bool] = False
+    """Whether the Hessian of a row is a sum over active pairs, see `_active_pairs`."""
     ascends: ClassVar[bool] = False
     """Whether there is a row function that maximises the dual over one row."""
 
@@ -126,9 +97,29 @@ class Loss:
         return dict(self._asdict())  # type: ignore[attr-defined]
 
     @property
-    def unit(self) -> float:
+    def score_scale(self) -> float:
         """The size of a score difference that matters: Δ for the margin losses, 1 for cross-entropy."""
         return self.parameters().get("delta", 1.0)
+
+    @property
+    def reg_scale(self) -> float:
+        """In units of `score_scale` the optimum depends on λ times this number alone: Δ for the hinge, else 1."""
+        return 1.0
+
+    def smoothed(self, width: float) -> Loss | None:
+        """Return this loss with its kinks rounded over a width in units of the scores; None if it has no kinks."""
+        return None
+
+    def is_dual_feasible_for(self, other: Loss) -> bool:
+        """Return whether the gradients of this loss are dual feasible for ``other``."""
+        return self == other
+
+    def balance_stiffness(self, n_classes: int) -> float:
+        """Return a scale of the curvature of the dual in the sum of the dual rows, in units of scores.
+
+        Dual ascent derives from it the penalty on that sum, which a free bias requires to be zero.
+        """
+        raise NotImplementedError
 
     def values(self, scores: ArrayLike, y: ArrayLike) -> Floats:
         """Return the loss of each sample.
@@ -155,55 +146,51 @@ class Loss:
         """Return dL/ds of each sample, shape (N, C) float64; parameters as in `values`."""
         return self._gradient(*check_scores(scores, y))
 
-    def _values(self, scores: Floats, y: Ints) -> Floats:
+    def _values(self, scores: Array, y: Array) -> Array:
         raise NotImplementedError
 
-    def _gradient(self, scores: Floats, y: Ints) -> Floats:
+    def _gradient(self, scores: Array, y: Array) -> Array:
         raise NotImplementedError
 
-    def _hessian_product(self, scores: Floats, y: Ints, directions: Floats) -> Floats:
+    def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
         """Return (d²L/ds²)·direction of each row, shape (N, C)."""
         raise CapabilityError(f"{self!r} has no Hessian: choose a solver for non-smooth losses.")
 
-    def _bends(self, scores: Floats, y: Ints) -> tuple[NDArray[np.bool_], float] | None:
-        """Return for which classes j a row curves along e_j - e_y, (N, C), and how much; None if otherwise.
+    def _active_pairs(self, scores: Array, y: Array) -> tuple[Array, float] | None:
+        """Return in which classes j a row is curved along e_j - e_y, (N, C) bool, and the curvature h.
 
-        With these pairs and their curvature h, the Hessian of a row is ``Σ_j h (e_j - e_y)(e_j - e_y)ᵀ``.
+        The Hessian of a row is ``Σ_j h (e_j - e_y)(e_j - e_y)ᵀ`` over these. None unless `curves_in_pairs`.
         """
         return None
 
-    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
+    def _conjugate(self, dual: Array, y: Array) -> Array:
         """Return L*(a) of each dual row, shape (N,)."""
         raise NotImplementedError
 
-    def _feasible(self, dual: Floats, y: Ints) -> Floats:
-        """Turn rows into dual feasible ones close by, in place where it can, and return them."""
+    def _feasible(self, dual: Array, y: Array) -> Array:
+        """Return dual feasible rows close to the given ones."""
         raise NotImplementedError
 
-    def _tilted(self, dual: Floats, y: Ints, shift: Floats) -> Floats:
-        """Return feasible dual rows moved as a shift of all scores by ``shift`` (C,) moves them, about."""
+    def _rebalanced(self, dual: Array, y: Array, shift: Array) -> Array:
+        """Return feasible dual rows moved, to first order, as a shift (C,) of all scores moves them."""
         raise NotImplementedError
 
-    def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
-        """Return the derivative (C, C) of the weighted sum of `_tilted` in the shift, at no shift."""
+    def _balance_jacobian(self, dual: Array, y: Array, weights: Array) -> Array:
+        """Return the derivative (C, C) of the weighted sum of `_rebalanced` in the shift, at no shift."""
         raise NotImplementedError
 
-    def _first_mix(self, shares: Floats, cost: float) -> float:
+    def _first_mix(self, class_weights: Floats, cost: float) -> float:
         """Return the θ for which the rows θ (π - e_y) have the best dual: -Σ_c π_c L*(θ (π - e_c)) - cost θ².
 
-        π are the shares of the classes; these rows sum to zero and are feasible up to some θ.
+        π are the weights of the classes; these rows sum to zero and are feasible up to some θ.
         """
         raise NotImplementedError
 
-    def _first_bias(self, shares: Floats) -> Floats:
+    def _first_bias(self, class_weights: Floats) -> Floats:
         """Return the bias that goes with W = 0."""
-        return np.zeros(len(shares))
+        return np.zeros(len(class_weights))
 
-    def _first_penalty(self, n_classes: int) -> float:
-        """Return the penalty, in units of scores, that an ascent first puts on a sum of the dual rows."""
-        raise NotImplementedError
-
-    def dual_size(self, class_sums: Floats, square: float) -> float:
+    def conjugate_scale(self, class_sums: Floats, square: float) -> float:
         """Return a bound on the weighted mean size of the terms that L* adds up, beyond their sum.
 
         Parameters
@@ -215,7 +202,7 @@ class Loss:
         """
         return 2.0 * square + 2.0 * abs(float(np.trace(class_sums)))
 
-    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
+    def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
         """Return by how much the mean loss may be larger than computed if no score is off by more than ``error``.
 
         Parameters
@@ -241,15 +228,15 @@ class Loss:
         if not self.smooth:
             raise CapabilityError(f"{self!r} is not smooth, so it cannot serve for {purpose}.")
 
-    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
+    def balance(self, class_sums: Floats, class_weights: Floats, conjugate: float) -> Balance:
         """Make dual rows feasible for the unpenalised bias.
 
         Parameters
         ----------
         class_sums : ndarray of shape (C, C)
             Row c is the weighted sum of the dual rows of class c.
-        shares : ndarray of shape (C,)
-            Share of each class in the total weight; all positive.
+        class_weights : ndarray of shape (C,)
+            Weight of each class; positive, summing to one.
         conjugate : float
             Weighted mean of L* over the dual rows as they are.
 
@@ -311,199 +298,3 @@ def check_positive(name: str, value: float) -> float:
     if not (0.0 < number < np.inf):
         raise ParameterError(f"{name} must be positive and finite, but it is {value!r}.")
     return number
-
-
-def violations(scores: Floats, y: Ints, delta: float) -> Floats:
-    """Return s_j - s_y + Δ of each class, (N, C), and 0 for the true class.
-
-    They are infinite where s_y is not finite: behind a target of -inf the loss is +inf, and no number is one
-    where a target has left the range.
-    """
-    rows = np.arange(len(y))
-    target = scores[rows, y]
-    with np.errstate(invalid="ignore"):
-        u = scores - target[:, None] + delta
-    u[~np.isfinite(target)] = np.inf
-    u[rows, y] = 0.0
-    return u
-
-
-def with_target(wrong: Floats, y: Ints) -> Floats:
-    """Set the true class's entry of each row to minus the sum of the others, in place, and return the rows."""
-    rows = np.arange(len(y))
-    wrong[rows, y] = 0.0
-    wrong[rows, y] = -wrong.sum(axis=1)
-    return wrong
-
-
-def pairwise_shift(class_sums: Floats, shares: Floats) -> Floats:
-    """Return the rows Q (C, C) that cancel the imbalance r when ``Q[y]`` is added to each row of class y.
-
-    ``Q[y, j] = r_y⁺ r_j⁻ / (π_y Σ r⁺)`` for j ≠ y is never negative and ``Q[y, y] = -Σ_j Q[y, j]``, so
-    every pairwise margin loss keeps its sign constraints.
-    """
-    imbalance = class_sums.sum(axis=0)
-    positive, negative = np.maximum(imbalance, 0.0), np.maximum(-imbalance, 0.0)
-    total = positive.sum()
-    if total == 0.0:
-        return np.zeros_like(class_sums)
-    # The ratio of sums is 1 up to rounding; using each side's own sum would leave r uncancelled by that much.
-    shift = np.outer(positive / shares, negative / total)
-    return with_target(shift, np.arange(len(shift)))
-
-
-def pairwise_slope(mobility: Floats, y: Ints, weights: Floats) -> Floats:
-    """Return Σ_i ω_i Σ_j m_ij (e_j - e_y)(e_j - e_y)ᵀ for non-negative m (N, C), 0 at the targets."""
-    n_classes = mobility.shape[1]
-    weighted = weights[:, None] * mobility
-    cross = np.zeros((n_classes, n_classes))
-    order = np.argsort(y, kind="stable")
-    present, first = np.unique(y[order], return_index=True)
-    cross[present] = np.add.reduceat(weighted[order], first, axis=0)  # several times as quick as np.add.at
-    return np.asarray(np.diag(weighted.sum(axis=0) + cross.sum(axis=1)) - cross - cross.T)
-
-
-@register_jitable(error_model="numpy", forceinline=True)
-def row_hinges(s: NDArray[Any], y: int, delta: float) -> None:
-    """Turn scores into max(0, s_j - s_y + Δ), in place and in their own precision; the target's becomes 0.
-
-    NaN stays NaN, and is the target's, too, where its score is not finite: then no sum of these is a loss.
-    """
-    number = s.dtype.type
-    target, shift, zero = s[y], number(delta), number(0)
-    for j in range(s.size):
-        violation = (s[j] - target) + shift
-        s[j] = zero if violation < zero else violation
-    s[y] = target - target
-
-
-@register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)
-def row_sum(s: NDArray[Any]) -> float:
-    """Return the sum of entries that are not negative, in float64."""
-    total = 0.0
-    for j in range(s.size):
-        total += s[j]
-    return total
-
-
-@register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)
-def row_squares(s: NDArray[Any]) -> float:
-    """Return the sum of the squares of the entries, in float64."""
-    total = 0.0
-    for j in range(s.size):
-        total += np.float64(s[j]) * np.float64(s[j])
-    return total
-
-
-@register_jitable(fastmath={"nnan", "nsz"}, error_model="numpy", forceinline=True)
-def row_max(s: NDArray[Any]) -> Any:
-    """Return the largest entry."""
-    top = s[0]
-    for j in range(s.size):
-        top = s[j] if s[j] > top else top
-    return top
-
-
-@register_jitable
-def row_violations(s: Floats, a: Floats, y: int, delta: float) -> None:
-    """Turn scores into violations s_j - s_y + Δ, in place; the target's is far below 0, and its dual entry 0."""
-    target = s[y]
-    for j in range(s.size):
-        s[j] = (s[j] - target) + delta
-    s[y] = _FAR_BELOW
-    a[y] = 0.0
-
-
-@register_jitable(fastmath=ANY_ORDER, error_model="numpy", forceinline=True)
-def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap: float, change: Floats) -> None:
-    """Maximise the dual of a margin loss over one row ``a`` with 0 at its target, in place.
-
-    L* is ``-Σ_j Δ t_j + (curvature/2) t_j²`` on 0 ≤ t_j ≤ cap, and u are the `row_violations`. When the target's
-    entry has moved by -m, every other has moved by ``clip((u_j - curvature·a_j - q·m) / (q + curvature))``: m is
-    the root of a decreasing function that is linear in pieces, found by Newton's method inside a bracket.
-    """
-    steep = 1.0 / (q + curvature)
-    m = low = high = 0.0
-    for step in range(_MAX_STEPS):
-        total = 0.0
-        free = 0.0
-        for j in range(u.size):
-            old = a[j]
-            wanted = old + (u[j] - curvature * old - q * m) * steep
-            new = min(max(wanted, 0.0), cap)
-            total += new - old
-            free += 1.0 if new == wanted else 0.0
-        excess = total - m
-        if abs(excess) <= _STEP_TOLERANCE * abs(total):
-            break
-        if step == 0:
-            low, high = -2.0 * abs(excess), 2.0 * abs(excess)
-        if excess > 0.0:
-            low = m
-        else:
-            high = m
-        m += excess / (1.0 + free * q * steep)
-        if not low < m < high:  # at an end Newton's method goes round in circles
-            m = 0.5 * (low + high)
-    total = moved = 0.0
-    for j in range(u.size):
-        old = a[j]
-        a[j] = min(max(old + (u[j] - curvature * old - q * m) * steep, 0.0), cap)
-        change[j] = a[j] - old  # of what is stored, which may be float32
-        moved += change[j]
-        total += a[j]
-    a[y], change[y] = -total, -moved
-
-
-def row_gradient(loss: Any, s: Floats, y: int) -> float:
-    """Return L(s, y) and turn ``s`` into dL/ds in place. Compiled code only."""
-    raise NotImplementedError(f"{loss!r} has no row function for the gradient")
-
-
-def row_hessian_product(loss: Any, s: Floats, y: int, t: Floats) -> None:
-    """Turn the direction ``t`` into (d²L/ds²)·t in place; ``s`` is scratch afterwards. Compiled code only."""
-    raise NotImplementedError(f"{loss!r} has no row function for the Hessian product")
-
-
-def row_conjugate(loss: Any, a: Floats, y: int) -> float:
-    """Return L*(a) of one dual row. Compiled code only."""
-    raise NotImplementedError(f"{loss!r} has no row function for the conjugate")
-
-
-def row_ascent(
-    loss: Any, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
-) -> tuple[float, float]:
-    """Maximise the dual over one row ``a``, in place; return about its loss and its duality gap before.
-
-    The maximiser of ``-L*(a') + ⟨a', s⟩ - (q/2) ‖a' - a‖²``: s are the scores at the dual row as it was, and
-    q says how much they follow when it moves. ``change`` becomes a' - a; ``s`` and ``work`` are scratch.
-    Compiled code only.
-    """
-    raise NotImplementedError(f"{loss!r} has no row function for dual ascent")
-
-
-def row_function(
-    function: Callable[..., Any], loss_type: type[Loss], fastmath: Any = False
-) -> Callable[[_RowFunction], _RowFunction]:
-    """Register the decorated function as the compiled form of ``function`` for one type of loss.
-
-    It is always inlined: else the process that compiles a kernel runs another copy of it than those that find the
-    kernel on disk, and with additions in any order the copies differ in the last bits.
-
-    Numba chooses by the type of the record. (Passing functions as arguments would defeat the cache on
-    disk: they are recompiled in every process.)
-    """
-
-    def register(implementation: _RowFunction) -> _RowFunction:
-        def choose(*arguments: Any) -> _RowFunction | None:
-            record = arguments[0]
-            matches = (
-                isinstance(record, types.BaseNamedTuple) and getattr(record, "instance_class", None) is loss_type
-            )
-            return implementation if matches else None
-
-        choose.__signature__ = inspect.signature(implementation)  # type: ignore[attr-defined]
-        overload(function, jit_options={"fastmath": fastmath, "error_model": "numpy", "forceinline": True})(choose)
-        return implementation
-
-    return register

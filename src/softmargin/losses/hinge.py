@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-import numpy as np
-
-from softmargin.losses.base import (
-    ANY_ORDER,
-    SMALLEST,
-    Balance,
-    Floats,
-    Ints,
-    Loss,
-    ascend_margins,
-    check_delta,
-    pairwise_shift,
-    pairwise_slope,
-    row_ascent,
-    row_conjugate,
-    row_function,
-    row_gradient,
-    row_hinges,
-    row_sum,
-    row_violations,
-    violations,
-    with_target,
-)
+from softmargin.losses.arrays import Array, at_least, with_target
+from softmargin.losses.base import Floats, check_delta
+from softmargin.losses.margins import MarginLoss, ascend_margins, margin_violations, row_hinges, row_violations
+from softmargin.losses.rows import ANY_ORDER, row_ascent, row_conjugate, row_function, row_gradient, row_sum
+from softmargin.losses.smoothed_hinge import SmoothedHinge
+from softmargin.vectors import namespace
 
 __all__ = ["Hinge"]
 
@@ -35,7 +18,7 @@ class _Parameters(NamedTuple):
     delta: float
 
 
-class Hinge(Loss, _Parameters):
+class Hinge(MarginLoss, _Parameters):
     """Multiclass SVM loss.
 
     ``L(s, y) = Σ_{j≠y} max(0, s_j - s_y + Δ)``
@@ -68,43 +51,33 @@ class Hinge(Loss, _Parameters):
     def __new__(cls, delta: float = 1.0) -> Hinge:
         return super().__new__(cls, check_delta(delta))
 
-    def _values(self, scores: Floats, y: Ints) -> Floats:
-        return np.maximum(violations(scores, y, self.delta), 0.0).sum(axis=1)
+    @property
+    def reg_scale(self) -> float:
+        """Δ: the minimiser at (Δ, λ) is Δ times the minimiser at (1, Δλ)."""
+        return self.delta
 
-    def _gradient(self, scores: Floats, y: Ints) -> Floats:
-        return with_target((violations(scores, y, self.delta) > 0.0).astype(np.float64), y)
+    def smoothed(self, width: float) -> SmoothedHinge:
+        """Return this loss with its kinks rounded over a width in units of the scores."""
+        return SmoothedHinge(self.delta, width)
 
-    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
-        return self.delta * dual[np.arange(len(y)), y]
+    def balance_stiffness(self, n_classes: int) -> float:
+        """Return Δ; parameters as in `Loss.balance_stiffness`."""
+        return self.delta
 
-    def _feasible(self, dual: Floats, y: Ints) -> Floats:
-        return with_target(np.clip(dual, 0.0, 1.0, out=dual), y)
+    def _values(self, scores: Array, y: Array) -> Array:
+        xp = namespace(scores)
+        return xp.sum(at_least(margin_violations(scores, y, self.delta), 0.0), axis=1)
 
-    def _tilted(self, dual: Floats, y: Ints, shift: Floats) -> Floats:
-        wrong = np.clip(dual, 0.0, 1.0)  # only what lies strictly between the bounds may move
-        moved = wrong + wrong * (1.0 - wrong) * (shift - shift[y][:, None])
-        return with_target(np.clip(moved, 0.0, 1.0), y)
+    def _gradient(self, scores: Array, y: Array) -> Array:
+        active = margin_violations(scores, y, self.delta) > 0.0
+        return with_target(namespace(scores).astype(active, scores.dtype), y)
 
-    def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
-        wrong = np.clip(dual, 0.0, 1.0)
-        return pairwise_slope(wrong * (1.0 - wrong), y, weights)
+    @property
+    def _conjugate_curvature(self) -> float:
+        return 0.0
 
-    def _first_mix(self, shares: Floats, cost: float) -> float:
-        slope = self.delta * float(shares @ (1.0 - shares))
-        return min(0.5 * slope / max(cost, SMALLEST), 1.0 / float(shares.max()))
-
-    def _first_penalty(self, n_classes: int) -> float:
-        return 8.0 * self.delta
-
-    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may be larger than computed; parameters as in `Loss.rise`."""
-        return 2.0 * (n_classes - 1) * error  # near a kink all may count, whatever the dual rows are
-
-    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
-        """Make dual rows feasible; L* is linear here, so the new conjugate is exact."""
-        shift = pairwise_shift(class_sums, shares)
-        shrink = 1.0 / (1.0 + max(shift.max(), 0.0))  # keeps every multiplier at most 1
-        return Balance(shrink, shrink * shift, shrink * (conjugate + self.delta * float(shares @ np.diag(shift))))
+    def _mobility(self, t: Array) -> Array:
+        return t * (1.0 - t)  # only what lies strictly between the bounds may move
 
 
 @row_function(row_gradient, Hinge)

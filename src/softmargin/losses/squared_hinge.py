@@ -5,32 +5,28 @@ from __future__ import annotations
 import math
 from typing import ClassVar, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from softmargin.losses.base import (
-    ANY_ORDER,
-    SMALLEST,
-    Balance,
-    Floats,
-    Ints,
-    Loss,
+from softmargin.losses.arrays import Array, at_least, with_target
+from softmargin.losses.base import Floats, check_delta
+from softmargin.losses.margins import (
+    MarginLoss,
     ascend_margins,
-    check_delta,
-    pairwise_shift,
-    pairwise_slope,
+    margin_violations,
+    row_hinges,
+    row_margin_conjugate,
+    row_margin_hessian,
+    row_violations,
+)
+from softmargin.losses.rows import (
+    ANY_ORDER,
     row_ascent,
     row_conjugate,
     row_function,
     row_gradient,
     row_hessian_product,
-    row_hinges,
     row_squares,
     row_sum,
-    row_violations,
-    violations,
-    with_target,
 )
+from softmargin.vectors import namespace
 
 __all__ = ["SquaredHinge"]
 
@@ -39,7 +35,7 @@ class _Parameters(NamedTuple):
     delta: float
 
 
-class SquaredHinge(Loss, _Parameters):
+class SquaredHinge(MarginLoss, _Parameters):
     """Squared multiclass SVM loss.
 
     ``L(s, y) = Σ_{j≠y} max(0, s_j - s_y + Δ)²``
@@ -60,61 +56,36 @@ class SquaredHinge(Loss, _Parameters):
     __slots__ = ()
     name: ClassVar[str] = "squared_hinge"
     title: ClassVar[str] = "squared multiclass SVM (L2-SVM)"
+    curves_in_pairs: ClassVar[bool] = True
     ascends: ClassVar[bool] = True
+    _cap: ClassVar[float] = math.inf
 
     def __new__(cls, delta: float = 1.0) -> SquaredHinge:
         return super().__new__(cls, check_delta(delta))
 
-    def _values(self, scores: Floats, y: Ints) -> Floats:
-        return (np.maximum(violations(scores, y, self.delta), 0.0) ** 2).sum(axis=1)
+    def balance_stiffness(self, n_classes: int) -> float:
+        """Return 1; parameters as in `Loss.balance_stiffness`."""
+        return 1.0
 
-    def _gradient(self, scores: Floats, y: Ints) -> Floats:
-        return with_target(2.0 * np.maximum(violations(scores, y, self.delta), 0.0), y)
+    def _values(self, scores: Array, y: Array) -> Array:
+        xp = namespace(scores)
+        return xp.sum(at_least(margin_violations(scores, y, self.delta), 0.0) ** 2, axis=1)
 
-    def _hessian_product(self, scores: Floats, y: Ints, directions: Floats) -> Floats:
-        rows = np.arange(len(y))
-        active = violations(scores, y, self.delta) > 0.0
-        return with_target(np.where(active, 2.0 * (directions - directions[rows, y][:, None]), 0.0), y)
+    def _gradient(self, scores: Array, y: Array) -> Array:
+        u = margin_violations(scores, y, self.delta)
+        return with_target(2.0 * at_least(u, 0.0), y)
 
-    def _bends(self, scores: Floats, y: Ints) -> tuple[NDArray[np.bool_], float]:
-        return violations(scores, y, self.delta) > 0.0, 2.0
+    @property
+    def _conjugate_curvature(self) -> float:
+        return 0.5
 
-    def _conjugate(self, dual: Floats, y: Ints) -> Floats:
-        rows = np.arange(len(y))
-        squares = dual**2
-        squares[rows, y] = 0.0
-        return self.delta * dual[rows, y] + 0.25 * squares.sum(axis=1)
+    def _mobility(self, t: Array) -> Array:
+        return 2.0 * namespace(t).astype(t > 0.0, t.dtype)
 
-    def _feasible(self, dual: Floats, y: Ints) -> Floats:
-        return with_target(np.maximum(dual, 0.0, out=dual), y)
-
-    def _tilted(self, dual: Floats, y: Ints, shift: Floats) -> Floats:
-        moved = dual + np.where(dual > 0.0, 2.0 * (shift - shift[y][:, None]), 0.0)
-        return with_target(np.maximum(moved, 0.0), y)
-
-    def _tilt_slope(self, dual: Floats, y: Ints, weights: Floats) -> Floats:
-        return pairwise_slope(np.where(dual > 0.0, 2.0, 0.0), y, weights)
-
-    def _first_mix(self, shares: Floats, cost: float) -> float:
-        slope = self.delta * float(shares @ (1.0 - shares))
-        curvature = 0.25 * float(shares @ ((shares**2).sum() - shares**2))
-        return 0.5 * slope / max(cost + curvature, SMALLEST)
-
-    def _first_penalty(self, n_classes: int) -> float:
-        return 8.0
-
-    def rise(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may be larger than computed; parameters as in `Loss.rise`."""
-        wrong = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each, and Cauchy and Schwarz
-        return 4.0 * error * math.sqrt(wrong * value) + 4.0 * wrong * error * error
-
-    def balance(self, class_sums: Floats, shares: Floats, conjugate: float) -> Balance:
-        """Make dual rows feasible; multipliers have no upper bound here, so nothing is shrunk and all is exact."""
-        shift = pairwise_shift(class_sums, shares)
-        wrong = shift - np.diag(np.diag(shift))
-        exact = conjugate + self.delta * float(shares @ np.diag(shift))
-        exact += 0.5 * float((wrong * (class_sums + 0.5 * shares[:, None] * wrong)).sum())
-        return Balance(1.0, shift, exact)
+    def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
+        """Return by how much the mean loss may exceed the computed one; parameters as in `Loss`."""
+        n_rivals = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each, and Cauchy and Schwarz
+        return 4.0 * error * math.sqrt(n_rivals * value) + 4.0 * n_rivals * error * error
 
 
 @row_function(row_gradient, SquaredHinge)
@@ -130,25 +101,12 @@ def _row_gradient(loss: SquaredHinge, s: Floats, y: int) -> float:
 
 @row_function(row_hessian_product, SquaredHinge)
 def _row_hessian_product(loss: SquaredHinge, s: Floats, y: int, t: Floats) -> None:
-    target = s[y]
-    along_target = t[y]
-    total = 0.0
-    for j in range(s.size):
-        if j != y and s[j] - target + loss.delta > 0.0:
-            t[j] = 2.0 * (t[j] - along_target)
-            total += t[j]
-        else:
-            t[j] = 0.0
-    t[y] = -total
+    row_margin_hessian(s, y, t, loss.delta, math.inf, 0.5)
 
 
 @row_function(row_conjugate, SquaredHinge)
 def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
-    squares = 0.0
-    for j in range(a.size):
-        if j != y:
-            squares += a[j] * a[j]
-    return loss.delta * a[y] + 0.25 * squares
+    return row_margin_conjugate(a, y, loss.delta, 0.5)
 
 
 @row_function(row_ascent, SquaredHinge, fastmath=ANY_ORDER)

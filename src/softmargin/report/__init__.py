@@ -4,10 +4,10 @@
 draw it.
 """
 
-from softmargin.report.base import Report
 from softmargin.report.figures import draw_figures
 from softmargin.report.fill import fill_report
 from softmargin.report.html import page
+from softmargin.report.records import Report
 from softmargin.report.refit import refit
 from softmargin.report.text import summary
 

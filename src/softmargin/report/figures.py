@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from softmargin.report.base import Report
+from softmargin.report.records import Report
+from softmargin.text import truncate
 
 __all__ = ["draw_figures"]
 
@@ -30,7 +31,7 @@ def draw_figures(report: Report, kinds: Sequence[str]) -> Iterator[tuple[str, by
 
     # No date in SVG and a fixed salt: the same report gives the same files. Names of classes are no formulas.
     with matplotlib.rc_context({"svg.hashsalt": "softmargin", "font.size": 9, "text.parse_math": False}):
-        for name, draw in _FIGURES.items():
+        for draw in _FIGURES:
             figure = Figure(layout="constrained")
             if not draw(figure, report):
                 continue
@@ -38,12 +39,18 @@ def draw_figures(report: Report, kinds: Sequence[str]) -> Iterator[tuple[str, by
                 stream = io.BytesIO()
                 metadata = {"Date": None} if kind == "svg" else {}
                 figure.savefig(stream, format=kind, dpi=_DPI, metadata=metadata)
-                yield f"{name}.{kind}", stream.getvalue()
+                yield f"{draw.__name__[1:].replace('_', '-')}.{kind}", stream.getvalue()
 
 
-def _brief(name: str) -> str:
-    """Return a name that leaves room for the figure."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+def _axes(figure: Any, width: float, height: float, xlabel: str, ylabel: str = "", grid: str = "") -> Any:
+    """Return the axes of a figure of this size (inches)."""
+    figure.set_size_inches(width, height)
+    axes = figure.subplots()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if grid:
+        axes.grid(axis=grid, alpha=0.3)
+    return axes
 
 
 def _recall(figure: Any, report: Report) -> bool:
@@ -51,34 +58,28 @@ def _recall(figure: Any, report: Report) -> bool:
         (report.classes[k], share) for k, share in enumerate(report.headline.recalls) if share.value is not None
     ]
     shares.sort(key=lambda item: item[1].value or 0.0, reverse=True)
-    figure.set_size_inches(5.0, 0.8 + 0.2 * len(shares))
-    axes = figure.subplots()
+    label = "recall on the training data" if report.headline.on_training else "recall, with 95 % interval"
+    axes = _axes(figure, 5.0, 0.8 + 0.2 * len(shares), label, grid="x")
     places = np.arange(len(shares))
     values = np.array([share.value for _, share in shares], dtype=float)
     ends = np.array([(share.low, share.high) for _, share in shares], dtype=float)
     whiskers = None if report.headline.on_training else [values - ends[:, 0], ends[:, 1] - values]
     axes.errorbar(values, places, xerr=whiskers, fmt="o", ms=3.5, color="#2563d6")
-    axes.set_yticks(places, [_brief(name) for name, _ in shares])
-    axes.set_xlabel("recall on the training data" if whiskers is None else "recall, with 95 % interval")
-    axes.grid(axis="x", alpha=0.3)
+    axes.set_yticks(places, [truncate(name, _LONGEST_NAME) for name, _ in shares])
     return True
 
 
 def _path(figure: Any, report: Report) -> bool:
     if report.path is None:
         return False
-    figure.set_size_inches(5.0, 3.2)
-    axes = figure.subplots()
+    axes = _axes(figure, 5.0, 3.2, "λ", "held-out accuracy", grid="both")
     for curve in report.path.curves:
         color = _COLORS.get(curve.loss, "#555555")
         axes.semilogx(curve.reg, curve.validation_accuracy, "o-", ms=3, color=color, label=curve.loss)
         axes.fill_between(curve.reg, curve.low, curve.high, color=color, alpha=0.15, lw=0)
         axes.plot(curve.reg[curve.best], curve.validation_accuracy[curve.best], "o", ms=8, mfc="none", color=color)
     axes.invert_xaxis()
-    axes.set_xlabel("λ")
-    axes.set_ylabel("held-out accuracy")
     axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
     return True
 
 
@@ -89,12 +90,8 @@ def _convergence(figure: Any, report: Report) -> bool:
     steps = [(n, gap) for n, gap in zip(found.n_passes, found.gap, strict=True) if gap]
     if not steps:
         return False
-    figure.set_size_inches(5.0, 3.0)
-    axes = figure.subplots()
+    axes = _axes(figure, 5.0, 3.0, "passes over the training data", "proved relative gap", grid="both")
     axes.semilogy(*zip(*steps, strict=True), "o-", ms=3, color="#2563d6")
-    axes.set_xlabel("passes over the training data")
-    axes.set_ylabel("proved relative gap")
-    axes.grid(alpha=0.3)
     return True
 
 
@@ -117,7 +114,7 @@ def _weights(figure: Any, report: Report) -> bool:
             axes.imshow(picture[:, :, 0], cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
         else:
             axes.imshow(np.clip(0.5 + 0.5 * picture / most, 0.0, 1.0), interpolation="nearest")
-        axes.set_title(_brief(name), fontsize=8)
+        axes.set_title(truncate(name, _LONGEST_NAME), fontsize=8)
     for axes in figure.axes:
         axes.axis("off")
     return True
@@ -128,68 +125,44 @@ def _confusion(figure: Any, report: Report) -> bool:
     counts = np.array(found.counts, dtype=float)
     rates = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     side = min(9.0, 2.5 + 0.22 * len(counts))
-    figure.set_size_inches(side + 0.8, side)
-    axes = figure.subplots()
+    axes = _axes(figure, side + 0.8, side, "said", "true")
     image = axes.imshow(rates, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
     if len(counts) <= _MOST_LABELS:
-        names = [_brief(report.classes[k]) for k in found.shown]
+        names = [truncate(report.classes[k], _LONGEST_NAME) for k in found.shown]
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("said")
-    axes.set_ylabel("true")
     return True
 
 
 def _margins(figure: Any, report: Report) -> bool:
     found = report.margins
-    figure.set_size_inches(5.0, 3.0)
-    axes = figure.subplots()
+    axes = _axes(figure, 5.0, 3.0, "", "samples")
     edges = np.array(found.edges)
     axes.bar(edges[:-1], np.sum(found.counts, axis=0), width=np.diff(edges), align="edge", color="#2563d6")
     for place in {0.0, found.delta or 0.0}:
         axes.axvline(place, color="#333333", ls="--", lw=1)
     axes.set_xlabel("margin $s_y - \\max_{j\\neq y} s_j$", parse_math=True)
-    axes.set_ylabel("samples")
     return True
 
 
 def _reliability(figure: Any, report: Report) -> bool:
-    figure.set_size_inches(3.6, 3.4)
-    axes = figure.subplots()
+    axes = _axes(figure, 3.6, 3.4, "confidence", "share that is right")
     axes.plot([0, 1], [0, 1], ":", color="#777777")
     trust = report.calibration
     for name, found, style in (("before", trust.before, "o-"), ("after temperature", trust.after, "s--")):
-        axes.plot(
-            [b.confidence for b in found.bins],
-            [b.accuracy for b in found.bins],
-            style,
-            ms=3.5,
-            label=f"{name}: ECE {100 * found.ece:.1f} %",
-        )
-    axes.set_xlabel("confidence")
-    axes.set_ylabel("share that is right")
+        points = [(b.confidence, b.accuracy) for b in found.bins]
+        axes.plot(*zip(*points, strict=True), style, ms=3.5, label=f"{name}: ECE {100 * found.ece:.1f} %")
     axes.legend(frameon=False)
     return True
 
 
-def _risk(figure: Any, report: Report) -> bool:
-    figure.set_size_inches(4.4, 3.0)
-    axes = figure.subplots()
+def _risk_coverage(figure: Any, report: Report) -> bool:
+    axes = _axes(figure, 4.4, 3.0, "share of samples answered", "share of answers wrong", grid="both")
     axes.plot(report.calibration.coverage, report.calibration.risk, color="#2563d6")
-    axes.set_xlabel("share of samples answered")
-    axes.set_ylabel("share of answers wrong")
-    axes.grid(alpha=0.3)
     return True
 
 
-_FIGURES: dict[str, Callable[[Any, Report], bool]] = {
-    "recall": _recall,
-    "path": _path,
-    "convergence": _convergence,
-    "weights": _weights,
-    "confusion": _confusion,
-    "margins": _margins,
-    "reliability": _reliability,
-    "risk-coverage": _risk,
-}
+_FIGURES: tuple[Callable[[Any, Report], bool], ...] = (
+    _recall, _path, _convergence, _weights, _confusion, _margins, _reliability, _risk_coverage,
+)  # fmt: skip

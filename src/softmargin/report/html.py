@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 
-from softmargin.data.base import counted
-from softmargin.report.base import Report
+from softmargin.report.records import Report
+from softmargin.text import pluralize
 
 __all__ = ["page"]
 
@@ -45,7 +45,7 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
     )
     record = json.dumps(report.record(), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     title = escape(report.title)
-    judged = f"Judged on {counted(report.origin.n_samples, 'sample')} of {escape(report.origin.data)}"
+    judged = f"Judged on {pluralize(report.origin.n_samples, 'sample')} of {escape(report.origin.data)}"
     yield (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'

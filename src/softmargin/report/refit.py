@@ -1,23 +1,30 @@
-"""What a report shows beside a model and its card does not keep: the other losses at their best λ, and other λ."""
+"""Fits that a report shows beside the model: the other losses at their best λ, and other λ."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-from softmargin.data.base import Dataset
+from softmargin.data import Dataset
 from softmargin.errors import ConvergenceWarning
 from softmargin.estimators import LinearClassifier
-from softmargin.losses import LOSSES, Loss
+from softmargin.losses import Loss
 from softmargin.model import Model
+from softmargin.selection import Comparison
 
-__all__ = ["refit"]
+__all__ = ["refit", "search_of"]
 
+_FITTED = ("loss", "reg", "preprocessing", "value", "lower_bound", "gap", "tol", "converged", "n_passes")
 _ALONG = 9
 _ALONG_TOL = 1e-2
 _MOST_WEIGHTS = 1_000_000
 """Pictures of more weights than this would make the page too heavy."""
+
+
+def search_of(model: Model) -> Comparison | None:
+    """Return the search that chose loss and λ of a model, None if they were given."""
+    return Comparison.from_record(model.selection) if "paths" in model.selection else None
 
 
 def refit(
@@ -66,38 +73,17 @@ def refit(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the gap of each stands in the report
             classifier.fit(training.X, training.y)  # type: ignore[arg-type]
-        return classifier.to_model(training, image_size=model.image_size)
+        # Of the same data: `to_model` would read them once more for their fingerprint.
+        changed = {name: getattr(classifier, f"{name}_") for name in _FITTED} | {"selection": {}, "history": {}}
+        W, b = classifier.coef_.T, classifier.intercept_
+        return replace(model, W=W, b=b, seconds=classifier.fit_.seconds, **changed)
 
-    for name, parameters, regs, best in _tried(model.selection):
-        if name != model.loss.name:
-            if parameters is None:  # older records do not keep them: both hinges had the same
-                parameters = model.loss.parameters() if name != "cross_entropy" else {}
-            others.append(fitted(LOSSES[name](**parameters), regs[best], model.tol))
+    search = search_of(model)
+    for path in () if search is None else search.paths:
+        if path.loss != model.loss:
+            others.append(fitted(path.loss, path.chosen.reg, model.tol))
         elif model.image_shape is not None and model.W.size * _ALONG <= _MOST_WEIGHTS:
-            every = max(1, -(-len(regs) // _ALONG))
-            others_than_best = [reg for k, reg in enumerate(regs) if (k - best) % every == 0 and reg != model.reg]
-            along = [fitted(model.loss, reg, _ALONG_TOL) for reg in others_than_best]
+            every = max(1, -(-len(path.points) // _ALONG))
+            regs = [point.reg for k, point in enumerate(path.points) if (k - path.index) % every == 0]
+            along = [fitted(model.loss, reg, _ALONG_TOL) for reg in regs if reg != model.reg]
     return others, along
-
-
-def _tried(selection: dict[str, Any]) -> list[tuple[str, dict[str, float] | None, list[float], int]]:
-    """Return (loss, its parameters, path of λ, index of the chosen) of each loss that a record tells of."""
-    found = []
-    paths = selection.get("paths")
-    for path in paths if isinstance(paths, list) else []:
-        if not isinstance(path, dict):
-            continue
-        points, best = path.get("points"), path.get("index", path.get("best"))
-        if path.get("loss") in LOSSES and isinstance(points, list) and isinstance(best, int):
-            regs = [float(point["reg"]) for point in points if isinstance(point.get("reg"), (int, float))]
-            if 0 <= best < len(regs) == len(points):
-                found.append((path["loss"], _parameters(path), regs, best))
-    return found
-
-
-def _parameters(path: dict[str, Any]) -> dict[str, float] | None:
-    """Return the parameters of the loss of a path; None if the record does not have them."""
-    found = path.get("parameters")
-    if not isinstance(found, dict) or found.keys() != set(LOSSES[path["loss"]]._fields):  # type: ignore[attr-defined]
-        return None
-    return found if all(isinstance(value, (int, float)) for value in found.values()) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from softmargin.report.base import Report, percent
+from softmargin.report.records import Report
+from softmargin.report.wording import percent
 
 __all__ = ["summary"]
 

@@ -9,12 +9,12 @@ for support vector machines", 1999, for the targets that keep the temperature of
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from softmargin.losses import CrossEntropy, Loss, softmax
+from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats, Ints
-from softmargin.selection.base import Calibration
+from softmargin.selection.records import Calibration
 
 __all__ = ["N_BINS", "calibrate", "calibration_error", "fit_temperature"]
 
@@ -66,12 +66,14 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
     spread = 1.0 / (n_different + 1.0)
     target = centred[np.arange(len(y)), y] * (1.0 - spread)  # the mean over all classes is 0
 
-    def log_loss(log_inverse: float) -> float:
-        inverse = np.exp(log_inverse) / size
-        return float(weights @ (logsumexp(inverse * centred, axis=1) - inverse * target))
+    def slope(log_inverse: float) -> float:
+        """Return the derivative of the log loss by 1 / T, which rises with it."""
+        P = softmax(np.exp(log_inverse) / size * centred)
+        return float(weights @ ((P * centred).sum(axis=1) - target))
 
-    found = minimize_scalar(log_loss, bounds=(-_WIDEST, _WIDEST), method="bounded", options={"xatol": 1e-6})
-    return size / float(np.exp(found.x))
+    if slope(-_WIDEST) * slope(_WIDEST) >= 0.0:
+        return size * float(np.exp(_WIDEST if slope(0.0) > 0.0 else -_WIDEST))
+    return size / float(np.exp(brentq(slope, -_WIDEST, _WIDEST)))
 
 
 def calibrate(
@@ -92,7 +94,7 @@ def calibrate(
     n_samples : int
         How many samples these stand for.
     """
-    own = isinstance(loss, CrossEntropy)
+    own = loss.probabilistic
     step = max(1, scores.size // _MOST_NUMBERS)
     temperature = 1.0 if own else fit_temperature(scores[::step], y[::step], weights[::step], n_different)
     P = softmax(scores / temperature)

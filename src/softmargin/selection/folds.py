@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,16 +20,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.model_selection import StratifiedGroupKFold, check_cv
 
+from softmargin.arguments import check_count
 from softmargin.errors import DataError, ParameterError
+from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints
-from softmargin.mapped import MappedFile
-from softmargin.validation import check_count
+from softmargin.samples import Fold, Labelled, Samples
 
-__all__ = ["Fold", "Samples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
+__all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
 
 
 _COPIED = 1 << 28
 """Up to this many bytes X is put into an order that depends on its rows alone."""
+
+_BLOCK_NUMBERS = 1 << 18
 
 _WHOLE = float(1 << 40)
 """The weight of all samples in whole numbers."""
@@ -40,44 +43,26 @@ _NOTHING = (
 )
 
 
-class Fold(NamedTuple):
-    """Numbers of the samples to fit to and of those held out, both ascending.
-
-    A splitter that draws with replacement may name a sample several times: it then counts as often.
-    """
-
-    training: Ints
-    validation: Ints
-
-
-class Samples(NamedTuple):
-    """Samples, and the folds they are to be chosen with.
+class SearchSamples(NamedTuple):
+    """Samples that a search is made with, in an order that depends on what they are and not on where they stood.
 
     Attributes
     ----------
-    X : ndarray or csr_array of shape (N, D)
-    y : ndarray of shape (N,)
-        Class numbers.
+    samples : Samples
+        With the folds, and the weights to fit with and to score with.
     labels : ndarray of shape (N,)
-        What the user calls these classes.
-    weights, training_weights : ndarray of shape (N,)
-        To score with and to fit with.
+        What the user calls the classes.
     hashes : ndarray of shape (N,)
         Of the features of each sample.
-    folds : list of Fold
     sizes : tuple of tuple of int
         Numbers of training and held-out samples of each fold, as they were given.
     counts : ndarray of shape (N,)
         How many samples, as they were given, each of these stands for.
     """
 
-    X: Any
-    y: Ints
+    samples: Samples
     labels: NDArray[Any]
-    weights: Floats
-    training_weights: Floats
     hashes: NDArray[np.uint64]
-    folds: list[Fold]
     sizes: tuple[tuple[int, int], ...]
     counts: Ints
 
@@ -93,29 +78,32 @@ def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
     MappedFile(X).check(DataError)
     key = int(seed).to_bytes(16, "little")
     hashes = np.empty(X.shape[0], np.uint64)
-    dtype = X.dtype.newbyteorder("<")
-    for i in range(X.shape[0]):
+    step = max(1, _BLOCK_NUMBERS // max(1, X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        block = X[start : start + step]
         # What is not 0 and where it stands: sparse rows and dense ones go to the same folds.
-        if issparse(X):
-            part = slice(X.indptr[i], X.indptr[i + 1])
-            stored = X.data[part]
-            there = stored != 0
-            columns, values = X.indices[part][there].astype(np.int64), stored[there]
+        if issparse(block):
+            there = block.data != 0
+            rows, columns, values = block.tocoo().row[there], block.indices[there], block.data[there]
         else:
-            columns = np.flatnonzero(X[i])
-            values = X[i][columns]
-        digest = hashlib.blake2b(columns.astype("<i8").tobytes(), digest_size=8, key=key)
-        digest.update(values.astype(dtype).tobytes())
-        hashes[i] = int.from_bytes(digest.digest(), "little")
+            rows, columns = np.nonzero(block)
+            values = block[rows, columns]
+        borders = np.searchsorted(rows, np.arange(block.shape[0] + 1))
+        columns, values = columns.astype("<i8"), values.astype(X.dtype.newbyteorder("<"))
+        for i in range(block.shape[0]):
+            part = slice(borders[i], borders[i + 1])
+            digest = hashlib.blake2b(columns[part].tobytes(), digest_size=8, key=key)
+            digest.update(values[part].tobytes())
+            hashes[start + i] = int.from_bytes(digest.digest(), "little")
     return hashes
 
 
-def fold_signs(folds: list[Fold], n_samples: int) -> NDArray[np.uint64]:
+def fold_signs(folds: Sequence[Fold], n_samples: int) -> NDArray[np.uint64]:
     """Return 64 bits for each sample that are the same for those that are in the same parts of all folds.
 
     Parameters
     ----------
-    folds : list of Fold
+    folds : sequence of Fold
     n_samples : int
     """
     signs = np.zeros(n_samples, np.uint64)
@@ -157,9 +145,7 @@ def held_out(y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint6
 
 def make_folds(
     cv: Any,
-    y: Ints,
-    labels: NDArray[Any],
-    weights: Floats,
+    labelled: Labelled,
     hashes: NDArray[np.uint64],
     groups: ArrayLike | None = None,
 ) -> list[Fold]:
@@ -170,11 +156,7 @@ def make_folds(
     cv : int, splitter or iterable
         A number of folds, by content, at most as many as there are different samples; a splitter of scikit-learn;
         or pairs of the numbers of training and held-out samples.
-    y : ndarray of shape (N,)
-        Class numbers.
-    labels : ndarray of shape (N,)
-        What the user calls the classes, for a splitter.
-    weights : ndarray of shape (N,)
+    labelled : Labelled
         Samples of weight 0 are in neither part of a fold.
     hashes : ndarray of shape (N,)
     groups : array-like of shape (N,), optional
@@ -185,6 +167,7 @@ def make_folds(
     DataError, ParameterError
         If there can be no such folds.
     """
+    y, labels, weights = labelled.y, labelled.labels, labelled.weights
     if groups is not None and np.shape(groups) != y.shape:
         raise DataError(f"groups must have shape {y.shape}, but its shape is {np.shape(groups)}.")
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
@@ -324,64 +307,51 @@ def _checked(training: Any, validation: Any, number: int, weights: Floats) -> Fo
 
 
 def gather(
-    X: Any,
-    labels: NDArray[Any],
-    codes: Ints,
-    weights: Floats,
+    labelled: Labelled,
     hashes: NDArray[np.uint64],
-    folds: list[Fold],
+    folds: Sequence[Fold],
     training_weights: Floats | None = None,
     merge: bool = True,
-) -> Samples:
+) -> SearchSamples:
     """Return checked samples and their folds, prepared.
-
-    Parameters
-    ----------
-    X, labels, codes, weights, hashes, folds, training_weights
-        As in `Samples`; weights to fit with are by default those to score with.
-    merge : bool
-        Whether equal samples may become one.
-    """
-    fitted = weights if training_weights is None else training_weights
-    sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
-    return prepare(
-        Samples(X, codes, labels, weights, fitted, hashes, folds, sizes, np.ones(len(codes), int)), merge
-    )
-
-
-def prepare(samples: Samples, merge: bool = True) -> Samples:
-    """Return the samples in an order that depends on what they are and not on where they stood.
 
     Equal samples of the same folds become one with the sum of their weights: so copies are the same as weights, to
     the last bit. X of more than 256 MB stays as it is.
 
     Parameters
     ----------
-    samples : Samples
+    labelled : Labelled
+    hashes : ndarray of shape (N,)
+    folds : sequence of Fold
+    training_weights : ndarray of shape (N,), optional
+        Weights to fit with, by default those to score with.
     merge : bool
         Whether equal samples may become one.
     """
-    X, y, labels, weights, training_weights, hashes, folds, sizes, counts = samples
-    size = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
-    if size > _COPIED:
-        return samples
-    signs = fold_signs(folds, len(y))
-    order = np.lexsort((training_weights, weights, signs, y, hashes))
-    order = order[weights[order] > 0.0]
-    first = np.ones(len(order), bool)
-    if merge:
-        first[1:] = np.any([np.diff(key[order]) != 0 for key in (hashes, y, signs)], axis=0)
-    places = np.full(len(y), -1)
-    places[order] = np.cumsum(first) - 1
-    rows, n = order[first], int(first.sum())
-    scored, fitted = (
-        np.bincount(places[order], given[order], minlength=n).astype(np.float64)
-        for given in (weights, training_weights)
-    )
-    counts = np.bincount(places[order], counts[order], minlength=n).astype(np.int64)
-    moved = [Fold(*(_moved(part, places, merge) for part in fold)) for fold in folds]
-    scored, fitted = scored / scored.max(), fitted / fitted.max()
-    return Samples(X[rows], y[rows], labels[rows], scored, fitted, hashes[rows], moved, sizes, counts)
+    X, y, labels, weights = labelled.X, labelled.y, labelled.labels, labelled.weights
+    fitted = weights if training_weights is None else training_weights
+    same = fitted is weights
+    sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
+    counts = np.ones(len(y), np.int64)
+    if (X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes) <= _COPIED:
+        signs = fold_signs(folds, len(y))
+        order = np.lexsort((fitted, weights, signs, y, hashes))
+        order = order[weights[order] > 0.0]
+        first = np.ones(len(order), bool)
+        if merge:
+            first[1:] = np.any([np.diff(key[order]) != 0 for key in (hashes, y, signs)], axis=0)
+        places = np.full(len(y), -1)
+        places[order] = np.cumsum(first) - 1
+        rows = order[first]
+        weights, fitted = (
+            np.bincount(places[order], given[order]).astype(np.float64) for given in (weights, fitted)
+        )
+        counts = np.bincount(places[order]).astype(np.int64)
+        folds = [Fold(*(_moved(part, places, merge) for part in fold)) for fold in folds]
+        X, y, labels, hashes = X[rows], y[rows], labels[rows], hashes[rows]
+    scored = None if same else weights / weights.max()
+    samples = Samples.weighted(X, y, fitted / fitted.max(), len(labelled.classes), tuple(folds), scored)
+    return SearchSamples(samples, labels, hashes, sizes, counts)
 
 
 def _moved(part: Ints, places: Ints, merge: bool) -> Ints:

@@ -1,4 +1,4 @@
-"""The exact hinge by an augmented Lagrangian over a smooth solver.
+"""The exact hinge by an augmented Lagrangian over a descent.
 
 The hinge is ``max(0, u) = max_{0≤t≤1} t·u``. Subtracting (μ/2)(t - t⁰)² from it makes it smooth; that is
 the smoothed hinge of width μ at scores with the offset μ·t⁰ (but for a constant). Minimise that, take
@@ -13,19 +13,14 @@ programming", 1976.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from softmargin.checkpoint import State
-from softmargin.engines import DualRows
 from softmargin.errors import CapabilityError
-from softmargin.losses import Hinge, SmoothedHinge
-from softmargin.losses.base import Floats
-from softmargin.objective import Objective
-from softmargin.solvers.base import Point, Recorder, SmoothSolver, Solver, check_smooth_solver
+from softmargin.objective import DualState, Problem, RowState
+from softmargin.solvers.base import Progress, Saved, Solver, Start, State, Steps
+from softmargin.solvers.descent import Descent, check_descent
+from softmargin.vectors import Vector, like, to_numpy
 
 __all__ = ["AugmentedLagrangian"]
 
@@ -39,98 +34,121 @@ _NARROWER = 0.3
 """The width shrinks by this factor when a round has not brought the gap down by `_ENOUGH`."""
 
 _ENOUGH = 0.3
+_WIDEST = 2.0
+"""At zero scores every margin violation is Δ: in the middle of this width times Δ, where there is curvature."""
+
 _NARROWEST = 0.03
-_NARROWEST_EASY = 1e-5
-_FEW_STEPS = 6
+_NARROWEST_EASY, _FEW_STEPS = 1e-5, 6
+"""A round that ends in so few steps may be followed by a narrower one: it is no harder, and takes the multipliers
+further."""
 
 _RELAXATION = 1.3
-
-_STAGE = "AugmentedLagrangian"
 
 _SINGLE = 1e-6
 """Relative gap down to which a round starts with products in float32."""
 
 
+class _Round(NamedTuple):
+    """Where a round starts.
+
+    Attributes
+    ----------
+    multipliers : RowState
+    width, gap, share : float
+        Of the smoothing, in units of Δ; proved so far; of the inner problem.
+    value : float or None
+        The best value so far, if it is known.
+    """
+
+    multipliers: RowState
+    width: float
+    gap: float = 1.0
+    share: float = _INNER_SHARE
+    value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentedLagrangianState(State):
+    """A point of a round, and where the round started; a checkpoint is written at that place."""
+
+    round: _Round
+
+    def saved(self) -> Saved:
+        """Return what `load` needs."""
+        multipliers, *numbers = self.round
+        return {"P": to_numpy(self.P), "multipliers": multipliers.save(), "round": numbers}
+
+    @classmethod
+    def load(cls, problem: Problem, P: Vector, saved: Saved) -> AugmentedLagrangianState:
+        """Return the state that was saved."""
+        started = _Round(problem.rows_from(saved["multipliers"]), *saved["round"])
+        return cls(P=like(P, saved["P"]), reg=problem.reg, round=started)
+
+
 @dataclass(frozen=True)
 class AugmentedLagrangian(Solver):
-    """Rounds of a smoothed hinge with multipliers, each minimised by a smooth solver.
+    """Rounds of a smoothed hinge with multipliers, each minimised by a descent.
 
     Kept beyond X: the multipliers before and after a round and the offsets, each one float32 for each sample and
     class.
 
     Parameters
     ----------
-    inner : SmoothSolver
-        The smooth solver.
-    tol, max_passes : float
-        As in `Solver`; the budget is for all rounds together.
+    inner : Descent
+        What minimises the smooth problem of a round.
     """
 
-    inner: SmoothSolver
-    tol: float = 1e-4
-    max_passes: float = 2000
+    inner: Descent
 
-    def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
-        """Minimise from P until the gap is proved or the budget is used up."""
-        return self._rounds(objective, P, record, None, 1.0)
+    @property
+    def states(self) -> tuple[type[State], ...]:
+        """The kind of states that it yields."""
+        return (AugmentedLagrangianState,)
 
-    def take_over(self, objective: Objective, rows: DualRows, record: Recorder, gap: float) -> str:
-        """Minimise from where dual rows stand: they are the first multipliers."""
-        return self._rounds(
-            objective, np.vstack([rows.W, rows.b]), record, np.maximum(rows.A, 0.0, dtype=np.float32), gap
-        )
+    def start_from_dual(self, dual: DualState, estimate: float) -> State:
+        """Return the state whose first multipliers are the dual rows."""
+        width = max(min(_WIDEST, estimate**0.5), _NARROWEST)
+        started = _Round(dual.rows.non_negative(), width, estimate)
+        return AugmentedLagrangianState(P=dual.P, reg=dual.reg, round=started)
 
-    def _rounds(
-        self, objective: Objective, P: Floats, record: Recorder, multipliers: NDArray[Any] | None, gap: float
-    ) -> str:
-        """Minimise from P and, if given, multipliers (N, C) whose relative gap is about ``gap``."""
-        if not isinstance(objective.loss, Hinge):
-            raise CapabilityError(f"The augmented Lagrangian is for Hinge, not for {objective.loss!r}.")
-        check_smooth_solver("inner", self.inner)
-        delta = objective.loss.delta
-        if multipliers is None:
-            # At zero scores every violation is Δ: in the middle of the first width, where there is curvature.
-            width, multipliers = 2.0 * delta, np.zeros((objective.n_samples, objective.n_classes), np.float32)
+    def steps(self, problem: Problem, start: State, tol: float) -> Steps:
+        """Yield the points of all rounds."""
+        if problem.loss.smoothed(1.0) is None:
+            raise CapabilityError(
+                f"The augmented Lagrangian is for Hinge, not for {problem.loss!r}: take solver=softmargin.SGD()."
+            )
+        check_descent("inner", self.inner)
+        P = start.P
+        if isinstance(start, AugmentedLagrangianState) and start.reg == problem.reg:
+            multipliers, width, gap, share, value = start.round
         else:
-            width = max(min(2.0, gap**0.5), _NARROWEST) * delta
-        share, value = _INNER_SHARE, objective.value(P[:-1], P[-1])
-        state = record.resumed(_STAGE)
-        if state is not None:
-            P, multipliers = state["P"], state["multipliers"]
-            width, gap, share, value = state["round"]
-            record.restore(state)
+            multipliers, width, gap, share, value = _Round(problem.rows_from(None), _WIDEST)
+        if value is None:
+            value = problem.evaluate(P).value
+        delta = problem.loss.score_scale
         while True:
-            now: State = {"P": P, "multipliers": multipliers, "round": [width, gap, share, value]}
-            record.offer(_STAGE, now)
-            smoothed = objective.replace(loss=SmoothedHinge(delta, width), offsets=width * multipliers)
-            target = max(share * gap, 0.3 * record.tol) * value
-
-            n_steps = [0]
-
-            def near(
-                point: Point,
-                estimate: float,
-                smoothed: Objective = smoothed,
-                target: float = target,
-                seen: tuple[float, float] = (value, gap),
-                n_steps: list[int] = n_steps,
-            ) -> bool:
-                n_steps[0] += 1
-                record.at(point.P[:-1], point.P[-1], smoothed)
-                record.step(*seen)
-                return estimate * point.value <= target
-
-            P, _ = self.inner.descend(smoothed, P, record, near, single=gap > _SINGLE)
-            found = np.zeros_like(multipliers)
-            before, gap = gap, record.certify(P[:-1], P[-1], smoothed, found)
-            value = record.value
-            ended = record.why_end()
-            if ended is not None:
-                return ended
+            smoothed = problem.smoothed(width * delta, multipliers)
+            target = max(share * gap, 0.3 * tol) * value
+            started = _Round(multipliers, width, gap, share, value)
+            state = AugmentedLagrangianState(
+                P=P, reg=problem.reg, value=value, estimate=gap, source=smoothed, round=started
+            )
+            answer, n_steps = None, 0
+            for point in self.inner.descend(smoothed, Start(P=P, reg=problem.reg), tol, gap > _SINGLE):
+                n_steps, P = n_steps + 1, point.P
+                assert point.value is not None
+                done = point.estimate * point.value <= target
+                answer = yield replace(state, P=P, ready=done, keep_rows=done, resumable=n_steps == 1)
+                if done:
+                    break
+            else:
+                answer = yield replace(state, P=P, ready=True, keep_rows=True, resumable=False)
+            assert isinstance(answer, Progress)
+            assert answer.rows is not None
+            before, gap, value = gap, answer.gap, answer.value
             # Past the new multipliers: over-relaxed, the method of multipliers takes fewer rounds.
-            multipliers = np.clip(multipliers + _RELAXATION * (found - multipliers), 0.0, 1.0)
+            multipliers = multipliers.moved(answer.rows, _RELAXATION, 0.0, 1.0)
             if gap > _ENOUGH * before:
-                # Where a round ends in a few steps a narrower one is no harder, and takes the multipliers further.
-                narrowest = _NARROWEST_EASY if n_steps[0] <= _FEW_STEPS else _NARROWEST
-                width = max(_NARROWER * width, min(narrowest * delta, width))
+                narrowest = _NARROWEST_EASY if n_steps <= _FEW_STEPS else _NARROWEST
+                width = max(_NARROWER * width, min(narrowest, width))
                 share = max(0.5 * share, _LEAST_SHARE)

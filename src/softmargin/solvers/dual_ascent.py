@@ -1,27 +1,32 @@
 """Dual coordinate ascent in blocks: the quickest start, and where samples lie well apart the quickest finish.
 
 Every sweep maximises the dual over the rows one after the other, so that each sample profits at once from what
-the ones before it taught. What slows it down is long or strongly correlated features at a small λ. A sweep tells
-how far it was from the optimum; where that predicts too many more sweeps, a finisher takes over from the point
-reached.
+was learnt from those before it. What slows it down is long or strongly correlated features at a small λ. A sweep
+tells how far it was from the optimum; where that predicts too many more sweeps, a finisher takes over.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from softmargin.checkpoint import State
-from softmargin.engines import DualRows
+from softmargin.arguments import check_count
 from softmargin.errors import CapabilityError, ParameterError
-from softmargin.losses.base import Floats
-from softmargin.objective import Objective
-from softmargin.solvers.base import Recorder, Solver
-from softmargin.validation import check_count
+from softmargin.objective import DualState, Problem
+from softmargin.solvers.base import Progress, Saved, Solver, Start, State, Steps
+from softmargin.vectors import Vector, namespace
 
 __all__ = ["DualAscent"]
+
+_PENALTY = 8.0
+"""What a sum of the dual rows costs at first, in units of how far scores must move to move a row."""
+
+_CONSTANT_FEATURE = 0.01
+"""Least square of the constant feature whose weight is the bias, as a share of that of a sample."""
 
 _SINGLE = 1e-8
 """Relative gap below which products in float32 are not good enough."""
@@ -35,7 +40,60 @@ of the dual rows is far from zero at first, which is soon mended."""
 
 _PASSES_TO_JUDGE = 8.0
 _BEST_RATE = 0.1
-_STAGE = "DualAscent"
+
+_PATH_POWER = 0.6
+"""From one λ to the next the dual rows move about as this power of λ, which leaves the rest of the way to W."""
+
+
+class _Ascent(NamedTuple):
+    """What sweeps and proofs have shown.
+
+    Attributes
+    ----------
+    left : float
+        Relative gap that seems to be left.
+    seen : float
+        Relative gap that the last sweep saw.
+    gap : float
+        The same, absolute.
+    optimism : float
+        By how much the last proof fell short of `left`, as a factor.
+    tried : float
+        Passes when it was made.
+    estimates : tuple of (float, float)
+        Passes and estimated gaps of the later half of the fit.
+    """
+
+    left: float = math.inf
+    seen: float = math.inf
+    gap: float = math.inf
+    optimism: float = 1.0
+    tried: float = 0.0
+    estimates: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualAscentState(State):
+    """Dual rows after a sweep, and the generator of the order of the next."""
+
+    dual: DualState
+    rng: np.random.Generator
+    ascent: _Ascent
+
+    def saved(self) -> Saved:
+        """Return what `load` needs."""
+        return self.dual.save() | {"rng": self.rng.bit_generator.state, "ascent": list(self.ascent)}
+
+    @classmethod
+    def load(cls, problem: Problem, P: Vector, saved: Saved) -> DualAscentState:
+        """Return the state that was saved."""
+        dual = _class_rows(problem)
+        dual.restore(saved)
+        rng = np.random.default_rng()
+        rng.bit_generator.state = saved["rng"]
+        ascent = _Ascent(*saved["ascent"])
+        ascent = ascent._replace(estimates=tuple((passes, estimate) for passes, estimate in ascent.estimates))
+        return cls(P=dual.P, reg=problem.reg, dual=dual, rng=rng, ascent=ascent)
 
 
 @dataclass(frozen=True)
@@ -46,8 +104,6 @@ class DualAscent(Solver):
 
     Parameters
     ----------
-    tol, max_passes : float
-        As in `Solver`.
     finisher : Solver, optional
         What goes on from there when more than ``patience`` passes seem to be left.
     patience : float
@@ -56,71 +112,105 @@ class DualAscent(Solver):
         Of the order of the samples.
     """
 
-    tol: float = 1e-4
-    max_passes: float = 2000
     finisher: Solver | None = None
     patience: float = 1000.0
     seed: int = 0
 
-    def first_rows(self, objective: Objective, known: tuple[Floats, Floats] | None) -> DualRows:
-        """Return the dual rows to begin with: those of a point, if one is known."""
-        return objective.dual_rows(np.float32, known)
+    @property
+    def states(self) -> tuple[type[State], ...]:
+        """Its own kind of states, and those of the finisher."""
+        return (DualAscentState, *(self.finisher.states if isinstance(self.finisher, Solver) else ()))
 
-    def solve(self, objective: Objective, P: Floats, record: Recorder) -> str:
-        """Ascend from the dual rows that belong to P; those of a loss with kinks are not known and start at 0."""
-        if not objective.loss.ascends:
-            raise CapabilityError(f"{objective.loss!r} has no row function for dual ascent.")
+    def steps(self, problem: Problem, start: State, tol: float) -> Steps:
+        """Yield states after each sweep, and those of the finisher."""
+        if not problem.loss.ascends:
+            raise CapabilityError(f"{problem.loss!r} has no row function for dual ascent.")
         check_count("seed", self.seed, 0)
         if not (self.finisher is None or isinstance(self.finisher, Solver)):
             raise ParameterError(f"finisher must be a solver such as LBFGS(), but it is {self.finisher!r}.")
-        if record.past(_STAGE) and self.finisher is not None:
-            return self.finisher.solve(objective, P, record)
-        record.at(P[:-1], P[-1])
-        known = None
-        if P.any():
-            record.certify(P[:-1], P[-1])
-            if record.proved:
-                return "The requested gap is proved."
-            known = (P[:-1], P[-1]) if objective.loss.smooth else None
-        rows = self.first_rows(objective, known)
-        rng = np.random.default_rng(self.seed)
-        optimism, tried, before, floor = 1.0, 0.0, np.inf, _ROUNDING * objective.loss.unit
-        estimates: deque[tuple[float, float]] = deque()
-        state = record.resumed(_STAGE)
-        if state is not None:
-            rows.restore(state)
-            rng.bit_generator.state = state["rng"]
-            optimism, tried, before = state["optimism"], state["tried"], state["before"]
-            estimates.extend((passes, estimate) for passes, estimate in state["estimates"])
-            record.restore(state)
-        while True:
-            now: State = {"rng": rng.bit_generator.state, "optimism": optimism, "tried": tried, "before": before}
-            record.offer(_STAGE, now | {"estimates": list(estimates)}, rows.state)
-            sweep = rows.sweep(rng)
-            if not np.isfinite(sweep.value + sweep.gap):
-                return "The scores left the range of numbers."
-            seen = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0
-            record.at(rows.W, rows.b, rows)
-            # Rows were seen before they moved: what is left now is less by about as much as the last sweep gained.
-            left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
-            before = seen
-            again = left <= record.tol and rows.n_passes >= max(_AGAIN * tried, _EARLIEST)
-            if optimism * left <= record.tol or again or record.bound_is_due():
-                proved = record.certify(rows.W, rows.b, rows)
-                optimism, tried = max(1.0, proved / left) if left > 0.0 else 1.0, rows.n_passes
+        if self.finisher is not None and start.reg == problem.reg and isinstance(start, self.finisher.states):
+            return (yield from self.finisher.steps(problem, start, tol))
+        ascent: _Ascent | None
+        if isinstance(start, DualAscentState) and start.reg == problem.reg:
+            dual, rng, ascent = start.dual, start.rng, start.ascent
+        else:
+            dual = yield from _first_rows(problem, start)
+            rng = np.random.default_rng(self.seed)
+            ascent = _swept(dual, rng, _Ascent())
+        floor = _ROUNDING * problem.loss.score_scale
+        while ascent is not None:
+            left, optimism = ascent.left, ascent.optimism
+            again = left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
+            state = DualAscentState(
+                P=dual.P, reg=problem.reg, estimate=optimism * left, ready=optimism * left <= tol or again,
+                source=dual, dual=dual, rng=rng, ascent=ascent,
+            )  # fmt: skip
+            answer = yield state
+            if answer is not None:
+                optimism = max(1.0, answer.gap / left) if left > 0.0 else 1.0
+                ascent = ascent._replace(optimism=optimism, tried=dual.n_passes)
             estimate = optimism * left
-            record.step(record.value, estimate)
-            ended = record.why_end()
-            if ended is not None:
-                return ended
-            if estimate < _SINGLE or (not objective.loss.smooth and sweep.gap < floor):
-                rows.to_double()
-            estimates.append((rows.n_passes, estimate))
-            while len(estimates) > 1 and estimates[1][0] <= 0.5 * rows.n_passes:
-                estimates.popleft()  # progress is judged by the later half
-            spent = rows.n_passes - estimates[0][0]
-            if self.finisher is not None and spent >= _PASSES_TO_JUDGE and estimate > record.tol:
-                digits = np.log(estimates[0][1] / estimate)
-                left = np.log(estimate / record.tol) / digits * spent if digits > 0.0 else np.inf
-                if left > self.patience:
-                    return self.finisher.take_over(objective, rows, record, estimate)
+            if estimate < _SINGLE or (not problem.loss.smooth and ascent.gap < floor):
+                dual.to_double()
+            estimates = [*ascent.estimates, (dual.n_passes, estimate)]
+            while len(estimates) > 1 and estimates[1][0] <= 0.5 * dual.n_passes:
+                del estimates[0]  # progress is judged by the later half
+            if self.finisher is not None and self._is_slow(estimates, tol):
+                after = self.finisher.steps(problem, self.finisher.start_from_dual(dual, estimate), tol)
+                return (yield from _tagged(after, state))
+            ascent = _swept(dual, rng, ascent._replace(estimates=tuple(estimates)))
+        return "The scores left the range of numbers."
+
+    def _is_slow(self, estimates: list[tuple[float, float]], tol: float) -> bool:
+        """Return whether more than ``patience`` passes seem to be left."""
+        (first, before), (last, estimate) = estimates[0], estimates[-1]
+        if last - first < _PASSES_TO_JUDGE or estimate <= tol:
+            return False
+        digits = math.log(before / estimate)
+        return digits <= 0.0 or math.log(estimate / tol) / digits * (last - first) > self.patience
+
+
+def _first_rows(problem: Problem, start: State) -> Generator[State, Progress | None, DualState]:
+    """Return the dual rows to begin with: those of another λ or of a point, where one is known.
+
+    The rows of a loss with kinks at a point are not known; there the point itself is tried first.
+    """
+    before = start.warm or start
+    if isinstance(before, DualAscentState) and problem.reg <= before.reg:
+        dual = _class_rows(problem)
+        dual.start_from(before.dual, (problem.reg / before.reg) ** _PATH_POWER)
+        return dual
+    known = bool(namespace(start.P).any(start.P != 0.0))
+    if known:
+        yield Start(P=start.P, reg=problem.reg, ready=True)
+    dual = _class_rows(problem)
+    if known and problem.loss.smooth:
+        dual.start_from_point(start.P[:-1, :], start.P[-1, :])
+    return dual
+
+
+def _class_rows(problem: Problem) -> DualState:
+    penalty = _PENALTY * problem.loss.balance_stiffness(problem.traits.shape.n_classes)
+    return problem.dual_state(penalty, _CONSTANT_FEATURE)
+
+
+def _swept(dual: DualState, rng: np.random.Generator, ascent: _Ascent) -> _Ascent | None:
+    """Return what is known after another sweep; None if scores overflowed."""
+    sweep = dual.sweep(rng)
+    if not np.isfinite(sweep.value + sweep.gap):
+        return None
+    seen, before = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0, ascent.seen
+    # Rows were seen before they moved: what is left now is less by about as much as the last sweep gained.
+    left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
+    return ascent._replace(left=left, seen=seen, gap=sweep.gap)
+
+
+def _tagged(steps: Steps, warm: State) -> Steps:
+    """Yield the states of a finisher; a fit with another λ should start from the dual rows before it."""
+    answer = None
+    while True:
+        try:
+            state = steps.send(answer)
+        except StopIteration as stop:
+            return stop.value
+        answer = yield replace(state, warm=warm)

@@ -1,7 +1,7 @@
-"""Truncated Newton where few rows curve, L-BFGS elsewhere: for the margin losses, smoothed or squared.
+"""Newton steps where the Hessian is cheap, a fallback's elsewhere: for the margin losses, smoothed or squared.
 
-Once most samples are settled, a product with the Hessian costs only the rows that are not, so that many steps of
-conjugate gradients come at the price of one pass. Where too many rows curve for that, L-BFGS goes on.
+Once most samples are settled, a product with the Hessian costs only the rows of the active pairs, so that many
+steps of conjugate gradients come at the price of one pass. Where too many pairs are active, the fallback goes on.
 
 References
 ----------
@@ -10,117 +10,103 @@ Lin, Weng and Keerthi, "Trust region Newton method for large-scale logistic regr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
-
-from softmargin.checkpoint import State
-from softmargin.engines import Product
-from softmargin.losses.base import Floats
-from softmargin.objective import Objective
-from softmargin.solvers.base import Curvature, FirstGuess, Point, SmoothSolver, check_smooth_solver
+from softmargin.errors import CapabilityError
+from softmargin.objective import Capability, Point, Problem, Traits
+from softmargin.solvers.base import Saved
+from softmargin.solvers.descent import CovarianceModel, Descent, check_descent
+from softmargin.vectors import Vector, inner, namespace
 
 __all__ = ["TruncatedNewton"]
 
 
 @dataclass(frozen=True)
-class TruncatedNewton(SmoothSolver):
-    """Newton's direction by preconditioned conjugate gradients on the rows that curve.
+class TruncatedNewton(Descent):
+    """Newton's direction: exact where the Hessian is small, by preconditioned conjugate gradients on active pairs.
 
     Parameters
     ----------
-    tol, max_passes : float
-        As in `Solver`.
-    otherwise : SmoothSolver
-        Gives the directions while too many rows curve.
+    fallback : Descent
+        Gives the directions while too many pairs are active.
     forcing : float
         Conjugate gradients end when the residual has come down to this share.
     max_products : int
         Or after so many products.
     """
 
-    otherwise: SmoothSolver = field(kw_only=True)
+    keeps_scores: ClassVar[bool] = True
+
+    fallback: Descent = field(kw_only=True)
     forcing: float = 0.1
     max_products: int = 50
 
-    def curvature(self, objective: Objective) -> Curvature:
-        """Return what is known of the Hessian at the start."""
-        check_smooth_solver("otherwise", self.otherwise)
-        return _Newton(objective, self)
+    def is_exact(self, traits: Traits) -> bool:
+        """Return whether steps are solved with the whole Hessian or the Gram matrix."""
+        return traits.shape.has_small_hessian or traits.shape.has_few_rows
 
-    def prepared(self, objective: Objective) -> Objective:
-        """Return the objective, set to keep the scores of each point."""
-        return objective.keeping_scores()
+    def direction(self, problem: Problem, saved: Saved | None = None) -> _Newton:
+        """Return what is known of the Hessian at the start, or what was saved."""
+        check_descent("fallback", self.fallback)
+        if Capability.HESSIAN not in problem.traits.supports:
+            raise CapabilityError("The engine does not support HESSIAN, needed for Newton steps; take LBFGS().")
+        return _Newton(problem, self, saved)
 
 
 class _Newton:
-    def __init__(self, objective: Objective, settings: TruncatedNewton) -> None:
-        self._objective = objective
-        self._settings = settings
-        self._otherwise = settings.otherwise.curvature(objective)
-        self._guess = FirstGuess(objective)
+    def __init__(self, problem: Problem, settings: TruncatedNewton, saved: Saved | None) -> None:
+        self._problem, self._settings = problem, settings
+        self._fallback = settings.fallback.direction(problem, saved)
+        self._model = CovarianceModel(problem)
+        if saved is not None:
+            self._model.restore(saved["newton model"])
 
-    def direction(self, point: Point) -> Floats:
-        """Return about minus the inverse Hessian times the gradient."""
-        whole = self._objective.whole_hessian()
-        if whole is not None:
-            return self._solve(whole, point)
-        try:
-            step = self._objective.newton_step(point.gradient, self._guess.floor(point))
-        except LinAlgError:  # rounding has eaten the smallest curvature
-            step = None
+    def at(self, point: Point) -> Vector:
+        """Return minus the inverse Hessian times the gradient, approximately."""
+        hessian = self._problem.hessian(point)
+        if hessian is None:
+            return self._fallback.at(point)
+        floor = self._model.floor(point)
+        step = hessian.solve(point.gradient, floor)
         if step is not None:
             return -step
-        hessian = self._objective.local_hessian()
-        if hessian is None:
-            return self._otherwise.direction(point)
-        self._guess.look(point, anew=True)
-        return self._conjugate_gradients(hessian, point.gradient, self._guess.floor(point))
+        product = hessian.product()
+        if product is None:
+            return self._fallback.at(point)
+        self._model.refresh(point, now=True)
+        return self._conjugate_gradients(product, point.gradient, floor)
 
-    def _solve(self, hessian: Floats, point: Point) -> Floats:
-        n_classes = point.P.shape[1]
-        bias = np.arange(len(hessian) - n_classes, len(hessian))
-        hessian[bias, bias] += self._guess.floor(point)
-        try:
-            factor = cho_factor(hessian, lower=True, overwrite_a=True, check_finite=False)
-        except LinAlgError:  # rounding has eaten the smallest curvature
-            return self._otherwise.direction(point)
-        return np.asarray(-cho_solve(factor, point.gradient.ravel(), check_finite=False)).reshape(point.P.shape)
-
-    def _conjugate_gradients(self, hessian: Product, gradient: Floats, floor: float) -> Floats:
-        d, r = np.zeros_like(gradient), -gradient
-        z = self._guess.solve(r)
-        p, rz = z, float(np.vdot(r, z))
+    def _conjugate_gradients(self, product: Callable[[Vector], Vector], gradient: Vector, floor: float) -> Vector:
+        xp = namespace(gradient)
+        d, r = xp.zeros_like(gradient), -gradient
+        z = self._model.solve(r)
+        p, rz = z, inner(r, z)
         enough = self._settings.forcing**2 * rz
         for _ in range(self._settings.max_products):
-            Hp = np.vstack(hessian(p[:-1], p[-1]))
-            Hp[-1] += floor * p[-1]
-            curvature = float(np.vdot(p, Hp))
+            Hp = product(p)
+            Hp[-1, :] += floor * p[-1, :]
+            curvature = inner(p, Hp)
             if not curvature > 0.0:
                 break
             d += rz / curvature * p
             r -= rz / curvature * Hp
-            z = self._guess.solve(r)
-            before, rz = rz, float(np.vdot(r, z))
+            z = self._model.solve(r)
+            before, rz = rz, inner(r, z)
             if rz <= enough:
                 break
             p = z + rz / before * p
-        return d if d.any() else -self._guess.solve(gradient)
+        return d if bool(xp.any(d != 0.0)) else -self._model.solve(gradient)
 
-    def learn(self, before: Point, after: Point) -> None:
-        """Let L-BFGS learn too, for where it goes on."""
-        self._otherwise.learn(before, after)
+    def update(self, before: Point, after: Point) -> None:
+        """Let the fallback learn, too, for where it goes on."""
+        self._fallback.update(before, after)
 
-    def state(self) -> State:
+    def reset(self) -> bool:
+        """Drop what the fallback learnt."""
+        return self._fallback.reset()
+
+    def saved(self) -> Saved:
         """Return what both have learnt, for a checkpoint."""
-        return self._otherwise.state() | {"newton guess": self._guess.state()["guess"]}
-
-    def restore(self, state: State) -> None:
-        """Go on from a checkpoint."""
-        self._otherwise.restore(state)
-        self._guess.restore({"guess": state["newton guess"]})
-
-    def forget(self) -> bool:
-        """Drop what L-BFGS learnt."""
-        return self._otherwise.forget()
+        return self._fallback.saved() | {"newton model": self._model.saved()}

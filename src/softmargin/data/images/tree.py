@@ -1,13 +1,15 @@
 """What lies in a folder of images: parts, classes and files, in a fixed order."""
 
 import os
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from softmargin.data.base import counted, shown
-from softmargin.data.images.base import SUFFIXES
+from softmargin.data.files import left_out
+from softmargin.data.images.guard import SUFFIXES
 from softmargin.errors import DataError
+from softmargin.text import pluralize, printable
 
 __all__ = ["Part", "Tree", "scan", "scan_names"]
 
@@ -34,6 +36,11 @@ class Tree:
     test: Part | None
     notes: tuple[str, ...]
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of all images, those of the test part behind the others."""
+        return self.main.files + (() if self.test is None else self.test.files)
+
 
 @dataclass
 class _Folder:
@@ -42,6 +49,13 @@ class _Folder:
     images: list[str]
     folders: list[str]
     n_skipped: int
+
+
+class _Place(NamedTuple):
+    """Folders on disk or in an archive: what lies in one, and what two names of the same one have in common."""
+
+    list: Callable[[str], _Folder]
+    identity: Callable[[str], Hashable]
 
 
 def scan(root: Path) -> Tree:
@@ -62,7 +76,7 @@ def scan(root: Path) -> Tree:
     DataError
         There is no image, a class folder has none, or a folder cannot be read.
     """
-    return _scan(root, _Disk())
+    return _scan(root, _Place(_list_folder, _device_and_inode))
 
 
 def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
@@ -95,10 +109,11 @@ def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
         if head in (TRAIN, TEST) or any("/" not in name for name in below):
             break  # a part, or the one class that there is
         prefix += f"{head}/"
-    return _scan(root, _Archive(str(root), [name[len(prefix) :] for name in names])), prefix
+    folders = _folders_of(str(root), [name[len(prefix) :] for name in names])
+    return _scan(root, _Place(folders.__getitem__, str)), prefix
 
 
-def _scan(root: Path, place: "_Disk | _Archive") -> Tree:
+def _scan(root: Path, place: _Place) -> Tree:
     top = place.list(str(root))
     inner = {name: place.list(os.path.join(root, name)) for name in top.folders if name in (TRAIN, TEST)}
     others = set(top.folders) - {TRAIN, TEST}
@@ -113,55 +128,51 @@ def _scan(root: Path, place: "_Disk | _Archive") -> Tree:
         notes += more
     elif TEST in inner:
         others.add(TEST)  # without class folders it has no labels, and nothing can be tested on it
-    if others:
-        notes += (f"left out of {shown(root.name)}: {', '.join(shown(name) for name in sorted(others))}",)
-    return Tree(main, test, notes)
+    return Tree(main, test, notes + left_out(root, sorted(others)))
 
 
-def _part(root: Path, part: str, listed: _Folder, place: "_Disk | _Archive") -> tuple[Part, tuple[str, ...]]:
+def _part(root: Path, part: str, listed: _Folder, place: _Place) -> tuple[Part, tuple[str, ...]]:
     """Read class folders or, if no folder has an image, the images beside them."""
     where = os.path.join(root, part) if part else str(root)
     prefix = f"{part}/" if part else ""
     classes: dict[str, list[str]] = {}
     n_skipped = listed.n_skipped
-    above = place.above(where)
+    real = Path(os.path.realpath(where))
+    above = {place.identity(str(folder)) for folder in (real, *real.parents)}
     for name in listed.folders:
         if place.identity(os.path.join(where, name)) in above:
             continue  # a link back up: it would make one class of everything
-        classes[name] = []
-        for file, is_image in _walk(os.path.join(where, name), f"{prefix}{name}", set(above), place):
-            if is_image:
-                classes[name].append(file)
-            else:
-                n_skipped += 1
-        classes[name].sort()
+        found, n_others = _files_below(os.path.join(where, name), f"{prefix}{name}", set(above), place)
+        classes[name] = sorted(found)
+        n_skipped += n_others
     notes: tuple[str, ...] = ()
     if n_skipped:
         are = "that is not an image" if n_skipped == 1 else "that are not images"
-        notes = (f"skipped {counted(n_skipped, 'file')} {are} in {shown(where)}",)
+        notes = (f"skipped {pluralize(n_skipped, 'file')} {are} in {printable(where)}",)
 
     if not any(classes.values()):
         if listed.images and not part:
             return Part(tuple(listed.images), None), notes
-        has = f"found {counted(len(classes), 'folder')} and {counted(n_skipped, 'other file')}"
+        has = f"found {pluralize(len(classes), 'folder')} and {pluralize(n_skipped, 'other file')}"
         raise DataError(
-            f"{shown(where)} holds no image; expected folders named after the classes with images in them, {has}."
+            f"{printable(where)} holds no image; expected folders named after the classes with images in them, "
+            f"{has}."
         )
     empty = [name for name, files in classes.items() if not files]
     if empty:
-        folder = shown(os.path.join(where, empty[0]))
+        folder = printable(os.path.join(where, empty[0]))
         raise DataError(f"the class folder {folder} holds no image; fill it, or remove it.")
     if listed.images:
-        notes += (f"skipped {counted(len(listed.images), 'image')} beside the class folders in {shown(where)}",)
-    files = tuple(file for name in classes for file in classes[name])
-    labels = tuple(name for name in classes for _ in classes[name])
-    return Part(files, labels), notes
+        notes += (
+            f"skipped {pluralize(len(listed.images), 'image')} beside the class folders in {printable(where)}",
+        )
+    pairs = [(file, name) for name, files in classes.items() for file in files]
+    return Part(tuple(file for file, _ in pairs), tuple(name for _, name in pairs)), notes
 
 
-def _walk(
-    folder: str, relative: str, seen: set[Hashable], place: "_Disk | _Archive"
-) -> Iterator[tuple[str, bool]]:
-    """Yield each file below a folder as its relative path and whether it is an image."""
+def _files_below(folder: str, relative: str, seen: set[Hashable], place: _Place) -> tuple[list[str], int]:
+    """Return the relative paths of the images below a folder, and the number of other files."""
+    images, n_others = [], 0
     waiting = [(folder, relative)]
     while waiting:
         folder, relative = waiting.pop()
@@ -170,100 +181,65 @@ def _walk(
             continue
         seen.add(here)
         listed = place.list(folder)
-        yield from ((f"{relative}/{name}", True) for name in listed.images)
-        yield from ((f"{relative}/{n}", False) for n in range(listed.n_skipped))
+        images += [f"{relative}/{name}" for name in listed.images]
+        n_others += listed.n_skipped
         waiting.extend((os.path.join(folder, n), f"{relative}/{n}") for n in reversed(listed.folders))
+    return images, n_others
 
 
-class _Disk:
-    """Folders on disk."""
-
-    def list(self, folder: str) -> _Folder:
-        """Return what lies in a folder."""
-        listed = _Folder([], [], 0)
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if _is_passed_over([entry.name]):
-                        continue
-                    if _is_folder(entry):
-                        listed.folders.append(entry.name)
-                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and _is_file(entry):
-                        listed.images.append(entry.name)
-                    else:
-                        listed.n_skipped += 1
-        except OSError as error:
-            raise DataError(f"the folder {shown(folder)} cannot be read: {error.strerror}.") from error
-        listed.images.sort()
-        listed.folders.sort()
-        return listed
-
-    def identity(self, folder: str) -> Hashable:
-        """Return what two names of the same folder have in common."""
-        return _id(folder)
-
-    def above(self, folder: str) -> set[Hashable]:
-        """Return the identities of a folder and of every folder that contains it."""
-        return set(_ids_above(folder))
+def _list_folder(folder: str) -> _Folder:
+    """Return what lies in a folder on disk."""
+    listed = _Folder([], [], 0)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_passed_over([entry.name]):
+                    continue
+                # entry.is_dir() raises on a link that leads to itself, os.path.isdir() does not.
+                is_link = entry.is_symlink()
+                if os.path.isdir(entry.path) if is_link else entry.is_dir():
+                    listed.folders.append(entry.name)
+                elif _is_image(entry.name) and (os.path.isfile(entry.path) if is_link else entry.is_file()):
+                    listed.images.append(entry.name)
+                else:
+                    listed.n_skipped += 1
+    except OSError as error:
+        raise DataError(f"the folder {printable(folder)} cannot be read: {error.strerror}.") from error
+    listed.images.sort()
+    listed.folders.sort()
+    return listed
 
 
-class _Archive:
-    """Folders in an archive, which has no links."""
-
-    def __init__(self, root: str, names: Iterable[str]) -> None:
-        self._folders: dict[str, _Folder] = {root: _Folder([], [], 0)}
-        for name in sorted(set(names)):
-            *parts, file = name.split("/")
-            folder = root
-            for part in parts:
-                inner = os.path.join(folder, part)
-                if inner not in self._folders:
-                    self._folders[inner] = _Folder([], [], 0)
-                    self._folders[folder].folders.append(part)
-                folder = inner
-            if os.path.splitext(file)[1].lower() in SUFFIXES:
-                self._folders[folder].images.append(file)
-            else:
-                self._folders[folder].n_skipped += 1
-        for listed in self._folders.values():
-            listed.folders.sort()
-
-    def list(self, folder: str) -> _Folder:
-        """Return what lies in a folder."""
-        return self._folders[folder]
-
-    def identity(self, folder: str) -> Hashable:
-        """Return the folder itself."""
-        return folder
-
-    def above(self, folder: str) -> set[Hashable]:
-        """Return nothing: no folder contains itself."""
-        return set()
-
-
-def _is_passed_over(parts: Iterable[str]) -> bool:
-    return any(part.startswith(".") or part.lower() in IGNORED for part in parts)
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    # entry.is_dir() raises on a link that leads to itself, os.path.isdir() does not.
-    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
-
-
-def _is_file(entry: "os.DirEntry[str]") -> bool:
-    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
-
-
-def _id(folder: str) -> tuple[int, int]:
+def _device_and_inode(folder: str) -> Hashable:
+    """Return what two names of the same folder have in common."""
     status = os.stat(folder)
     return status.st_dev, status.st_ino
 
 
-def _ids_above(folder: str) -> Iterator[tuple[int, int]]:
-    """Yield the identity of a folder and of every folder that contains it."""
-    real = os.path.realpath(folder)
-    while True:
-        yield _id(real)
-        if (parent := os.path.dirname(real)) == real:
-            return
-        real = parent
+def _folders_of(root: str, names: Iterable[str]) -> dict[str, _Folder]:
+    """Return what lies in each folder of an archive, which has no links."""
+    folders = {root: _Folder([], [], 0)}
+    for name in sorted(set(names)):
+        *parts, file = name.split("/")
+        folder = root
+        for part in parts:
+            inner = os.path.join(folder, part)
+            if inner not in folders:
+                folders[inner] = _Folder([], [], 0)
+                folders[folder].folders.append(part)
+            folder = inner
+        if _is_image(file):
+            folders[folder].images.append(file)
+        else:
+            folders[folder].n_skipped += 1
+    for listed in folders.values():
+        listed.folders.sort()
+    return folders
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _is_passed_over(parts: Iterable[str]) -> bool:
+    return any(part.startswith(".") or part.lower() in IGNORED for part in parts)

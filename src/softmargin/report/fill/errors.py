@@ -7,8 +7,9 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from softmargin.losses.base import Ints
-from softmargin.report.base import Confusion, Margins
-from softmargin.report.fill.base import Evidence, Shelf
+from softmargin.report.fill.predictions import Predictions
+from softmargin.report.fill.samples import SampleStore
+from softmargin.report.panels import Confusion, Margins
 
 __all__ = ["confusion", "margins", "worst"]
 
@@ -21,9 +22,9 @@ _OFF_DIAGONAL, _DIAGONAL = 12, 6
 """Samples kept of a cell, where there is room."""
 
 
-def margins(evidence: Evidence) -> Margins:
+def margins(preds: Predictions) -> Margins:
     """Return the margins of each class as counts, the same bins for all."""
-    values, delta = evidence.margins, evidence.delta
+    values, delta = preds.margins, preds.delta
     low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
     wanted = 0.0 if delta is None else delta
     low, high = min(low, 0.0), max(high, wanted * 1.25, 1e-300)
@@ -31,14 +32,14 @@ def margins(evidence: Evidence) -> Margins:
     first = int(np.floor(low / step))  # 0 is an edge, so that wrong and right share no bin
     edges = step * np.arange(first, first + _BINS + 2)
     bins = np.clip(np.digitize(values, edges) - 1, 0, len(edges) - 2)
-    counts = np.zeros((evidence.model.n_classes, len(edges) - 1), dtype=np.int64)
-    np.add.at(counts, (evidence.y, bins), 1)
+    counts = np.zeros((preds.model.n_classes, len(edges) - 1), dtype=np.int64)
+    np.add.at(counts, (preds.y, bins), 1)
 
     def shares(which: np.ndarray) -> tuple[float | None, ...]:
-        hits = np.bincount(evidence.y, weights=which, minlength=len(counts))
-        return tuple(float(hit / n) if n else None for hit, n in zip(hits, evidence.counts, strict=True))
+        hits = np.bincount(preds.y, weights=which, minlength=len(counts))
+        return tuple(float(hit / n) if n else None for hit, n in zip(hits, preds.counts, strict=True))
 
-    inside, wrong = values < wanted, ~evidence.right
+    inside, wrong = values < wanted, ~preds.right
     return Margins(
         edges=tuple(edges.tolist()),
         counts=tuple(map(tuple, counts.tolist())),
@@ -50,15 +51,15 @@ def margins(evidence: Evidence) -> Margins:
     )
 
 
-def worst(evidence: Evidence, shelf: Shelf) -> tuple[int, ...]:
-    """Return the samples of largest loss."""
-    return shelf.put(np.argsort(-evidence.losses, kind="stable")[:_WORST])
+def worst(preds: Predictions) -> list[int]:
+    """Return the places of the samples of largest loss."""
+    return np.argsort(-preds.losses, kind="stable")[:_WORST].tolist()
 
 
-def confusion(evidence: Evidence, shelf: Shelf) -> Confusion:
+def confusion(preds: Predictions, store: SampleStore) -> Confusion:
     """Return the confusion matrix, its orders, pairs, and the samples of its cells."""
-    n_classes = evidence.model.n_classes
-    cells = evidence.y * n_classes + evidence.predicted
+    n_classes = preds.model.n_classes
+    cells = preds.y * n_classes + preds.predicted
     present, counts = np.unique(cells, return_counts=True)
     true, given = present // n_classes, present % n_classes
     errors = np.zeros(n_classes, dtype=np.int64)
@@ -74,13 +75,13 @@ def confusion(evidence: Evidence, shelf: Shelf) -> Confusion:
     return Confusion(
         shown=tuple(shown.tolist()),
         counts=tuple(map(tuple, matrix.tolist())),
-        orders=_orders(evidence, shown, matrix),
+        orders=_orders(preds, shown, matrix),
         pairs=_pairs(true[wrong], given[wrong], counts[wrong]),
-        cells=_samples_of_cells(evidence, shelf, cells),
+        cells=_samples_of_cells(preds, store, cells),
     )
 
 
-def _orders(evidence: Evidence, shown: Ints, matrix: Ints) -> dict[str, tuple[int, ...]]:
+def _orders(preds: Predictions, shown: Ints, matrix: Ints) -> dict[str, tuple[int, ...]]:
     n = np.maximum(matrix.sum(axis=1), 1)
     recall = np.diag(matrix) / n
     orders = {"as they come": range(len(shown)), "by recall": np.argsort(recall, kind="stable").tolist()}
@@ -92,7 +93,7 @@ def _orders(evidence: Evidence, shown: Ints, matrix: Ints) -> dict[str, tuple[in
         np.fill_diagonal(distances, 0.0)
         tree = linkage(squareform(0.5 * (distances + distances.T), checks=False), "average", optimal_ordering=True)
         orders["by confusion"] = leaves_list(tree).tolist()
-    names = [evidence.classes[k] for k in shown]
+    names = [preds.classes[k] for k in shown]
     orders["by name"] = sorted(range(len(shown)), key=lambda k: names[k].casefold())
     return {name: tuple(order) for name, order in orders.items()}
 
@@ -103,19 +104,19 @@ def _pairs(true: Ints, given: Ints, counts: Ints) -> tuple[tuple[int, int, int, 
     return tuple((a, b, n, times.get((b, a), 0)) for (a, b), n in ordered)
 
 
-def _samples_of_cells(evidence: Evidence, shelf: Shelf, cells: Ints) -> dict[str, tuple[int, ...]]:
+def _samples_of_cells(preds: Predictions, store: SampleStore, cells: Ints) -> dict[str, tuple[int, ...]]:
     """Return the samples of each cell, worst first; all cells get their first before any gets its second."""
-    order = np.lexsort((-evidence.losses, cells))
+    order = np.lexsort((-preds.losses, cells))
     starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
     groups = np.split(order, starts[1:])
-    groups.sort(key=lambda rows: (evidence.right[rows[0]], -len(rows)))
+    groups.sort(key=lambda rows: (preds.right[rows[0]], -len(rows)))
     kept: dict[str, list[int]] = {}
     for depth in range(_OFF_DIAGONAL):
         for rows in groups:
-            most = _DIAGONAL if evidence.right[rows[0]] else _OFF_DIAGONAL
+            most = _DIAGONAL if preds.right[rows[0]] else _OFF_DIAGONAL
             if depth < min(most, len(rows)):
-                number = shelf(rows[depth])
+                number = store.add(rows[depth])
                 if number is not None:
                     i = rows[depth]
-                    kept.setdefault(f"{evidence.y[i]},{evidence.predicted[i]}", []).append(number)
+                    kept.setdefault(f"{preds.y[i]},{preds.predicted[i]}", []).append(number)
     return {cell: tuple(numbers) for cell, numbers in kept.items()}

@@ -1,0 +1,48 @@
+"""Progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from softmargin.cli.wording import is_terminal
+
+if TYPE_CHECKING:
+    from softmargin.losses import Loss
+    from softmargin.solvers import Step
+
+__all__ = ["Progress", "reporter", "stage"]
+
+
+class Progress(Protocol):
+    """Shows what is being done; a total of 0 means that it is not known."""
+
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None: ...
+
+
+@contextmanager
+def reporter(quiet: bool) -> Iterator[Progress]:
+    """Show one line of progress on stderr while work goes on, if stderr is a terminal."""
+    if quiet or not is_terminal(sys.stderr):
+        yield lambda what, done=0, total=0: None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}", markup=False), rich.TimeElapsedColumn())
+    console = Console(stderr=True)
+    # Rich would send stdout to this console too, and `predict … > FILE` would find nothing in the file.
+    with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda what, done=0, total=0: progress.update(
+            task, description=f"{what}: {done:,} of {total:,}" if total else what
+        )
+
+
+def stage(loss: Loss, reg: float, step: Step, fold: int = 0, n_folds: int = 1) -> str:
+    """Return the line of progress for what is being fitted."""
+    where = f", fold {fold + 1} of {n_folds}" if n_folds > 1 else ""
+    gap = f", gap about {step.estimate:.0e}" if step.estimate < 1.0 else ""
+    return f"{loss.name}, reg {reg:.2g}{where}: pass {step.n_passes:.0f}{gap}"

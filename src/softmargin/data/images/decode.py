@@ -1,0 +1,194 @@
+"""Image files to rows of 8-bit pixels, in threads.
+
+Pillow releases the GIL while it decodes. Its work on small images is mostly Python, where more than two threads
+only wait for each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from softmargin.data.dataset import ImageShape, ReadOptions
+from softmargin.data.images.guard import ImageProblem, image_problems, open_image, pillow_warnings
+from softmargin.errors import DataError
+from softmargin.text import printable
+from softmargin.threads import usable_cores
+
+__all__ = ["Read", "decode_all"]
+
+GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
+ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
+ORIENTATION_TAG = 0x0112
+# What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
+T = Image.Transpose
+TURN_BACK = dict(
+    enumerate(
+        (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90),
+        start=2,
+    )
+)
+_MOST_EXIF = 1 << 20
+"""Bytes of metadata that are looked at for the orientation."""
+
+BATCH_FILES = 8
+SMALL_IMAGE = 1 << 14  # bytes of pixels
+MOST_THREADS = 8  # by default; more than these are rarely fed by one disk
+PROGRESS_EVERY = 0.05  # seconds
+
+Read = Callable[[int], tuple[bytes, int]]
+"""Returns the bytes of a file by its number, and how many they are where they are stored."""
+
+
+class _InColour(ImageProblem):
+    """One channel was asked for, and the file is stored in colour."""
+
+
+def decode_all(
+    read: Read, names: Sequence[str], options: ReadOptions, subject: str = "the image {}"
+) -> tuple[NDArray[np.uint8], ImageShape]:
+    """Decode files into the rows of one array.
+
+    Every file becomes 8 bits a channel, upright: grey if all files are stored as grey, else RGB. The first frame
+    counts. Orientation from EXIF is applied. Alpha is composited over white. 16-bit grey v becomes
+    round(v / 257), so that 65535 becomes 255 (Pillow itself keeps the high byte of 16-bit colour). CMYK, YCbCr
+    and palettes become RGB by Pillow's own rules. Resizing is bilinear and antialiased.
+
+    Parameters
+    ----------
+    read : callable
+        May be called from several threads.
+    names : sequence of str
+        Of the files, for messages.
+    options : ReadOptions
+        ``progress`` is called from this thread.
+    subject : str
+        What a message about a file begins with.
+
+    Returns
+    -------
+    X : ndarray of uint8, shape (N, height * width * channels)
+        The same for any number of threads.
+    image_shape : tuple of int (height, width, channels)
+
+    Raises
+    ------
+    DataError
+        For the first file in order that cannot be used; no thread is left running.
+    OSError
+        A file cannot be read.
+    """
+
+    def one(k: int, channels: int | None) -> NDArray[np.uint8]:
+        try:
+            data, n_stored = read(k)
+            with image_problems():
+                return _decode(data, n_stored, options.image_size, channels)
+        except ImageProblem as problem:
+            if isinstance(problem, _InColour) and options.image_channels is None:
+                raise
+            raise DataError(f"{subject.format(printable(names[k]))} {printable(problem)}.") from problem
+
+    with pillow_warnings():
+        try:
+            return _decode_rows(one, names, options, options.image_channels)
+        except _InColour:
+            # The first files were grey and this one is not: begin again in RGB. Headers are not read ahead for
+            # this, because opening a small image takes as long as decoding it.
+            return _decode_rows(one, names, options, 3)
+
+
+def _decode_rows(
+    one: Callable[[int, int | None], NDArray[np.uint8]],
+    names: Sequence[str],
+    options: ReadOptions,
+    channels: int | None,
+) -> tuple[NDArray[np.uint8], ImageShape]:
+    first = one(0, channels)
+    height, width, channels = first.shape
+    n = len(names)
+    X = np.empty((n, first.size), np.uint8)
+    X[0] = first.reshape(-1)
+    is_stopped = False
+
+    def decode_batch(batch: range) -> int:
+        for k in batch:
+            if is_stopped:
+                break
+            pixels = one(k, channels)
+            if pixels.shape != first.shape:
+                raise DataError(
+                    f"the images differ in size: {printable(names[0])} is {height}x{width} (height x width), "
+                    f"{printable(names[k])} is {pixels.shape[0]}x{pixels.shape[1]}; bring all to one size with "
+                    f"image_size=(H, W), or --image-size HxW."
+                )
+            X[k] = pixels.reshape(-1)
+        return batch.stop
+
+    batches = [range(k, min(k + BATCH_FILES, n)) for k in range(1, n, BATCH_FILES)]
+    most = 2 if first.size < SMALL_IMAGE and options.image_size is None else MOST_THREADS
+    told_at = -np.inf
+    with ThreadPoolExecutor(options.n_workers or min(usable_cores(), most)) as pool:
+        try:
+            for n_done in pool.map(decode_batch, batches):
+                if options.progress is not None and time.monotonic() - told_at >= PROGRESS_EVERY:
+                    told_at = time.monotonic()
+                    options.progress(n_done, n, "decoding images")
+        finally:
+            is_stopped = True
+            pool.shutdown(cancel_futures=True)
+    if options.progress is not None:
+        options.progress(n, n, "decoding images")
+    return X, (height, width, channels)
+
+
+def _decode(
+    data: bytes, n_stored: int, image_size: tuple[int, int] | None, channels: int | None
+) -> NDArray[np.uint8]:
+    """Decode one image to an array of shape (height, width, channels)."""
+    image = open_image(data, n_stored)
+    is_grey = image.mode in GREY_MODES
+    if channels == 1 and not is_grey:
+        raise _InColour("is in colour")
+    wanted = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
+    image.load()
+    turn = _turn_back(image)
+    if image.mode != wanted or "transparency" in image.info:
+        image = _to_eight_bits(image, wanted)
+    if turn is not None:
+        image = image.transpose(turn)
+    if image_size is not None and image.size != image_size[::-1]:
+        image = image.resize(image_size[::-1], Image.Resampling.BILINEAR)
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, len(wanted))
+
+
+def _turn_back(image: Image.Image) -> Image.Transpose | None:
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return None  # nearly all images of large sets; parsing nothing would still take a tenth of the time
+    if any(len(image.info.get(name) or "") > _MOST_EXIF for name in ("exif", "Raw profile type exif")):
+        return None
+    try:
+        return TURN_BACK.get(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged metadata does not make the picture unusable
+        return None
+
+
+def _to_eight_bits(image: Image.Image, wanted: str) -> Image.Image:
+    if image.mode == "F":
+        raise ImageProblem("holds floating-point pixels, which have no fixed range; convert it to 8 bits")
+    if image.mode.startswith("I"):
+        image = image.convert("I")
+        low, high = image.getextrema()
+        if low < 0 or high > 65535:  # type: ignore[operator]
+            raise ImageProblem("holds pixels of more than 16 bits; convert it to 8 bits")
+        image = image.point(lambda v: v * (1 / 257) + 0.5).convert("L")  # the sum is cut to an integer
+    elif image.mode in ALPHA_MODES or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    return image if image.mode == wanted else image.convert(wanted)

@@ -1,0 +1,350 @@
+"""The micro-kernels of the products: a few rows times a few classes, whose sums stay in registers.
+
+They are emitted as vector instructions, one operation at a time. So their sums have the same order, and the same
+bits, whatever an optimiser finds out about a loop; and as nothing is left to find out, they compile quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_function: Any = cgutils.get_or_insert_function
+
+__all__ = ["LINE", "MOST_CLASSES", "READS_HALF", "accumulate_tile_gradient", "add_tile_scores"]
+
+
+def _processor() -> dict[str, bool]:
+    try:
+        return dict(binding.get_host_cpu_features())
+    except RuntimeError:  # the compiler does not know it
+        return {}
+
+
+_WIDTH = 64 if _processor().get("avx512f") else 32
+"""Bytes of a vector. Where registers are narrower the compiler takes two of them."""
+
+LINE = 64
+"""Bytes that memory delivers at once."""
+
+MOST_CLASSES = 5 if _WIDTH == 64 else 3
+"""Classes whose sums with four rows stay in registers, beside what they are made of: there are 32 or 16."""
+
+READS_HALF = bool(_processor().get("f16c") or _processor().get("fullfp16"))
+"""Whether the processor itself turns float16 into float32. Its bits are given to the tiles as uint16."""
+
+_INDEX, _BYTE, _PLACE = ir.IntType(64), ir.IntType(8), ir.IntType(32)
+
+
+class _Rows(NamedTuple):
+    """An array of two axes that holds its rows contiguously, with what is needed to find its items."""
+
+    first: Any
+    strides: Any
+    item: Any
+    kind: Any
+
+    def address(self, builder: Any, row: Any, column: Any) -> Any:
+        """Return the address of an item in bytes."""
+        first = builder.gep(self.first, [builder.mul(row, builder.extract_value(self.strides, 0))])
+        return builder.gep(first, [builder.mul(column, _INDEX(self.size))])
+
+    @property
+    def size(self) -> int:
+        """Bytes of an item."""
+        return int(self.kind.bitwidth // 8)
+
+
+class _Emitter:
+    """Emits operations on vectors of ``number``, or on single numbers where ``n_lanes`` is 1."""
+
+    def __init__(self, builder: Any, number: Any, n_lanes: int) -> None:
+        self._builder, self._number, self.n_lanes = builder, number, n_lanes
+        single = ir.FloatType() if number == types.float32 else ir.DoubleType()
+        self.layout = ir.VectorType(single, n_lanes) if n_lanes > 1 else single
+
+    def load(self, rows: _Rows, row: Any, column: Any) -> Any:
+        """Return what stands from a place of a row on, as numbers."""
+        item = ir.VectorType(rows.item, self.n_lanes) if self.n_lanes > 1 else rows.item
+        address = self._builder.bitcast(rows.address(self._builder, row, column), item.as_pointer())
+        found = self._builder.load(address, align=rows.kind.bitwidth // 8)
+        if isinstance(rows.item, ir.IntType):
+            return (self._builder.sitofp if rows.kind.signed else self._builder.uitofp)(found, self.layout)
+        if rows.item == getattr(self.layout, "element", self.layout):
+            return found
+        narrower = rows.kind.bitwidth < self._number.bitwidth
+        return (self._builder.fpext if narrower else self._builder.fptrunc)(found, self.layout)
+
+    def store(self, rows: _Rows, row: Any, column: Any, value: Any) -> None:
+        """Write numbers of the type of the array from a place of a row on."""
+        address = self._builder.bitcast(rows.address(self._builder, row, column), self.layout.as_pointer())
+        self._builder.store(value, address, align=rows.kind.bitwidth // 8)
+
+    def add_product(self, total: Any, a: Any, b: Any) -> Any:
+        """Return total + a · b, rounded once where the processor can."""
+        bits, lanes = self._number.bitwidth, f"v{self.n_lanes}" if self.n_lanes > 1 else ""
+        kind = ir.FunctionType(self.layout, [self.layout] * 3)
+        function = _function(self._builder.module, kind, f"llvm.fmuladd.{lanes}f{bits}")
+        return self._builder.call(function, [a, b, total])
+
+    def zero(self) -> Any:
+        """Return zeros."""
+        return ir.Constant(self.layout, [0.0] * self.n_lanes if self.n_lanes > 1 else 0.0)
+
+    def spread(self, value: Any) -> Any:
+        """Return one number in every place."""
+        return value if self.n_lanes == 1 else self._spread(value, self.layout)
+
+    def total(self, vector: Any) -> Any:
+        """Return the sum of the numbers of a vector: of its two halves, then of their halves, and so on."""
+        while (count := vector.type.count) > 1:
+            low, high = (self._picked(vector, list(range(n, n + count // 2))) for n in (0, count // 2))
+            vector = self._builder.fadd(low, high)
+        return self._builder.extract_element(vector, _PLACE(0))
+
+    def between(self, vector: Any, others: Any, first: Any, end: Any) -> Any:
+        """Return the vector from ``first`` on and before ``end``, and what stands in ``others`` elsewhere."""
+        indices = ir.VectorType(_INDEX, self.n_lanes)
+        places = ir.Constant(indices, list(range(self.n_lanes)))
+        begun = self._builder.icmp_signed(">=", places, self._spread(first, indices))
+        going_on = self._builder.icmp_signed("<", places, self._spread(end, indices))
+        return self._builder.select(self._builder.and_(begun, going_on), vector, others)
+
+    def _spread(self, value: Any, layout: Any) -> Any:
+        nothing = ir.Constant(layout, ir.Undefined)
+        return self._picked(self._builder.insert_element(nothing, value, _PLACE(0)), [0] * self.n_lanes)
+
+    def _picked(self, vector: Any, places: list[int]) -> Any:
+        nothing = ir.Constant(vector.type, ir.Undefined)
+        return self._builder.shuffle_vector(
+            vector, nothing, ir.Constant(ir.VectorType(_PLACE, len(places)), places)
+        )
+
+
+_New: TypeAlias = Callable[[Any, Any], Any]
+"""Emits the choice of a vector in the columns that are new, and of another in those that have been."""
+
+_Body: TypeAlias = Callable[[_Emitter, Any, _New, list[Any]], list[Any]]
+"""Emits what is done from a column on; returns the sums."""
+
+
+class _Tile:
+    """Some rows of X against some classes, as the arguments (X, i, second, j, third, …) of both tiles have them.
+
+    It emits the loops over the columns: by vectors, or by single numbers where they are fewer.
+    """
+
+    def __init__(
+        self, context: Any, builder: Any, kinds: Any, arguments: Any, number: Any, n_rows: int, n_classes: int
+    ) -> None:
+        self._builder = builder
+        self.vectors = _Emitter(builder, number, _WIDTH * 8 // int(number.bitwidth))
+        self.singles = _Emitter(builder, number, 1)
+        arrays = [context.make_array(kinds[n])(context, builder, arguments[n]) for n in (0, 2, 4)]
+        self._n_columns = builder.extract_value(arrays[0].shape, 1)
+        self.arrays = []
+        for kind, array in zip((kinds[0], kinds[2], kinds[4]), arrays, strict=True):
+            # uint16 are the bits of float16.
+            item = ir.HalfType() if kind.dtype == types.uint16 else context.get_data_type(kind.dtype)
+            first = builder.bitcast(array.data, _BYTE.as_pointer())
+            self.arrays.append(_Rows(first, array.strides, item, kind.dtype))
+        self.rows = [builder.add(arguments[1], _INDEX(r)) for r in range(n_rows)]
+        self.classes = [builder.add(arguments[3], _INDEX(c)) for c in range(n_classes)]
+
+    def over_columns(self, body: _Body, n_sums: int, head: Any) -> list[Any]:
+        """Emit the loops over all columns and return so many sums over them.
+
+        Whole vectors begin at the column ``head``, which is less than a vector holds.
+        """
+        builder, D, L = self._builder, self._n_columns, _INDEX(self.vectors.n_lanes)
+        fits = builder.icmp_signed(">=", D, L)
+        head = builder.select(fits, head, _INDEX(0))
+        rest = builder.srem(builder.sub(D, head), L)
+        whole = builder.sub(D, rest)
+
+        def plain(column: Any, sums: list[Any]) -> list[Any]:
+            return body(self.vectors, column, lambda vector, others: vector, sums)
+
+        def at_an_end(which: Any, sums: list[Any]) -> list[Any]:
+            # These vectors overlap with whole ones: only the new columns may count.
+            last = builder.icmp_signed("==", which, _INDEX(1))
+            column = builder.select(last, builder.sub(D, L), _INDEX(0))
+            first = builder.select(last, builder.sub(L, rest), _INDEX(0))
+            end = builder.select(last, L, head)
+
+            def new(vector: Any, others: Any) -> Any:
+                return self.vectors.between(vector, others, first, end)
+
+            return body(self.vectors, column, new, sums)
+
+        def one_by_one(column: Any, sums: list[Any]) -> list[Any]:
+            return body(self.singles, column, lambda number, other: number, sums)
+
+        sums = self._repeat(head, whole, L, [self.vectors.zero()] * n_sums, plain, (200, 1))
+        no_head = builder.zext(builder.icmp_signed("==", head, _INDEX(0)), _INDEX)
+        has_rest = builder.zext(builder.and_(fits, builder.icmp_signed(">", rest, _INDEX(0))), _INDEX)
+        sums = self._repeat(no_head, builder.add(_INDEX(1), has_rest), _INDEX(1), sums, at_an_end, (1, 1))
+        totals = [self.vectors.total(vector) for vector in sums]
+        return self._repeat(builder.select(fits, D, _INDEX(0)), D, _INDEX(1), totals, one_by_one, (1, 100))
+
+    def head(self, array: _Rows) -> Any:
+        """Return before which column of an array's row of the first class vectors would lie in two cache lines."""
+        address = self._builder.ptrtoint(array.address(self._builder, self.classes[0], _INDEX(0)), _INDEX)
+        n_bytes = self._builder.and_(self._builder.neg(address), _INDEX(_WIDTH - 1))
+        return self._builder.udiv(n_bytes, _INDEX(array.size))
+
+    def prefetching(self, row: Any, n_rows: Any) -> Callable[[_Emitter, Any], None]:
+        """Return what prefetches ``n_rows`` rows of X from ``row`` on, a piece with each vector of columns."""
+        builder, x = self._builder, self.arrays[0]
+        n_bytes = builder.mul(n_rows, _INDEX(self.vectors.n_lanes * x.size))
+        n_lines = builder.udiv(builder.add(n_bytes, _INDEX(LINE - 1)), _INDEX(LINE))
+
+        def fetch(emit: _Emitter, column: Any) -> None:
+            if emit is self.vectors:
+                first = x.address(builder, row, builder.mul(column, n_rows))
+                with cgutils.for_range(builder, n_lines) as line:
+                    _prefetch(builder, builder.gep(first, [builder.mul(line.index, _INDEX(LINE))]))
+
+        return fetch
+
+    def _repeat(
+        self,
+        first: Any,
+        end: Any,
+        step: Any,
+        carried: list[Any],
+        body: Callable[[Any, list[Any]], list[Any]],
+        odds: tuple[int, int],
+    ) -> list[Any]:
+        """Emit a loop from first, in steps, as long as it is below the end; return what it carried.
+
+        The compiler is told the odds of another turn, so that it leaves the registers to the loop that needs them.
+        """
+        builder, before = self._builder, self._builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        column, values = builder.phi(_INDEX), [builder.phi(value.type) for value in carried]
+        column.add_incoming(first, before)
+        for value, start in zip(values, carried, strict=True):
+            value.add_incoming(start, before)
+        builder.cbranch(builder.icmp_signed("<", column, end), inside, after).set_weights(odds)
+        builder.position_at_end(inside)
+        found = body(column, values)
+        column.add_incoming(builder.add(column, step), builder.block)
+        for value, new in zip(values, found, strict=True):
+            value.add_incoming(new, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return values
+
+
+def _sizes(*given: Any) -> list[int] | None:
+    """Return the numbers of rows and classes, or None where they are not known when this is compiled."""
+    known = all(isinstance(n, types.IntegerLiteral) for n in given)
+    return [n.literal_value for n in given] if known else None
+
+
+def _add_tile_scores(
+    typing: Any,
+    X: Any,
+    i: Any,
+    Wt: Any,
+    j: Any,
+    S: Any,
+    prefetch: Any,
+    n_prefetch: Any,
+    n_rows: Any,
+    n_classes: Any,
+) -> Any:
+    """Add the products of rows of X, from i on, with rows of Wt, from j on, to S: so many of both.
+
+    They are added up in the type of Wt, in an order that no address has a part in. Meanwhile
+    ``n_prefetch`` rows of X from ``prefetch`` on are prefetched, which may lie anywhere: nothing of them is read.
+    Where rows are prefetched, X is contiguous.
+    """
+    sizes = _sizes(n_rows, n_classes)
+    if sizes is None:
+        return None
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile = _Tile(context, builder, signature.args, arguments, Wt.dtype, *sizes)
+        x, w, s = tile.arrays
+        fetch = tile.prefetching(*arguments[5:7])
+
+        def body(emit: _Emitter, column: Any, new: _New, sums: list[Any]) -> list[Any]:
+            fetch(emit, column)
+            weights = [new(emit.load(w, c, column), emit.zero()) for c in tile.classes]
+            found: list[Any] = []
+            for r in tile.rows:
+                features = emit.load(x, r, column)
+                so_far = sums[len(found) : len(found) + len(weights)]
+                found += [emit.add_product(total, features, u) for total, u in zip(so_far, weights, strict=True)]
+            return found
+
+        sums = iter(tile.over_columns(body, len(tile.rows) * len(tile.classes), _INDEX(0)))
+        for r in tile.rows:
+            for c in tile.classes:
+                so_far = tile.singles.load(s, r, c)
+                tile.singles.store(s, r, c, builder.fadd(so_far, next(sums)))
+        return context.get_dummy_value()
+
+    return types.void(X, types.intp, Wt, types.intp, S, types.intp, types.intp, n_rows, n_classes), code
+
+
+def _accumulate_tile_gradient(
+    typing: Any,
+    X: Any,
+    i: Any,
+    A: Any,
+    j: Any,
+    Gt: Any,
+    prefetch: Any,
+    n_prefetch: Any,
+    n_rows: Any,
+    n_classes: Any,
+) -> Any:
+    """Add rows of X, from i on, times their factors in A, columns from j on, to rows of Gt: so many of both.
+
+    They are added up in the type of Gt, row after row. Meanwhile rows are prefetched as in the other tile.
+    """
+    sizes = _sizes(n_rows, n_classes)
+    if sizes is None:
+        return None
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile = _Tile(context, builder, signature.args, arguments, Gt.dtype, *sizes)
+        x, a, g = tile.arrays
+        fetch = tile.prefetching(*arguments[5:7])
+        factors = [[tile.singles.load(a, r, c) for c in tile.classes] for r in tile.rows]
+
+        def body(emit: _Emitter, column: Any, new: _New, sums: list[Any]) -> list[Any]:
+            fetch(emit, column)
+            before = found = [emit.load(g, c, column) for c in tile.classes]
+            for r, of_row in zip(tile.rows, factors, strict=True):
+                features = emit.load(x, r, column)
+                found = [emit.add_product(h, features, emit.spread(f)) for h, f in zip(found, of_row, strict=True)]
+            for c, total, old in zip(tile.classes, found, before, strict=True):
+                emit.store(g, c, column, new(total, old))
+            return sums
+
+        tile.over_columns(body, 0, tile.head(g))
+        return context.get_dummy_value()
+
+    return types.void(X, types.intp, A, types.intp, Gt, types.intp, types.intp, n_rows, n_classes), code
+
+
+def _prefetch(builder: Any, address: Any) -> None:
+    """Prefetch a cache line: to be read, as data, not into the first of the caches."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), _PLACE, _PLACE, _PLACE])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
+    builder.call(function, [address, _PLACE(0), _PLACE(2), _PLACE(1)])
+
+
+add_tile_scores: Any = intrinsic(prefer_literal=True)(_add_tile_scores)
+accumulate_tile_gradient: Any = intrinsic(prefer_literal=True)(_accumulate_tile_gradient)

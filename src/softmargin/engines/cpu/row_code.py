@@ -1,0 +1,229 @@
+"""The row functions of the losses, compiled by Numba: for its kernels, and as C functions with an address.
+
+So the loops over X are compiled once for each type of X, and the losses once for each type of scores, instead of
+the loops once for each of both. The numbers of a loss are an argument, so that another Δ is not another function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload, register_jitable
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from softmargin.errors import CapabilityError
+from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.losses.rows import (
+    Record,
+    for_each_record,
+    has_form,
+    row_ascent,
+    row_conjugate,
+    row_gradient,
+    row_hessian_product,
+)
+
+__all__ = ["Code", "Kernel", "ascent_code", "call_code", "gradient_code", "gradient_rows", "has_code"]
+
+Code: TypeAlias = tuple[int, Floats]
+"""The address of a function, and the numbers of the loss: the first argument of every function here."""
+
+_POINTER: Any = types.CPointer
+_items: Any = cgutils.unpack_tuple
+_array: Any = numba.carray  # type: ignore[attr-defined]
+_tuple_of: Any = to_fixed_tuple
+_FLOATS, _INTS = _POINTER(types.float64), _POINTER(types.int64)
+
+
+def _install(record: Record) -> None:
+    """Compile a recorded function wherever compiled code calls it; the type of the first argument decides.
+
+    It is always inlined. Otherwise the process that compiles a kernel would run another copy of it than those that
+    find the kernel on disk, and where additions may be in any order the copies differ in the last bits.
+    """
+
+    def choose(*arguments: Any) -> Callable[..., Any] | None:
+        return record.function if _is_meant(record, arguments[0]) else None
+
+    options: Any = {"fastmath": set(record.fastmath), "error_model": "numpy", "forceinline": True}
+    overload(record.called, jit_options=options, strict=False)(choose)
+
+
+def _is_meant(record: Record, first: Any) -> bool:
+    if record.loss_type is not None:
+        # A function as an argument would defeat the cache on disk; the type of a loss does not.
+        return (
+            isinstance(first, types.BaseNamedTuple) and getattr(first, "instance_class", None) is record.loss_type
+        )
+    return record.single is None or record.single == (first.dtype == types.float32)
+
+
+for_each_record(_install)
+
+
+class Kernel:
+    """A function whose first arguments are losses, compiled: into the cache on disk for our own losses only.
+
+    The index of Numba's cache names the type of the loss. One that another program cannot import (from a
+    notebook, say) would make the whole index unreadable there.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._cached: Any = numba.njit(nogil=True, cache=True)(function)
+        self._foreign: Any = numba.njit(nogil=True)(function)
+
+    def of(self, *losses: Loss) -> Any:
+        """Return the compiled function that serves these losses.
+
+        Raises
+        ------
+        CapabilityError
+            If a loss lacks a row function.
+        """
+        for loss in losses:
+            kind: Any = type(loss)
+            _check_rows(kind)
+        ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
+        return self._cached if ours else self._foreign
+
+
+@cache
+def _check_rows(kind: Any) -> None:
+    """Raise a `CapabilityError` if a kind of loss lacks a row function: Numba's own error has 2,000 characters."""
+    needed: list[Any] = [row_gradient, row_conjugate, *([row_hessian_product] if kind.smooth else [])]
+    missing = [function.__name__ for function in needed if not has_form(function, kind)]
+    if missing:
+        raise CapabilityError(
+            f"{kind.__name__} has no {' and no '.join(missing)}, which engine='cpu' needs; "
+            f"engine='reference' does without."
+        )
+
+
+def has_code(loss: Loss) -> bool:
+    """Return whether there are such functions: all parameters of the loss are floats."""
+    return all(isinstance(value, float) for value in _numbers(loss))
+
+
+def _numbers(loss: Any) -> list[Any]:
+    return list(loss)  # a loss is a named tuple
+
+
+def gradient_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
+    """Return `gradient_rows` as a function.
+
+    Its arguments are the numbers of the loss, the scores (n, C) of the ``dtype``, n, C, the classes (int64)
+    and the weights (float64) of the rows.
+    """
+    kind: Any = type(loss)
+    return _code(kind, tuple(_numbers(loss)), np.dtype(dtype).name, _gradient_function)
+
+
+def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
+    """Return `row_ascent` as a function.
+
+    Its arguments are the numbers of the loss, s (C), a (C) of the ``dtype``, C, y, q, the change (C), scratch
+    (C) and where to write the gap; it returns the loss.
+    """
+    kind: Any = type(loss)
+    return _code(kind, tuple(_numbers(loss)), np.dtype(dtype).name, _ascent_function)
+
+
+@cache  # to name the types anew takes longer than a small pass
+def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> Code:
+    _check_rows(kind)
+    given = _POINTER(getattr(types, dtype))
+    compiled = _compiled(kind, function, types.float64(_FLOATS, *_ARGUMENTS[function](given)))
+    return compiled.address, np.array(numbers, np.float64)
+
+
+@cache
+def _compiled(kind: Any, function: Any, signature: Any) -> Any:
+    # Of the losses of others the cache on disk must know nothing, see `Kernel`.
+    ours = kind.__module__.startswith("softmargin.")
+    return numba.cfunc(signature, cache=ours)(function(kind))
+
+
+def _restored(kind: Any, numbers: Any) -> Any:
+    """Return the loss of this kind with these numbers. Compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_restored, jit_options={"forceinline": True})
+def _restoring(kind: Any, numbers: Any) -> Any:
+    n = len(kind.instance_class._fields)
+
+    def without_numbers(kind: Any, numbers: Any) -> Any:
+        return kind()
+
+    def with_numbers(kind: Any, numbers: Any) -> Any:
+        return kind(*_tuple_of(_array(numbers, (n,)), n))
+
+    return with_numbers if n > 0 else without_numbers
+
+
+@register_jitable(forceinline=True)
+def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
+    """Turn scores into weighted dual rows in place; return the weighted sum of the losses. Compiled code only."""
+    total = 0.0
+    for i in range(S.shape[0]):
+        total += weights[i] * row_gradient(loss, S[i], y[i])
+        share = S.dtype.type(weights[i])
+        for j in range(S.shape[1]):
+            S[i, j] *= share
+    return total
+
+
+def _gradient_function(kind: Any) -> Any:
+    def function(numbers: Any, scores: Any, n: int, n_classes: int, classes: Any, weights: Any) -> float:
+        loss, S = _restored(kind, numbers), _array(scores, (n, n_classes))
+        return gradient_rows(loss, S, _array(classes, (n,)), _array(weights, (n,)))
+
+    return function
+
+
+def _ascent_function(kind: Any) -> Any:
+    def function(
+        numbers: Any, s: Any, a: Any, n: int, y: int, q: float, change: Any, work: Any, gap: Any
+    ) -> float:
+        loss, row, dual = _restored(kind, numbers), _array(s, (n,)), _array(a, (n,))
+        value, gap[0] = row_ascent(loss, row, dual, y, q, _array(change, (n,)), _array(work, (n,)))
+        return value
+
+    return function
+
+
+_ARGUMENTS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
+    _gradient_function: lambda scores: (scores, types.intp, types.intp, _INTS, _FLOATS),
+    _ascent_function: lambda dual: (
+        _FLOATS, dual, types.intp, types.int64, types.float64, _FLOATS, _FLOATS, _FLOATS,
+    ),
+}  # fmt: skip
+"""What follows the numbers of a loss, by the type of scores or dual rows."""
+
+
+def _call_code(typing: Any, code: Any, given: Any) -> Any:
+    """Call a C function, by its address, that returns a double; of arrays it is given the address of the items."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        passed = []
+        for kind, value in zip(given.types, _items(builder, arguments[1]), strict=True):
+            is_array = isinstance(kind, types.Array)
+            passed.append(context.make_array(kind)(context, builder, value).data if is_array else value)
+        function = ir.FunctionType(ir.DoubleType(), [value.type for value in passed])
+        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), passed)
+
+    return types.float64(types.intp, given), emit
+
+
+call_code: Any = intrinsic(_call_code)

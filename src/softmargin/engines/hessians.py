@@ -1,0 +1,171 @@
+"""Hessians of the mean loss at a point whose scores were kept: a small matrix, or a sum over active pairs.
+
+A margin loss curves along ``e_j - e_y`` for the rival classes j whose margin is violated: these pairs of a sample
+and a class are *active*. Once most samples are settled, a product with the Hessian costs only their rows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from softmargin.affine import Affine
+from softmargin.engines.base import Preconditioner, Shape
+from softmargin.engines.preconditioners import GramPairs, GramPreconditioner
+from softmargin.losses.base import Floats, Ints, Loss
+
+if TYPE_CHECKING:
+    from softmargin.engines.in_memory import InMemoryEngine
+
+__all__ = ["DenseHessian", "PairHessian", "PairProduct", "Pairs", "can_multiply"]
+
+_BLOCK_ROWS = 512
+
+_MOST_PAIRS = 0.125
+"""Up to this share of all pairs of a sample and a class, products with their Hessian are cheap against passes."""
+
+_COPY_BYTES = 1 << 26
+"""A copy of rows in float32 may always have this many bytes."""
+
+_MATRIX_BYTES = 1 << 28
+"""The matrix of the products of all active pairs may have this many bytes."""
+
+PairProduct: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
+"""A symmetric matrix, as what it makes of a direction (V, c), shapes (D, C) and (C,)."""
+
+
+class Pairs(NamedTuple):
+    """Active pairs: numbers of the samples, the rival and the target class, and the factor of each.
+
+    They are sorted by target and rival class.
+    """
+
+    rows: Ints
+    rival: Ints
+    target: Ints
+    factors: Floats
+
+
+class DenseHessian:
+    """The whole Hessian as a matrix: rows and columns are those of the flattened (D + 1, C) array of W and b."""
+
+    def __init__(
+        self,
+        engine: InMemoryEngine,
+        loss: Loss,
+        scores: Floats,
+        active: NDArray[np.bool_] | None,
+        affine: Affine,
+    ) -> None:
+        places = np.arange(len(engine.rows)) if active is None else np.flatnonzero(active.any(axis=1))
+        D, C = engine.shape.n_features + 1, engine.shape.n_classes
+        self._blocks = np.zeros((C, C, D, D))
+        engine.count(len(places))
+        for start in range(0, len(places), _BLOCK_ROWS):
+            part = places[start : start + _BLOCK_ROWS]
+            rows = engine.rows[part]
+            Z = np.ones((len(rows), D))
+            Z[:, :-1] = engine.mapped_rows(rows, affine)
+            y, weights = engine.samples.y[rows], engine.samples.weights[rows]
+            add = partial(_add_columns, self._blocks, loss, Z, scores[part], y, weights)
+            tasks = [partial(add, j) for j in reversed(range(C))]  # the largest first
+            engine.workers.run(tasks, len(rows) * D * C * D * C)
+        for j in range(C):
+            for k in range(j):
+                self._blocks[k, j] = self._blocks[j, k]
+
+    def product(self) -> None:
+        """Return None: the matrix is for `solve`."""
+        return None
+
+    def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
+        """Return the inverse times G (D + 1, C), or None if rounding leaves no positive definite matrix."""
+        blocks = self._blocks.copy()
+        C, D = blocks.shape[0], blocks.shape[2]
+        for j in range(C):
+            blocks[j, j, : D - 1, : D - 1] += 2.0 * reg * np.eye(D - 1)
+        if floor is None:
+            blocks[:, :, -1, :] = blocks[:, :, :, -1] = 0.0
+            floor = 1.0
+        blocks[range(C), range(C), -1, -1] += floor
+        matrix = blocks.transpose(2, 0, 3, 1).reshape(D * C, D * C)
+        try:
+            factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        except LinAlgError:
+            return None
+        return np.asarray(cho_solve(factor, G.ravel(), check_finite=False)).reshape(G.shape)
+
+
+def _add_columns(
+    blocks: Floats,
+    loss: Loss,
+    Z: Floats,
+    scores: Floats,
+    y: Ints,
+    weights: Floats,
+    j: int,
+    stop: threading.Event,
+) -> None:
+    C, D = blocks.shape[0], Z.shape[1]
+    unit = np.broadcast_to(np.eye(C)[j], scores.shape)
+    column = (loss._hessian_product(scores, y, unit) * weights[:, None])[:, : j + 1]
+    products = Z.T @ (column[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
+    blocks[j, : j + 1] += products.reshape(D, j + 1, D).transpose(1, 0, 2)
+
+
+class PairHessian:
+    """The Hessian as a sum over active pairs.
+
+    Parameters
+    ----------
+    engine : InMemoryEngine
+    active : ndarray of shape (n, C)
+        Which rivals of the samples of positive weight are active.
+    curvature : float
+        Of each pair, for a sample of weight 1.
+    affine : Affine
+    """
+
+    def __init__(
+        self, engine: InMemoryEngine, active: NDArray[np.bool_], curvature: float, affine: Affine
+    ) -> None:
+        self._engine, self._active, self._curvature, self._affine = engine, active, curvature, affine
+
+    def product(self) -> PairProduct | None:
+        """Return the product on stored features, approximately, or None if it is not cheap against passes."""
+        engine, samples = self._engine, self._engine.samples
+        if not can_multiply(engine.shape, self._active):
+            return None
+        place, rival = np.nonzero(self._active)
+        rows = engine.rows[place]
+        target = samples.y[rows]
+        order = np.argsort(target * engine.shape.n_classes + rival, kind="stable")
+        rows, rival, target = rows[order], rival[order], target[order]
+        return engine._pair_product(Pairs(rows, rival, target, self._curvature * samples.weights[rows]))
+
+    def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
+        """Return the inverse times G (D + 1, C) through the Gram matrix of few rows, or None."""
+        engine = self._engine
+        n_pairs = int(np.count_nonzero(self._active))
+        if not isinstance(preconditioner, GramPreconditioner) or 8 * n_pairs**2 > _MATRIX_BYTES:
+            return None
+        place, rival = np.nonzero(self._active)
+        pairs = GramPairs(place, rival, engine.samples.y[engine.rows[place]], self._curvature)
+        engine.count(2 * len(engine.rows))
+        try:
+            return preconditioner.solve_pairs(pairs, reg, 0.0 if floor is None else 1.0 / floor, G)
+        except LinAlgError:  # the smallest curvature is lost to rounding
+            return None
+
+
+def can_multiply(shape: Shape, active: Any) -> bool:
+    """Return whether products with the pairs are cheap, and the copy of their rows no larger than X or small."""
+    n_pairs = int(np.count_nonzero(active))
+    affordable = max(shape.n_samples, _COPY_BYTES // (8 * shape.n_features))
+    return 0 < n_pairs <= min(affordable, _MOST_PAIRS * active.size)

@@ -1,0 +1,1 @@
+"""Files: written in one step, mapped into memory, and the safetensors format."""

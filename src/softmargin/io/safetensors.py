@@ -1,0 +1,176 @@
+"""The safetensors format: a header of JSON, then the bytes of the tensors.
+
+`read_header` reads the header of any such file. Files that softmargin writes (models, checkpoints) also hold a
+record in the metadata and a checksum over record and tensors: `encode_record` and `read_record`. There is exactly
+one such file for each content, so a change of any single bit is noticed. Nothing in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin._version import __version__
+from softmargin.errors import DataError, ModelFileError
+from softmargin.text import pluralize, printable
+
+__all__ = ["TYPES", "Header", "Tensor", "damaged", "encode", "encode_record", "read_header", "read_record"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+TYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
+    "I64": "<i8", "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+"""NumPy's names of the types; bfloat16, which NumPy does not have, as the upper half of a float32."""
+
+_LARGEST_HEADER = 100_000_000
+_FORMAT = "1"
+
+
+class Tensor(NamedTuple):
+    """Where a tensor lies: ``begin`` and ``end`` are bytes from the start of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+class Header(NamedTuple):
+    """The header of a file: its tensors by name, and its metadata."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def read_header(stream: BinaryIO, where: str) -> Header:
+    """Read the header of an open file and check it against the size of the file.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its beginning; left behind the header.
+    where : str
+        The name of the file in messages.
+
+    Raises
+    ------
+    DataError
+        The header is damaged, or a tensor does not lie where the file has room for it.
+    """
+    size = os.fstat(stream.fileno()).st_size
+    if size == 0:
+        raise DataError(f"{where} is empty (0 bytes), expected a safetensors file.")
+    length = int.from_bytes(stream.read(8), "little")
+    if not 2 <= length <= min(size - 8, _LARGEST_HEADER):
+        raise DataError(f"{where} is cut off, or no safetensors file: its header has no true length.")
+    start = 8 + length
+    try:
+        entries = json.loads(stream.read(length).decode())
+        metadata = entries.pop("__metadata__", {})
+        if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+            raise ValueError("metadata are strings")
+        tensors = {name: _tensor(entry, start) for name, entry in entries.items()}
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise DataError(f"{where} has a damaged safetensors header.") from error
+    for name, tensor in tensors.items():
+        what = f"{where}[{printable(name)}]"
+        n_bytes = tensor.end - tensor.begin
+        if n_bytes < 0 or tensor.end > size:
+            raise DataError(f"{what} is cut off: it ends at byte {tensor.end - start:,} of {size - start:,}.")
+        if tensor.dtype in TYPES and math.prod(tensor.shape) * np.dtype(TYPES[tensor.dtype]).itemsize != n_bytes:
+            raise DataError(f"{what} has shape {tensor.shape}, which does not fit its {n_bytes:,} bytes.")
+    rest = size - max((tensor.end for tensor in tensors.values()), default=start)
+    if rest:
+        raise DataError(f"{where} has {pluralize(rest, 'byte')} after its last tensor; expected none.")
+    return Header(tensors, metadata)
+
+
+def _tensor(entry: dict[str, Any], start: int) -> Tensor:
+    shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
+    if not all(type(length) is int and length >= 0 for length in (*shape, begin, end)):
+        raise ValueError("sizes are whole numbers")
+    return Tensor(entry["dtype"], shape, start + begin, start + end)
+
+
+def encode(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+    """Return a file of float64 tensors in pieces: the header, then the tensors in the order of their names.
+
+    (The safetensors package orders its header anew each time.)
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, tensor in sorted(tensors.items()):
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": "F64", "shape": tensor.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
+    return [len(text).to_bytes(8, "little") + text, *(_bytes_of(tensor) for _, tensor in sorted(tensors.items()))]
+
+
+def encode_record(record: str, tensors: Mapping[str, Floats]) -> list[bytes | memoryview]:
+    """Return the file of a record and its tensors, with a checksum over both, in pieces."""
+    described = [(name, "F64", tensor.shape) for name, tensor in sorted(tensors.items())]
+    digest = hashlib.sha256(json.dumps([_FORMAT, record, described]).encode("ascii"))
+    for _, tensor in sorted(tensors.items()):
+        digest.update(_bytes_of(tensor))
+    return encode(tensors, {"format": _FORMAT, "sha256": digest.hexdigest(), "softmargin": record})
+
+
+def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
+    """Return the record and the tensors of an open file; no more is read or allocated than the file holds.
+
+    Raises
+    ------
+    ModelFileError
+        The file is damaged in as little as one bit, of another kind or of a newer format.
+    """
+    size = os.fstat(stream.fileno()).st_size
+    if size == 0:
+        raise ModelFileError(f"{where} is empty (0 bytes): copy it again, or fit the model again.")
+    foreign = ModelFileError(f"{where} is not a softmargin model: give a file that softmargin saved.")
+    if stream.read(9)[8:] not in (b"{", b""):
+        raise foreign
+    stream.seek(0)
+    try:
+        found, metadata = read_header(stream, where)
+    except DataError as error:
+        raise damaged(where) from error
+    if "softmargin" not in metadata:
+        raise foreign
+    number = metadata.get("format", "")
+    if number != _FORMAT and number.isdecimal():
+        raise ModelFileError(
+            f"{where} has the format {number} of model files, but this version ({__version__}) knows only "
+            f"{_FORMAT}: install a newer softmargin."
+        )
+    lengths = [tensor.end - tensor.begin for tensor in found.values() if tensor.dtype == "F64"]
+    if len(lengths) < len(found) or sum(lengths) != size - stream.tell():
+        raise damaged(where)
+    tensors = {}
+    for name, tensor in found.items():
+        stream.seek(tensor.begin)
+        values = np.frombuffer(stream.read(tensor.end - tensor.begin), "<f8").reshape(tensor.shape)
+        tensors[name] = values.astype(np.float64, copy=False)
+    header = encode_record(metadata["softmargin"], tensors)[0]
+    stream.seek(0)
+    if stream.read(len(header)) != header:
+        raise damaged(where)
+    return metadata["softmargin"], tensors
+
+
+def damaged(where: str) -> ModelFileError:
+    """Return the error about a file that is damaged."""
+    return ModelFileError(f"{where} is cut off or damaged: copy it again from its source, or fit the model again.")
+
+
+def _bytes_of(tensor: Floats) -> memoryview:
+    return np.ascontiguousarray(tensor, dtype="<f8").reshape(-1).view(np.uint8).data

@@ -1,0 +1,34 @@
+"""A scikit-learn estimator with the weights of a model, for pipelines, calibration and the like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softmargin.model.parts import Parts
+
+__all__ = ["estimator"]
+
+
+def estimator(parts: Parts) -> Any:
+    """Return a fitted ``LogisticRegression`` (``LinearSVC`` where there are no probabilities).
+
+    Two classes become the one row of weights that scikit-learn has for them: the difference of ours. Where rows
+    are divided by their length it is the last step of a pipeline behind ``Normalizer``.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer
+    from sklearn.svm import LinearSVC
+
+    coef, intercept = np.ascontiguousarray(parts.W.T), parts.b.copy()
+    if len(intercept) == 2:
+        coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+    made: Any = LogisticRegression() if parts.has_probabilities else LinearSVC()
+    made.coef_, made.intercept_, made.classes_ = coef, intercept, parts.classes.copy()
+    made.n_features_in_ = coef.shape[1]
+    made.n_iter_ = np.array([0], dtype=np.int32) if parts.has_probabilities else 0
+    if parts.feature_names is not None:
+        made.feature_names_in_ = np.array(parts.feature_names, dtype=object)
+    return make_pipeline(Normalizer(), made) if parts.unit_rows else made

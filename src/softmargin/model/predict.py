@@ -1,0 +1,127 @@
+"""Scores of raw features, in blocks of rows by NumPy and BLAS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+
+from softmargin.arguments import check_count
+from softmargin.errors import DataError
+from softmargin.io.mapped import MappedFile
+from softmargin.model.parts import Parts
+from softmargin.preprocessing import unit_rows
+from softmargin.samples import as_features
+from softmargin.text import pluralize, printable
+from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores, worker_threads
+
+__all__ = ["checked_features", "class_numbers", "fill_from_scores"]
+
+_BLOCK_ELEMENTS = 1 << 20
+
+
+def checked_features(X: ArrayLike | csr_array, n_features: int) -> Any:
+    """Return X as an array or a canonical CSR array with this number of columns, or raise a `DataError`."""
+    array = as_features(X)
+    if array.shape[1] != n_features:
+        raise DataError(
+            f"X has shape {array.shape}, but this model needs (N, {n_features}): one row a sample, "
+            f"one column for each of its {pluralize(n_features, 'feature')}."
+        )
+    return array
+
+
+def fill_from_scores(
+    parts: Parts,
+    X: Any,
+    result: NDArray[Any],
+    from_scores: Callable[[NDArray[np.float64]], NDArray[Any]],
+    n_threads: int | None,
+) -> NDArray[Any]:
+    """Fill ``result`` from the scores of each block of rows and return it; the blocks depend on X alone.
+
+    Parameters
+    ----------
+    parts : Parts
+    X : ndarray or canonical csr_array of shape (N, D)
+    result : ndarray of shape (N, ...)
+    from_scores : callable
+        Returns rows of ``result`` from their scores (n, C).
+    n_threads : int or None
+        None: one for each core this process may use.
+
+    Raises
+    ------
+    DataError
+        X holds NaN or inf, is so large that scores overflow, or is mapped from a file that was cut short.
+    """
+    W, b = parts.W, parts.b
+    row_size = X.nnz // max(1, X.shape[0]) + len(b) if issparse(X) else len(W)
+    n_rows = max(16, _BLOCK_ELEMENTS // row_size)
+    file = MappedFile(X)
+
+    def fill(start: int) -> int | None:
+        """Fill one block and return its first row whose scores are not finite."""
+        rows = slice(start, start + n_rows)
+        file.check(DataError)
+        with np.errstate(all="ignore"):
+            block = unit_rows(X[rows]) if parts.unit_rows else X[rows]
+            scores = block.astype(np.float64, copy=False) @ W + b
+        usable = np.isfinite(scores)
+        if not usable.all():
+            usable |= scores == b  # a class with a bias of -inf is never predicted
+            if not usable.all():
+                return start + int(usable.all(axis=1).argmin())
+        result[rows] = from_scores(scores)
+        return None
+
+    n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
+    starts = range(0, X.shape[0], n_rows)
+    with one_blas_thread():  # in each of our threads
+        if n_threads == 1 or len(starts) == 1 or X.shape[0] * row_size * len(b) < INLINE_WORK:
+            failures = [fill(start) for start in starts]
+        else:
+            with worker_threads(n_threads, "softmargin scores") as pool:
+                failures = list(pool.map(fill, starts))
+    for row in failures:
+        if row is not None:
+            _refuse(X, row, n_rows, parts.feature_names)
+    return result
+
+
+def _refuse(X: Any, row: int, n_rows: int, feature_names: tuple[str, ...] | None) -> NoReturn:
+    """Raise the error for a row whose scores are not finite. NaN and inf in X always reach the scores."""
+    n_wrong, place = 0, ""
+    for start in range(0, X.shape[0], n_rows):
+        block = X[start : start + n_rows].astype(np.float64, copy=False)
+        wrong = _not_finite(block)
+        if len(wrong) and not place:
+            i, column = wrong[0]
+            name = "" if feature_names is None else f" ({printable(feature_names[column])})"
+            place = f"the first, {block[i, column]}, at row {start + i}, column {column}{name}"
+        n_wrong += len(wrong)
+    if n_wrong:
+        raise DataError(f"X has values that are NaN or infinite, {n_wrong:,} in all, {place}.")
+    raise DataError(
+        f"X row {row} is so large that its scores overflow; features must have the units of the training data."
+    )
+
+
+def _not_finite(block: Any) -> NDArray[np.intp]:
+    """Return row and column of each NaN and infinity, shape (n, 2)."""
+    if not issparse(block):
+        return np.argwhere(~np.isfinite(block))
+    entries = block.tocoo()
+    wrong = ~np.isfinite(entries.data)
+    return np.column_stack([entries.row[wrong], entries.col[wrong]])
+
+
+def class_numbers(classes: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the number of the class of each label, -1 where it is not one of the classes."""
+    numbers = {label: k for k, label in enumerate(classes.tolist())}
+    present, inverse = np.unique(labels, return_inverse=True)
+    codes = np.array([numbers.get(label, -1) for label in present.tolist()], dtype=np.int64)
+    return codes[inverse]

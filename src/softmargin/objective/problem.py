@@ -1,0 +1,223 @@
+"""F(W, b) = mean loss + λΣW² as solvers see it: the `Problem` of ``protocol.py`` over an engine."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.engines import Capability, DualSource, DualState, Evaluation, GivenRows, Gradients, RowState
+from softmargin.engines.base import Hessian
+from softmargin.errors import CapabilityError, ParameterError
+from softmargin.losses.base import Loss
+from softmargin.objective.certificate import Proof, as_value, prove
+from softmargin.objective.features import Features
+from softmargin.objective.protocol import BatchGradient, Point, Problem, Traits
+from softmargin.vectors import Vector, inner, namespace, stack, to_numpy
+
+__all__ = ["PenalizedLoss"]
+
+
+class PenalizedLoss:
+    """The mean of a loss over samples, with an L2 penalty on W.
+
+    Parameters
+    ----------
+    loss : Loss
+    reg : float
+        λ.
+    features : Features
+    fit_intercept : bool
+        Whether b is free; if not, its gradient is 0.
+    """
+
+    def __init__(self, loss: Loss, reg: float, features: Features, fit_intercept: bool) -> None:
+        self.loss, self.reg, self.features, self.fit_intercept = loss, reg, features, fit_intercept
+        self._offsets: RowState | None = None
+
+    @cached_property
+    def traits(self) -> Traits:
+        """Sizes and capabilities."""
+        engine = self.features.engine
+        square = engine.shape.weight_square * self.features.mean_square_length
+        stiffness = square / (2.0 * self.reg) if self.reg > 0.0 else np.inf
+        return Traits(engine.shape, engine.supports, self.features.prefers_single, stiffness)
+
+    @property
+    def n_passes(self) -> float:
+        """How often X was read so far."""
+        return self.features.engine.n_passes
+
+    def value(self, W: Vector, b: Vector) -> float:
+        """Return F at (W, b); one pass."""
+        data = self.features.engine.value(self.loss, *self.features.affine.fold(W, b))
+        return as_value(data + self.reg * inner(W, W))
+
+    def value_and_grad(
+        self, W: Vector, b: Vector, *, single: bool = False, keep_scores: bool = False
+    ) -> tuple[float, Vector, Vector, Evaluation]:
+        """Return F, its gradient in W and in b, and what the engine returned; one pass."""
+        data = self.features.engine.evaluate(
+            self.loss, *self.features.affine.fold(W, b), self._offsets, single=single, keep_scores=keep_scores
+        )
+        return *self.penalized(W, data, self.reg), data
+
+    def penalized(self, W: Vector, data: Evaluation, reg: float) -> tuple[float, Vector, Vector]:
+        """Return F and its gradients at W, from the mean loss and its gradient on the stored features."""
+        dW = self.features.affine.unfold_gradient(data.dW, data.db)
+        if reg > 0.0:
+            dW = dW + 2.0 * reg * W
+        return as_value(float(data.value) + reg * inner(W, W)), dW, self._free(data.db)
+
+    def evaluate(self, P: Vector, *, single: bool = False, keep_scores: bool = False) -> Point:
+        """Return F and its gradient; one pass."""
+        value, dW, db, data = self.value_and_grad(P[:-1, :], P[-1, :], single=single, keep_scores=keep_scores)
+        return Point(P, value, stack(dW, db), data)
+
+    def hessian_product(self, P: Vector, V: Vector) -> Vector:
+        """Return the Hessian at P times the direction V (D + 1, C); one pass."""
+        self.loss.check_smooth("a Hessian product")
+        engine = self.features.engine
+        found = engine.hessian_product(self.loss, *self._folded(P), *self._folded(V), self._offsets)
+        return self._with_penalty(V, *found)
+
+    def hessian(self, at: Point) -> _LocalHessian | None:
+        """Return the Hessian at a point whose scores were kept; None if no form of it is cheap against passes."""
+        found = self.features.engine.hessian(self.loss, at.data, self.features.affine)
+        return None if found is None else _LocalHessian(self, found)
+
+    def prove(self, P: Vector, source: Problem | DualState | None = None, keep: bool = False) -> Proof:
+        """Return what is proved about P; one pass."""
+        if self._offsets is not None:
+            raise CapabilityError("Smoothed around multipliers, an objective has no certificate of its own.")
+        rows: DualSource
+        if source is None:
+            rows = Gradients(self.loss)
+        elif isinstance(source, PenalizedLoss):
+            rows = Gradients(self._checked_source(source).loss, source._offsets, keep)
+        else:
+            state = cast(DualState, source)
+            rows = GivenRows(state.rows, state.balancing_shift())
+        return prove(self.features, self.loss, self.reg, self.fit_intercept, P[:-1, :], P[-1, :], rows)
+
+    def _checked_source(self, source: PenalizedLoss) -> PenalizedLoss:
+        if not source.loss.is_dual_feasible_for(self.loss):
+            raise ParameterError(f"The dL/ds of {source.loss!r} cannot serve as dual rows of {self.loss!r}.")
+        return source
+
+    def metric(self) -> _Metric:
+        """Return the approximate Hessian that the preconditioner of the features gives."""
+        return _Metric(self)
+
+    def smoothed(self, width: float, multipliers: RowState) -> PenalizedLoss:
+        """Return the objective with its loss smoothed by ``width`` around multipliers."""
+        loss = self.loss.smoothed(width)
+        assert loss is not None, f"{self.loss!r} has no smoothed form"
+        other = copy.copy(self)
+        other.loss, other._offsets = loss, multipliers.scaled(width)
+        return other
+
+    def rows_from(self, saved: NDArray[Any] | None) -> RowState:
+        """Return rows that were saved, or float32 zeros."""
+        return self.features.engine.rows_from(saved)
+
+    def dual_state(self, penalty: float, constant_feature: float) -> DualState:
+        """Return the best dual rows that are the same for all samples of a class, θ (π - e_y)."""
+        features, loss, reg = self.features, self.loss, self.reg
+        engine, shares = features.engine, features.engine.shape.class_weights
+        engine.require(Capability.DUAL_ASCENT, "dual ascent")
+        least = constant_feature * features.mean_square_length / (2.0 * reg)
+        penalty = max(penalty, least) if self.fit_intercept else 0.0
+        state = engine.dual_state(loss, reg, features.affine, penalty, features.fits_single)
+        mean = (features.moments.mean - features.affine.mean) * features.affine.scale
+        G = mean[:, None] * engine.asarray(shares)[None, :] - features.class_sums
+        theta = loss._first_mix(shares, inner(G, G) / (4.0 * reg))
+        b = loss._first_bias(shares) if self.fit_intercept else np.zeros(len(shares))
+        state.start_from_classes(
+            theta * (shares - np.eye(len(shares))), theta / (-2.0 * reg) * G, engine.asarray(b)
+        )
+        return state
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[BatchGradient]:
+        """Yield gradients over all samples in random order, so many at a time."""
+        self.features.engine.require(Capability.ROWS, "gradients of a few samples")
+
+        def gradient_of(batch: Any) -> BatchGradient:
+            def gradient(P: Vector) -> Vector:
+                _, dW, db = batch.gradient(self.loss, *self._folded(P))
+                return self._with_penalty(P, dW, db)
+
+            return gradient
+
+        return map(gradient_of, self.features.engine.batches(size, rng))
+
+    def vector(self, W: Any, b: Any) -> Vector:
+        """Return W (D, C) and b (C,), NumPy arrays, as a vector of the engine's."""
+        return stack(self.features.engine.asarray(W), self.features.engine.asarray(b))
+
+    def prepare_certificates(self) -> None:
+        """Compute what all certificates share: one pass, unless it is known."""
+        if self.fit_intercept:
+            self.features.class_sums  # noqa: B018
+
+    def fingerprint(self) -> str:
+        """Return a hash of the data, the loss and λ: whether a checkpoint is of this problem."""
+        affine = self.features.affine
+        digest = hashlib.sha256(self.features.engine.fingerprint().encode())
+        digest.update(repr([self.loss, self.reg, self.fit_intercept]).encode())
+        for vector in (affine.mean, affine.scale):
+            digest.update(to_numpy(vector).tobytes())
+        return digest.hexdigest()
+
+    def _folded(self, P: Vector) -> tuple[Vector, Vector]:
+        return self.features.affine.fold(P[:-1, :], P[-1, :])
+
+    def _with_penalty(self, V: Vector, dW: Vector, db: Vector) -> Vector:
+        """Return what a product on stored features makes of V, on mapped features and with that of the penalty."""
+        dW = self.features.affine.unfold_gradient(dW, db) + 2.0 * self.reg * V[:-1, :]
+        return stack(dW, self._free(db))
+
+    def _free(self, db: Vector) -> Vector:
+        return db if self.fit_intercept else namespace(db).zeros_like(db)
+
+
+class _Metric:
+    """``c Σ + 2λ I`` for W and ``c`` for b."""
+
+    def __init__(self, problem: PenalizedLoss) -> None:
+        self._problem, self._preconditioner = problem, problem.features.preconditioner()
+
+    def solve(self, curvature: float, G: Vector) -> Vector:
+        """Return about its inverse times G (D + 1, C)."""
+        return stack(self._preconditioner.solve(curvature, self._problem.reg, G[:-1, :]), G[-1, :] / curvature)
+
+    def mean_curvature(self, P: Vector) -> float:
+        """Return the mean curvature of the loss in score space at P."""
+        problem = self._problem
+        problem.loss.check_smooth("a curvature")
+        return problem.features.engine.mean_curvature(problem.loss, *problem._folded(P), problem._offsets)
+
+
+class _LocalHessian:
+    """The engine's Hessian of the mean loss, with the penalty, in mapped features."""
+
+    def __init__(self, problem: PenalizedLoss, data: Hessian) -> None:
+        self._problem, self._data = problem, data
+
+    def product(self) -> Callable[[Vector], Vector] | None:
+        """Return what multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
+        product, problem = self._data.product(), self._problem
+        if product is None:
+            return None
+        return lambda V: problem._with_penalty(V, *product(*problem._folded(V)))
+
+    def solve(self, G: Vector, floor: float) -> Vector | None:
+        """Return the inverse, with a curvature of ``floor`` added in b, times G (D + 1, C); None if it cannot."""
+        problem = self._problem
+        least = floor if problem.fit_intercept else None
+        return self._data.solve(G, problem.reg, least, problem.features.preconditioner())

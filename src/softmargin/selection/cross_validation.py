@@ -1,0 +1,363 @@
+"""Cross-validation: the path of λ of each loss on all folds, and the choice among them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.arguments import check_count, check_number
+from softmargin.errors import DataError, ParameterError
+from softmargin.losses import LOSSES, Loss
+from softmargin.losses.base import Floats, Ints
+from softmargin.objective import Objective
+from softmargin.preprocessing import Preprocessing, scale_for
+from softmargin.selection import rules
+from softmargin.selection.calibration import calibrate
+from softmargin.selection.fitter import PathFitter
+from softmargin.selection.folds import SearchSamples
+from softmargin.selection.grid import check_regs, fixed_grid, reg_grid
+from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PairedTest, PathPoint
+from softmargin.selection.schedule import fit_concurrently
+from softmargin.selection.wording import unique_name
+from softmargin.solvers import Callback, Fit, Step
+from softmargin.statistics import mcnemar, standard_error
+
+__all__ = ["FoldCallback", "Scorer", "Settings", "cross_validate", "scaling_of"]
+
+_PER_DECADE = 2
+_MOST_POINTS = 32
+_PATIENCE = 3
+"""A path ends when so many λ below the best were no better, unless the held-out loss still falls: a score that
+stands still says little then, as where features of very different sizes come into play one after the other."""
+
+_MOST_FURTHER = 8
+"""Points that a grid of given length is extended by at most while its best lies at an edge."""
+
+RULES = ("best", "one_se")
+
+FoldCallback: TypeAlias = Callable[[Loss, float, int, Step], None]
+"""Called with the loss, λ, the number of a fold and each step of its fit; concurrent folds take turns."""
+
+Scorer: TypeAlias = Callable[[Loss, Floats, Floats, Ints, Ints], float]
+"""``scorer(loss, W, b, classes, rows)`` scores a fit by held-out samples: W and b are for raw features, and
+have one column for each of the class numbers ``classes``; larger is better."""
+
+
+class Settings(NamedTuple):
+    """How to choose; see `compare`."""
+
+    regs: str | int | Sequence[float] = "auto"
+    rule: str = "best"
+    scoring: str | Scorer = "accuracy"
+    scoring_name: str = ""
+    path_tol: float = 1e-3
+    path_passes: float = 1000
+    calibrate: bool = True
+    progress: FoldCallback | None = None
+
+    def checked(self) -> Settings:
+        """Return the settings with numbers as such, or raise a `ParameterError`."""
+        name, regs = self.scoring_name or "score", self.regs
+        if self.rule not in RULES:
+            raise ParameterError(f"rule must be one of {', '.join(RULES)}, but it is {self.rule!r}.")
+        if isinstance(self.scoring, str):
+            name = self.scoring
+            if name not in ("accuracy", "loss"):
+                raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, but it is {name!r}.")
+        path_tol = check_number("path_tol", self.path_tol)
+        if not 0.0 < path_tol < 1.0:
+            raise ParameterError(
+                f"path_tol is a relative gap and must lie between 0 and 1, but it is {path_tol!r}."
+            )
+        if isinstance(regs, (int, np.integer)) and not isinstance(regs, bool):
+            regs = check_count("regs", regs)
+        elif not (isinstance(regs, str) and regs == "auto"):
+            regs = check_regs(regs)
+        return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
+
+
+def cross_validate(
+    search: SearchSamples, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
+) -> Comparison:
+    """Fit all paths, and choose λ for each loss and one of the losses.
+
+    Parameters
+    ----------
+    search : SearchSamples
+    losses : sequence of Loss or str
+    settings : Settings
+    scaling : str
+    **options
+        Passed on to `Objective`.
+    """
+    started = time.perf_counter()
+    if isinstance(losses, (Loss, str)) or len(losses) == 0:
+        raise ParameterError(f"losses must be a list of at least one loss, but it is {losses!r}.")
+    chosen: list[Any] = [LOSSES[one]() if isinstance(one, str) and one in LOSSES else one for one in losses]
+    settings = settings.checked()
+    whole = Objective.of(chosen[0], search.samples, 0.0, **options)
+    whole = whole.replace(scale=scaling_of(whole, scaling, search.samples.dtype).scale)
+    folds = [_Fold.of(whole, k, search, scaling) for k in range(len(search.samples.folds))]
+    searches = [_LossSearch(loss, whole, folds, search, settings) for loss in chosen]
+    paths = [one.path() for one in searches]
+    # The values of different losses cannot be compared: then accuracy decides. Of equal ones the first wins.
+    decisive = [
+        path.chosen.validation_accuracy if settings.scoring == "loss" else path.chosen.score for path in paths
+    ]
+    k = next(k for k, score in enumerate(decisive) if rules.as_good(score, max(decisive)))
+    tests = tuple(
+        _paired_test(searches[k], other, chosen, search.counts) for other in searches if other is not searches[k]
+    )
+    return Comparison(
+        paths[k].loss, paths[k].chosen.reg, tuple(paths), tests, settings.rule, settings.scoring_name,
+        search.sizes, settings.path_tol, time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def scaling_of(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
+    """Return the scaling of the features (centring is done by the solver, where it changes nothing)."""
+    idle = np.ones(objective.n_features)
+    mean, variance = objective.moments if scaling == "standard" else (idle, idle)
+    name, scale = scale_for(scaling, dtype, mean, variance)
+    return Preprocessing(name, np.zeros(objective.n_features), scale)
+
+
+class _Fold(NamedTuple):
+    """One fold: the objective of its training part, which can be asked about the held-out one, too."""
+
+    number: int
+    objective: Objective
+    preprocessing: Preprocessing
+    validation: Ints
+
+    @classmethod
+    def of(cls, whole: Objective, k: int, search: SearchSamples, scaling: str) -> _Fold:
+        """Return the fold of this number; its features are scaled by the moments of its training part."""
+        objective = whole.fold(k)
+        preprocessing = scaling_of(objective, scaling, search.samples.dtype)
+        validation = search.samples.folds[k].validation
+        return cls(k, objective.replace(scale=preprocessing.scale), preprocessing, validation)
+
+
+_Found: TypeAlias = tuple[Fit, FoldPoint]
+
+
+class _LossSearch:
+    """The path of one loss on all folds."""
+
+    def __init__(
+        self, loss: Loss, whole: Objective, folds: Sequence[_Fold], search: SearchSamples, settings: Settings
+    ) -> None:
+        self.loss, self.folds, self._search, self._settings = loss, folds, search, settings
+        self._whole = whole.replace(loss=loss)
+        self._fitters = [PathFitter(fold.objective.replace(loss=loss)) for fold in folds]
+        self._points: list[PathPoint] = []
+        self._kept: tuple[float, list[Fit]] = 0.0, []  # the fits of the best λ so far
+        self._index = 0
+
+    def path(self) -> LossPath:
+        """Fit the path, and return it with what the rule takes of it."""
+        settings, started = self._settings, time.perf_counter()
+        if settings.regs == "auto":
+            with closing(self._fits(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS))) as found:
+                for reg, of_folds in found:
+                    self._add(reg, of_folds)
+                    if len(self._points) - 1 - self._best() >= _PATIENCE and not rules.falls(self._points):
+                        break
+            self._extend_upwards(10.0 ** (1.0 / _PER_DECADE))
+        elif isinstance(settings.regs, int):
+            grid = fixed_grid(self._whole, settings.regs)
+            self._fit_all(grid)
+            if len(grid) > 1:
+                step = grid[0] / grid[1]
+                for _ in range(_MOST_FURTHER):
+                    if self._best() < len(self._points) - 1:
+                        break
+                    self._fit_all([self._points[-1].reg / step])
+                self._extend_upwards(step)
+        else:
+            assert not isinstance(settings.regs, str)
+            self._fit_all(settings.regs)
+        self._share_out(time.perf_counter() - started)
+        best = self._best()
+        one_se = rules.largest_within_one_se(self._points, best)
+        if settings.rule == "one_se" and np.isnan(self._points[best].standard_error):
+            why = "a fold has no finite score" if len(self.folds) > 1 else "one fold of this scoring has none"
+            raise ParameterError(f"rule is 'one_se', which needs a standard error, but {why}.")
+        self._index = best if settings.rule == "best" else one_se
+        calibration = self._calibration() if settings.calibrate else None
+        self._restart()  # lets the dual rows go
+        return LossPath(self.loss, tuple(self._points), best, one_se, self._index, calibration)
+
+    @property
+    def chosen(self) -> PathPoint:
+        """The point that the rule takes."""
+        return self._points[self._index]
+
+    def _held_out_scores(self) -> list[tuple[Floats, Ints, Floats, Ints]]:
+        """Return `Objective.held_out_scores` of each fold at the chosen λ."""
+        if self._kept[0] != self.chosen.reg:
+            self._restart()
+            [(reg, found)] = self._fits([self.chosen.reg])
+            self._kept = reg, [fit for fit, _ in found]
+        pairs = zip(self._fitters, self._kept[1], strict=True)
+        return [fitter.objective.held_out_scores(fit.W, fit.b) for fitter, fit in pairs]
+
+    def _best(self) -> int:
+        return rules.best_of(self._points)
+
+    def _fit_all(self, regs: Iterable[float]) -> None:
+        """Fit all folds for these λ and keep what was found."""
+        for reg, found in self._fits(regs):
+            self._add(reg, found)
+
+    def _fits(self, regs: Iterable[float]) -> Generator[tuple[float, list[_Found]]]:
+        """Yield each λ with what all folds found, each of them from what it found for the λ before."""
+        progress = self._settings.progress
+        report = None if progress is None else lambda k, reg, step: progress(self.loss, reg, k, step)
+        fits = [partial(self._fit, fitter) for fitter in self._fitters]
+        return fit_concurrently(fits, regs, self._whole.n_threads, report)
+
+    def _fit(self, fitter: PathFitter, reg: float, callback: Callback | None) -> _Found:
+        """Fit one fold for this λ, and return the fit with how it does, but for a scorer's score."""
+        settings = self._settings
+        fit = fitter.fit(reg, settings.path_tol, settings.path_passes, callback)
+        training, held_out = (fitter.objective.quality(fit.W, fit.b, part) for part in ("training", "held_out"))
+        square = float(np.vdot(fit.W, fit.W))
+        scores = {"accuracy": held_out.accuracy, "loss": -held_out.loss}
+        point = FoldPoint(
+            value=fit.value,
+            gap=fit.gap,
+            square=square,
+            training_loss=fit.value - reg * square,
+            training_accuracy=training.accuracy,
+            validation_loss=held_out.loss,
+            validation_accuracy=held_out.accuracy,
+            score=scores[settings.scoring] if isinstance(settings.scoring, str) else np.nan,
+            n_passes=fit.n_passes,
+            seconds=fit.seconds,
+        )
+        return fit, point
+
+    def _add(self, reg: float, found: list[_Found]) -> None:
+        """Score the fits for a λ, and keep the points in descending order of λ."""
+        fits, points = [fit for fit, _ in found], [point for _, point in found]
+        if not isinstance(self._settings.scoring, str):
+            points = [self._scored(*of_fold, reg) for of_fold in zip(self.folds, fits, points, strict=True)]
+        scores = np.array([point.score for point in points])
+        if len(points) > 1:
+            error = float(scores.std(ddof=1) / np.sqrt(len(scores)))
+        else:
+            error = self._error_of_one_fold(fits[0], points[0])
+        self._points.append(PathPoint(reg, tuple(points), float(scores.mean()), error))
+        self._points.sort(key=lambda point: -point.reg)
+        if self._points[self._best()].reg == reg:
+            self._kept = reg, fits
+
+    def _scored(self, fold: _Fold, fit: Fit, point: FoldPoint, reg: float) -> FoldPoint:
+        """Return the point with its score: a scorer is the user's, and called in the thread of the call."""
+        assert callable(self._settings.scoring)
+        W, b = fold.preprocessing.fold(fit.W, fit.b)
+        score = float(self._settings.scoring(self.loss, W, b, fold.objective.classes, fold.validation))
+        if not np.isfinite(score):
+            raise DataError(
+                f"scoring {self._settings.scoring_name!r} gave {score} for {self.loss.name} with reg {reg:.3g} on "
+                f"fold {fold.number}: a score must be a finite number to choose by."
+            )
+        return replace(point, score=score)
+
+    def _error_of_one_fold(self, fit: Fit, point: FoldPoint) -> float:
+        """Return the standard error of the score of a single fold; NaN for that of a scorer."""
+        counts = self._search.counts
+        if self._settings.scoring == "accuracy":
+            return standard_error(point.validation_accuracy, int(counts[self.folds[0].validation].sum()))
+        if self._settings.scoring != "loss":
+            return np.nan
+        scores, y, _, rows = self._fitters[0].objective.held_out_scores(fit.W, fit.b)
+        losses = self.loss.values(scores, y).repeat(counts[rows])
+        return float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else np.inf
+
+    def _share_out(self, seconds: float) -> None:
+        """Share out the time that has gone by among the fits, of which some were made at once."""
+        share = seconds / sum(point.seconds for point in self._points)
+        for k, point in enumerate(self._points):
+            folds = tuple(replace(fold, seconds=share * fold.seconds) for fold in point.folds)
+            self._points[k] = replace(point, folds=folds)
+
+    def _extend_upwards(self, step: float) -> None:
+        """Try larger λ while the largest is the best and has a better score than the next."""
+        for _ in range(_MOST_FURTHER):
+            scores = [point.score for point in self._points[:2]]
+            if self._best() > 0 or (len(scores) > 1 and rules.as_good(scores[1], scores[0])):
+                return
+            self._restart()
+            self._fit_all([self._points[0].reg * step])
+
+    def _restart(self) -> None:
+        """Start the next fits from zero: some folds may have gone ahead."""
+        for fitter in self._fitters:
+            fitter.restart()
+
+    def _calibration(self) -> Calibration | None:
+        n_classes, all_scores, y, weights, numbers = self._whole.n_classes, [], [], [], []
+        found = self._held_out_scores()
+        self.right = [self._right(*of_fold) for of_fold in found]
+        for fold, (scores, codes, of_rows, rows) in zip(self.folds, found, strict=True):
+            classes = fold.objective.classes
+            if len(classes) < n_classes:  # a class that a fold knows nothing of is as good as impossible
+                lowest = scores.min(axis=1, keepdims=True, initial=0.0)
+                known, scores = scores, np.repeat(lowest, n_classes, axis=1)
+                scores[:, classes] = known
+            all_scores.append(scores)
+            y.append(classes[codes])
+            weights.append(of_rows)
+            numbers.append(rows)
+        known_rows, search = np.concatenate(numbers), self._search
+        if not len(known_rows):  # all that is held out is of classes that no fold knows
+            return None
+        kinds = np.column_stack((search.hashes[known_rows].view(np.int64), search.samples.y[known_rows]))
+        return calibrate(
+            self.loss, np.concatenate(all_scores), np.concatenate(y), np.concatenate(weights),
+            len(np.unique(kinds, axis=0)), int(search.counts[known_rows].sum()),
+        )  # fmt: skip
+
+    @cached_property
+    def right(self) -> list[NDArray[np.bool_]]:
+        """For each fold, which samples (N,) are held out and right at the chosen λ."""
+        return [self._right(*found) for found in self._held_out_scores()]
+
+    def _right(self, scores: Floats, y: Ints, weights: Floats, rows: Ints) -> NDArray[np.bool_]:
+        right = np.zeros(self._whole.n_samples, bool)
+        right[rows] = scores.argmax(axis=1) == y
+        return right
+
+
+def _paired_test(mine: _LossSearch, other: _LossSearch, losses: Sequence[Loss], counts: Ints) -> PairedTest:
+    """Compare the chosen loss with another on the held-out samples; one held out twice counts once."""
+    new = np.ones(len(counts), bool)
+    only_first = only_second = 0
+    for fold, ours, theirs in zip(mine.folds, mine.right, other.right, strict=True):
+        rows = np.unique(fold.validation[new[fold.validation]])
+        new[rows] = False
+        only_first += int(counts[rows] @ (ours & ~theirs)[rows])
+        only_second += int(counts[rows] @ (theirs & ~ours)[rows])
+    pairs = zip(mine.chosen.folds, other.chosen.folds, strict=True)
+    differences = np.array([first.validation_accuracy - second.validation_accuracy for first, second in pairs])
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
+    return PairedTest(
+        unique_name(mine.loss, losses),
+        unique_name(other.loss, losses),
+        only_first,
+        only_second,
+        mcnemar(only_first, only_second),
+        float(differences.mean()),
+        error,
+    )

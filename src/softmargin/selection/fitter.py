@@ -1,0 +1,41 @@
+"""One fit after the other on the same objective, each a warm start for the next."""
+
+from __future__ import annotations
+
+from softmargin.objective import Objective
+from softmargin.solvers import Callback, Fit, State, solve
+
+__all__ = ["PathFitter"]
+
+
+class PathFitter:
+    """Minimises an objective for one λ after the other, best from large to small.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its own λ plays no part.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self._state: State | None = None
+
+    def restart(self) -> None:
+        """Start the next fit from zero."""
+        self._state = None
+
+    def fit(self, reg: float, tol: float, max_passes: float, callback: Callback | None = None) -> Fit:
+        """Return the fit for this λ, to a relative gap of ``tol`` or until ``max_passes`` are used up.
+
+        A missed gap is not a warning here: it is in the fit.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If Ctrl-C ended the ``callback`` or the fit.
+        """
+        fit, self._state = solve(self.objective.replace(reg=reg), self._state, tol, max_passes, callback)
+        if fit.interrupted:
+            raise KeyboardInterrupt
+        return fit

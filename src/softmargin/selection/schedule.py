@@ -1,0 +1,155 @@
+"""Concurrent folds: each fits one λ after the other, while the calling thread sees their steps.
+
+Much of a fit is one thread's work: dual ascent visits rows one after the other. Folds are independent, so they
+share the threads: as many at once as there are threads, or all of them with a few threads each. A fold that is
+done with a λ goes on to the next while others are still at the last, so that no thread waits; how far it has come
+changes nothing in what it finds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from contextvars import copy_context
+from functools import partial
+from itertools import count, islice
+from queue import SimpleQueue
+from typing import Generic, TypeAlias, TypeVar, cast
+
+from softmargin.solvers import Callback, Step
+from softmargin.threads import one_blas_thread, worker_threads, working_alone
+
+__all__ = ["fit_concurrently"]
+
+_Found = TypeVar("_Found")
+
+FoldFit: TypeAlias = Callable[[float, Callback | None], _Found]
+"""Fits a fold for a λ, and returns what it found."""
+
+_DONE = object()
+
+_AHEAD = 1
+"""How many λ a fold may be ahead of the last one that the caller has taken: the caller may want no more."""
+
+
+def fit_concurrently(
+    fits: Sequence[FoldFit[_Found]],
+    regs: Iterable[float],
+    n_threads: int,
+    progress: Callable[[int, float, Step], None] | None = None,
+) -> Generator[tuple[float, list[_Found]]]:
+    """Yield each λ and what all folds found for it, in order.
+
+    Parameters
+    ----------
+    fits : sequence of callable
+        One for each fold. They share nothing that one of them writes; each is called with one λ after the other.
+    regs : iterable of float
+        λ. Of one without an end the caller takes what is wanted and closes this generator; what folds did ahead is
+        lost.
+    n_threads : int
+        Of all folds together.
+    progress : callable, optional
+        Called in this thread with the number of a fold, the λ and a step: with all steps at a λ before it is
+        yielded and some of those ahead. What it raises, like Ctrl-C or the error of a fit, ends all folds at their
+        next step.
+    """
+    n_at_once = min(n_threads, len(fits))
+    if n_at_once == 1:
+        for reg in regs:
+            with one_blas_thread():
+                callbacks = [None if progress is None else partial(progress, k, reg) for k in range(len(fits))]
+                found = [fit(reg, callback) for fit, callback in zip(fits, callbacks, strict=True)]
+            yield reg, found
+        return
+    with one_blas_thread(), worker_threads(n_at_once, "softmargin fold") as pool:
+        folds = _Folds(fits, regs, n_threads, pool)
+        try:
+            n_seen = [0] * len(fits)  # λ that each fold is done with, all of whose steps were reported
+            for k in count():
+                folds.allow(k + 1 + _AHEAD)
+                if len(folds.regs) <= k:
+                    return
+                folds.check(k)
+                while min(n_seen) <= k:
+                    number, reg, step = folds.news.get()
+                    if step is _DONE:
+                        n_seen[number] += 1
+                        folds.check(k)
+                    elif progress is not None:
+                        progress(number, reg, cast(Step, step))
+                yield folds.regs[k], [found.popleft() for found in folds.found]
+        finally:
+            folds.stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+class _Folds(Generic[_Found]):
+    """Folds in progress, each at one λ at a time.
+
+    Attributes
+    ----------
+    regs : list of float
+        The λ up to which they may go.
+    found : list of deque
+        What each fold found that the caller has not taken yet.
+    news : SimpleQueue
+        The number of a fold and its λ, with a step, or with `_DONE` when it is done with that λ or has failed.
+    """
+
+    def __init__(
+        self, fits: Sequence[FoldFit[_Found]], regs: Iterable[float], n_threads: int, pool: ThreadPoolExecutor
+    ) -> None:
+        self._fits, self._coming, self._n_threads, self._pool = fits, iter(regs), n_threads, pool
+        self._places = [0] * len(fits)
+        self._waiting = set(range(len(fits)))
+        self._lock = threading.Lock()
+        self.regs: list[float] = []
+        self.found: list[deque[_Found]] = [deque() for _ in fits]
+        self.news: SimpleQueue[tuple[int, float, object]] = SimpleQueue()
+        self._errors: list[tuple[int, BaseException]] = []
+        self.stop = threading.Event()
+
+    def allow(self, n_regs: int) -> None:
+        """Let all folds go up to so many λ, if there are as many."""
+        self.regs.extend(islice(self._coming, n_regs - len(self.regs)))
+        with self._lock:
+            for number in sorted(self._waiting):
+                self._start(number)
+
+    def check(self, k: int) -> None:
+        """Raise the error of a fold that failed at the λ of this number; an error ahead waits for its turn."""
+        for place, error in self._errors:
+            if place == k:
+                raise error
+
+    def _start(self, number: int) -> None:
+        """Let a fold, with the lock held, go to its next λ, or wait for it."""
+        self._waiting.add(number)
+        if self._places[number] < len(self.regs):
+            self._waiting.remove(number)
+            # The context brings NumPy's errstate along.
+            self._pool.submit(copy_context().run, self._fit, number, self.regs[self._places[number]])
+
+    def _fit(self, number: int, reg: float) -> None:
+        def callback(step: Step) -> bool:
+            self.news.put((number, reg, step))
+            return self.stop.is_set()
+
+        with self._lock:  # the last folds have fewer beside them, and share all threads
+            alone = 2 * (len(self._fits) - len(self._waiting)) > self._n_threads
+        try:
+            with working_alone() if alone else nullcontext():
+                found = self._fits[number](reg, callback)
+            with self._lock:
+                self.found[number].append(found)
+                self._places[number] += 1
+                if not self.stop.is_set():
+                    self._start(number)
+        except BaseException as error:
+            self._errors.append((self._places[number], error))
+        finally:
+            self.news.put((number, reg, _DONE))

@@ -1,0 +1,58 @@
+"""Wording that messages and documents share, and the JSON form of records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from softmargin.errors import ParameterError
+
+__all__ = ["pluralize", "printable", "to_json", "truncate"]
+
+
+def printable(value: object) -> str:
+    """Return the text of a name or label on one line: what cannot be printed is escaped."""
+    text = str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def truncate(text: str, length: int = 60) -> str:
+    """Return at most ``length`` characters, the last of them "…" where text is left out."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def pluralize(n: int, one: str, many: str = "") -> str:
+    """Return ``1 file`` or ``3 files``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def to_json(value: Any, not_finite: Callable[[float], str | None]) -> Any:
+    """Return a record as JSON values: dicts, lists, strings, numbers, booleans and None.
+
+    Parameters
+    ----------
+    value : object
+        Dataclasses become dicts; tuples and arrays become lists.
+    not_finite : callable
+        Returns what stands for NaN and infinity, which JSON does not have.
+
+    Raises
+    ------
+    ParameterError
+        The record holds anything else.
+    """
+    if hasattr(value, "tolist"):  # of NumPy, which need not be imported for a help text
+        value = value.tolist()
+    if is_dataclass(value):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item, not_finite) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item, not_finite) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return not_finite(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ParameterError(f"A model cannot keep a {type(value).__name__} in its record; give plain JSON values.")

@@ -1,0 +1,42 @@
+"""Vectors of a solver (W, b and gradients) through the array API: they live where their engine keeps them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import array_api_compat.numpy
+import numpy as np
+from array_api_compat import array_namespace, device, is_numpy_array, is_torch_array, to_device
+from numpy.typing import NDArray
+
+__all__ = ["Vector", "inner", "like", "namespace", "stack", "to_numpy"]
+
+Vector: TypeAlias = Any
+"""A float64 array of an engine's namespace, on its device."""
+
+
+def namespace(array: Vector) -> Any:
+    """Return the array API namespace of an array."""
+    # NumPy is by far the most frequent, and small problems notice the time of a look-up.
+    return array_api_compat.numpy if type(array) is np.ndarray else array_namespace(array)
+
+
+def inner(a: Vector, b: Vector) -> float:
+    """Return the sum of the products of the entries of two arrays of the same shape."""
+    xp = namespace(a)
+    return float(xp.vecdot(xp.reshape(a, (-1,)), xp.reshape(b, (-1,))))
+
+
+def stack(W: Vector, b: Vector) -> Vector:
+    """Return the (D + 1, C) array of W (D, C) with b (C,) as its last row."""
+    return namespace(W).concat([W, b[None, :]])
+
+
+def to_numpy(array: Vector) -> NDArray[Any]:
+    """Return the array as a NumPy array; without a copy where it is one."""
+    return np.asarray(to_device(array, "cpu") if is_torch_array(array) else array)
+
+
+def like(array: Vector, values: NDArray[Any]) -> Vector:
+    """Return the values as an array of the namespace and on the device of ``array``."""
+    return values if is_numpy_array(array) else namespace(array).asarray(values, device=device(array))

@@ -1,0 +1,242 @@
+"""Labels and weights of every kind, through functions, estimators and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize as scipy_minimize
+
+import softmargin as sm
+from softmargin import textbook
+from softmargin.errors import ParameterError
+from tests.support.cases import (
+    ENGINES,
+    ESTIMATORS,
+    FORMULAS,
+    LOSSES,
+    agree,
+    blobs,
+    classifier_at,
+    fitted,
+    near,
+    point,
+    predicted,
+    saved,
+)
+from tests.support.command_line import SOFT, rows_of, run, run_refused
+from tests.support.files import write
+from tests.support.refusals import refused
+
+pytestmark = pytest.mark.usefixtures("either_engine")
+
+
+def test_a_label_out_of_range_is_an_error_before_any_kernel_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wrong in (-1, 3):
+        for loss in LOSSES:
+            refused(lambda loss=loss, y=wrong: loss.values(np.zeros((2, 3)), [0, y]), f"y[1] is {wrong}", "0 … 2")
+    classifier = classifier_at(np.eye(3), np.zeros(3))
+    refused(lambda: classifier.sample_losses(np.eye(3), [0, 1, 3]), "y[2] is 3")
+    monkeypatch.setattr("softmargin.objective.objective.make_engine", lambda *_: pytest.fail("an engine was made"))
+    for wrong in (-1, 3):
+        refused(
+            lambda y=wrong: sm.Objective(sm.Hinge(), np.eye(3), [0, y, 1], 0.1, n_classes=3),
+            f"y[1] is {wrong}",
+            "0 … 2",
+        )
+        np.savez(tmp_path / "d.npz", X=np.eye(3), y=[0, 1, wrong], classes=["a", "b", "c"])
+        words = ("d.npz[y] row 2", f"label {wrong}", "3 class names")
+        refused(lambda: sm.load_dataset(tmp_path / "d.npz"), *words)
+        run_refused(tmp_path, "fit", tmp_path / "d.npz", words=words)
+
+
+def test_labels_are_never_narrowed(tmp_path: Path) -> None:
+    for wrong in (2**32, 2**40, np.uint64(2**64 - 1)):  # as int32 or int64 some of them would be 0 or -1
+        labels = np.array([0, 1, wrong], np.uint64)
+        for loss in LOSSES:
+            refused(lambda loss=loss, y=labels: loss.values(np.zeros((3, 3)), y), f"y[2] is {wrong}")
+        refused(lambda y=labels: sm.Objective(sm.Hinge(), np.eye(3), y, 0.1, n_classes=3), f"y[2] is {wrong}")
+    labels = np.array([0, 2**32, 2**33])[np.arange(30) % 3]
+    X = np.eye(3)[np.arange(30) % 3]
+    for estimator in ESTIMATORS:
+        classifier = estimator.fit(X + 1e-3 * np.arange(30)[:, None], labels)
+        assert classifier.classes_.tolist() == [0, 2**32, 2**33]
+        assert classifier.predict(X).tolist() == labels.tolist()
+    made = fitted(tmp_path, X, labels)
+    assert made.classes.tolist() == [0, 2**32, 2**33]
+    rows = rows_of(run("predict", tmp_path / "m.safetensors", tmp_path / "d.npz"))
+    assert [int(row[1]) for row in rows] == labels.tolist()
+
+
+def test_one_class_is_an_error_and_two_are_the_binary_formula(tmp_path: Path) -> None:
+    X, y = blobs()[0], np.arange(90) % 2
+    refused(lambda: sm.CrossEntropy().values([[0.0]], [0]), "two classes")
+    refused(lambda: sm.Objective(sm.Hinge(), X, y, 0.1, n_classes=1), "n_classes", error=ParameterError)
+    refused(lambda: sm.Objective(sm.Hinge(), X, 0 * y, 0.1), "Class 1 has no sample")
+    for estimator in ESTIMATORS:
+        refused(lambda estimator=estimator: estimator.fit(X, 0 * y), "only one class")
+    run_refused(tmp_path, "fit", saved(tmp_path, X, 0 * y), words=("only one class",))
+
+    W, b = point(4, 2)
+    sign = 2.0 * y - 1.0
+    margins = sign * (X @ (W[:, 1] - W[:, 0]) + b[1] - b[0])
+    binary = {
+        "hinge": np.maximum(0.0, 1.0 - margins),
+        "squared_hinge": np.maximum(0.0, 1.0 - margins) ** 2,
+        "cross_entropy": np.log1p(np.exp(-margins)),
+    }
+    for loss in LOSSES:
+        for engine in ENGINES:
+            value = sm.Objective(loss, X, y, 0.0, engine=engine).value(W, b)
+            assert value == near(binary[loss.name].mean(), rel=1e-13)
+
+    def logistic(v: np.ndarray) -> float:  # W = (-v/2, v/2) has ΣW² = ‖v‖²/2
+        return float(np.logaddexp(0.0, -sign * (X @ v[:-1] + v[-1])).mean() + 0.05 * (v[:-1] @ v[:-1]))
+
+    best = scipy_minimize(logistic, np.zeros(5), tol=1e-10)
+    classifier = sm.LinearClassifier(reg=0.1, tol=1e-9).fit(X, y)
+    made = fitted(tmp_path, X, y, *SOFT, "--tol", "1e-9")
+    for value, bound in ((classifier.value_, classifier.lower_bound_), (made.value, made.lower_bound)):
+        assert bound <= best.fun <= value * (1 + 1e-8)
+        assert value <= best.fun * (1 + 2e-9)
+    assert classifier.decision_function(X).shape == (90,)
+    scores = predicted(tmp_path, made, X, "--scores")
+    assert scores[:, 1] - scores[:, 0] == pytest.approx(classifier.decision_function(X), abs=1e-3)
+
+
+LABELS = {
+    "strings": np.array(["ü", "", "two words"]),
+    "bools": np.array([True, False]),
+    "negative": np.array([-3, -2, 5]),
+    "gapped": np.array([7, 1_000_000, 3], np.int32),
+    "huge": np.array([2**62, -(2**62), 2**62 - 1]),
+    "beyond int64": np.array([2**64 - 1, 0, 2**63], np.uint64),
+    "like numbers": np.array(["007", "7", "7.0"]),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_are_encoded_exactly(name: str, tmp_path: Path) -> None:
+    codes = np.arange(30) % len(LABELS[name])
+    X = np.eye(3)[codes] + 1e-3 * np.arange(30)[:, None]
+    labels = LABELS[name][codes]
+    for estimator in ESTIMATORS:
+        classifier = estimator.fit(X, labels)
+        assert classifier.predict(X).dtype == labels.dtype
+        assert classifier.predict(X).tolist() == labels.tolist()
+    read = sm.load_dataset(saved(tmp_path, X, labels)).y
+    assert read.tolist() == labels.tolist()
+    made = fitted(tmp_path, X, labels)
+    assert made.predict(X).tolist() == labels.tolist()
+    rows = rows_of(run("predict", tmp_path / "m.safetensors", tmp_path / "d.npz"))
+    assert [row[1] for row in rows] == [str(label) for label in read.tolist()]
+    assert run("evaluate", tmp_path / "m.safetensors", tmp_path / "d.npz", "--json").json["accuracy"] == 1.0
+
+
+def test_labels_that_are_floats_must_be_whole(tmp_path: Path) -> None:
+    X, y = blobs(30)
+    X += 9.0 * np.eye(3, 4)[y]
+    whole = 2.0 * y - 1.0
+    for wrong, words in ((0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf")):
+        labels = whole.copy()
+        labels[4] = wrong
+        for estimator in ESTIMATORS:
+            refused(lambda estimator=estimator, y=labels: estimator.fit(X, y), "y")
+        words_there = ("y must hold", "float64") if wrong == 0.5 else (f"y[4] is {words}",)
+        refused(lambda y=labels: sm.Objective(sm.Hinge(), X, y, 0.1), "integer", *words_there)
+        words_there = ("d.npz[y] row 4", words, "whole number")
+        refused(lambda y=labels: sm.load_dataset(saved(tmp_path, X, y)), *words_there)
+        run_refused(tmp_path, "fit", saved(tmp_path, X, labels), words=words_there)
+    for estimator in ESTIMATORS:
+        assert np.array_equal(estimator.fit(X, whole).predict(X), whole)
+    assert np.array_equal(fitted(tmp_path, X, whole).predict(X), whole)
+    refused(lambda: sm.LinearClassifier().fit(X, whole + 0.5), "y", "continuous")
+    for estimator in ESTIMATORS:
+        refused(lambda estimator=estimator: estimator.fit(X, np.array(["a", "b", np.nan] * 10, object)), "y ")
+
+
+def test_labels_of_strings_and_integers_are_an_error(tmp_path: Path) -> None:
+    X = blobs(30)[0]
+    mixed = ["a", 1, "b"] * 10
+    for labels in (mixed, tuple(mixed), np.array(mixed, object), pd.Series(mixed)):
+        for estimator in ESTIMATORS:
+            refused(lambda estimator=estimator, y=labels: estimator.fit(X, y), "y mixes", "int", "str")
+        refused(lambda y=labels: sm.Objective(sm.Hinge(), X, y, 0.1), "y mixes", "int", "str")
+    write(tmp_path / "y.txt", "\n".join(map(str, mixed)))
+    np.save(tmp_path / "X.npy", X)
+    data = sm.load_dataset(tmp_path / "X.npy", labels=tmp_path / "y.txt")
+    assert data.y.tolist() == [str(label) for label in mixed]  # text is text: one word makes all of them words
+    np.savez(tmp_path / "d.npz", X=X, y=np.array(mixed, object))
+    run_refused(tmp_path, "fit", tmp_path / "d.npz", words=("d.npz[y]", "Python objects"))
+
+
+def test_a_class_may_be_missing_from_a_chunk_or_a_fold(tmp_path: Path) -> None:
+    n = 9000  # of the first class only, then of the second, and last one sample of the third
+    X, y = blobs(n)[0], np.repeat([0, 1], n // 2)
+    y[-1] = 2
+    W, b = point()
+    for engine in ENGINES:
+        objective = sm.Objective(sm.CrossEntropy(), X, y, 0.1, engine=engine)
+        true = textbook.softmax_loss_vectorized(W, X, y, 0.1, b=b)
+        assert objective.value(W, b) == near(true, rel=1e-12)
+    X, y = blobs(60)
+    names = np.array(["a", "b", "c"])[y]
+    known, held_out = np.flatnonzero(y[:30] < 2), np.arange(30, 60)
+    search = sm.LinearClassifierCV(["cross_entropy"], regs=[0.1], cv=[(known, held_out)]).fit(X, names)
+    alone = sm.LinearClassifier(reg=0.1, tol=1e-3).fit(X[known], names[known])
+    assert search.best_score_ == pytest.approx(alone.score(X[held_out], names[held_out]), abs=1e-12)
+    assert search.classes_.tolist() == ["a", "b", "c"]
+    rare = np.where(np.arange(60) == 7, "rare", np.where(y == 2, "a", names))
+    assert sm.compare(X, rare, [sm.CrossEntropy()], [0.1], cv=3).reg == 0.1
+    made = fitted(tmp_path, X, rare, "--loss", "cross_entropy", "--folds", "3")
+    assert made.classes.tolist() == ["a", "b", "rare"]
+    answer = run("evaluate", tmp_path / "m.safetensors", saved(tmp_path, X[:6], rare[:6], name="few"), "--json")
+    assert answer.json["accuracy"] == np.mean(made.predict(X[:6]) == rare[:6])
+
+
+@pytest.mark.parametrize(("value", "word"), [(-1.0, "-1"), (np.nan, "nan"), (np.inf, "inf"), (None, "zero")])
+def test_negative_infinite_and_zero_weights_are_an_error(value: float | None, word: str) -> None:
+    X, y = blobs(30)
+    weights = np.zeros(30) if value is None else np.where(np.arange(30) == 7, value, 1.0)
+    words = ("sample_weight is zero",) if value is None else (f"sample_weight[7] is {word}",)
+    refused(lambda: sm.Objective(sm.Hinge(), X, y, 0.1, weights), *words)
+    for estimator in ESTIMATORS:
+        refused(lambda estimator=estimator: estimator.fit(X, y, weights), *words)
+        refused(lambda estimator=estimator: estimator.fit(X, y, weights.tolist()), *words)
+    if value is not None:
+        heavy = sm.LinearClassifier(class_weight={0: value})
+        refused(lambda: heavy.fit(X, y), f"class_weight[0] must be finite and not negative, but it is {word}",
+             error=ParameterError)  # fmt: skip
+
+
+def test_weights_of_1e308_are_rescaled() -> None:
+    X, y = blobs(60)
+    times = np.random.default_rng(0).integers(1, 3, 60)
+    Z, z = np.repeat(X, times, axis=0), np.repeat(y, times)
+    W, b = point()
+    for weights in (times * 8e307, times * 1e-320 / 2, times * 3.0):
+        for loss in LOSSES:
+            for engine in ENGINES:
+                value = sm.Objective(loss, X, y, 0.1, weights, engine=engine).value(W, b)
+                rel = 1e-3 if weights[0] < 1e-300 else 1e-13  # so small that the weights themselves are rounded
+                assert value == near(FORMULAS[loss.name](W, Z, z, 0.1, b=b), rel=rel)
+    repeated = sm.LinearClassifier(reg=0.1, tol=1e-7).fit(Z, z)
+    agree(sm.LinearClassifier(reg=0.1, tol=1e-7).fit(X, y, times * 8e307), repeated)
+    search = sm.LinearClassifierCV(["cross_entropy"], regs=[0.1], cv=2, tol=1e-7).fit(X, y, times * 8e307)
+    agree(search, repeated)
+
+
+def test_a_class_without_weight_takes_no_part() -> None:
+    X, y = blobs(60)
+    names, weights = np.array(["a", "b", "c"])[y], (y != 1).astype(float)
+    for estimator in ESTIMATORS:
+        assert "of positive weight" in type(estimator).__doc__
+        classifier = estimator.fit(X, names, weights)
+        assert classifier.classes_.tolist() == ["a", "c"]
+        agree(classifier, sm.LinearClassifier(reg=0.1).fit(X[y != 1], names[y != 1]))
+    assert "positive weight" in sm.Objective.__doc__
+    refused(lambda: sm.Objective(sm.Hinge(), X, y, 0.1, weights), "Class 1 has no sample of positive weight")
