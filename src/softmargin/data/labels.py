@@ -27,7 +27,7 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") ->
     where : str
         Words that name the labels in messages.
     advice : str
-        What a message about a label that is no whole number ends with.
+        Last sentence of the error message for a label that is not an integer.
 
     Raises
     ------

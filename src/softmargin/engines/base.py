@@ -4,7 +4,7 @@ Three rules make the same solvers run in main memory, on a GPU and on a cluster:
 
 1. Nothing of length N crosses the protocol. Scores, offsets, multipliers and dual rows stay where X is, behind a
    `RowState`. (A checkpoint is the exception: `RowState.save` returns what a file has to hold.)
-2. W, b and gradients are arrays of the engine's namespace ``xp``, on its device. Whoever works with them uses
+2. W, b and gradients are arrays of the engine's namespace ``xp``, on its device. Code that works with them uses
    the array API.
 3. A solver looks at ``supports`` before it asks for more than sums over all samples.
 

@@ -28,7 +28,7 @@ class ReferenceEngine(InMemoryEngine):
 
     def __init__(self, samples: Samples, workers: Workers | None = None, classes: Ints | None = None) -> None:
         super().__init__(samples, workers or Workers(1), classes)
-        self._X = samples.X[self.rows].astype(np.float64)
+        self._X = self.dense_rows(self.rows)
         self._y = samples.y[self.rows]
         self._weights = samples.weights[self.rows]
 
@@ -38,7 +38,7 @@ class ReferenceEngine(InMemoryEngine):
         return scores if offsets is None else scores + offsets[self.rows]
 
     def _scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
-        return np.asarray(self.samples.X[rows].astype(np.float64) @ W + b)
+        return np.asarray(self.dense_rows(rows) @ W + b)
 
     def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> Floats:
         """Return a dense copy of ``rows``."""
@@ -73,7 +73,7 @@ class ReferenceEngine(InMemoryEngine):
 
     def _pair_product(self, pairs: Pairs) -> PairProduct:
         rows, rival, target, factors = pairs
-        X, places = self.samples.X[rows].astype(np.float64), np.arange(len(rows))
+        X, places = self.dense_rows(rows), np.arange(len(rows))
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
             self.count(len(rows))

@@ -93,8 +93,8 @@ class Model:
     DataError
         Shapes do not fit, numbers are not finite or classes are repeated or of another type.
     ParameterError
-        The loss is not in the registry, ``selection`` holds something that JSON cannot say, or what is on
-        record makes no sense: a reg that is no number, say, or a gap above tol that is called converged.
+        The loss is not in the registry, ``selection`` holds something that JSON cannot say, or the
+        record is inconsistent, for example a reg that is not a number, or a converged fit whose gap exceeds tol.
     """
 
     W: Floats

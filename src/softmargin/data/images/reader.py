@@ -50,7 +50,7 @@ def read(root: Path, options: ReadOptions) -> Dataset:
     ------
     DataError
         A file is damaged or too large, sizes differ and no ``options.image_size`` is given, a class folder
-        holds no image, or there is no image at all.
+        contains no image, or no image was found.
     """
     with ExitStack() as opened:
         if root.is_dir():
