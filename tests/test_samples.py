@@ -102,7 +102,7 @@ def test_checked_samples_are_taken_as_they_are(data):
     assert fitted.classes_.tolist() == ["a", "b", "c"]
     units = labelled.with_unit_rows()
     assert units.with_unit_rows() is units
-    assert sm.LinearClassifier(reg=0.1).fit(units, None).preprocessing_.rows == "unit"
+    assert sm.LinearClassifier(reg=0.1).fit(units, None).preprocessing_.rows == "l2"
 
 
 def test_an_objective_of_checked_samples_is_the_same(data):

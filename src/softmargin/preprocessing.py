@@ -22,10 +22,10 @@ from softmargin.io.mapped import MappedFile
 
 __all__ = ["ROWS", "SCALINGS", "Preprocessing", "scale_for", "unit_rows"]
 
-SCALINGS = ("auto", "none", "unit", "standard")
+SCALINGS = ("auto", "none", "pixel", "standard")
 """What a user may ask for; "auto" is resolved by the type of the features."""
 
-ROWS = ("none", "unit")
+ROWS = ("none", "l2")
 """What may have been done to each row before all else."""
 
 _UNITS = {np.dtype(np.uint8): 1.0 / 255.0, np.dtype(np.uint16): 1.0 / 65535.0}
@@ -40,14 +40,14 @@ class Preprocessing(NamedTuple):
 
     Attributes
     ----------
-    scaling : {"none", "unit", "standard"}
+    scaling : {"none", "pixel", "standard"}
         The name of the scaling.
     mean : ndarray of shape (D,), float64
         Subtracted first; zeros if the features are not centred.
     scale : ndarray of shape (D,), float64
         Factors.
-    rows : {"none", "unit"}
-        "unit" if each row was divided by its Euclidean length before all else, which is not folded into W.
+    rows : {"none", "l2"}
+        "l2" if each row was divided by its Euclidean length before all else, which is not folded into W.
     """
 
     scaling: str
@@ -81,9 +81,9 @@ def scale_for(
 
     Parameters
     ----------
-    scaling : {"auto", "none", "unit", "standard"}
-        "unit" divides by the largest value of the integer type, "standard" by the standard deviation (a
-        constant column is left as it is); "auto" is "unit" for uint8 and "none" for everything else.
+    scaling : {"auto", "none", "pixel", "standard"}
+        "pixel" divides by the largest value of the integer type, "standard" by the standard deviation (a
+        constant column is left as it is); "auto" is "pixel" for uint8 and "none" for everything else.
     dtype : dtype
         The type the features are stored in.
     mean, variance : ndarray of shape (D,), float64
@@ -91,24 +91,24 @@ def scale_for(
 
     Returns
     -------
-    name : {"none", "unit", "standard"}
+    name : {"none", "pixel", "standard"}
     scale : ndarray of shape (D,), float64
 
     Raises
     ------
     ParameterError
-        If the name is unknown, or "unit" is asked for features that have no largest value.
+        If the name is unknown, or "pixel" is asked for features that have no largest value.
     """
     if scaling not in SCALINGS:
         raise ParameterError(f"scaling must be one of {', '.join(map(repr, SCALINGS))}, but it is {scaling!r}.")
     dtype = np.dtype(dtype)
     if scaling == "auto":
-        scaling = "unit" if dtype == np.uint8 else "none"
-    if scaling == "unit":
+        scaling = "pixel" if dtype == np.uint8 else "none"
+    if scaling == "pixel":
         unit = _UNITS.get(dtype.newbyteorder("="))
         if unit is None:
             raise ParameterError(
-                f"scaling 'unit' needs features of type uint8 or uint16, but theirs is {dtype}: "
+                f"scaling 'pixel' needs features of type uint8 or uint16, but theirs is {dtype}: "
                 f"choose 'standard' or 'none'."
             )
         return scaling, np.full(len(variance), unit)

@@ -166,8 +166,8 @@ class Labelled:
         Class numbers. Those of samples of weight 0 mean nothing: their label may be in no class.
     weights : ndarray of shape (N,), float64
         Non-negative; the largest is 1.
-    rows : {"none", "unit"}
-        "unit" if each row of X was divided by its Euclidean length, as in `Preprocessing`.
+    rows : {"none", "l2"}
+        "l2" if each row of X was divided by its Euclidean length, as in `Preprocessing`.
     """
 
     X: Any
@@ -206,7 +206,7 @@ class Labelled:
 
     def with_unit_rows(self) -> Labelled:
         """Return the samples with each row of X divided by its Euclidean length, which makes one copy."""
-        return self if self.rows == "unit" else replace(self, X=unit_rows(self.X), rows="unit")
+        return self if self.rows == "l2" else replace(self, X=unit_rows(self.X), rows="l2")
 
     def training_weights(self, class_weight: dict[Any, float] | str | None) -> Floats:
         """Return the weights to fit with: those of the samples times the factors of their classes.

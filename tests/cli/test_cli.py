@@ -357,7 +357,7 @@ def test_every_verb_takes_the_same_columns_of_a_table(tmp_path: Path, monkeypatc
     fitted = run("fit", "t.csv", *reading, *options, "-o", "m.safetensors", "--report", "m.html")
     assert fitted.status == 0, fitted.err
     model = load_model("m.safetensors")
-    assert (model.reg, model.preprocessing.rows, model.feature_names) == (expected.reg, "unit", ("c", "a"))
+    assert (model.reg, model.preprocessing.rows, model.feature_names) == (expected.reg, "l2", ("c", "a"))
     right = float((model.predict(data.X) == data.y).mean())
     assert run("evaluate", "m.safetensors", "t.csv", *reading, "--json").json["accuracy"] == right
     assert run("evaluate", "m.safetensors", "t.csv", "--json").json["accuracy"] == right  # guessed as in a fit

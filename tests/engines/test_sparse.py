@@ -436,7 +436,7 @@ def test_counts_of_8_bits_are_pixels(words):
     X, y = words
     small = X.astype(np.uint8)
     classifier = sm.LinearClassifier(reg=1e-3).fit(small, y)
-    assert classifier.preprocessing_.scaling == "unit"
+    assert classifier.preprocessing_.scaling == "pixel"
     assert classifier.value_ == pytest.approx(sm.LinearClassifier(reg=1e-3).fit(X / 255, y).value_, rel=2e-4)
 
 

@@ -83,7 +83,7 @@ def test_pixels_as_they_are(name):
     kept = X.copy()
     classifier = sm.LinearClassifier(name, reg=1e-2).fit(X, y)
     assert np.array_equal(X, kept)
-    assert classifier.preprocessing_.scaling == "unit"
+    assert classifier.preprocessing_.scaling == "pixel"
     by_hand = sm.LinearClassifier(name, reg=1e-2).fit(X / 255.0, y)
     assert classifier.coef_ * 255 == pytest.approx(by_hand.coef_, abs=1e-3 * np.abs(by_hand.coef_).max())
     raw = sm.LinearClassifier(name, reg=1e-2 * 255**2, scaling="none").fit(X / 1.0, y)

@@ -39,9 +39,9 @@ def features(n=200, d=7):
 
 KINDS = [
     (3, sm.CrossEntropy(), "none"),
-    (2, sm.CrossEntropy(), "unit"),
+    (2, sm.CrossEntropy(), "l2"),
     (2, sm.Hinge(), "none"),
-    (5, sm.SquaredHinge(), "unit"),
+    (5, sm.SquaredHinge(), "l2"),
 ]
 
 
@@ -74,7 +74,7 @@ def test_a_linear_layer_of_pytorch_predicts_the_same(tmp_path, n_classes, loss, 
     layer = torch.nn.Linear(7, n_classes).double()
     layer.load_state_dict(load_file(tmp_path / "m.safetensors"))
     with torch.no_grad():
-        scores = layer(torch.from_numpy((unit_rows(X) if rows == "unit" else X).astype(np.float64))).numpy()
+        scores = layer(torch.from_numpy((unit_rows(X) if rows == "l2" else X).astype(np.float64))).numpy()
     np.testing.assert_allclose(scores, ours.scores(X), rtol=0, atol=1e-14)
     assert ours.classes[scores.argmax(axis=1)].tolist() == ours.predict(X).tolist()
 
@@ -114,7 +114,7 @@ def test_labels_beyond_int64_are_no_labels_of_onnx(tmp_path):
 
 
 def test_export_on_the_command_line(tmp_path):
-    made(rows="unit").save(tmp_path / "m.safetensors")
+    made(rows="l2").save(tmp_path / "m.safetensors")
     answer = run("export", tmp_path / "m.safetensors", "-o", tmp_path / "m.npz")
     assert (answer.status, answer.text) == (0, f"{tmp_path / 'm.npz'}: 7 features, 3 classes.\n")
     assert "divides each row by its length" in answer.err
@@ -163,7 +163,7 @@ def test_a_fit_with_rows_of_length_one_is_that_of_divided_rows(tmp_path):
     saved = fitted.to_model(sm.load_dataset("digits"))
     saved.save(tmp_path / "m.safetensors")
     loaded = load_model(tmp_path / "m.safetensors")
-    assert loaded.preprocessing.rows == "unit"
+    assert loaded.preprocessing.rows == "l2"
     np.testing.assert_array_equal(loaded.scores(X), plain.to_model(digits).scores(unit_rows(X)))
     assert loaded.predict(X * 100.0).tolist() == loaded.predict(X).tolist()
     assert plain.to_model(digits).card()["rows"] == "none"

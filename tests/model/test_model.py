@@ -316,7 +316,7 @@ def test_an_honest_forgery_is_a_model(tmp_path):
         (lambda card, tensors: card.pop("n_passes") and None, ["The card of", "has no entry 'n_passes'"]),
         (lambda card, tensors: card.pop("tol") and None, ["has no entry 'tol'"]),
         (lambda card, tensors: card.pop("history") and None, ["has no entry 'history'"]),
-        (put(rows="odd"), ["rows must be one of 'none', 'unit', but it is 'odd'"]),
+        (put(rows="odd"), ["rows must be one of 'none', 'l2', but it is 'odd'"]),
         (lambda card, tensors: "[1]", ["The card of", "is [1], and no table"]),
         (lambda card, tensors: tensors.pop("b") is None, ["has no tensor 'b', without which it is no model"]),
         (lambda card, tensors: tensors.update(extra=np.ones(3)), ['has the tensor "extra"']),
@@ -628,7 +628,7 @@ def moments(X):
 def test_auto_unit_and_none():
     idle = np.ones(3), np.ones(3)
     for dtype, name, factor in [
-        (np.uint8, "unit", 1 / 255),
+        (np.uint8, "pixel", 1 / 255),
         (np.uint16, "none", 1.0),
         (np.float16, "none", 1.0),
         (np.bool_, "none", 1.0),
@@ -637,7 +637,7 @@ def test_auto_unit_and_none():
         assert resolved == name
         np.testing.assert_array_equal(scale, np.full(3, factor))
     for dtype in (np.uint16, ">u2"):
-        assert scale_for("unit", dtype, *idle)[1].tolist() == [1 / 65535] * 3
+        assert scale_for("pixel", dtype, *idle)[1].tolist() == [1 / 65535] * 3
     assert scale_for("none", np.uint8, *idle)[1].tolist() == [1.0] * 3
 
 
@@ -658,8 +658,8 @@ def test_standard_leaves_constant_columns_as_they_are():
 @pytest.mark.parametrize(
     ("scaling", "dtype", "words"),
     [
-        ("unit", np.float32, ["float32"]),
-        ("unit", np.int8, ["int8"]),
+        ("pixel", np.float32, ["float32"]),
+        ("pixel", np.int8, ["int8"]),
         ("minmax", np.uint8, ["minmax", *SCALINGS]),
     ],
 )

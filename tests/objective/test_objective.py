@@ -361,8 +361,8 @@ def test_a_penalty_of_many_equal_squares_is_within_the_bound(shape):
     reg, W = 1e9, np.full(shape, 1.0 / 3.0)
     found = sm.Objective(sm.Hinge(), np.zeros((c, d)), np.arange(c), reg).certificate(W, np.zeros(c))
     true = (c - 1) + Fraction(reg) * d * c * Fraction(1.0 / 3.0) ** 2
-    assert abs(Fraction(found.value) - true) <= Fraction(found.above) - Fraction(found.value)
-    assert found.above <= found.value * (1 + 1e-12)
+    assert abs(Fraction(found.value) - true) <= Fraction(found.value_upper) - Fraction(found.value)
+    assert found.value_upper <= found.value * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("kind", ["cpu", "reference", "sparse"])
@@ -382,9 +382,9 @@ def test_what_rounding_takes_where_columns_differ_in_size(loss, kind):
                 W[1] = -W[0]
             b += (mean / sizes) @ W  # so that the scores are those of X itself, about
             true, found = true_value(loss, X, y, mean, 1.0 / sizes, reg, W, b), objective.certificate(W, b)
-            assert abs(true - found.value) <= found.above - found.value
+            assert abs(true - found.value) <= found.value_upper - found.value
             terms = 1.0 + np.abs(W).sum() * (1.0 + np.abs(mean / sizes).max())
-            assert found.above - found.value <= 1e-12 * terms * (1.0 + found.value)
+            assert found.value_upper - found.value <= 1e-12 * terms * (1.0 + found.value)
 
 
 @pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()], ids=repr)
@@ -397,7 +397,7 @@ def test_features_whose_squares_are_lost_are_in_the_bound(loss):
     W[:2] *= 1e9
     found = sm.Objective(loss, X, y, 1e-40, scale=1.0 / sizes).certificate(W, b)
     true = true_value(loss, X, y, [0.0] * 3, 1.0 / sizes, 1e-40, W, b)
-    assert abs(true - found.value) <= found.above - found.value
+    assert abs(true - found.value) <= found.value_upper - found.value
 
 
 def test_extreme_points_have_a_value_and_no_warning():

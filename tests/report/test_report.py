@@ -315,7 +315,7 @@ def test_rows_of_length_one_are_looked_at_as_the_model_does(digits):
     assert "--normalize-rows" in report.origin.commands[0]
     one_other = sm.choose(dark.X, dark.y, [sm.SquaredHinge()], [0.1])
     (other,) = refit(replace(model, selection=one_other.record()), dark)[0]
-    assert other.preprocessing.rows == "unit"
+    assert other.preprocessing.rows == "l2"
 
 
 def test_the_features_that_speak_for_a_class_are_named():

@@ -230,7 +230,7 @@ def test_rows_of_length_one_are_divided_before_all_else(blobs, scoring):
     plain = sm.LinearClassifierCV(["squared_hinge"], **options).fit(unit_rows(X), labels)
     assert fitted.coef_.tobytes() == plain.coef_.tobytes()
     assert fitted.best_score_ == plain.best_score_
-    assert fitted.preprocessing_.rows == "unit"
+    assert fitted.preprocessing_.rows == "l2"
     assert plain.preprocessing_.rows == "none"
     np.testing.assert_array_equal(fitted.predict_proba(X), plain.predict_proba(unit_rows(X)))
     model = fitted.to_model(Dataset(X, labels, "blobs"), choice=fitted.path_)
@@ -735,10 +735,10 @@ def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
     X, y = _blobs()
     heard = []
 
-    def watcher(loss, reg, fold, step):
+    def callback(loss, reg, fold, step):
         heard.append((threading.get_ident(), fold))
 
-    sm.compare(X, y, [sm.CrossEntropy()], [1e-2], cv=5, n_threads=2, watcher=watcher)
+    sm.compare(X, y, [sm.CrossEntropy()], [1e-2], cv=5, n_threads=2, callback=callback)
     assert set(heard) == {(threading.get_ident(), fold) for fold in range(5)}
 
 
@@ -747,12 +747,12 @@ def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
 def test_what_a_watcher_raises_ends_all_folds(what, n_threads):
     X, y = _blobs()
 
-    def watcher(loss, reg, fold, step):
+    def callback(loss, reg, fold, step):
         if fold == 1:
             raise what
 
     with pytest.raises(what):
-        sm.compare(X, y, LOSSES, cv=5, path_tol=1e-9, n_threads=n_threads, watcher=watcher)
+        sm.compare(X, y, LOSSES, cv=5, path_tol=1e-9, n_threads=n_threads, callback=callback)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("softmargin fold")]
 
 
@@ -779,11 +779,11 @@ def test_the_error_of_a_fit_ends_the_others():
 def test_an_interrupt_ends_all_folds():
     X, y = _blobs()
 
-    def watcher(loss, reg, fold, step):
+    def callback(loss, reg, fold, step):
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        sm.compare(X, y, LOSSES, cv=5, n_threads=2, watcher=watcher)
+        sm.compare(X, y, LOSSES, cv=5, n_threads=2, callback=callback)
 
 
 def test_the_seconds_of_a_path_are_those_that_went_by():

@@ -142,7 +142,7 @@ def test_given_lambdas_are_the_ones_tried(digits):
 
 def test_the_watcher_sees_the_work(digits):
     seen = []
-    sm.choose(digits.X, digits.y, [sm.Hinge()], [1.0], watcher=lambda *seen_: seen.append(seen_[:3]))
+    sm.choose(digits.X, digits.y, [sm.Hinge()], [1.0], callback=lambda *seen_: seen.append(seen_[:3]))
     assert set(seen) == {(sm.Hinge(), 1.0, 0)}
 
 

@@ -28,7 +28,7 @@ class Interrupting(Certificate):
 
 
 @pytest.mark.parametrize(
-    ("name", "nth"), [("value", 1), ("value", 2), ("lower_bound", 1), ("lower_bound", 2), ("above", 1)]
+    ("name", "nth"), [("value", 1), ("value", 2), ("lower_bound", 1), ("lower_bound", 2), ("value_upper", 1)]
 )
 def test_an_interrupt_while_a_proof_is_kept_ends_with_the_best_point(monkeypatch, name, nth):
     problem = random_problem(3)

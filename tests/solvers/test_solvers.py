@@ -479,7 +479,7 @@ def test_a_fit_ends_where_rounding_leaves_nothing_to_prove():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 700)) / np.arange(1, 701)
     objective = sm.Objective(sm.Hinge(), X, np.arange(80) % 4, 1e-9)
-    with pytest.warns(ConvergenceWarning, match="can be proved in float64"):
+    with pytest.warns(ConvergenceWarning, match="rounding level of F"):
         fit = sm.minimize(objective, tol=1e-6, max_passes=10_000)
     assert fit.n_passes < 5_000
     assert (fit.value - fit.lower_bound) / fit.value < 0.1 * fit.gap

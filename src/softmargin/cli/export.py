@@ -24,6 +24,6 @@ def export(model: str, output: str) -> None:
     loaded = read_model(model)
     check_output(output, model)
     loaded.export(output)
-    if loaded.preprocessing.rows == "unit" and not output.lower().endswith(".onnx"):
+    if loaded.preprocessing.rows == "l2" and not output.lower().endswith(".onnx"):
         say_err("Note: this model divides each row by its length first; who uses the file must do so too.")
     say(f"{output}: {loaded.n_features:,} features, {loaded.n_classes:,} classes.")

@@ -116,7 +116,7 @@ def _record(part: Dataset) -> dict[str, Any]:
 
 
 def _scaling(model: Model) -> str:
-    return model.preprocessing.scaling + (", rows of length 1" if model.preprocessing.rows == "unit" else "")
+    return model.preprocessing.scaling + (", rows of length 1" if model.preprocessing.rows == "l2" else "")
 
 
 def _first(names: Sequence[object], most: int) -> str:

@@ -72,7 +72,7 @@ class Job(Reading):
 
         n_folds = self.folds or 1
         options |= {"scaling": self.scaling, "n_threads": self.threads}
-        options["watcher"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
+        options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         if self.folds is None:
             return choose(samples, samples.labels, losses, regs, **options)
         return compare(samples, samples.labels, losses, regs, cv=n_folds, **options)

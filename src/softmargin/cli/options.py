@@ -82,10 +82,10 @@ columns = click.option(
 )
 scaling = click.option(
     "--scaling",
-    type=click.Choice(("auto", "none", "unit", "standard")),
+    type=click.Choice(("auto", "none", "pixel", "standard")),
     metavar="HOW",
     default="auto",
-    help="none; unit: pixels / 255; standard: each feature by its standard deviation; auto: unit for 8-bit data, "
+    help="none; pixel: / 255; standard: each feature by its standard deviation; auto: pixel for 8-bit data, "
     "else none.  [default: auto]",
 )
 normalize_rows = click.option(

@@ -254,7 +254,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         features = as_features(X)
         self._check_columns(X, features.shape[1])
         self._note_columns(X, reset=False)
-        W, unit = self.coef_.T, self.preprocessing_.rows == "unit"
+        W, unit = self.coef_.T, self.preprocessing_.rows == "l2"
         parts = Parts(W, self.intercept_, self.classes_, self.loss_.probabilistic, unit, None)
         scores = np.zeros((features.shape[0], len(self.classes_)))
         return fill_from_scores(parts, features, scores, lambda block: block / temperature, self.n_threads)

@@ -67,7 +67,7 @@ class LinearClassifierCV(FittedClassifier):
         That of the fits on the paths.
     max_passes : int, default 2000
         Budget of readings of X of each fit.
-    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+    scaling : {"auto", "none", "pixel", "standard"}, default "auto"
         As in `LinearClassifier`; "standard" takes the moments of the training part of a fold.
     normalize_rows : bool, default False
         As in `LinearClassifier`; a copy of X is made for this.

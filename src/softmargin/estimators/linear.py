@@ -35,10 +35,10 @@ class LinearClassifier(FittedClassifier):
         Relative duality gap to reach and prove.
     max_passes : int, default 2000
         Budget of readings of X.
-    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+    scaling : {"auto", "none", "pixel", "standard"}, default "auto"
         How the penalty sees the features; X itself stays untouched, and `coef_` is in its units.
-        "unit" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is
-        "unit" for uint8 and "none" for all else.
+        "pixel" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is
+        "pixel" for uint8 and "none" for all else.
     normalize_rows : bool, default False
         Whether to divide each row of X by its Euclidean length first, as is usual for embeddings. One copy of X
         is made for this, in float32 (float64 for float64 and wide integers).

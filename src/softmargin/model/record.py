@@ -43,7 +43,7 @@ def _versions() -> dict[str, str]:
 class Model:
     """A multiclass linear classifier and its record. Scores are ``x @ W + b`` on raw features x.
 
-    Where ``preprocessing.rows`` is "unit", x is first divided by its Euclidean length, here as in the fit.
+    Where ``preprocessing.rows`` is "l2", x is first divided by its Euclidean length, here as in the fit.
 
     Attributes
     ----------
@@ -314,7 +314,7 @@ class Model:
         return exports.estimator(self._parts())
 
     def _parts(self) -> Parts:
-        unit = self.preprocessing.rows == "unit"
+        unit = self.preprocessing.rows == "l2"
         return Parts(self.W, self.b, self.classes, self.is_probabilistic, unit, self.feature_names)
 
 

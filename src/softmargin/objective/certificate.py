@@ -36,15 +36,15 @@ class Certificate(NamedTuple):
     lower_bound : float
         A bound on F everywhere, lowered by the rounding errors made in computing it.
     gap : float
-        (above - lower_bound) / above, the relative duality gap.
-    above : float
+        (value_upper - lower_bound) / value_upper, the relative duality gap.
+    value_upper : float
         The value, raised by what rounding may have taken from it.
     """
 
     value: float
     lower_bound: float
     gap: float
-    above: float
+    value_upper: float
 
 
 class Proof(NamedTuple):
@@ -117,8 +117,8 @@ def prove(
     vanished = 0.0  # squares below the range of numbers
     if bool(xp.any(W != 0.0)):
         vanished = _TINY * (1.0 + reg * W.shape[0] * W.shape[1])
-    above = as_value(value + rounding * value + 64.0 * _EPS * penalty + raised + vanished)
-    return Proof(Certificate(value, lower_bound, relative_gap(above, lower_bound), above), sums.rows)
+    value_upper = as_value(value + rounding * value + 64.0 * _EPS * penalty + raised + vanished)
+    return Proof(Certificate(value, lower_bound, relative_gap(value_upper, lower_bound), value_upper), sums.rows)
 
 
 def _score_error(features: Features, loss: Loss, raw: Vector, folded: Vector) -> float:

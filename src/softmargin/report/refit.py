@@ -67,7 +67,7 @@ def refit(
             tol=tol,
             max_passes=max_passes,
             scaling=model.preprocessing.scaling,
-            normalize_rows=model.preprocessing.rows == "unit",
+            normalize_rows=model.preprocessing.rows == "l2",
             n_threads=n_threads,
         )
         with warnings.catch_warnings():

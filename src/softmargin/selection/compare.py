@@ -34,7 +34,7 @@ def compare(
     calibrate: bool = True,
     seed: int = 0,
     scaling: str = "auto",
-    watcher: FoldCallback | None = None,
+    callback: FoldCallback | None = None,
     **options: Any,
 ) -> Comparison:
     """Compare losses by cross-validation, each at its own best λ, and choose.
@@ -69,9 +69,9 @@ def compare(
         Whether to measure the calibration error, and fit a temperature for the hinges, on the held-out scores.
     seed : int, default 0
         Of the folds, where ``cv`` is a number.
-    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+    scaling : {"auto", "none", "pixel", "standard"}, default "auto"
         As in `LinearClassifier`; its moments are those of the training part of each fold.
-    watcher : callable, optional
+    callback : callable, optional
         Called with the loss, λ, the number of the fold and each step of a fit, in this thread; folds that are at
         work at once take turns.
     **options
@@ -90,7 +90,7 @@ def compare(
     """
     check_count("seed", seed, 0)
     settings = Settings(
-        regs, rule, scoring, path_tol=path_tol, calibrate=check_flag("calibrate", calibrate), progress=watcher
+        regs, rule, scoring, path_tol=path_tol, calibrate=check_flag("calibrate", calibrate), progress=callback
     )
     if not isinstance(scoring, str):
         raise ParameterError(f"scoring must be 'accuracy' or 'loss', but it is {scoring!r}.")
@@ -110,7 +110,7 @@ def choose(
     validation_fraction: float = 0.2,
     seed: int = 0,
     scaling: str = "auto",
-    watcher: FoldCallback | None = None,
+    callback: FoldCallback | None = None,
     **options: Any,
 ) -> Comparison:
     """Choose a loss and λ by the accuracy on one held-out part: quicker than `compare`, and less certain.
@@ -130,9 +130,9 @@ def choose(
         Share of each class that is held out.
     seed : int, default 0
         Of the split.
-    scaling : {"auto", "none", "unit", "standard"}, default "auto"
+    scaling : {"auto", "none", "pixel", "standard"}, default "auto"
         As in `LinearClassifier`.
-    watcher : callable, optional
+    callback : callable, optional
         Called with the loss, λ, 0 and each step of a fit.
     **options
         Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``.
@@ -155,4 +155,4 @@ def choose(
     labelled = Labelled.check(X, y, sample_weight)
     hashes = content_hashes(labelled.X, seed)
     search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, validation_fraction, hashes)])
-    return cross_validate(search, losses, Settings(regs, progress=watcher), scaling, **options)
+    return cross_validate(search, losses, Settings(regs, progress=callback), scaling, **options)

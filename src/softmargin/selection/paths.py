@@ -37,7 +37,7 @@ def path(
     tol: float = 1e-3,
     *,
     max_passes: float = 2000,
-    watcher: Callable[[RegFit], None] | None = None,
+    callback: Callable[[RegFit], None] | None = None,
 ) -> list[RegFit]:
     """Return certified fits for many λ, from large to small, for about the price of a few.
 
@@ -52,7 +52,7 @@ def path(
         Relative duality gap to prove for each.
     max_passes : float, default 2000
         Budget of each fit; where it does not suffice the fit's gap says so.
-    watcher : callable, optional
+    callback : callable, optional
         Called with each λ and its fit.
 
     Returns
@@ -83,6 +83,6 @@ def path(
     found = []
     for reg in grid:
         found.append(RegFit(reg, fitter.fit(reg, tol, max_passes)))
-        if watcher is not None:
-            watcher(found[-1])
+        if callback is not None:
+            callback(found[-1])
     return found

@@ -187,11 +187,10 @@ class _Run:
         if self._stopped:
             return "Stopped by the callback."
         if self._best is not None:
-            _, value, above = self._best
-            if relative_gap(value, self._lower_bound) < _MOSTLY_ROUNDING * relative_gap(above, value):
-                return (
-                    f"No smaller gap can be proved in float64: the rounding of F alone may be {above - value:.1g}."
-                )
+            _, value, value_upper = self._best
+            if relative_gap(value, self._lower_bound) < _MOSTLY_ROUNDING * relative_gap(value_upper, value):
+                error = value_upper - value
+                return f"The gap is at the rounding level of F in float64 (error up to {error:.1g})."
         if self._n_passes >= self._max_passes:
             budget = f"The budget of {self._max_passes:g} passes is used up"
             return f"{budget} (a step once begun is finished): allow more."
@@ -208,7 +207,7 @@ class _Run:
         """Make a certificate at a state and keep what is best of it."""
         certificate, rows = self._problem.prove(state.P, state.source, state.keep_rows)
         if self._best is None or not self._best[1] <= certificate.value:
-            self._best = state.P, certificate.value, certificate.above
+            self._best = state.P, certificate.value, certificate.value_upper
         self._lower_bound = max(self._lower_bound, certificate.lower_bound)
         self._proved_state = state  # last: an interrupt before it has this point proved again
         return Progress(self._gap, self._best_value, rows)
@@ -229,7 +228,11 @@ class _Run:
     def _saved(self, state: State) -> Saved:
         best: Saved = {}
         if self._best is not None:
-            best = {"best P": to_numpy(self._best[0]), "best value": self._best[1], "best above": self._best[2]}
+            best = {
+                "best P": to_numpy(self._best[0]),
+                "best value": self._best[1],
+                "best value_upper": self._best[2],
+            }
         return best | {
             "state": type(state).__name__,
             "passes": self._n_passes,
@@ -245,4 +248,4 @@ class _Run:
         self._history = [Step(*step) for step in saved["history"]]
         self._lower_bound, self._next_bound = saved["bound"], saved["next bound"]
         if "best P" in saved:
-            self._best = like(self._state.P, saved["best P"]), saved["best value"], saved["best above"]
+            self._best = like(self._state.P, saved["best P"]), saved["best value"], saved["best value_upper"]

@@ -101,7 +101,7 @@ def origin(
         options.append(f"--delta {preds.delta!r}")
     options.append(f"--scaling {model.preprocessing.scaling}")
     scaling = model.preprocessing.scaling
-    if model.preprocessing.rows == "unit":
+    if model.preprocessing.rows == "l2":
         options.append("--normalize-rows")
         scaling += ", rows of length 1"
     if model.image_size is not None:

@@ -139,4 +139,4 @@ def name_of(data: Dataset, row: int) -> str:
 
 def rows_for(model: Model, X: Any) -> Any:
     """Return rows of X in float64 as the model's weights see them: of length 1, if it divides them by it."""
-    return (unit_rows(X) if model.preprocessing.rows == "unit" else X).astype(np.float64)
+    return (unit_rows(X) if model.preprocessing.rows == "l2" else X).astype(np.float64)
