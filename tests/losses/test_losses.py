@@ -181,7 +181,11 @@ def test_array_methods_take_any_library_and_precision(loss, c, dtype):
         assert type(other) is type(array_api_strict.asarray(0.0))
         other = np.asarray(other)
         assert own.dtype == other.dtype == (dtype if own.dtype.kind == "f" else np.bool_)
-        assert np.array_equal(own, other)
+        if own.shape == (c, c):  # the Jacobian: NumPy adds the samples of a class in another order
+            error = len(y) * np.finfo(dtype).eps * np.abs(np.diag(right)).max()
+            np.testing.assert_allclose(own, other, rtol=0, atol=error)
+        else:
+            assert np.array_equal(own, other)
         if dtype == np.float32:  # rounding of C terms, each of up to the largest score
             size = c * np.finfo(np.float32).eps * max(1.0, np.abs(right[np.isfinite(right)]).max())
             assert np.allclose(own.astype(np.float64), right, rtol=1e-5, atol=8 * size)

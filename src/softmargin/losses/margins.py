@@ -7,14 +7,22 @@ The margin violation of a class j is u_j = s_j - s_y + Δ. A margin loss is ``L(
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import device
 from numpy.typing import NDArray
 
-from softmargin.losses.arrays import Array, at_least, at_most, at_target, filled, target_set, with_target
+from softmargin.losses.arrays import (
+    Array,
+    at_least,
+    at_most,
+    at_target,
+    filled,
+    sums_by_class,
+    target_set,
+    with_target,
+)
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.rows import ANY_ORDER, row_helper
 from softmargin.vectors import namespace
@@ -156,11 +164,7 @@ def pairwise_jacobian(mobility: Array, y: Array, weights: Array) -> Array:
     xp = namespace(mobility)
     classes = xp.arange(mobility.shape[1], dtype=y.dtype, device=device(mobility))
     weighted = weights[:, None] * mobility
-    order = xp.argsort(y)
-    by_class = xp.take(weighted, order, axis=0)
-    sizes = xp.searchsorted(xp.take(y, order), classes)
-    ends = [*map(int, sizes), y.shape[0]]  # summed slice by slice: the work of N·C and not of N·C²
-    cross = xp.stack([xp.sum(by_class[first:end, :], axis=0) for first, end in pairwise(ends)])
+    cross = sums_by_class(weighted, y)
     diagonal = xp.sum(weighted, axis=0) + xp.sum(cross, axis=1)
     return xp.where(classes[:, None] == classes, diagonal, xp.zeros_like(cross)) - cross - cross.T
 

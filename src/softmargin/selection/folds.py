@@ -29,7 +29,7 @@ from softmargin.samples import Fold, Labelled, Samples
 __all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
 
 
-_COPIED = 1 << 28
+_COPIED = 1 << 27
 """Up to this many bytes X is put into an order that depends on its rows alone."""
 
 _BLOCK_NUMBERS = 1 << 18
@@ -316,7 +316,7 @@ def gather(
     """Return checked samples and their folds, prepared.
 
     Equal samples of the same folds become one with the sum of their weights: so copies are the same as weights, to
-    the last bit. X of more than 256 MB stays as it is.
+    the last bit. X of more than 128 MB stays as it is.
 
     Parameters
     ----------
