@@ -86,7 +86,7 @@ class BlockEngine(PartitionedEngine):
 
     @abstractmethod
     def _pair_rows(self, rows: Ints) -> Any:
-        """Return a copy of any rows of X in the form that `_add_pairs` takes."""
+        """Return some rows of X, or X and their numbers, in the form that `_add_pairs` takes."""
 
     @abstractmethod
     def _add_pairs(

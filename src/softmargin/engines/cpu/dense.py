@@ -143,16 +143,16 @@ class DenseEngine(BlockEngine):
         gather_rows(X, rows, nearest, rest, affine.scale.astype(Z.dtype), Z)
         return Z.astype(dtype, copy=False)
 
-    def _pair_rows(self, rows: Ints) -> NDArray[Any]:
+    def _pair_rows(self, rows: Ints) -> tuple[NDArray[Any], Ints]:
         X = self.samples.X
-        as_it_is = X.dtype in (np.uint8, np.float32)
-        return np.ascontiguousarray(
-            X[rows], dtype=None if as_it_is else np.float32 if self.has_single else np.float64
-        )
+        dtype = X.dtype if X.dtype in (np.uint8, np.float32) else np.float32 if self.has_single else np.float64
+        if X.flags.c_contiguous and X.dtype == dtype:
+            return X, rows
+        return np.ascontiguousarray(X[rows], dtype), np.arange(len(rows))
 
     def _add_pairs(
         self,
-        X: Any,
+        X: tuple[NDArray[Any], Ints],
         rival: Ints,
         target: Ints,
         factors: Floats,
@@ -161,7 +161,7 @@ class DenseEngine(BlockEngine):
         Gt: Floats,
         g: Floats,
     ) -> None:
-        add_pairs(X, rival, target, factors, Vt, c, Gt, g)
+        add_pairs(*X, rival, target, factors, Vt, c, Gt, g)
 
     def _n_chunk(self, single: bool) -> int:
         """Return how many rows the threads work on together: as many as fit, with their scores, into a few W."""

@@ -303,6 +303,7 @@ def add_by_class(X: NDArray[Any], y: NDArray[Any], weights: NDArray[Any], Gt: ND
 @_PRODUCT
 def add_pairs(
     X: NDArray[Any],
+    rows: NDArray[Any],
     wrong: NDArray[Any],
     right: NDArray[Any],
     factors: NDArray[Any],
@@ -312,7 +313,7 @@ def add_pairs(
     g: NDArray[Any],
 ) -> None:
     """Do what ``BlockEngine._add_pairs`` says, four pairs of the same classes at a time."""
-    n, D = X.shape
+    n, D = len(rows), X.shape[1]
     number = Vt.dtype.type
     difference, total = np.empty(D, Vt.dtype), np.empty(D, Vt.dtype)
     i = 0
@@ -327,7 +328,8 @@ def add_pairs(
             total[d] = number(0)
         shift, sums = c[j] - c[y], 0.0
         while i + 4 <= last:
-            x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
+            x0, x1 = X[rows[i]][:D], X[rows[i + 1]][:D]
+            x2, x3 = X[rows[i + 2]][:D], X[rows[i + 3]][:D]
             s0 = s1 = s2 = s3 = number(0)
             for d in range(D):
                 v = difference[d]
@@ -343,7 +345,7 @@ def add_pairs(
             sums += (z0 + z1) + (z2 + z3)
             i += 4
         while i < last:
-            x = X[i][:D]
+            x = X[rows[i]][:D]
             s = number(0)
             for d in range(D):
                 s += x[d] * difference[d]
