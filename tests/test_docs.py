@@ -349,27 +349,6 @@ def test_documents_named_in_the_sources_exist():
             assert any(title in heading for heading in headings), f"{path}: {name} has no section {title}"
 
 
-# What readers search for
-
-TERMS = """
-    augmented lagrangian, average, calibration, certified optimum, checkpoint, class weight, confidence
-    interval, confusion matrix, convergence, crammer-singer, cross-entropy, cross-validation, deterministic,
-    did not converge, dual ascent, duality gap, embeddings, expected calibration error, few-shot, gpu,
-    held-out, hinge loss, intercept, l-bfgs, l2 penalty, line search, linear probe, linear probing, lower
-    bound, mcnemar, memory-mapped, multiclass svm, multinomial logistic regression, newton, normalize,
-    one-standard-error rule, onnx, overflow, pipeline, preconditioner, pytorch, regularization path,
-    reproducible, resume, rounding error, safetensors, sample weight, scikit-learn, sgd, softmax regression,
-    sparse, squared hinge, standard deviation, standardize, temperature scaling, threads, tolerance, warm
-    start, weight decay, weston-watkins
-"""
-
-
-def test_the_usual_terms_of_the_field_are_found():
-    text = " ".join(path.read_text("utf-8") for path in DOCUMENTS if path.name != "CHANGELOG.md")
-    words = " ".join(text.lower().split())
-    assert [term for term in " ".join(TERMS.split()).split(", ") if term not in words] == []
-
-
 def test_the_readme_stays_short():
     assert (ROOT / "README.md").read_text("utf-8").count("\n") <= 150
 
