@@ -1,14 +1,14 @@
-"""What one pass costs: value and gradient of the mean loss, against the limit of the machine and against peers.
+"""Cost of one pass: value and gradient of the mean loss, against the hardware limit and other programs.
 
     python benchmarks/engine.py [--part NAME ...] [--rounds N] [--threads N] [--seconds S]
                                 [--mapped FOLDER] [--mapped-rows N] [--out DIR]
 
 The limit of a pass is the larger of the time to read X once and the time of its 4·N·D·C floating-point operations,
 both at rates measured in this run, the second under the fastest kernel that OpenBLAS has here
-(``OPENBLAS_CORETYPE``); if that is not its own choice, the run starts anew with it, so that peers have it too.
+(``OPENBLAS_CORETYPE``); if that is not its default, the run restarts with it, so that peers have it too.
 
-Everybody computes the same sums from the same data in main memory with as many threads (2). Peers get X in the
-type they multiply in: whatever it takes to convert bytes or float16 for them is not counted. The sides take
+All programs compute the same sums from the same data in main memory with as many threads (2). Peers get X in the
+type they multiply in: the time to convert bytes or float16 for them is not counted. The programs take
 turns; each figure is the median of the rounds. ``extra`` is how much the resident memory grew at its highest while
 one pass was made.
 
@@ -462,13 +462,13 @@ def cases(rows):
 
 
 def write_tables(file, rows, runs):
-    lines = ["# What one pass costs", ""]
+    lines = ["# Cost of one pass", ""]
     lines += [
-        "Milliseconds of value and gradient; beside ours its ratio to the limit, beside a peer's how often longer",
-        "than ours it took (in bold where it was quicker), and the extra memory in MB. Only figures of one run",
-        "may be compared: the machine is shared, and so is the bandwidth that limits are made of.",
-        "Made by `benchmarks/engine.py`, whose head says how; the lines at the end give the machine and the",
-        "command of each part.",
+        "The time of value and gradient, in milliseconds. After our time: its ratio to the hardware limit and the",
+        "extra memory in MB. After another program's time: its ratio to ours (bold if that program is faster) and",
+        "its extra memory. Compare only figures of one run: the machine is shared, and so is its memory",
+        "bandwidth. `benchmarks/engine.py` creates this file and describes the method. The machine and the",
+        "command of each run are at the end.",
     ]
     part = None
     for key, sides in cases(rows):

@@ -1,4 +1,4 @@
-"""Whether we reach scikit-learn's optimum, how soon, and what is proved about it.
+"""Whether softmargin reaches scikit-learn's optimum, the time it takes, and the certificate.
 
     python benchmarks/optimum.py [FOLDER]
 

@@ -1,4 +1,4 @@
-"""What a path of λ costs, and a whole cross-validation, against scikit-learn's.
+"""Cost of a path of λ, and of a cross-validation, against scikit-learn's.
 
     python benchmarks/path.py FOLDER [path|folds]
 

@@ -1,20 +1,20 @@
-"""How soon each solver comes within 1e-2, 1e-4 and 1e-6 of the optimum, in seconds and passes over X.
+"""Time of each solver until it is within 1e-2, 1e-4 and 1e-6 of the optimum, in seconds and passes over X.
 
     python benchmarks/solvers.py FOLDER [--data NAME ...] [--loss NAME ...] [--reg λ ...] [--peers NAME ...]
                                 [--limit SECONDS] [--peer-limit SECONDS] [--rounds N] [--threads N]
                                 [--cache DIR] [--out DIR]
 
 FOLDER holds ``banking77-minilm.npz`` and ``cifar10-images.zip``; digits, ill and wide need nothing from it.
-Everybody minimises F = mean loss + λΣW² with a free bias, on as many threads (2). Kernels are compiled and caches
+All programs minimise F = mean loss + λΣW² with a free bias, on 2 threads each. Kernels are compiled and caches
 warmed before the clock starts. The relative suboptimality of a point is (F - L)/F, where F is evaluated in
-float64 after the clock, by the same code for everybody, and L is the best lower bound that we proved.
-We appear three times: ``softmargin`` like the peers, by suboptimality; ``softmargin-proved``, until a fit
-that was asked for that gap returns with its proof; and ``softmargin-nobias``, the proved gap without a bias,
-beside ``dual-ascent``, which is without a bias too and has a proved gap of its own.
+float64 after the clock, by the same code for all, and L is the best lower bound that we proved.
+softmargin appears three times: ``softmargin`` like the peers, by suboptimality; ``softmargin-proved``, until a fit
+with that tolerance returns certified; and ``softmargin-nobias``, the proved gap without a bias,
+beside ``dual-ascent``, which also has no bias and proves its gap.
 LinearSVC and liblinear minimise another objective: they are timed until their own tolerance, no more.
 
 On a busy machine every solver whose threads wait by spinning can be ten times slower: the column
-``others`` tells how much of a core other processes took, and should be near 0.
+``others`` is the share of a core that other processes used, and should be near 0.
 
 The results of a run replace those of the same data, loss, λ and solver, so that a long run can be done in parts.
 Needs matplotlib, torch and liblinear-official.
@@ -351,12 +351,13 @@ def table(rows, loss, target, peers, title, ours=("softmargin", "softmargin-prov
 def write_tables(file, rows, runs):
     worst = max(float(row["others"]) for row in rows)
     lines = [
-        "# How soon each solver is there",
+        "# Time to the optimum",
         "",
-        "Made by `benchmarks/solvers.py`, which says what is measured: seconds until the relative suboptimality",
-        "is below the heading, and (`softmargin-proved`) until ours is proved to be. Ratio: seconds of the best",
-        "peer over ours; `>` and `<` where one side was stopped at its limit, `?` where both were.",
-        f"Other processes took up to {worst:.2f} of a core meanwhile.",
+        "Seconds until the relative suboptimality is below the value in the heading, and (`softmargin-proved`)",
+        "until softmargin has proved it. Ratio: seconds of the fastest other program over ours; `>` and `<` if",
+        "one side reached its time limit, `?` if both did. `benchmarks/solvers.py` creates this file and",
+        "describes the method.",
+        f"Other processes used up to {worst:.2f} of a core during the runs.",
         "",
     ]
     for number in sorted({row["run"] for row in rows}, key=int):

@@ -1,8 +1,8 @@
-"""How long the first and the second start of ``softmargin fit digits`` take.
+"""Time of the first and the second run of ``softmargin fit digits``.
 
     python benchmarks/start.py
 
-The first compiles the kernels into a fresh cache, the second finds them there; Numba reports both.
+The first compiles the kernels into a fresh cache, the second loads them from there; Numba reports both.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the documents say is run: their programs, examples, commands and links, and the docstrings' examples."""
+"""The documents are tested: their programs, examples, commands and links run, and so do docstring examples."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Block(NamedTuple):
     """Number of its first line in the document."""
     language: str
     file: str
-    """From ``file=…`` behind the language: the file that the block is."""
+    """From ``file=…`` after the language: the name of the file that the block contains."""
     skipped: bool
-    """Whether ``<!-- not run: reason -->`` stands above."""
+    """Whether ``<!-- not run: reason -->`` precedes the block."""
     text: str
 
 
@@ -74,10 +74,9 @@ def load(path: Path, name: str) -> ModuleType:
 
 
 def run_program(document: Path, folder: Path) -> ModuleType | None:
-    """Write the Python blocks of a document into a folder, import what they are, and return the program.
+    """Write the Python blocks of a document into a folder, import them, and return the program.
 
-    A block with ``file=`` is that file; all others are one program, in which each line stands where it stands in
-    the document.
+    A block with ``file=`` becomes that file; all others form one program, with the line numbers of the document.
     """
     own = [b for b in blocks(document.read_text("utf-8")) if b.language == "python" and not b.skipped]
     lines: list[str] = []
@@ -94,9 +93,9 @@ def run_program(document: Path, folder: Path) -> ModuleType | None:
 
 
 def run_examples(document: Path, space: dict[str, object]) -> int:
-    """Run the ``>>>`` examples of a document one after another; return how many there are."""
+    """Run the ``>>>`` examples of a document in order; return their number."""
     markdown = document.read_text("utf-8")
-    for block in blocks(markdown):  # line numbers stay as they are
+    for block in blocks(markdown):  # keeps line numbers
         if block.skipped or (block.language not in ("python", "pycon") and ">>>" in block.text):
             markdown = markdown.replace(block.text, "\n" * block.text.count("\n"))
     markdown = re.sub(r"^ *```.*$", "", markdown, flags=re.M)  # else a closing fence is expected output
@@ -110,7 +109,7 @@ def run_examples(document: Path, space: dict[str, object]) -> int:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder to work in, from which modules can be imported until the test is over."""
+    """A working folder from which modules can be imported during the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
@@ -177,7 +176,7 @@ def commands(markdown: str) -> list[Command]:
 
 
 def complaint(command: Command) -> str | None:
-    """Say what the command line would not understand, or return None."""
+    """Return what the command line does not accept, or None."""
     verb = command_line.commands.get(command.verb)
     if verb is None:
         return f"line {command.line}: no verb {command.verb}"
@@ -201,14 +200,14 @@ def options_of(verb: click.Command) -> set[str]:
 @documents
 def test_commands_and_options_exist(document):
     markdown = document.read_text("utf-8")
-    assert [said for command in commands(markdown) if (said := complaint(command))] == []
+    assert [message for command in commands(markdown) if (message := complaint(command))] == []
     known = {"--version"}.union(*(options_of(verb) for verb in command_line.commands.values()))
     named = set(re.findall(r"`(--[a-z][\w-]*)", prose(markdown)))
     assert named - known == set()
 
 
 def test_the_help_shows_commands_that_exist():
-    assert [said for command in commands(command_line.help) if (said := complaint(command))] == []
+    assert [message for command in commands(command_line.help) if (message := complaint(command))] == []
     assert commands(command_line.help)
 
 
@@ -222,7 +221,7 @@ def test_the_help_names_every_option(verb):
 
 
 def test_the_command_line_offers_every_loss():
-    """It spells them out: reading the registry would make ``--help`` wait for Numba."""
+    """They are listed there, since importing the registry would make ``--help`` wait for Numba."""
     from softmargin.losses import LOSSES
 
     option = next(o for o in command_line.commands["fit"].params if "--loss" in o.opts)
@@ -231,7 +230,7 @@ def test_the_command_line_offers_every_loss():
 
 @documents
 def test_commands_on_built_in_data_run(document, tmp_path):
-    """A command runs if all that it reads is built in or was written by one before it."""
+    """A command runs if its inputs are built in or were written by an earlier command."""
     ran = 0
     for command in commands(document.read_text("utf-8")):
         if command.is_synopsis:
@@ -262,13 +261,13 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("line", BROKEN)
-def test_a_broken_command_is_seen(line):
+def test_a_broken_command_is_detected(line):
     [command] = commands(f"Say:\n\n```sh\n{line}\n```\n")
     assert complaint(command)
     assert command.line == 4
 
 
-def test_a_command_is_taken_apart():
+def test_a_command_is_parsed():
     text = "```console\n$ softmargin predict a.safetensors 'b c' --json | head -3 > x  # note\nsoftmargin\n```\n"
     assert commands(text) == [Command(2, "predict", ["a.safetensors", "b c", "--json"], False)]
     assert commands("Try:\n\n    softmargin fit DATA [--loss …] [-o MODEL]\n") == [
@@ -276,7 +275,7 @@ def test_a_command_is_taken_apart():
     ]
 
 
-def test_a_broken_example_is_seen(tmp_path):
+def test_a_broken_example_is_detected(tmp_path):
     document = tmp_path / "page.md"
     document.write_text("Text\n\n```python\nx = 1\n```\n\n```python\n>>> x + 1\n3\n```\n", "utf-8")
     with pytest.raises(AssertionError, match="line 8"):
@@ -304,7 +303,7 @@ def anchors(markdown: str) -> set[str]:
 
 
 def dead_links(document: Path, markdown: str) -> list[str]:
-    """Return the links into this repository that lead nowhere."""
+    """Return the broken links into this repository."""
     dead = []
     text = re.sub(r"`[^`\n]*`", "", prose(markdown))
     targets = re.findall(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)", text)
@@ -325,11 +324,11 @@ def dead_links(document: Path, markdown: str) -> list[str]:
 
 
 @documents
-def test_links_lead_somewhere(document):
+def test_links_work(document):
     assert dead_links(document, document.read_text("utf-8")) == []
 
 
-def test_a_dead_link_is_seen():
+def test_a_dead_link_is_detected():
     page = ROOT / "docs" / "page.md"
     text = """# One `two`
 [a](#one-two) [b](#three) [c](mathematics.md#2-the-objective) [d](mathematics.md#2) [e](nowhere.md) `[x](y)`
@@ -350,12 +349,16 @@ def test_documents_named_in_the_sources_exist():
             assert any(title in heading for heading in headings), f"{path}: {name} has no section {title}"
 
 
-# The loss that docs/adding-a-loss.md writes
+def test_the_readme_stays_short():
+    assert (ROOT / "README.md").read_text("utf-8").count("\n") <= 150
+
+
+# The loss that docs/adding-a-loss.md implements
 
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
-    """The module of the example, as a reader would write it down."""
+    """The module of the example, as a reader would create it."""
     [block] = [b for b in blocks((ROOT / "docs" / "adding-a-loss.md").read_text("utf-8")) if b.file]
     path = tmp_path_factory.mktemp("foreign") / "a_loss_of_yours.py"
     path.write_text(block.text, "utf-8")
@@ -403,7 +406,7 @@ def test_example_values(foreign):
 
 @pytest.mark.parametrize(("n_rows", "n_classes"), SHAPES)
 def test_example_conjugate(foreign, n_rows, n_classes):
-    """Fenchel and Young: ⟨a, s⟩ - L(s) is L*(a) where a is the gradient at s, and nowhere more."""
+    """Fenchel–Young: ⟨a, s⟩ - L(s) equals L*(a) where a is the gradient at s, and never exceeds it."""
     loss = foreign.PairwiseLogistic(0.7)
     scores, y = rows_of_scores(n_rows, n_classes, 3.0)
     dual = loss.gradient(scores, y)
@@ -442,7 +445,7 @@ def test_example_balance_is_feasible_and_an_upper_bound(foreign, size, delta):
 
 
 def test_example_engines_agree(foreign, digits):
-    """The row functions against the array methods, by way of the engines."""
+    """The row functions against the array methods, through the engines."""
     loss = foreign.PairwiseLogistic(0.7)
     rng = np.random.default_rng(0)
     W, V = rng.normal(size=(2, 64, 10))
@@ -506,8 +509,8 @@ def test_example_certificate_encloses_an_independent_optimum(foreign, digits, op
         assert size > 1e-6 or certificate.lower_bound >= (1.0 - 1e-3) * optimum  # a bound of 0 proves nothing
 
 
-def test_example_certificate_leans_on_the_balance(foreign, digits, optimum):
-    """Without it the number that is left can lie above the optimum: the tests above can fail."""
+def test_example_certificate_needs_the_balance(foreign, digits, optimum):
+    """Without it the bound can exceed the optimum: the tests above can fail."""
     loss = foreign.PairwiseLogistic()
     objective = sm.Objective(loss, digits.X, digits.y, reg=1e-3)
     fit = sm.minimize(objective, tol=1e-8)
@@ -523,11 +526,11 @@ def test_example_cannot_become_a_model_file(foreign, digits):
         classifier.to_model(digits)
 
 
-# Losses that are not ours and the cache on disk
+# Custom losses and the cache on disk
 
 
-def test_these_tests_keep_kernels_of_their_own():
-    """See conftest.py: a kernel of older sources must never be judged in place of the present one."""
+def test_these_tests_have_a_separate_kernel_cache():
+    """See conftest.py: tests must never use a kernel compiled from older sources."""
     import numba
 
     folder = Path(numba.config.CACHE_DIR)
