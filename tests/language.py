@@ -1,0 +1,322 @@
+"""What is written in English here, taken apart into sentences and measured.
+
+    python -m tests.language [--list] [FOLDER]
+
+prints the length of sentences in documents, messages, docstrings and comments; ``--list`` also prints every
+sentence of more than 25 words and every banned phrase, with file and line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+LONG, TOO_LONG = 25, 30
+"""A sentence of more words is counted, or refused."""
+
+KINDS = ("README", "guides", "docs", "CONTRIBUTING", "CHANGELOG", "messages", "page", "docstrings", "comments")
+"""``page`` is the scripts of the report; ``messages`` are all other texts in the code that hold words."""
+
+HOLE = "\0"
+"""Stands in a text for what a program fills in."""
+
+# Phrases
+
+_UNIT = (
+    "(?:row|line|sample|class|fold|epoch|step|pass|column|feature|pixel|loss|block|thread|core|process|file|second"
+    "|chunk|command|verb|pair|point|entry|package|format|module)"
+)
+_COUNTED = rf"(?:{_UNIT}e?s?|\w*bytes?|bits?|images?|labels?|numbers?|names?|objects?|operations?|weights?)"
+_NOT_COUNTED = (
+    r"(?:of|in|for|to|with|without|by|as|from|on|at|and|or|than|not|per|into|over|that|but|if|where|when)\b"
+)
+_IS = "(?:is|are|was|were|be)"
+
+BANNED = {
+    "one row a sample": (
+        rf"\b(?:one (?:\w+ of )?(?!{_NOT_COUNTED})\w+(?<!s)|(?:one|an?|two|\d+|some|few) (?:\w+ of )?{_COUNTED})"
+        rf" an? {_UNIT}\b",
+        "one row per sample",
+    ),
+    "is no number": (
+        rf"(?<!there )(?<!there can )(?<!there may )\b{_IS} no (?!longer\b|(?:more|less|\w+er|worse)\b|one\b)",
+        "is not a (valid) number",
+    ),
+    "no valid": (r"\bno valid\b", "not a valid"),
+    "3 s, about": (r", about(?= *(?:[.;:)]|$))", "about 3 s"),
+    "says so": (r"\bsa(?:y|ys|id|ying) so\b", "warns, states that …"),
+    "said": (r"\bsaid\b", "reported, printed, stated"),
+    "nobody": (r"\bnobody\b", "no one, or name who"),
+    "whoever": (r"\bwhoever\b", "users who"),
+    "whatever": (r"\bwhatever\b", "any"),
+    "wherever": (r"\bwherever\b", "where"),
+    "nowhere": (r"\bnowhere\b", "not … anywhere; lower bound"),
+    "asked for": (r"\basked (?:for|of)\b", "requested"),
+    "makes no sense": (r"\bma(?:ke|kes|de|king) no sense\b", "is invalid"),
+    "plays no part": (r"\bplay(?:s|ed)? no part\b", "is ignored, is not used"),
+    "at all": (r"(?<!or not )\bat all\b(?! (?:the|these|other|λ|\w{3,}s)\b)", "(leave it out)"),
+    "for nothing": (r"\bfor nothing\b", "without effect"),
+    "knows nothing": (r"\bknow[sn]? nothing\b", "does not depend on, does not contain"),
+    "so many": (r"\bso many\b", "this many, the number"),
+    "looked at": (r"\blooked at\b", "used, read, evaluated"),
+    "is right": (
+        rf"\b(?:{_IS}|has|have|had)(?: all| them| it| not| both| always)* right\b(?![- ](?:hand|of|side|to)\b)",
+        "is correct, classifies correctly",
+    ),
+    "taken for": (r"\btaken for\b", "predicted as, confused with, used as"),
+    "by more than chance": (r"\bby (?:more than )?chance\b", "significantly; randomly"),
+    "is noise": (r"\b(?:is|are|be) noise\b", "is not significantly different"),
+    "the price of": (r"\bthe price of\b", "the cost of"),
+    "is in the way": (r"\b(?:is|are|be|stands?|gets?) in the way\b", "prevents; name the cause"),
+    "once more": (r"\bonce more\b", "again"),
+    "anew": (r"\banew\b", "again"),
+    "of one's own": (r"\bof (?:one's|your) own\b", "custom, your own …"),
+    "house": (r"\bhouses?\b|\broof\b", "project, package"),
+    "room": (r"\brooms?\b", "space, memory, buffer"),
+    "door": (r"\bdoors?\b", "entry point, interface"),
+    "walk": (r"(?<![.\w])walk(?:s|ed|ing|ers?)?\b(?!\()", "pass, path, search; iterate"),
+    "stranger": (r"\bstrangers?\b", "foreign, unknown"),
+    "party": (r"(?<!third[- ])\bpart(?:y|ies)\b", "name them: threads, folds, …"),
+    "card": (r"(?<!model )(?<!graphics )\bcards?\b", "metadata; panel"),
+    "need a package more": (r"\ba package more\b|\bthat were not seen before\b", "need extra packages; new types"),
+    "how soon it is there": (r"\bhow soon it is\b|\bwhat is not there yet\b", "time to optimum; limitations"),
+    "read on": (r"^read on$", "documentation"),
+    "no way up": (r"\bno way up\b|\bthat says it\b", "imports point downwards"),
+    "worth a thought": (r"\bworth a thought\b|\bnothing to speak of\b", "pays off; is negligible"),
+    "gradient was taken": (r"\bgradient was (?:last )?taken\b", "at the last evaluated point"),
+}  # fmt: skip
+"""Words that are no standard English of this field, each with its pattern and what to write in its place."""
+
+BANNED_IN_MESSAGES = {
+    "but it is": (r"\bbut (?:it|they) (?:is|are|has|have)\b", ", got …"),
+    "is used up": (r"\bis used up\b|\ballow more\b", "reached max_passes=…; increase max_passes"),
+    "improves the value any more": (r"\bimproves\b.*\bany more\b", "line search failed: …"),
+    "left the range of numbers": (r"\bleft the range of\b", "overflowed"),
+    "do not fit together": (r"\bdo(?:es)? not fit together\b", "are inconsistent"),
+    "must be a loss itself": (r"\bmust be an? \w+ itself\b", "must be an instance"),
+    "cannot serve": (r"\bcannot serve\b", "is not valid for"),
+    "has margins, not probabilities": (r"\bmargins,? (?:and )?(?:not?|no) prob", "is available only for …"),
+    "what cannot be a model": (r"\bwhat cannot be\b", "invalid model file: …"),
+    "none, but scores": (r"\bnone, but\b|\bwhat is right\b", "none (scores only); accuracy"),
+    "leave the class out": (r"\bleave the \w+ out\b", "remove the class"),
+}
+
+
+# Texts
+
+
+class Text(NamedTuple):
+    """A paragraph, heading, item or cell, on lines as in its file; or a sentence of one."""
+
+    kind: str
+    path: str
+    line: int
+    text: str
+
+    @property
+    def n_words(self) -> int:
+        return sum(any(c.isalnum() for c in word) for word in self.text.replace(HOLE, "X").split())
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {' '.join(self.text.replace(HOLE, '…').split())}"
+
+
+def _blank(match: re.Match[str], instead: str = "") -> str:
+    """Keep the lines of what is replaced."""
+    return instead + "\n" * match[0].count("\n")
+
+
+def plain(text: str) -> str:
+    """Replace code, formulas, links and markup, and keep the lines."""
+    text = re.sub(r"(?::\w+:)?(`{1,2})[^`]+\1|\$(?=\S)[^$]+\$", lambda m: _blank(m, "CODE"), text)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return re.sub(r"<!?/?[a-zA-Z-][^<>]*>|\*\*|(?<!\w)[*_]|[*_](?!\w)|\\b\b|https?:\S+", _blank, text)
+
+
+def paragraphs(text: str, line: int = 1, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield what stands by itself in Markdown or a docstring, with its line."""
+    start, found, indent = line, [], 0
+    for number, row in enumerate([*text.split("\n"), ""], line):
+        bare = row.strip()
+        depth = len(row) - len(row.lstrip())
+        item = re.match(r"(?:[-*+]|\d+[.)])\s+", bare)
+        alone = bare.startswith(("|", "#", ">>>", "...")) or not bare or set(bare) <= set("-=~`: ")
+        if found and (alone or item or (not markdown and depth != indent)):
+            yield start, plain("\n".join(found))
+            found = []
+        if alone:
+            for cell in bare.split("|") if bare[:1] in ("|", "#") else []:
+                yield number, plain(cell.strip("# "))
+            continue
+        if not found:
+            start, indent = number, depth + (len(item[0]) if item else 0)
+        found.append(bare[len(item[0]) :] if item else bare)
+
+
+def _markdown(text: str) -> Iterator[tuple[int, str]]:
+    text = re.sub(r"^( *)```.*?^\1```$|<!--.*?-->|^\[[^\]]+\]: .*$", _blank, text, flags=re.M | re.S)
+    yield from paragraphs(re.sub(r"(?<=\n\n)    [^\n]+(?:\n    [^\n]+)*", _blank, text), markdown=True)
+
+
+def strings(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """Yield every string of a module, with its line and whether it is a docstring; what is filled in is `HOLE`."""
+    if isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant) and isinstance(tree.value.value, str):
+        yield tree.lineno, tree.value.value, True
+        return
+    text, inner = _literal(tree)
+    if text is not None and text.strip(HOLE):
+        yield tree.lineno, text, False  # type: ignore[attr-defined]
+    for node in inner:
+        yield from strings(node)
+
+
+def _literal(node: ast.AST) -> tuple[str | None, list[ast.AST]]:
+    """Return the text of an expression and the expressions that it does not cover."""
+    if isinstance(node, ast.Constant):
+        return (node.value if isinstance(node.value, str) else None), []
+    if isinstance(node, ast.JoinedStr):
+        holes = [value.value for value in node.values if isinstance(value, ast.FormattedValue)]
+        return "".join(v.value if isinstance(v, ast.Constant) else HOLE for v in node.values), list(holes)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        (left, more), (right, others) = _literal(node.left), _literal(node.right)
+        if left is not None or right is not None:
+            more = [node.left] if left is None else more
+            others = [node.right] if right is None else others
+            return (HOLE if left is None else left) + (HOLE if right is None else right), more + others
+    return None, list(ast.iter_child_nodes(node))
+
+
+def _python(text: str) -> Iterator[tuple[str, int, str]]:
+    tree = ast.parse(text)
+    commands = {
+        node.body[0].lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(".command(" in ast.unparse(d) or ".group(" in ast.unparse(d) for d in node.decorator_list)
+    }
+    for line, string, is_doc in strings(tree):
+        if is_doc:
+            kind = "messages" if line in commands else "docstrings"
+            yield from ((kind, number, found) for number, found in paragraphs(string, line))
+        elif re.search(r"[a-z]{2}\W* [a-z]{2}", string, re.I):
+            string = re.sub(r"<style>.*|<script.*", "", string)
+            yield "messages", line, plain(re.sub(r"\s*\n\s*", " ", string))
+    above, block = 0, ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type != tokenize.COMMENT or re.match(r"# (?:type|noqa|fmt|pragma|ruff)\b", token.string):
+            continue
+        words, (line, _) = token.string.lstrip("#: "), token.start
+        whole = token.line.lstrip().startswith("#")
+        if block and (not whole or line != above + 1):
+            yield from (
+                ("comments", number, found) for number, found in paragraphs(block, above - block.count("\n"))
+            )
+            block = ""
+        block, above = (f"{block}\n{words}" if block else words), (line if whole else -1)
+        if not whole:
+            yield "comments", line, plain(words)
+            block = ""
+    if block:
+        yield from (("comments", number, found) for number, found in paragraphs(block, above - block.count("\n")))
+
+
+def _script(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the texts and comments of JavaScript; what is filled in is `HOLE`."""
+    token = r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`"
+    for match in re.finditer(token, text, re.S):
+        words = re.sub(r"\$\{[^{}]*\}", HOLE, match[0])
+        is_class = re.search(
+            r"(?:class(?:Name)?|style|\"d\")\W*$|querySelector(?:All)?\($", text[: match.start()][-20:]
+        )
+        if not is_class and re.search(r"[a-z]{2}\W* [a-z]{2}", words, re.I):
+            words = words.strip("/*\"'` ").replace("\\u00a0", " ")
+            yield text.count("\n", 0, match.start()) + 1, plain(words)
+
+
+def texts(root: Path = ROOT) -> Iterator[Text]:
+    """Yield all that is written in English in the documents and sources of the project."""
+    for path in sorted([*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "src").rglob("*.*")]):
+        name = path.relative_to(root).as_posix()
+        if path.suffix == ".md":
+            kind = "guides" if name.startswith("docs/guides/") else "docs" if "/" in name else path.stem
+            found = ((kind, line, text) for line, text in _markdown(path.read_text("utf-8")))
+        elif path.suffix == ".py":
+            found = _python(path.read_text("utf-8"))
+        elif path.suffix == ".js":
+            found = (("page", line, text) for line, text in _script(path.read_text("utf-8")))
+        else:
+            continue
+        yield from (Text(kind, name, line, text) for kind, line, text in found if re.search(r"\w", text))
+
+
+_ABBREVIATIONS = "".join(
+    rf"(?<!\b{name})" for name in (r"e\.g", r"i\.e", "cf", "vs", "etc", "Eq", "Fig", "Sec", "al")
+)
+_INITIALS = r"(?<!^[A-Z])(?<!, [A-Z])(?<!\. [A-Z])(?<!& [A-Z])(?<!\.\.)"
+_END = re.compile(_ABBREVIATIONS + _INITIALS + r"[.!?][\"')\]”]*\s+(?=\S)|(?:…|\.\.\.)\s+(?=[A-Z])")
+
+
+def sentences(text: Text) -> list[Text]:
+    """Take a text apart; a number, abbreviation, initial, colon or semicolon does not end a sentence.
+
+    Headings and cells of less than four words are none.
+    """
+    found, start = [], 0
+    for end in [*(match.end() for match in _END.finditer(text.text)), len(text.text)]:
+        line = text.line + text.text.count("\n", 0, start)
+        found.append(text._replace(line=line, text=text.text[start:end].strip()))
+        start = end
+    return [sentence for sentence in found if sentence.n_words >= 4]
+
+
+def offences(text: Text) -> list[tuple[Text, str, str]]:
+    """Return the banned phrases in a text: where each is, its name and what to say."""
+    found = []
+    flat = re.sub(r"\s", " ", text.text)
+    for name, (pattern, instead) in (BANNED | BANNED_IN_MESSAGES if text.kind == "messages" else BANNED).items():
+        for match in re.finditer(pattern, flat, re.I):
+            line = text.line + text.text.count("\n", 0, match.start())
+            around = flat[max(0, match.start() - 30) : match.end() + 30]
+            found.append((text._replace(line=line, text=around), name, instead))
+    return found
+
+
+def measure(found: list[Text]) -> list[str]:
+    """Return a table: words and lengths of sentences of each document and kind of text."""
+    groups: dict[str, list[Text]] = {}
+    for text in found:
+        name = text.path if text.path.endswith(".md") else text.kind
+        groups.setdefault(name, []).extend(sentences(text))
+    rows = [f"{'':30} {'words':>7} {'sentences':>9} {'longest':>7} {'> 25':>6} {'> 30':>5}"]
+    for name, own in groups.items():
+        lengths = [sentence.n_words for sentence in own]
+        share = sum(n > LONG for n in lengths) / len(own)
+        n_too_long = sum(n > TOO_LONG for n in lengths)
+        rows.append(f"{name:30} {sum(lengths):7,} {len(own):9,} {max(lengths):7} {share:6.1%} {n_too_long:5}")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT, help="a checkout; this one by default")
+    parser.add_argument("--list", action="store_true", help="print long sentences and banned phrases")
+    given = parser.parse_args()
+    found = list(texts(given.folder))
+    print("\n".join(measure(found)))
+    if given.list:
+        long = [s for text in found for s in sentences(text) if s.n_words > LONG]
+        print("\n", *(f"{s.kind}: {s.n_words} words: {s}\n" for s in long), sep="")
+        for text in found:
+            for place, name, instead in offences(text):
+                print(f"{place.kind}: {name!r}, say {instead!r}: {place}")
+
+
+if __name__ == "__main__":
+    main()
