@@ -38,75 +38,62 @@ _NOT_COUNTED = (
     r"(?:of|in|for|to|with|without|by|as|from|on|at|and|or|than|not|per|into|over|that|but|if|where|when)\b"
 )
 _IS = "(?:is|are|was|were|be)"
+_MORE = (
+    "(?:more|less|worse|(?:long|small|larg|great|high|low|fast|slow|bett|few|quick|hard|easi|strong|weak|clos)er)"
+)
 
-BANNED = {
+_WORDS = {
+    "said": "reported, printed, stated", "nobody": "no one", "whoever": "users who", "whatever": "any",
+    "wherever": "where", "nowhere": "not … anywhere", "for nothing": "without effect", "so many": "this many",
+    "looked at": "used, read, evaluated", "taken for": "predicted as, confused with, used as", "anew": "again",
+    "the price of": "the cost of", "once more": "again", "no valid": "not a valid", "a package more": "extras",
+    "how soon it is": "time to optimum", "what is not there yet": "limitations", "no way up": "point downwards",
+    "worth a thought": "pays off", "nothing to speak of": "is negligible", "not seen before": "new",
+}  # fmt: skip
+_IN_MESSAGES = {
+    "but it is": ", got …", "is used up": "reached max_passes=…", "improves the value": "line search failed",
+    "the range of numbers": "overflowed", "do not fit together": "are inconsistent", "cannot serve": "is invalid",
+    "be a loss itself": "be an instance", "margins, not prob": "is available only for …", "none, but": "none",
+    "what cannot be a model": "invalid model file: …", "what is right": "accuracy", "leave the class out": "drop",
+}  # fmt: skip
+_PATTERNS = {
     "one row a sample": (
         rf"\b(?:one (?:\w+ of )?(?!{_NOT_COUNTED})\w+(?<!s)|(?:one|an?|two|\d+|some|few) (?:\w+ of )?{_COUNTED})"
         rf" an? {_UNIT}\b",
         "one row per sample",
     ),
     "is no number": (
-        rf"(?<!there )(?<!there can )(?<!there may )\b{_IS} no (?!longer\b|(?:more|less|\w+er|worse)\b|one\b)",
+        rf"(?<!there )(?<!there can )(?<!there may )\b{_IS} no (?!{_MORE}\b|one\b)",
         "is not a (valid) number",
     ),
-    "no valid": (r"\bno valid\b", "not a valid"),
     "3 s, about": (r", about(?= *(?:[.;:)]|$))", "about 3 s"),
     "says so": (r"\bsa(?:y|ys|id|ying) so\b", "warns, states that …"),
-    "said": (r"\bsaid\b", "reported, printed, stated"),
-    "nobody": (r"\bnobody\b", "no one, or name who"),
-    "whoever": (r"\bwhoever\b", "users who"),
-    "whatever": (r"\bwhatever\b", "any"),
-    "wherever": (r"\bwherever\b", "where"),
-    "nowhere": (r"\bnowhere\b", "not … anywhere; lower bound"),
     "asked for": (r"\basked (?:for|of)\b", "requested"),
     "makes no sense": (r"\bma(?:ke|kes|de|king) no sense\b", "is invalid"),
     "plays no part": (r"\bplay(?:s|ed)? no part\b", "is ignored, is not used"),
     "at all": (r"(?<!or not )\bat all\b(?! (?:the|these|other|λ|\w{3,}s)\b)", "(leave it out)"),
-    "for nothing": (r"\bfor nothing\b", "without effect"),
     "knows nothing": (r"\bknow[sn]? nothing\b", "does not depend on, does not contain"),
-    "so many": (r"\bso many\b", "this many, the number"),
-    "looked at": (r"\blooked at\b", "used, read, evaluated"),
     "is right": (
         rf"\b(?:{_IS}|has|have|had)(?: all| them| it| not| both| always)* right\b(?![- ](?:hand|of|side|to)\b)",
         "is correct, classifies correctly",
     ),
-    "taken for": (r"\btaken for\b", "predicted as, confused with, used as"),
     "by more than chance": (r"\bby (?:more than )?chance\b", "significantly; randomly"),
-    "is noise": (r"\b(?:is|are|be) noise\b", "is not significantly different"),
-    "the price of": (r"\bthe price of\b", "the cost of"),
-    "is in the way": (r"\b(?:is|are|be|stands?|gets?) in the way\b", "prevents; name the cause"),
-    "once more": (r"\bonce more\b", "again"),
-    "anew": (r"\banew\b", "again"),
+    "is noise": (rf"\b{_IS} noise\b", "is not significantly different"),
+    "is in the way": (rf"\b(?:{_IS}|stands?|gets?) in the way\b", "prevents; name the cause"),
     "of one's own": (r"\bof (?:one's|your) own\b", "custom, your own …"),
-    "house": (r"\bhouses?\b|\broof\b", "project, package"),
+    "house": (r"\bhouses?\b", "project, package"),
     "room": (r"\brooms?\b", "space, memory, buffer"),
     "door": (r"\bdoors?\b", "entry point, interface"),
     "walk": (r"(?<![.\w])walk(?:s|ed|ing|ers?)?\b(?!\()", "pass, path, search; iterate"),
     "stranger": (r"\bstrangers?\b", "foreign, unknown"),
     "party": (r"(?<!third[- ])\bpart(?:y|ies)\b", "name them: threads, folds, …"),
     "card": (r"(?<!model )(?<!graphics )\bcards?\b", "metadata; panel"),
-    "need a package more": (r"\ba package more\b|\bthat were not seen before\b", "need extra packages; new types"),
-    "how soon it is there": (r"\bhow soon it is\b|\bwhat is not there yet\b", "time to optimum; limitations"),
     "read on": (r"^read on$", "documentation"),
-    "no way up": (r"\bno way up\b|\bthat says it\b", "imports point downwards"),
-    "worth a thought": (r"\bworth a thought\b|\bnothing to speak of\b", "pays off; is negligible"),
     "gradient was taken": (r"\bgradient was (?:last )?taken\b", "at the last evaluated point"),
-}  # fmt: skip
-"""Words that are no standard English of this field, each with its pattern and what to write in its place."""
-
-BANNED_IN_MESSAGES = {
-    "but it is": (r"\bbut (?:it|they) (?:is|are|has|have)\b", ", got …"),
-    "is used up": (r"\bis used up\b|\ballow more\b", "reached max_passes=…; increase max_passes"),
-    "improves the value any more": (r"\bimproves\b.*\bany more\b", "line search failed: …"),
-    "left the range of numbers": (r"\bleft the range of\b", "overflowed"),
-    "do not fit together": (r"\bdo(?:es)? not fit together\b", "are inconsistent"),
-    "must be a loss itself": (r"\bmust be an? \w+ itself\b", "must be an instance"),
-    "cannot serve": (r"\bcannot serve\b", "is not valid for"),
-    "has margins, not probabilities": (r"\bmargins,? (?:and )?(?:not?|no) prob", "is available only for …"),
-    "what cannot be a model": (r"\bwhat cannot be\b", "invalid model file: …"),
-    "none, but scores": (r"\bnone, but\b|\bwhat is right\b", "none (scores only); accuracy"),
-    "leave the class out": (r"\bleave the \w+ out\b", "remove the class"),
 }
+BANNED = _PATTERNS | {words: (rf"\b{words}\b", instead) for words, instead in _WORDS.items()}
+"""What is no standard English of this field, each with its pattern and what to write in its place."""
+BANNED_IN_MESSAGES = {words: (rf"\b{words}", instead) for words, instead in _IN_MESSAGES.items()}
 
 
 # Texts
@@ -165,32 +152,20 @@ def _markdown(text: str) -> Iterator[tuple[int, str]]:
     yield from paragraphs(re.sub(r"(?<=\n\n)    [^\n]+(?:\n    [^\n]+)*", _blank, text), markdown=True)
 
 
-def strings(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+def strings(node: ast.AST) -> Iterator[tuple[int, str, bool]]:
     """Yield every string of a module, with its line and whether it is a docstring; what is filled in is `HOLE`."""
-    if isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant) and isinstance(tree.value.value, str):
-        yield tree.lineno, tree.value.value, True
+    inner = ast.iter_child_nodes(node)
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        yield node.lineno, node.value.value, True
         return
-    text, inner = _literal(tree)
-    if text is not None and text.strip(HOLE):
-        yield tree.lineno, text, False  # type: ignore[attr-defined]
-    for node in inner:
-        yield from strings(node)
-
-
-def _literal(node: ast.AST) -> tuple[str | None, list[ast.AST]]:
-    """Return the text of an expression and the expressions that it does not cover."""
-    if isinstance(node, ast.Constant):
-        return (node.value if isinstance(node.value, str) else None), []
-    if isinstance(node, ast.JoinedStr):
-        holes = [value.value for value in node.values if isinstance(value, ast.FormattedValue)]
-        return "".join(v.value if isinstance(v, ast.Constant) else HOLE for v in node.values), list(holes)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        (left, more), (right, others) = _literal(node.left), _literal(node.right)
-        if left is not None or right is not None:
-            more = [node.left] if left is None else more
-            others = [node.right] if right is None else others
-            return (HOLE if left is None else left) + (HOLE if right is None else right), more + others
-    return None, list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.lineno, node.value, False
+    elif isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else HOLE for part in node.values]
+        yield node.lineno, "".join(parts), False
+        inner = iter([part.value for part in node.values if isinstance(part, ast.FormattedValue)])
+    for child in inner:
+        yield from strings(child)
 
 
 def _python(text: str) -> Iterator[tuple[str, int, str]]:
@@ -208,23 +183,17 @@ def _python(text: str) -> Iterator[tuple[str, int, str]]:
         elif re.search(r"[a-z]{2}\W* [a-z]{2}", string, re.I):
             string = re.sub(r"<style>.*|<script.*", "", string)
             yield "messages", line, plain(re.sub(r"\s*\n\s*", " ", string))
-    above, block = 0, ""
+    blocks: list[tuple[int, str, int]] = []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type != tokenize.COMMENT or re.match(r"# (?:type|noqa|fmt|pragma|ruff)\b", token.string):
             continue
-        words, (line, _) = token.string.lstrip("#: "), token.start
-        whole = token.line.lstrip().startswith("#")
-        if block and (not whole or line != above + 1):
-            yield from (
-                ("comments", number, found) for number, found in paragraphs(block, above - block.count("\n"))
-            )
-            block = ""
-        block, above = (f"{block}\n{words}" if block else words), (line if whole else -1)
-        if not whole:
-            yield "comments", line, plain(words)
-            block = ""
-    if block:
-        yield from (("comments", number, found) for number, found in paragraphs(block, above - block.count("\n")))
+        words, line = token.string.lstrip("#: "), token.start[0]
+        after = line + 1 if token.line.lstrip().startswith("#") else 0
+        if blocks and after and blocks[-1][2] == line:
+            words, line = f"{blocks[-1][1]}\n{words}", blocks.pop()[0]
+        blocks.append((line, words, after))
+    for line, words, _ in blocks:
+        yield from (("comments", number, found) for number, found in paragraphs(words, line))
 
 
 def _script(text: str) -> Iterator[tuple[int, str]]:
@@ -232,9 +201,7 @@ def _script(text: str) -> Iterator[tuple[int, str]]:
     token = r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`"
     for match in re.finditer(token, text, re.S):
         words = re.sub(r"\$\{[^{}]*\}", HOLE, match[0])
-        is_class = re.search(
-            r"(?:class(?:Name)?|style|\"d\")\W*$|querySelector(?:All)?\($", text[: match.start()][-20:]
-        )
+        is_class = re.search(r"(?:class|style)\W*$|querySelector(?:All)?\($", text[: match.start()][-20:])
         if not is_class and re.search(r"[a-z]{2}\W* [a-z]{2}", words, re.I):
             words = words.strip("/*\"'` ").replace("\\u00a0", " ")
             yield text.count("\n", 0, match.start()) + 1, plain(words)
@@ -256,11 +223,9 @@ def texts(root: Path = ROOT) -> Iterator[Text]:
         yield from (Text(kind, name, line, text) for kind, line, text in found if re.search(r"\w", text))
 
 
-_ABBREVIATIONS = "".join(
-    rf"(?<!\b{name})" for name in (r"e\.g", r"i\.e", "cf", "vs", "etc", "Eq", "Fig", "Sec", "al")
-)
+_SHORT = "".join(rf"(?<!\b{name})" for name in (r"e\.g", r"i\.e", "cf", "vs", "etc", "Eq", "Fig", "Sec", "al"))
 _INITIALS = r"(?<!^[A-Z])(?<!, [A-Z])(?<!\. [A-Z])(?<!& [A-Z])(?<!\.\.)"
-_END = re.compile(_ABBREVIATIONS + _INITIALS + r"[.!?][\"')\]”]*\s+(?=\S)|(?:…|\.\.\.)\s+(?=[A-Z])")
+_END = re.compile(_SHORT + _INITIALS + r"[.!?][\"')\]”]*\s+(?=\S)|(?:…|\.\.\.)\s+(?=[A-Z])")
 
 
 def sentences(text: Text) -> list[Text]:
