@@ -71,7 +71,7 @@ _PATTERNS = {
     "asked for": (r"\basked (?:for|of)\b", "requested"),
     "makes no sense": (r"\bma(?:ke|kes|de|king) no sense\b", "is invalid"),
     "plays no part": (r"\bplay(?:s|ed)? no part\b", "is ignored, is not used"),
-    "at all": (r"(?<!or not )\bat all\b(?! (?:the|these|other|λ|\w{3,}s)\b)", "(leave it out)"),
+    "at all": (r"(?<!not )\bat all\b(?! (?:the|these|other|λ|\w{3,}s)\b)", "(leave it out)"),
     "knows nothing": (r"\bknow[sn]? nothing\b", "does not depend on, does not contain"),
     "is right": (
         rf"\b(?:{_IS}|has|have|had)(?: all| them| it| not| both| always)* right\b(?![- ](?:hand|of|side|to)\b)",

@@ -62,14 +62,16 @@ def found_phrases(texts: list[Text]) -> list[tuple[Text, str, str]]:
 @pytest.mark.parametrize("kind", ["README", "guides", "messages", "page"])
 def test_sentences_are_short(texts, kind):
     own = [sentence for text in texts if text.kind == kind for sentence in sentences(text)]
-    assert [f"{s.n_words} words: {s}" for s in own if s.n_words > TOO_LONG] == []
-    long = [f"{s.n_words} words: {s}" for s in own if s.n_words > LONG]
-    assert len(long) <= 0.05 * len(own), "\n".join(long)
+    long = [sentence for sentence in own if sentence.n_words > LONG]
+    shown = "\n".join(f"{sentence.n_words} words: {sentence}" for sentence in long)
+    assert all(sentence.n_words <= TOO_LONG for sentence in long), shown
+    assert len(long) <= 0.05 * len(own), shown
 
 
 @pytest.mark.parametrize("name", [*BANNED, *BANNED_IN_MESSAGES])
 def test_no_phrase_is_banned(found_phrases, name):
-    assert [f"{place}: say {instead}" for place, found, instead in found_phrases if found == name] == []
+    places = [f"{place}: say {instead}" for place, found, instead in found_phrases if found == name]
+    assert not places, "\n".join(places)
 
 
 # What can be found
@@ -98,14 +100,15 @@ def public_names() -> Iterator[str]:
 
 def test_every_public_name_is_documented():
     missing = [n for n in public_names() if not re.search(rf"\b{n.rpartition('.')[2]}\b", DOCUMENTS)]
-    assert list(dict.fromkeys(missing)) == []
+    assert not missing, "\n".join(dict.fromkeys(missing))
 
 
 @pytest.mark.parametrize("verb", command_line.commands)
 def test_every_option_is_documented(verb):
     options = [o for o in command_line.commands[verb].params if isinstance(o, click.Option)]
     names = {name for option in options for name in option.opts if name.startswith("--")}
-    assert {name for name in names if not re.search(re.escape(name) + r"(?![\w-])", DOCUMENTS)} == set()
+    missing = [name for name in names if not re.search(re.escape(name) + r"(?![\w-])", DOCUMENTS)]
+    assert not missing, missing
 
 
 # What is shown
@@ -151,7 +154,7 @@ def test_what_is_shown_is_what_is_printed():
         for block in blocks(path.read_text("utf-8")):
             if block.language in ("text", "console"):
                 wrong += [f"{path.name}:{block.line}: {words}" for words in not_printed(block.text, known)]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 # That these tests can fail
