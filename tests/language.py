@@ -46,7 +46,13 @@ _WORDS = {
     "said": "reported, printed, stated", "nobody": "no one", "whoever": "users who", "whatever": "any",
     "wherever": "where", "nowhere": "not … anywhere", "for nothing": "without effect", "so many": "this many",
     "looked at": "used, read, evaluated", "taken for": "predicted as, confused with, used as", "anew": "again",
-    "the price of": "the cost of", "once more": "again", "no valid": "not a valid", "a package more": "extras",
+    "the price of": "the cost of", "once more": "again", "no valid": "not a valid", "no sense": "is invalid",
+    "says so": "warns, states that …", "say so": "warn, state that …", "asked for": "requested",
+    "asked of": "requested", "know nothing": "do not contain", "knows nothing": "does not contain",
+    "of your own": "custom", "of one's own": "custom", "by chance": "randomly", "more than chance": "significantly",
+    "is noise": "is not significantly different", "are noise": "are not significantly different",
+    "house": "project", "room": "space, memory", "door": "interface", "stranger": "foreign",
+    "a package more": "extras", "gradient was taken": "at the last evaluated point",
     "how soon it is": "time to optimum", "what is not there yet": "limitations", "no way up": "point downwards",
     "worth a thought": "pays off", "nothing to speak of": "is negligible", "not seen before": "new",
 }  # fmt: skip
@@ -67,31 +73,19 @@ _PATTERNS = {
         "is not a (valid) number",
     ),
     "3 s, about": (r", about(?= *(?:[.;:)]|$))", "about 3 s"),
-    "says so": (r"\bsa(?:y|ys|id|ying) so\b", "warns, states that …"),
-    "asked for": (r"\basked (?:for|of)\b", "requested"),
-    "makes no sense": (r"\bma(?:ke|kes|de|king) no sense\b", "is invalid"),
     "plays no part": (r"\bplay(?:s|ed)? no part\b", "is ignored, is not used"),
     "at all": (r"(?<!not )\bat all\b(?! (?:the|these|other|λ|\w{3,}s)\b)", "(leave it out)"),
-    "knows nothing": (r"\bknow[sn]? nothing\b", "does not depend on, does not contain"),
     "is right": (
         rf"\b(?:{_IS}|has|have|had)(?: all| them| it| not| both| always)* right\b(?![- ](?:hand|of|side|to)\b)",
         "is correct, classifies correctly",
     ),
-    "by more than chance": (r"\bby (?:more than )?chance\b", "significantly; randomly"),
-    "is noise": (rf"\b{_IS} noise\b", "is not significantly different"),
     "is in the way": (rf"\b(?:{_IS}|stands?|gets?) in the way\b", "prevents; name the cause"),
-    "of one's own": (r"\bof (?:one's|your) own\b", "custom, your own …"),
-    "house": (r"\bhouses?\b", "project, package"),
-    "room": (r"\brooms?\b", "space, memory, buffer"),
-    "door": (r"\bdoors?\b", "entry point, interface"),
     "walk": (r"(?<![.\w])walk(?:s|ed|ing|ers?)?\b(?!\()", "pass, path, search; iterate"),
-    "stranger": (r"\bstrangers?\b", "foreign, unknown"),
     "party": (r"(?<!third[- ])\bpart(?:y|ies)\b", "name them: threads, folds, …"),
     "card": (r"(?<!model )(?<!graphics )\bcards?\b", "metadata; panel"),
     "read on": (r"^read on$", "documentation"),
-    "gradient was taken": (r"\bgradient was (?:last )?taken\b", "at the last evaluated point"),
 }
-BANNED = _PATTERNS | {words: (rf"\b{words}\b", instead) for words, instead in _WORDS.items()}
+BANNED = _PATTERNS | {words: (rf"\b{words}s?\b", instead) for words, instead in _WORDS.items()}
 """What is no standard English of this field, each with its pattern and what to write in its place."""
 BANNED_IN_MESSAGES = {words: (rf"\b{words}", instead) for words, instead in _IN_MESSAGES.items()}
 
