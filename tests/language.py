@@ -49,7 +49,7 @@ _WORDS = {
     "the price of": "the cost of", "once more": "again", "no valid": "not a valid", "no sense": "is invalid",
     "says so": "warns, states that …", "say so": "warn, state that …", "asked for": "requested",
     "asked of": "requested", "know nothing": "do not contain", "knows nothing": "does not contain",
-    "of your own": "custom", "of one's own": "custom", "by chance": "randomly", "more than chance": "significantly",
+    "of your own": "custom", "of one's own": "custom", "by chance": "randomly", "more than chance": "significant",
     "is noise": "is not significantly different", "are noise": "are not significantly different",
     "house": "project", "room": "space, memory", "door": "interface", "stranger": "foreign",
     "a package more": "extras", "gradient was taken": "at the last evaluated point",

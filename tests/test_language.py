@@ -93,7 +93,9 @@ def public_names() -> Iterator[str]:
             if base.__module__.startswith("softmargin."):
                 own = {*vars(base), *inspect.get_annotations(base)} - OTHER_NAMES
                 yield from (f"{name}.{attribute}" for attribute in sorted(own) if not attribute.startswith("_"))
-        section = re.search(r"^Attributes\n-+\n(.*?)(?=^\S.*\n--|\Z)", inspect.getdoc(found) or "", re.S | re.M)
+        section = re.search(
+            r"^Attributes\n-+\n(.*?)(?=^\S[^\n]*\n--|\Z)", inspect.getdoc(found) or "", re.S | re.M
+        )
         for line in re.findall(r"^\S[^:\n]*", section[1], re.M) if section else ():
             yield from (f"{name}.{attribute}" for attribute in line.strip().split(", "))
 
