@@ -1,17 +1,15 @@
-"""What is written in English here, taken apart into sentences and measured.
+"""The English of the documents and sources, split into sentences and measured.
 
-    python -m tests.language [--list] [FOLDER]
-
-prints the length of sentences in documents, messages, docstrings and comments; ``--list`` also prints every
-sentence of more than 25 words and every banned phrase, with file and line.
+``python -m tests.language [--list]`` prints the length of the sentences; ``--list`` also prints every sentence of
+more than 25 words and every banned phrase, with file and line.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import io
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +18,6 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 LONG, TOO_LONG = 25, 30
 """A sentence of more words is counted, or refused."""
-
-KINDS = ("README", "guides", "docs", "CONTRIBUTING", "CHANGELOG", "messages", "page", "docstrings", "comments")
-"""``page`` is the scripts of the report; ``messages`` are all other texts in the code that hold words."""
 
 HOLE = "\0"
 """Stands in a text for what a program fills in."""
@@ -94,7 +89,11 @@ BANNED_IN_MESSAGES = {words: (rf"\b{words}", instead) for words, instead in _IN_
 
 
 class Text(NamedTuple):
-    """A paragraph, heading, item or cell, on lines as in its file; or a sentence of one."""
+    """A paragraph, heading, item or cell, on lines as in its file; or a sentence of one.
+
+    Its kind is README, guides, docs, CONTRIBUTING, CHANGELOG, docstrings, comments, page (scripts of the report)
+    or messages (all other texts in the code that contain words).
+    """
 
     kind: str
     path: str
@@ -109,16 +108,16 @@ class Text(NamedTuple):
         return f"{self.path}:{self.line}: {' '.join(self.text.replace(HOLE, '…').split())}"
 
 
-def _blank(match: re.Match[str], instead: str = "") -> str:
-    """Keep the lines of what is replaced."""
-    return instead + "\n" * match[0].count("\n")
+def _without(pattern: str, text: str, instead: str = "") -> str:
+    """Replace what matches, and keep its lines."""
+    return re.sub(pattern, lambda match: instead + "\n" * match[0].count("\n"), text, flags=re.M | re.S)
 
 
 def plain(text: str) -> str:
     """Replace code, formulas, links and markup, and keep the lines."""
-    text = re.sub(r"(?::\w+:)?(`{1,2})[^`]+\1|\$(?=\S)[^$]+\$", lambda m: _blank(m, "CODE"), text)
+    text = _without(r"(?::\w+:)?(`{1,2})[^`]+\1|\$(?=\S)[^$]+\$", text, "CODE")
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    return re.sub(r"<!?/?[a-zA-Z-][^<>]*>|\*\*|(?<!\w)[*_]|[*_](?!\w)|\\b\b|https?:\S+", _blank, text)
+    return _without(r"<!?/?[a-zA-Z-][^<>]*>|\*\*|(?<!\w)[*_]|[*_](?!\w)|\\b\b|https?:\S+", text)
 
 
 def paragraphs(text: str, line: int = 1, *, markdown: bool = False) -> Iterator[tuple[int, str]]:
@@ -142,24 +141,21 @@ def paragraphs(text: str, line: int = 1, *, markdown: bool = False) -> Iterator[
 
 
 def _markdown(text: str) -> Iterator[tuple[int, str]]:
-    text = re.sub(r"^( *)```.*?^\1```$|<!--.*?-->|^\[[^\]]+\]: .*$", _blank, text, flags=re.M | re.S)
-    yield from paragraphs(re.sub(r"(?<=\n\n)    [^\n]+(?:\n    [^\n]+)*", _blank, text), markdown=True)
+    text = _without(r"^( *)```.*?^\1```$|<!--.*?-->|^\[[^\]]+\]: [^\n]*$", text)
+    yield from paragraphs(_without(r"(?<=\n\n)    [^\n]+(?:\n    [^\n]+)*", text), markdown=True)
 
 
-def strings(node: ast.AST) -> Iterator[tuple[int, str, bool]]:
+def strings(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
     """Yield every string of a module, with its line and whether it is a docstring; what is filled in is `HOLE`."""
-    inner = ast.iter_child_nodes(node)
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-        yield node.lineno, node.value.value, True
-        return
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.lineno, node.value, False
-    elif isinstance(node, ast.JoinedStr):
-        parts = [part.value if isinstance(part, ast.Constant) else HOLE for part in node.values]
-        yield node.lineno, "".join(parts), False
-        inner = iter([part.value for part in node.values if isinstance(part, ast.FormattedValue)])
-    for child in inner:
-        yield from strings(child)
+    nodes = list(ast.walk(tree))
+    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    parts = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            words = [part.value if isinstance(part, ast.Constant) else HOLE for part in node.values]
+            yield node.lineno, "".join(words), False
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts:
+            yield node.lineno, node.value, node in docstrings
 
 
 def _python(text: str) -> Iterator[tuple[str, int, str]]:
@@ -168,26 +164,24 @@ def _python(text: str) -> Iterator[tuple[str, int, str]]:
         node.body[0].lineno
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
-        and any(".command(" in ast.unparse(d) or ".group(" in ast.unparse(d) for d in node.decorator_list)
+        and re.search(r"\.(?:command|group)\(", " ".join(map(ast.unparse, node.decorator_list)))
     }
     for line, string, is_doc in strings(tree):
         if is_doc:
             kind = "messages" if line in commands else "docstrings"
-            yield from ((kind, number, found) for number, found in paragraphs(string, line))
+            yield from ((kind, *found) for found in paragraphs(string, line))
         elif re.search(r"[a-z]{2}\W* [a-z]{2}", string, re.I):
             string = re.sub(r"<style>.*|<script.*", "", string)
             yield "messages", line, plain(re.sub(r"\s*\n\s*", " ", string))
-    blocks: list[tuple[int, str, int]] = []
+    rows = [""] * (text.count("\n") + 1)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type != tokenize.COMMENT or re.match(r"# (?:type|noqa|fmt|pragma|ruff)\b", token.string):
-            continue
-        words, line = token.string.lstrip("#: "), token.start[0]
-        after = line + 1 if token.line.lstrip().startswith("#") else 0
-        if blocks and after and blocks[-1][2] == line:
-            words, line = f"{blocks[-1][1]}\n{words}", blocks.pop()[0]
-        blocks.append((line, words, after))
-    for line, words, _ in blocks:
-        yield from (("comments", number, found) for number, found in paragraphs(words, line))
+        if token.type == tokenize.COMMENT and not re.match(r"# (?:type|noqa|fmt|pragma|ruff)\b", token.string):
+            words, line = token.string.lstrip("#: "), token.start[0]
+            if token.line.lstrip().startswith("#"):
+                rows[line - 1] = words
+            else:
+                yield from (("comments", *found) for found in paragraphs(words, line))
+    yield from (("comments", *found) for found in paragraphs("\n".join(rows)))
 
 
 def _script(text: str) -> Iterator[tuple[int, str]]:
@@ -247,34 +241,22 @@ def offences(text: Text) -> list[tuple[Text, str, str]]:
     return found
 
 
-def measure(found: list[Text]) -> list[str]:
-    """Return a table: words and lengths of sentences of each document and kind of text."""
+def main() -> None:
     groups: dict[str, list[Text]] = {}
+    found = list(texts())
     for text in found:
         name = text.path if text.path.endswith(".md") else text.kind
         groups.setdefault(name, []).extend(sentences(text))
-    rows = [f"{'':30} {'words':>7} {'sentences':>9} {'longest':>7} {'> 25':>6} {'> 30':>5}"]
+    print(f"{'':30} {'words':>7} {'sentences':>9} {'longest':>7} {'> 25':>6} {'> 30':>5}")
     for name, own in groups.items():
         lengths = [sentence.n_words for sentence in own]
-        share = sum(n > LONG for n in lengths) / len(own)
-        n_too_long = sum(n > TOO_LONG for n in lengths)
-        rows.append(f"{name:30} {sum(lengths):7,} {len(own):9,} {max(lengths):7} {share:6.1%} {n_too_long:5}")
-    return rows
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT, help="a checkout; this one by default")
-    parser.add_argument("--list", action="store_true", help="print long sentences and banned phrases")
-    given = parser.parse_args()
-    found = list(texts(given.folder))
-    print("\n".join(measure(found)))
-    if given.list:
-        long = [s for text in found for s in sentences(text) if s.n_words > LONG]
-        print("\n", *(f"{s.kind}: {s.n_words} words: {s}\n" for s in long), sep="")
-        for text in found:
-            for place, name, instead in offences(text):
-                print(f"{place.kind}: {name!r}, say {instead!r}: {place}")
+        share, n_too_long = sum(n > LONG for n in lengths) / len(own), sum(n > TOO_LONG for n in lengths)
+        print(f"{name:30} {sum(lengths):7,} {len(own):9,} {max(lengths):7} {share:6.1%} {n_too_long:5}")
+    if "--list" in sys.argv:
+        for sentence in (s for own in groups.values() for s in own if s.n_words > LONG):
+            print(f"{sentence.kind}: {sentence.n_words} words: {sentence}")
+        for place, name, instead in (offence for text in found for offence in offences(text)):
+            print(f"{place.kind}: {name!r}, say {instead!r}: {place}")
 
 
 if __name__ == "__main__":

@@ -12,19 +12,8 @@ import pytest
 
 import softmargin as sm
 from softmargin.cli import softmargin as command_line
-from tests.language import (
-    BANNED,
-    BANNED_IN_MESSAGES,
-    HOLE,
-    LONG,
-    ROOT,
-    TOO_LONG,
-    Text,
-    offences,
-    sentences,
-    strings,
-)
-from tests.language import texts as read_texts
+from tests import language
+from tests.language import HOLE, LONG, ROOT, TOO_LONG, Text, sentences
 from tests.test_docs import blocks
 
 TERMS = """linear probe, softmax regression, multinomial logistic regression, multiclass SVM, Crammer-Singer,
@@ -40,20 +29,19 @@ OTHER_NAMES = {"set_fit_request", "set_score_request", "start_from_dual", "with_
 """Public attributes that users do not call: of scikit-learn, and for solvers, records and reports."""
 
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").rglob("*.md"))]
-DOCUMENTS = "\n".join(
-    path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-)
+DOCUMENTS = "\n".join(p.read_text("utf-8") for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+PHRASES = [*language.BANNED, *language.BANNED_IN_MESSAGES]
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @pytest.fixture(scope="module")
 def texts() -> list[Text]:
-    return list(read_texts())
+    return list(language.texts())
 
 
 @pytest.fixture(scope="module")
 def found_phrases(texts: list[Text]) -> list[tuple[Text, str, str]]:
-    return [offence for text in texts for offence in offences(text)]
+    return [offence for text in texts for offence in language.offences(text)]
 
 
 # How it is written
@@ -68,7 +56,7 @@ def test_sentences_are_short(texts, kind):
     assert len(long) <= 0.05 * len(own), shown
 
 
-@pytest.mark.parametrize("name", [*BANNED, *BANNED_IN_MESSAGES])
+@pytest.mark.parametrize("name", PHRASES)
 def test_no_phrase_is_banned(found_phrases, name):
     places = [f"{place}: say {instead}" for place, found, instead in found_phrases if found == name]
     assert not places, "\n".join(places)
@@ -132,7 +120,7 @@ def known_runs() -> set[tuple[str, ...]]:
     """Return the words that the program has for its output, each as a whole, and their plurals."""
     known = {(name.lower(),) for name in (*sm.__all__, *CIFAR10)}
     for path in (ROOT / "src").rglob("*.py"):
-        for _, text, is_docstring in strings(ast.parse(path.read_text("utf-8"))):
+        for _, text, is_docstring in language.strings(ast.parse(path.read_text("utf-8"))):
             known.update(() if is_docstring else runs(text))
     return known | {(*words[:-1], words[-1] + "s") for words in known}
 
@@ -185,28 +173,25 @@ def test_what_is_planted_is_found(place, tmp_path):
 
     def read(words: str) -> list[Text]:
         path.write_text(around.format(words), "utf-8")
-        return list(read_texts(tmp_path))
+        return list(language.texts(tmp_path))
 
     for words in ("Cats are taken for dogs.", "A pass reads one row a sample."):
-        [(where, _, _)] = [offence for text in read(words) for offence in offences(text)]
+        [(where, _, _)] = [offence for text in read(words) for offence in language.offences(text)]
         assert (where.path, path.read_text().splitlines()[where.line - 1].count(words)) == (file, 1)
     for n in (TOO_LONG, TOO_LONG + 1):
-        longest = max(
-            (s for text in read(" ".join(["word"] * n) + ".") for s in sentences(text)), key=lambda s: s.n_words
-        )
-        assert longest.n_words == n
+        assert max(s.n_words for text in read("word " * (n - 1) + "word.") for s in sentences(text)) == n
 
 
-@pytest.mark.parametrize("name", [*BANNED, *BANNED_IN_MESSAGES])
+@pytest.mark.parametrize("name", PHRASES)
 def test_a_phrase_is_found_by_its_name(name):
-    assert name in {found for _, found, _ in offences(Text("messages", "a.py", 1, name))}
+    assert name in {found for _, found, _ in language.offences(Text("messages", "a.py", 1, name))}
 
 
 def test_plain_english_is_not_banned():
     text = """There is no label, there can be no gap; it is no longer read, and no larger than B. It is on the
         right-hand side of a model card by a third-party loss. Call os.walk(path), all or not at all, at all λ. One
         row per sample, one path for a fold, one without a loss. About 3 s at all levels."""
-    assert offences(Text("messages", "a.py", 1, text)) == []
+    assert language.offences(Text("messages", "a.py", 1, text)) == []
 
 
 def test_sentences_are_taken_apart():
