@@ -240,7 +240,7 @@ def test_on_paper_everything_is_there_and_nothing_to_press(screen, browser, page
     assert browser.run(f"Math.max(...{charts}.map(e => e.clientWidth))") > 600
     there = f"[...document.querySelectorAll({CONTROLS_ON_PAPER!r})].filter(e => e.checkVisibility()).length"
     assert browser.run(there) == 0
-    assert "softmargin fit" in browser.run("document.querySelector('#good pre').innerText")
+    assert "softmargin fit" in browser.run("document.querySelector('#accuracy pre').innerText")
     faint, _ = browser.run(FAINT)
     assert faint == []
     assert shown > 150  # on the dark screen the names beside a matrix are bright ...

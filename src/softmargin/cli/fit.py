@@ -132,7 +132,7 @@ def fit(
             accuracies = {name: float((model.predict(p.X) == p.y).mean()) for name, p in parts.items()}
         else:
             head = _report(job, dataset, test, model, target, page, max_passes, progress).headline
-            accuracy = head.accuracy.n_right / head.accuracy.n
+            accuracy = head.accuracy.n_correct / head.accuracy.n
             accuracies = {"training": accuracy if head.training_accuracy is None else head.training_accuracy}
             if test is not None:
                 accuracies["test"] = accuracy
