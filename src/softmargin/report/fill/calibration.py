@@ -78,6 +78,6 @@ def _words(
     half, all_ = percent(float(risk[max(0, len(risk) // 2 - 1)])), percent(float(risk[-1]))
     return (
         f"{start} expected calibration error (ECE) is {percent(before.ece)}, and {percent(after.ece)} with "
-        f"temperature scaling (temperature {temperature:.3g}). The error rate is {half} on the half of the samples "
-        f"with the highest confidence, {all_} on all samples."
+        f"temperature scaling (temperature {temperature:.3g}). The error rate is {all_} on all samples, {half} on "
+        f"the half of the samples with the highest confidence."
     )

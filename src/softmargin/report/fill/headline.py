@@ -140,8 +140,8 @@ def _most_confused(preds: Predictions) -> str:
     n, n_forth = int(counts.max()), int(((preds.y == a) & (preds.predicted == b)).sum())
     first, second = preds.classes[a], preds.classes[b]
     return (
-        f"{first} and {second}, {pluralize(n, 'error')}: {first} predicted as {second} {n_forth:,}, {second} "
-        f"predicted as {first} {n - n_forth:,}."
+        f"{first} and {second}, {pluralize(n, 'error')} ({first} predicted as {second}: {n_forth:,}; {second} "
+        f"predicted as {first}: {n - n_forth:,})."
     )
 
 

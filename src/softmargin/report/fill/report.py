@@ -84,7 +84,7 @@ def fill_report(
     trust = calibration(preds)
     name = data.name if data_name is None else data_name
     return Report(
-        title=f"{printable(model.loss.title)} on {printable(data.name)}",
+        title=f"{model.loss.title[0].upper()}{model.loss.title[1:]} on {printable(data.name)}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=preds.classes,
         headline=headline(preds),

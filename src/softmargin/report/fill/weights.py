@@ -68,11 +68,11 @@ def weights_panel(
     centred = W - W.mean(axis=1, keepdims=True)  # a vector added to all classes does not change the predictions
     norms = np.sqrt((centred**2).sum(axis=0))
     directions = centred[:, list(confusion.shown)] / np.maximum(norms[list(confusion.shown)], 1e-300)
-    sizes, sizes_of = preds.counts, "the evaluated samples"
+    sizes, sizes_of = preds.counts, "evaluated samples"
     if preds.training is not None:
         labels = preds.training_labels
         sizes = np.bincount(labels[labels >= 0], minlength=model.n_classes)
-        sizes_of = "the training data"
+        sizes_of = "training data"
     shape, pictures = preds.data.image_shape, dict[str, Any]()
     if shape is not None and shape[2] in (1, 3):
         height, width = _picture_size(shape, model.n_classes, _PICTURE_BYTES)

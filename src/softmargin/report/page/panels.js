@@ -112,7 +112,7 @@ function comparisonPanel() {
   panel("comparison", "Model comparison", "Other models evaluated on the same samples.",
     dotPlot({ title: "Accuracy", rows: comparison.models.map((m, k) => ({ name: label(k), share: m.accuracy, strong: k === 0 })), height: 32 }),
     table(["loss", "λ", "gap", "accuracy", "margin < Δ", "median margin"], comparison.models.map((m, k) => [label(k), num(`comparison.models.${k}.reg`, short, 3),
-      num(`comparison.models.${k}.gap`, short, 2), num(`comparison.models.${k}.accuracy.value`, percent, 2), num(`comparison.models.${k}.inside`, percent), num(`comparison.models.${k}.margin`, short, 3)]), { caption: "Models on the same samples" }),
+      num(`comparison.models.${k}.gap`, short, 2), num(`comparison.models.${k}.accuracy.value`, percent, 2), num(`comparison.models.${k}.inside`, percent), num(`comparison.models.${k}.margin`, short, 3)]), { caption: "Models on the same samples (cross-entropy: Δ = 1)" }),
     h("h3", {}, "Significance of the differences"),
     table(["models", "only the first is correct", "only the second is correct", "p", "difference"], comparison.tests.map((t, k) => [`${label(t.first)} and ${label(t.second)}`,
       num(`comparison.tests.${k}.only_first`, whole), num(`comparison.tests.${k}.only_second`, whole), num(`comparison.tests.${k}.p_value`, short, 2), t.p_value < 0.05 ? "significant" : "not significant"]), { caption: "McNemar's test (exact, two-sided mid-p; significant if p < 0.05, not corrected for multiple tests)" }),
@@ -293,7 +293,7 @@ function scatter(weights) {
     };
     const size = (k) => `${className(k)} ${short(weights.norms[k], 3)}`;
     const byNorm = [...order].sort((a, b) => weights.norms[a] - weights.norms[b]);
-    const say = (i) => { readout.textContent = `${className(order[i])}: ‖w‖ ${short(weights.norms[order[i]])}, ${whole(weights.sizes[order[i]])} samples in ${weights.sizes_of}`; };
+    const say = (i) => { readout.textContent = `${className(order[i])}: ‖w‖ ${short(weights.norms[order[i]])}, ${whole(weights.sizes[order[i]])} samples (${weights.sizes_of})`; };
     const near = (over, down) => nearest(order, (k, i) => Math.hypot(x(xs[i]) - over, y(weights.norms[k]) - down));
     box.replaceChildren(chart(width, height, `${title}. From ${size(byNorm[0])} to ${size(byNorm[byNorm.length - 1])}.`, { count: order.length, near, say },
       ticks(y.low, y.high, 5).map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }), s("text", { class: "tick", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, short(t, 3))]),
@@ -345,7 +345,7 @@ function confusionPanel() {
     const list = cells[`${shown[a]},${shown[b]}`] || [];
     const n = counts[a][b];
     place.show(a === b ? `${names[a]}, classified correctly: ${whole(n)}` : `${names[a]}, predicted as ${names[b]}: ${whole(n)}`,
-      n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} of ${whole(n)} with the largest loss.` : n === 1 ? "The only sample." : `All ${whole(n)}, by decreasing loss.`), cards(list));
+      n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} of ${whole(n)} samples with the largest loss.` : n === 1 ? "The only sample." : `All ${whole(n)} samples, by decreasing loss.`), cards(list));
   }
   const grid = matrix({ title: "Rows: true class; columns: predicted class", names, size: names.length, cell: color,
     text: (a, b) => (counts[a][b] ? (state.share ? (100 * rate(a, b)).toFixed(0) : whole(counts[a][b])) : ""),
@@ -420,7 +420,7 @@ function dataErrorsPanel() {
     const one = (name, label, picture) => h("span", { class: "twin" }, thumb(picture, name), h("span", {}, h("b", {}, label), h("span", { class: "muted small" }, name)));
     section.append(h("h3", {}, "Near-duplicates"),
       h("ul", { class: "twins" }, errors.duplicates.map((pair, k) => h("li", {}, one(pair.first, pair.first_label, pair.first_picture), one(pair.second, pair.second_label, pair.second_picture),
-        h("span", {}, pair.exact ? "identical" : ["correlation ", num(`data_errors.duplicates.${k}.similarity`, fixed, 4)], pair.leaked ? h("span", { class: "tag" }, "second in the training data") : null,
+        h("span", {}, pair.exact ? "identical" : ["correlation ", num(`data_errors.duplicates.${k}.similarity`, fixed, 4)], pair.leaked ? h("span", { class: "tag" }, "second: training set") : null,
           pair.first_label !== pair.second_label ? h("span", { class: "tag wrong" }, "labels differ") : null)))));
   }
 }
