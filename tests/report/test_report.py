@@ -421,7 +421,7 @@ def test_unknown_labels_count_as_wrong_and_are_left_out(digits, models):
 def test_training_samples_are_called_that(digits, models):
     warnings = fill_report(models["hinge"], digits).headline.warnings
     assert len(warnings) == 1
-    assert "trained on" in warnings[0]
+    assert warnings[0].startswith("These are the training samples of the model")
 
 
 def test_nothing_is_said_of_new_samples_on_training_data(digits, models):

@@ -138,14 +138,13 @@ def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None) -> Iterato
 
     from softmargin.losses import softmax
 
-    n_before = 0
+    numbers_of_rows = itertools.count()
     for data in parts:
         for start in range(0, data.n_samples, _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             numbers = model.scores(data.X[rows])
             labels = model.classes[numbers.argmax(axis=1)].tolist()
-            first = n_before + start
-            ids = range(first, first + len(labels)) if data.ids is None else data.ids[rows]
+            ids = list(itertools.islice(numbers_of_rows, len(labels))) if data.ids is None else data.ids[rows]
             if kind is None:
                 numbers = numbers[:, :0]
             elif kind == "proba":
@@ -153,7 +152,6 @@ def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None) -> Iterato
             elif kind == "margin":
                 numbers = np.diff(np.partition(numbers, -2, axis=1)[:, -2:])
             yield ids, labels, numbers
-        n_before += data.n_samples
 
 
 def _headings(model: Model, kind: str | None) -> list[str]:

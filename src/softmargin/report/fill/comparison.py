@@ -66,9 +66,9 @@ def model_comparison(preds: Predictions, store: SampleStore, others: Sequence[Mo
     chosen = split[np.lexsort((-preds.losses[split], rank))]
     hits = [i for i in chosen if correct[0, i]][: _MOST // 2]
     errors = [i for i in chosen if not correct[0, i]][: _MOST - len(hits)]
-    kept = []
-    for i in errors + hits:
-        number = store.add(i)
-        if number is not None:
-            kept.append(Disagreement(number, tuple(predicted[:, i].tolist())))
-    return ModelComparison(tuple(table), tuple(tests), tuple(kept), len(split))
+    shown = tuple(
+        Disagreement(number, tuple(predicted[:, i].tolist()))
+        for i in errors + hits
+        if (number := store.add(i)) is not None
+    )
+    return ModelComparison(tuple(table), tuple(tests), shown, len(split))

@@ -63,12 +63,10 @@ def _words(preds: Predictions, n_labels: int, n_found: int, n_leaked: int) -> st
     if reason:
         return f"{words} Near-duplicates were not searched for: {reason}."
     at_least = "at least " if n_found >= _MOST_PAIRS else ""
-    words += (
-        f" There are {at_least}{pluralize(n_found, 'pair')} of near-duplicates (correlation ≥ {_THRESHOLD:g})."
-    )
+    words += f" Near-duplicates (correlation ≥ {_THRESHOLD:g}): {at_least}{pluralize(n_found, 'pair')}."
     if n_leaked:
         words += (
-            f" In {n_leaked:,} of them one sample is in the training data, so the accuracy may be too optimistic."
+            f" In {n_leaked:,} of these pairs one sample is in the training data: the accuracy may be too high."
         )
     return words
 

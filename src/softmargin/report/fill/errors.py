@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -62,10 +64,8 @@ def confusion(preds: Predictions, store: SampleStore) -> Confusion:
     cells = preds.y * n_classes + preds.predicted
     present, counts = np.unique(cells, return_counts=True)
     true, given = present // n_classes, present % n_classes
-    errors = np.zeros(n_classes, dtype=np.int64)
     wrong = true != given
-    np.add.at(errors, true[wrong], counts[wrong])
-    np.add.at(errors, given[wrong], counts[wrong])
+    errors = np.bincount(np.concatenate([true[wrong], given[wrong]]), np.tile(counts[wrong], 2), n_classes)
     shown = np.sort(np.argsort(-errors, kind="stable")[:_MOST_CLASSES])
     place = np.full(n_classes, -1)
     place[shown] = np.arange(len(shown))
@@ -108,15 +108,10 @@ def _samples_of_cells(preds: Predictions, store: SampleStore, cells: Ints) -> di
     """Return samples of each cell by decreasing loss; each cell gets a first one before any gets a second."""
     order = np.lexsort((-preds.losses, cells))
     starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
-    groups = np.split(order, starts[1:])
-    groups.sort(key=lambda rows: (preds.correct[rows[0]], -len(rows)))
+    groups = sorted(np.split(order, starts[1:]), key=lambda rows: (preds.correct[rows[0]], -len(rows)))
+    groups = [rows[: _DIAGONAL if preds.correct[rows[0]] else _OFF_DIAGONAL] for rows in groups]
     kept: dict[str, list[int]] = {}
-    for depth in range(_OFF_DIAGONAL):
-        for rows in groups:
-            most = _DIAGONAL if preds.correct[rows[0]] else _OFF_DIAGONAL
-            if depth < min(most, len(rows)):
-                number = store.add(rows[depth])
-                if number is not None:
-                    i = rows[depth]
-                    kept.setdefault(f"{preds.y[i]},{preds.predicted[i]}", []).append(number)
+    for i in itertools.chain.from_iterable(itertools.zip_longest(*groups)):
+        if i is not None and (number := store.add(i)) is not None:
+            kept.setdefault(f"{preds.y[i]},{preds.predicted[i]}", []).append(number)
     return {cell: tuple(numbers) for cell, numbers in kept.items()}

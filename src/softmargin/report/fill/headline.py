@@ -172,7 +172,7 @@ def _warnings(preds: Predictions) -> tuple[str, ...]:
     absent = [preds.classes[k] for k in np.flatnonzero(preds.counts == 0)]
     if absent:
         more = "" if len(absent) <= _MOST_NAMES else f" and {len(absent) - _MOST_NAMES:,} more"
-        found.append(f"There are no samples of class {', '.join(map(repr, absent[:_MOST_NAMES]))}{more}.")
+        found.append(f"No sample belongs to class {', '.join(map(repr, absent[:_MOST_NAMES]))}{more}.")
     if preds.n < _FEW and not preds.on_training:
         found.append(f"Only {pluralize(preds.n, 'sample')}: note the width of the intervals.")
     if not model.converged:

@@ -224,7 +224,7 @@ function featureWeights(weights) {
     const side = (caption, sign, kind) => {
       const chosen = rows.filter(({ entry }) => sign * entry.effect > 0);
       if (sign < 0) chosen.reverse();
-      const bar = (entry) => h("span", { class: "effect-room" }, h("span", { class: "effect " + kind, style: { width: (100 * Math.abs(entry.effect)) / most + "%" } }));
+      const bar = (entry) => h("span", { class: "effect-track" }, h("span", { class: "effect " + kind, style: { width: (100 * Math.abs(entry.effect)) / most + "%" } }));
       return chosen.length ? table(["feature", unseen("bar"), "weight × s.d.", "weight"], chosen.map(({ entry, path }) => [entry.feature, bar(entry), num(path + ".effect", short, 3), num(path + ".weight", short, 3)]), { caption, left: 2, className: "effects" })
         : h("p", {}, caption, ": none");
     };
@@ -286,7 +286,7 @@ function scatter(weights) {
     const y = scale([0, 1.12 * Math.max(...weights.norms)], height - bottom, top, false);
     const anchor = (i) => (i === 0 ? "start" : i === order.length - 1 ? "end" : "middle");
     // The space for a name: up to its neighbours at a similar height, and to the edges.
-    const room = (i) => {
+    const space = (i) => {
       const here = x(xs[i]), part = anchor(i) === "middle" ? 1 : 0.5;
       const free = anchor(i) === "middle" ? 2 * Math.min(here - left, width - here) : anchor(i) === "start" ? width - here : here - left;
       return order.reduce((least, k, j) => (j === i || Math.abs(y(weights.norms[k]) - y(weights.norms[order[i]])) > 14 ? least : Math.min(least, part * Math.abs(x(xs[j]) - here))), free);
@@ -302,7 +302,7 @@ function scatter(weights) {
       s("text", { class: "axis", transform: `translate(13 ${height / 2}) rotate(-90)`, "text-anchor": "middle" }, "‖w‖"),
       order.map((k, i) => s("circle", { class: "dot scatter", cx: x(xs[i]), cy: y(weights.norms[k]), r: 5, style: { "--key": "var(--c1)" } }, s("title", {}, `${className(k)}: ${short(weights.norms[k])}`))),
       order.length > 20 ? null : order.map((k, i) => {
-        const name = className(k), at_ = x(xs[i]), letters = Math.max(4, Math.floor(room(i) / 7));
+        const name = className(k), at_ = x(xs[i]), letters = Math.max(4, Math.floor(space(i) / 7));
         return s("text", { class: "tick point-name", x: at_, y: y(weights.norms[k]) - 10, "text-anchor": anchor(i) }, name.length > letters ? name.slice(0, letters - 1) + "…" : name);
       })));
   });
