@@ -23,7 +23,7 @@ SPOKEN = {"button", "link", "combobox", "slider", "spinbutton", "application", "
 SPOKEN |= {"table", "heading", "navigation", "DisclosureTriangle", "columnheader", "rowheader"}
 
 
-# -- screen readers --------------------------------------------------------------------------------------------------
+# -- screen readers ------------------------------------------------------------------------------------------
 
 
 def test_a_screen_reader_gets_names_and_descriptions(browser, pages):
@@ -78,7 +78,7 @@ def test_what_changes_is_said_and_not_too_much_of_it(browser, pages):
     assert browser.run(live) == "polite"
 
 
-# -- keyboard and touch -------------------------------------------------------------------------------------
+# -- keyboard and touch --------------------------------------------------------------------------------------
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser, pages):
@@ -124,7 +124,7 @@ def test_a_finger_on_the_plane_drags_a_point_or_scrolls_the_page(browser, pages)
     browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
-# -- sight ----------------------------------------------------------------------------------------------------
+# -- sight ---------------------------------------------------------------------------------------------------
 
 # The texts that stand out from what they stand on by less than 4.5 to 1 (WCAG 2.2, 1.4.3), and how many were seen.
 FAINT = """(() => {
