@@ -28,10 +28,9 @@ def convergence(model: Model) -> Convergence | None:
     steps = {name: [float(number) for number in column] for name, column in model.history.items()}
     if not steps or len(steps["value"]) < 2:
         return None
+    steps["value"][-1], steps["lower_bound"][-1] = model.value, model.lower_bound
     values = [_known(number) for number in steps["value"]]
     bounds = [_known(number) if number > 0.0 else None for number in steps["lower_bound"]]
-    bounds[-1] = model.lower_bound if math.isfinite(model.lower_bound) else bounds[-1]
-    values[-1] = model.value if math.isfinite(model.value) else values[-1]
     gaps = [
         None if value is None or bound is None or value <= 0.0 else max(0.0, (value - bound) / value)
         for value, bound in zip(values, bounds, strict=True)

@@ -213,7 +213,7 @@ function weightPictures(weights) {
     note(channels === 3 ? "Grey: weight 0. A red pixel, for example, has a larger weight for the red channel." : "Orange: positive; blue: negative.",
       weights.reduced ? " The pictures are reduced in size by averaging pixels." : ""),
     h("h3", {}, "Difference of two classes"), h("div", { class: "controls" }, one, two), pair,
-    note("The score of the first class exceeds that of the second if the sum of the pixels times this picture, plus the difference of the biases, is positive."));
+    note("The first class has the higher score if the sum of the pixels times this picture, plus the difference of the biases, is positive."));
 }
 
 function featureWeights(weights) {
