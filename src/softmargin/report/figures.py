@@ -29,8 +29,8 @@ def draw_figures(report: Report, kinds: Sequence[str]) -> Iterator[tuple[str, by
     import matplotlib
     from matplotlib.figure import Figure
 
-    # No date in SVG and a fixed salt: the same report gives the same files. Class names are not formulas.
-    with matplotlib.rc_context({"svg.hashsalt": "softmargin", "font.size": 9, "text.parse_math": False}):
+    # No date in SVG and a fixed salt: the same report gives the same files.
+    with matplotlib.rc_context({"svg.hashsalt": "softmargin", "font.size": 9}):
         for draw in _FIGURES:
             figure = Figure(layout="constrained")
             if not draw(figure, report):
@@ -65,7 +65,7 @@ def _recall(figure: Any, report: Report) -> bool:
     ends = np.array([(share.low, share.high) for _, share in shares], dtype=float)
     whiskers = None if report.headline.on_training else [values - ends[:, 0], ends[:, 1] - values]
     axes.errorbar(values, places, xerr=whiskers, fmt="o", ms=3.5, color="#2563d6")
-    axes.set_yticks(places, [truncate(name, _LONGEST_NAME) for name, _ in shares])
+    axes.set_yticks(places, [truncate(name, _LONGEST_NAME) for name, _ in shares], parse_math=False)
     return True
 
 
@@ -112,7 +112,7 @@ def _weights(figure: Any, report: Report) -> bool:
             axes.imshow(picture[:, :, 0], cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
         else:
             axes.imshow(np.clip(0.5 + 0.5 * picture / most, 0.0, 1.0), interpolation="nearest")
-        axes.set_title(truncate(name, _LONGEST_NAME), fontsize=8)
+        axes.set_title(truncate(name, _LONGEST_NAME), fontsize=8, parse_math=False)  # names are not formulas
     for axes in figure.axes:
         axes.axis("off")
     return True
@@ -128,8 +128,10 @@ def _confusion(figure: Any, report: Report) -> bool:
     figure.colorbar(image, ax=axes, shrink=0.8, label="fraction of the true class")
     if len(counts) <= _MOST_LABELS:
         names = [truncate(report.classes[k], _LONGEST_NAME) for k in found.shown]
-        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_xticks(
+            range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False
+        )
+        axes.set_yticks(range(len(names)), names, parse_math=False)
     return True
 
 
@@ -140,7 +142,7 @@ def _margins(figure: Any, report: Report) -> bool:
     axes.bar(edges[:-1], np.sum(found.counts, axis=0), width=np.diff(edges), align="edge", color="#2563d6")
     for place in {0.0, found.delta or 0.0}:
         axes.axvline(place, color="#333333", ls="--", lw=1)
-    axes.set_xlabel("margin $s_y - \\max_{j\\neq y} s_j$", parse_math=True)
+    axes.set_xlabel("margin $s_y - \\max_{j\\neq y} s_j$")
     return True
 
 
