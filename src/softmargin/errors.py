@@ -1,7 +1,7 @@
-"""Every error and warning that softmargin raises on purpose.
+"""The errors and warnings of softmargin.
 
-Each message is one sentence that names the file, row and column (or the argument), what was
-found and what was expected. The command line prints that sentence and exits with status 2.
+Each message is one sentence that names the argument (or the file, row and column), the requirement and the value
+found. The command line prints this sentence and exits with status 2.
 """
 
 import os
@@ -23,19 +23,19 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 class SoftmarginError(Exception):
-    """The root of the tree: catch it to catch everything softmargin raises on purpose."""
+    """Base class of all errors that softmargin raises on purpose."""
 
 
 class DataError(SoftmarginError, ValueError):
-    """Features, labels, weights or a data file are not usable as they came."""
+    """Features, labels, weights or a data file are invalid."""
 
 
 class ParameterError(SoftmarginError, ValueError):
-    """An argument such as ``reg``, ``delta`` or ``tol`` is outside its domain."""
+    """An argument such as ``reg``, ``delta`` or ``tol`` is invalid."""
 
 
 class CapabilityError(SoftmarginError, TypeError):
-    """A loss, engine and solver were combined that cannot work together."""
+    """A loss, engine and solver do not work together, or an optional dependency is missing."""
 
 
 class ModelFileError(SoftmarginError, ValueError):
@@ -43,11 +43,11 @@ class ModelFileError(SoftmarginError, ValueError):
 
 
 class ConvergenceWarning(UserWarning):
-    """The solver stopped before the requested gap; the message states the gap it reached."""
+    """The solver did not reach the tolerance; the message states the gap."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn in the name of the nearest line outside this package."""
+    """Issue a warning with the location of the nearest caller outside this package."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):

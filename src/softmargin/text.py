@@ -1,4 +1,4 @@
-"""Wording that messages and documents share, and the JSON form of records."""
+"""Text that messages share, and the JSON form of records."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["pluralize", "printable", "to_json", "truncate"]
 
 
 def printable(value: object) -> str:
-    """Return the text of a name or label on one line: what cannot be printed is escaped."""
+    """Return a name or label as text on one line, with unprintable characters escaped."""
     text = str(value)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def truncate(text: str, length: int = 60) -> str:
-    """Return at most ``length`` characters, the last of them "…" where text is left out."""
+    """Return at most ``length`` characters; a longer text ends with "…"."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -36,14 +36,14 @@ def to_json(value: Any, not_finite: Callable[[float], str | None]) -> Any:
     value : object
         Dataclasses become dicts; tuples and arrays become lists.
     not_finite : callable
-        Returns what stands for NaN and infinity, which JSON does not have.
+        Returns the replacement of NaN and infinity, which JSON does not have.
 
     Raises
     ------
     ParameterError
-        The record holds anything else.
+        If the record contains any other type.
     """
-    if hasattr(value, "tolist"):  # of NumPy, which need not be imported for a help text
+    if hasattr(value, "tolist"):  # NumPy values, without importing NumPy
         value = value.tolist()
     if is_dataclass(value):
         value = {f.name: getattr(value, f.name) for f in fields(value)}
@@ -55,4 +55,4 @@ def to_json(value: Any, not_finite: Callable[[float], str | None]) -> Any:
         return not_finite(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ParameterError(f"A model cannot keep a {type(value).__name__} in its record; give plain JSON values.")
+    raise ParameterError(f"A record must contain only JSON values, got {type(value).__name__}.")

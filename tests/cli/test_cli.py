@@ -26,7 +26,7 @@ from softmargin.model import load_model
 from softmargin.preprocessing import SCALINGS, unit_rows
 from tests.support.command_line import Answer, contents, interrupt, module, run, stopped_at
 
-VERBS = ("fit", "compare", "evaluate", "predict", "report", "export", "info")
+COMMANDS = ("fit", "compare", "evaluate", "predict", "report", "export", "info")
 HOSTILE = ("\x1b[31mred\n<script>", '=1+1,"q"', "a\rb", os.fsdecode(b"\xff\xfe"), "label", "貓")
 TRAINED = ("--loss", "hinge", "--reg", "0.01")
 
@@ -99,7 +99,7 @@ def at_home(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # -- help --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), *((verb, "--help") for verb in VERBS)])
+@pytest.mark.parametrize("arguments", [(), ("--help",), *((command, "--help") for command in COMMANDS)])
 def test_help_reads_well_in_80_columns(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     answer = run(*arguments)
@@ -118,6 +118,7 @@ def test_options_offer_what_the_registries_hold() -> None:
 
 # -- mistakes ----------------------------------------------------------------------------------------------
 
+POSITIVE = dict.fromkeys(("reg", "delta"), "finite number > 0") | {"tol": "number > 0 and < 1"}
 FIT_MISTAKES = [
     ("nowhere", "nowhere does not exist"),
     ("table.xlsx", "table.xlsx is of no known format"),
@@ -130,29 +131,29 @@ FIT_MISTAKES = [
     ("one.npz", "only one class"),
     ("unequal", "--image-size"),
     ("unlabelled.npz", "unlabelled.npz has no labels"),
-    ("f.npy", "f.npy has no labels: give them with --labels"),
+    ("f.npy", "f.npy has no labels; give them with --labels"),
     ("short.npz", "59 labels for 60 rows"),
     ("f.npy --labels short.npy", "short.npy has 59 labels for 60 rows"),
     ("f.npy --labels nowhere.txt", "nowhere.txt does not exist"),
     ("good.npz --labels labels.txt", "labels"),
-    ("empty.npz", "empty.npz holds no samples"),
+    ("empty.npz", "empty.npz contains no samples"),
     ("holed.npz", "holed.npz: Input X contains NaN in row 7, column 2"),
-    ("holed_test.npz", "the test part of holed_test.npz: Input X contains NaN in row 7, column 2"),
+    ("holed_test.npz", "the test set of holed_test.npz: Input X contains NaN in row 7, column 2"),
     ("hinge.safetensors", "hinge.safetensors is a model file"),
     ("digits -o nowhere/m.safetensors", "nowhere/m.safetensors cannot be written: the folder"),
     ("digits -o folder", "folder is a folder"),
     ("digits -o table.csv/m.safetensors", "cannot be written"),
     (f"digits -o {'m' * 300}", "cannot be written"),
-    ("good.npz -o good.npz", "good.npz is read here"),
-    ("f.npy --labels labels.txt -o labels.txt", "labels.txt is read here"),
-    ("images --image-size 8", "--image-size must look like 32x32"),
-    ("images --image-size 0x8", "--image-size must look like 32x32"),
+    ("good.npz -o good.npz", "good.npz is an input of this command"),
+    ("f.npy --labels labels.txt -o labels.txt", "labels.txt is an input of this command"),
+    ("images --image-size 8", "--image-size must be HEIGHTxWIDTH"),
+    ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
     ("digits --image-size 8x8", "goes with a folder of images"),
     ("digits --loss svm", "'--loss': 'svm' is not one of"),
-    ("digits --loss cross_entropy --delta 2", "--delta is the margin of the hinges"),
-    *((f"digits --{name} {bad}", f"'--{name}': {bad} is not a number above 0")
+    ("digits --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
+    *((f"digits --{name} {bad}", f"'--{name}': must be a {POSITIVE[name]}, got {bad}.")
       for name in ("reg", "delta", "tol") for bad in ("-1", "0", "nan", "inf", "much")),
-    ("digits --tol 2", "'--tol': 2 is not a number above 0 and below 1"),
+    ("digits --tol 2", "'--tol': must be a number > 0 and < 1, got 2."),
     ("digits --max-passes 0", "'--max-passes'"),
     ("digits --threads 0", "'--threads'"),
     ("digits --lss hinge", "No such option"),
@@ -165,7 +166,7 @@ OTHER_MISTAKES = [
     ("compare holed.npz", "row 7, column 2"),
     ("compare digits --folds 1", "'--folds'"),
     ("compare digits -o folder", "folder is a folder"),
-    ("fit digits --quick --folds 3", "--quick takes one split, so it excludes --folds"),
+    ("fit digits --quick --folds 3", "--quick and --folds are mutually exclusive"),
     ("evaluate digits digits.safetensors", "digits is not a model file: MODEL comes first"),
     ("evaluate good.npz good.npz", "good.npz is not a model file"),
     ("evaluate hinge.safetensors hinge.safetensors", "hinge.safetensors is a model file"),
@@ -174,24 +175,24 @@ OTHER_MISTAKES = [
     ("evaluate hinge.safetensors wide.npz", "(60, 8)"),
     ("evaluate hinge.safetensors holed.npz", "row 7, column 2"),
     ("evaluate hinge.safetensors unlabelled.npz", "unlabelled.npz has no labels"),
-    ("evaluate hinge.safetensors empty.npz", "empty.npz holds no samples"),
+    ("evaluate hinge.safetensors empty.npz", "empty.npz contains no samples"),
     ("evaluate hinge.safetensors words.npz", "None of the labels of words.npz ('0', '1', '2') is a class of this"),
-    ("evaluate hinge.safetensors good.npz --part test", "good.npz has no part set aside"),
+    ("evaluate hinge.safetensors good.npz --part test", "good.npz has no test set"),
     ("predict hinge.safetensors wide.npz", "(60, 8)"),
     ("predict hinge.safetensors holed.npz", "row 7, column 2"),
     ("predict hinge.safetensors late.npz --scores", "row 10000, column 1"),
     ("predict hinge.safetensors holed.npz -o table.csv", "row 7, column 2"),
     ("predict hinge.safetensors good.npz --proba", "margins, not probabilities"),
-    ("predict soft.safetensors good.npz --proba --scores", "exclude each other"),
+    ("predict soft.safetensors good.npz --proba --scores", "mutually exclusive"),
     ("predict soft.safetensors good.npz -o folder", "folder is a folder"),
     ("predict soft.safetensors good.npz -o nowhere/p.csv", "the folder"),
-    ("predict soft.safetensors good.npz -o soft.safetensors", "soft.safetensors is read here"),
+    ("predict soft.safetensors good.npz -o soft.safetensors", "soft.safetensors is an input of this command"),
     ("info nowhere.safetensors", "nowhere.safetensors does not exist"),
     ("info other.safetensors", "other.safetensors is not a softmargin model"),
     ("info table.xlsx", "table.xlsx is of no known format"),
     ("export soft.safetensors -o soft.txt", "must end in .onnx, .safetensors or .npz"),
-    ("export soft.safetensors -o soft.safetensors", "is read here"),
-    ("predict hinge.safetensors good.npz --margin --scores", "exclude each other"),
+    ("export soft.safetensors -o soft.safetensors", "is an input of this command"),
+    ("predict hinge.safetensors good.npz --margin --scores", "mutually exclusive"),
 ]
 
 
@@ -225,7 +226,7 @@ def test_no_output_replaces_what_is_read_or_another_output(world: Path, tmp_path
     shutil.copy(world / "hinge.safetensors", "m")
     shutil.copy(world / "hinge.safetensors", "hinge.safetensors")
     before = contents(tmp_path)
-    part, twice = "is part of the data", "would be written twice"
+    part, twice = "is, or would become, part of the input data", "is given for two outputs"
     for words, line in (
         *(
             (part, f"fit X.npy -q --loss hinge --reg .1 {option} y.npy")
@@ -264,7 +265,7 @@ def test_a_table_on_stdin_is_not_replaced(world: Path, tmp_path: Path, monkeypat
         monkeypatch.setattr(sys, "stdin", stdin)
         answer = run("predict", world / "hinge.safetensors", "-", "-o", table)
     assert (answer.status, table.read_text()) == (2, "1,2,3,4\n")
-    assert "t.csv is read here, as stdin" in answer.err
+    assert "t.csv is an input of this command (stdin)" in answer.err
 
 
 def test_a_bad_output_is_noticed_before_the_work(at_home: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -324,7 +325,7 @@ def test_fit_chooses_among_the_losses_that_are_named(at_home: Path, tmp_path: Pa
     assert chosen.status == 0
     rows = [list(map(float, row[2:])) for row in csv.reader(chosen.text.splitlines()[1:])]
     assert np.sum(rows, axis=1) == pytest.approx(np.ones(60))
-    assert "calibrated on held-out samples" in run("info", tmp_path / "m.safetensors").text
+    assert "temperature calibrated on held-out samples" in run("info", tmp_path / "m.safetensors").text
 
 
 def test_compare_says_and_saves_the_same(at_home: Path, tmp_path: Path) -> None:
@@ -395,19 +396,19 @@ def test_features_of_very_different_size_are_named_unless_they_are_scaled(tmp_pa
     table.write_text("\n".join(["a,wide,narrow,constant,y", *rows]) + "\n")
     given = ("--loss", "cross_entropy", "--reg", "1", "-o")
     said = run("fit", table, *given, tmp_path / "raw.model").err
-    assert "'wide' ranges over" in said
-    assert "'narrow' over 0." in said
+    assert "for 'wide', 0." in said
+    assert "for 'narrow'. Try" in said
     assert "--scaling standard" in said
-    assert "ranges over" not in run("fit", table, *given, tmp_path / "s.model", "--scaling", "standard").err
+    assert "ranges" not in run("fit", table, *given, tmp_path / "s.model", "--scaling", "standard").err
     table.write_text("\n".join(["a,y", *(f"{row[0]},{label}" for row, label in zip(X, y, strict=True))]) + "\n")
-    assert "ranges over" not in run("fit", table, *given, tmp_path / "one.model").err
+    assert "ranges" not in run("fit", table, *given, tmp_path / "one.model").err
 
 
 def test_an_unproved_gap_is_status_1_and_the_model_is_saved(at_home: Path, tmp_path: Path) -> None:
     answer = run("fit", "digits", "-o", tmp_path / "m.safetensors", *TRAINED, "--max-passes", "3")
     assert answer.status == 1
-    assert "NOT within the 0.0001 asked for" in answer.text
-    assert answer.err.startswith("The gap is ")
+    assert " (did not converge: tolerance 1e-4)\n" in answer.text
+    assert answer.err.startswith("Did not converge: relative duality gap ")
     assert answer.err.count("\n") == 1
     assert not load_model(tmp_path / "m.safetensors").converged
 
@@ -416,13 +417,13 @@ def test_the_default_output_is_named_after_the_data(world: Path, tmp_path: Path,
     monkeypatch.chdir(tmp_path)
     answer = run("fit", world / "good.npz", *TRAINED)
     assert answer.status == 0
-    assert "model      good.safetensors" in answer.text
+    assert "model        good.safetensors" in answer.text
     assert os.listdir(tmp_path) == ["good.safetensors"]
     before = contents(tmp_path)
     again = run("fit", world / "good.npz", *TRAINED)
     assert (again.status, again.err) == (
         2,
-        "Error: good.safetensors exists already: say with -o FILE where to save the model.\n",
+        "Error: good.safetensors already exists; choose the model file with -o FILE.\n",
     )
     assert contents(tmp_path) == before
 
@@ -432,7 +433,7 @@ def test_tables_fit_80_columns_and_carry_no_trailing_blanks(tmp_path: Path, monk
     answers = [run("fit", "digits", "-o", "m.safetensors", "--tol", "0.05")]
     answers += [run("info", "m.safetensors"), run("info", "digits"), run("evaluate", "m.safetensors", "digits")]
     first, *lines = "".join(answer.text for answer in answers).splitlines()
-    assert first == "digits: 1,442 samples, 64 features (float32), 10 classes; 355 more are set aside for testing."
+    assert first == "digits: 1,442 training samples, 64 features (float32), 10 classes; 355 test samples."
     assert [line for line in lines if len(line) > 80 and not line.endswith(".")] == []  # sentences are not cut
     assert [line for line in lines if line != line.rstrip()] == []
 
@@ -479,17 +480,20 @@ def test_labels_that_are_no_class_count_as_wrong(at_home: Path) -> None:
     said = run("evaluate", "hinge.safetensors", "partly.npz", "--json").json
     assert said["unknown_labels"] == [7]
     assert said["recall"]["7"] == 0.0
-    assert "no class of this model count as wrong: 7." in run("evaluate", "hinge.safetensors", "partly.npz").text
+    assert (
+        "Labels that are not classes of the model count as errors: 7."
+        in run("evaluate", "hinge.safetensors", "partly.npz").text
+    )
 
 
 def test_notes_and_parts(at_home: Path) -> None:
     automatic = run("predict", "hinge.safetensors", "parts.npz")
-    assert automatic.err == "Note: using the 9 samples of parts.npz that are set aside for testing.\n"
+    assert automatic.err == "Note: using the test set of parts.npz (9 samples).\n"
     assert automatic.out == run("predict", "hinge.safetensors", "parts.npz", "--part", "test").out
     assert len(run("predict", "hinge.safetensors", "parts.npz", "--part", "train").text.splitlines()) == 61
     known = run("evaluate", "hinge.safetensors", "f.npy", "--labels", "labels.txt")
     assert known.status == 0
-    assert known.err == "Note: this model was trained on just these samples; on others expect less.\n"
+    assert known.err == "Note: the model was trained on these samples; expect a lower accuracy on new samples.\n"
 
 
 def test_info_names_features_and_ids(tmp_path: Path) -> None:

@@ -145,12 +145,12 @@ def test_progress_is_on_the_terminal_and_all_data_on_stdout(tmp_path: Path) -> N
     status, out = terminal.finish()
     assert status == 0
     assert out.count(b"\n") == 356
-    assert b"Note: using the 355 samples" in terminal.seen
+    assert b"Note: using the test set of digits (355 samples)." in terminal.seen
     terminal = Terminal("predict", tmp_path / "m.safetensors", "digits", all_there=True)
     assert terminal.finish() == (0, b"")
     note, _, rows = terminal.seen.partition(b"id,label\r\n")
     assert b"\x1b" not in terminal.seen  # no line of progress among the rows
-    assert note == b"Note: using the 355 samples of digits that are set aside for testing.\r\n"
+    assert note == b"Note: using the test set of digits (355 samples).\r\n"
     assert rows == out.partition(b"\n")[2].replace(b"\n", b"\r\n")
 
 

@@ -156,7 +156,8 @@ def test_names_that_differ_are_named(world: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "X.npz", X=np.zeros((2, 4)), feature_names=["f0", "f1", "f3", "f2"])
     answer = run("predict", world / "m.safetensors", tmp_path / "X.npz")
     assert answer.status == 2
-    assert "has 'f3' as its feature 2, where this model was trained on 'f2'" in answer.err
+    assert "Feature 2 of " in answer.err
+    assert " must be 'f2' as in training, got 'f3'." in answer.err
 
 
 def test_one_image_and_images_of_another_size(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_one_image_and_images_of_another_size(tmp_path: Path) -> None:
     Image.fromarray(pixels[:3]).save(tmp_path / "low.png")
     answer = run("predict", path, tmp_path / "low.png")
     assert (answer.status, answer.out) == (2, b"")
-    assert "images of 3x5x3 (height x width x channels), but this model was trained on 4x5x3" in answer.err
+    assert "must have images of 4x5x3 (height x width x channels) as in training, got 3x5x3" in answer.err
     sized = small_model(tmp_path / "s.safetensors", 60, names=False, image_shape=shape, image_size=(4, 5))
     assert run("predict", sized, tmp_path / "low.png").status == 0
 

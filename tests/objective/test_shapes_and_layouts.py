@@ -49,7 +49,7 @@ def test_no_samples_are_an_error_in_fit_and_no_answers_in_predict(tmp_path: Path
     fitted(tmp_path, X, y)
     empty = saved(tmp_path, X[:0], y[:0], name="empty")
     for verb in (("fit", empty), ("evaluate", tmp_path / "m.safetensors", empty)):
-        run_refused(tmp_path, *verb, words=("empty.npz holds no samples",))
+        run_refused(tmp_path, *verb, words=("empty.npz contains no samples",))
     assert run("predict", tmp_path / "m.safetensors", empty) == Answer(0, b"id,label\n", "")
 
 

@@ -1,4 +1,4 @@
-"""The page of a report for everybody: by ear, by keyboard, by finger, on a phone, on a wide screen, on paper."""
+"""The page of a report with screen readers, keyboard and touch, on small and wide screens, and in print."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SPOKEN = {"button", "link", "combobox", "slider", "spinbutton", "application", "
 SPOKEN |= {"table", "heading", "navigation", "DisclosureTriangle", "columnheader", "rowheader"}
 
 
-# -- by ear --------------------------------------------------------------------------------------------------
+# -- screen readers ------------------------------------------------------------------------------------------
 
 
-def test_whoever_hears_the_page_is_told_what_is_there(browser, pages):
+def test_a_screen_reader_gets_names_and_descriptions(browser, pages):
     browser.open(pages["hinge"])
     browser.run(OPEN)
     names: dict[str, list[str]] = {}
@@ -78,7 +78,7 @@ def test_what_changes_is_said_and_not_too_much_of_it(browser, pages):
     assert browser.run(live) == "polite"
 
 
-# -- by keyboard and finger ----------------------------------------------------------------------------------
+# -- keyboard and touch --------------------------------------------------------------------------------------
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser, pages):
@@ -124,7 +124,7 @@ def test_a_finger_on_the_plane_drags_a_point_or_scrolls_the_page(browser, pages)
     browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
-# -- by eye --------------------------------------------------------------------------------------------------
+# -- sight ---------------------------------------------------------------------------------------------------
 
 # The texts that stand out from what they stand on by less than 4.5 to 1 (WCAG 2.2, 1.4.3), and how many were seen.
 FAINT = """(() => {
@@ -203,7 +203,7 @@ def test_many_classes_of_long_names_fit_everywhere(browser, tmp_path):
     browser.run("dispatchEvent(new Event('afterprint'))")
 
 
-# -- on paper ------------------------------------------------------------------------------------------------
+# -- print ---------------------------------------------------------------------------------------------------
 
 FREEZABLE = """window.ResizeObserver = class extends ResizeObserver {
     constructor(call) { super((...given) => { if (!window.frozen) call(...given); }); } };"""
@@ -240,7 +240,7 @@ def test_on_paper_everything_is_there_and_nothing_to_press(screen, browser, page
     assert browser.run(f"Math.max(...{charts}.map(e => e.clientWidth))") > 600
     there = f"[...document.querySelectorAll({CONTROLS_ON_PAPER!r})].filter(e => e.checkVisibility()).length"
     assert browser.run(there) == 0
-    assert "softmargin fit" in browser.run("document.querySelector('#good pre').innerText")
+    assert "softmargin fit" in browser.run("document.querySelector('#accuracy pre').innerText")
     faint, _ = browser.run(FAINT)
     assert faint == []
     assert shown > 150  # on the dark screen the names beside a matrix are bright ...

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the path: the page is not tried in a browser"
 )
 
-PANELS = ("answers", "good", "looks", "worst", "confusion", "margins", "path", "convergence", "trust", "losses")
-PANELS += ("suspects", "laboratory")
+PANELS = ("summary", "accuracy", "weights", "worst", "confusion", "margins", "path", "convergence", "calibration")
+PANELS += ("comparison", "data-errors", "laboratory")
 
 
 def text_of(browser: Browser, selector: str) -> str:
@@ -75,8 +75,8 @@ def test_numbers_of_the_page_are_those_of_the_record(loss, browser, pages, repor
         "headline",
         "certificate",
         "calibration",
-        "looks",
-        "rivals",
+        "weights",
+        "comparison",
         "confusion",
         "margins",
         "samples",
@@ -87,9 +87,9 @@ def test_controls_of_the_panels(browser, pages, reports):
     report = reports["hinge"]
     browser.open(pages["hinge"])
     # The order of the recalls.
-    rows = "[...document.querySelectorAll('#good .row-label')].slice(-10).map(e => e.textContent)"
+    rows = "[...document.querySelectorAll('#accuracy .row-label')].slice(-10).map(e => e.textContent)"
     worst_first = browser.run(rows)
-    click(browser, "#good .tabs button", "as they come")
+    click(browser, "#accuracy .tabs button", "in order of the classes")
     browser.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
     assert browser.run(rows) == list(report.classes) != worst_first
     # A costly sample is written out.
@@ -104,7 +104,8 @@ def test_controls_of_the_panels(browser, pages, reports):
     a, b, times, _ = report.confusion.pairs[1]
     click(browser, "#confusion .pairs li:nth-child(2) button")
     assert (
-        text_of(browser, "#confusion .detail h3") == f"{report.classes[a]}, taken for {report.classes[b]}: {times}"
+        text_of(browser, "#confusion .detail h3")
+        == f"{report.classes[a]}, predicted as {report.classes[b]}: {times}"
     )
     assert browser.run("document.querySelectorAll('#confusion .detail .sample').length") == min(times, 12)
     click(browser, "#confusion .detail .sample")
@@ -120,7 +121,7 @@ def test_controls_of_the_panels(browser, pages, reports):
         browser.press(key)
     c, d = a + (-1 if a == 9 else 1), b + (-1 if b == 9 else 1)
     count = report.confusion.counts[c][d]
-    assert text_of(browser, "#confusion .readout").startswith(f"True {c}, said {d}: {count} of ")
+    assert text_of(browser, "#confusion .readout").startswith(f"True {c}, predicted {d}: {count} of ")
     assert text_of(browser, "#confusion .detail h3").endswith(f": {count}")
     # ... and after sorting, by keyboard and by mouse.
     enter(browser, "#confusion select", 0, 1)
@@ -128,7 +129,7 @@ def test_controls_of_the_panels(browser, pages, reports):
     browser.run("document.querySelector('#confusion canvas').focus()")
     browser.press("ArrowDown")
     browser.press("Enter")
-    assert text_of(browser, "#confusion .detail h3").startswith(f"{order[0]}, found")
+    assert text_of(browser, "#confusion .detail h3").startswith(f"{order[0]}, classified correctly")
     right, bottom = browser.run(
         "(() => { const c = document.querySelector('#confusion canvas');"
         "c.scrollIntoView({block: 'center', behavior: 'instant'});"
@@ -136,7 +137,7 @@ def test_controls_of_the_panels(browser, pages, reports):
     )
     browser.mouse("mousePressed", right - 80, bottom - 20)  # the last row; the labels reach beyond the last column
     browser.mouse("mouseReleased", right - 80, bottom - 20)
-    assert text_of(browser, "#confusion .readout").startswith(f"True {order[-1]}, said ")
+    assert text_of(browser, "#confusion .readout").startswith(f"True {order[-1]}, predicted ")
     # Margins of one class.
     enter(browser, "#margins select", 0, 4)
     shown = browser.run(
@@ -144,17 +145,17 @@ def test_controls_of_the_panels(browser, pages, reports):
     )
     assert shown == [["margins.wrong.3", report.margins.wrong[3]], ["margins.inside.3", report.margins.inside[3]]]
     # Which pixels: the words add up.
-    words = text_of(browser, "#looks p[aria-live]").replace("\u2212", "-")
+    words = text_of(browser, "#weights p[aria-live]").replace("\u2212", "-")
     pixels, bias, total = map(float, re.search(r"pixels (\S+) \+ bias (\S+) = (\S+)\.", words).groups())
     assert pixels + bias == pytest.approx(total, abs=0.002)
     # Scale, and the difference of two classes.
-    picture = "document.querySelector('#looks .pictures canvas').toDataURL()"
+    picture = "document.querySelector('#weights .pictures canvas').toDataURL()"
     own = browser.run(picture)
-    click(browser, "#looks .tabs button", "common scale")
+    click(browser, "#weights .tabs button", "common scale")
     assert browser.run(picture) != own
-    duo = "document.querySelector('#looks .duo canvas').toDataURL()"
+    duo = "document.querySelector('#weights .duo canvas').toDataURL()"
     before = browser.run(duo)
-    enter(browser, "#looks select", 0, 7)
+    enter(browser, "#weights select", 0, 7)
     assert browser.run(duo) != before
     # The cursor of a chart, by keyboard.
     browser.run("document.querySelector('#path svg').focus()")
@@ -191,7 +192,7 @@ def test_hostile_names_do_nothing(browser, tmp_path):
             "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => /^on/.test(n))"
         )
         assert browser.run(handlers) == []
-        names = browser.run("[...document.querySelectorAll('#looks select')[0].options].map(e => e.textContent)")
+        names = browser.run("[...document.querySelectorAll('#weights select')[0].options].map(e => e.textContent)")
         assert names == list(report.classes)
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.problems == []
@@ -205,13 +206,13 @@ def test_a_page_of_a_table_on_its_training_data(browser, tmp_path):
     file = tmp_path / "table.html"
     file.write_bytes(b"".join(page(report, summary(report))))
     browser.open(file)
-    assert "Judged on the training data" in text_of(browser, "#answers .warning")
-    for panel in ("#answers", "#good"):
-        assert "with 95" not in text_of(browser, panel)
-    for entry in report.looks.features[0]:
-        assert entry.feature in text_of(browser, "#looks .effects") + text_of(browser, "#looks")
-    assert "whatever their label" in text_of(browser, "#looks")
-    assert "0 labels of 40 may be wrong" in text_of(browser, "#suspects")
+    assert "Evaluated on the training data" in text_of(browser, "#summary .warning")
+    for panel in ("#summary", "#accuracy"):
+        assert "confidence interval" not in text_of(browser, panel)
+    for entry in report.weights.features[0]:
+        assert entry.feature in text_of(browser, "#weights .effects") + text_of(browser, "#weights")
+    assert "Samples of all labels are considered" in text_of(browser, "#weights")
+    assert "0 of 40 labels may be wrong" in text_of(browser, "#data-errors")
     assert browser.run("document.images.length") == 0
     for width in (1280, 900):
         browser.open(file, width)
@@ -225,7 +226,7 @@ def test_a_page_of_a_table_on_its_training_data(browser, tmp_path):
 def test_without_programs_the_page_says_it_in_short(reports):
     text = b"".join(page(reports["hinge"], summary(reports["hinge"]))).decode()
     inside = re.search(r"<noscript>(.*?)</noscript>", text, re.S)[1]
-    assert "Which loss and λ?" in inside
+    assert "Loss and λ" in inside
 
 
 # -- the laboratory ------------------------------------------------------------------------------------------
@@ -314,7 +315,7 @@ def test_the_controls_of_the_laboratory(browser, pages):
     assert browser.run(total)[2] < objective.value(W, b)
     click(browser, "#laboratory button", "Pause")
     # Back to the start; a weight by hand, a point by mouse.
-    click(browser, "#laboratory button", "Start again")
+    click(browser, "#laboratory button", "Reset")
     assert browser.run(total)[2] == pytest.approx(whole, rel=1e-12)
     enter(browser, "#laboratory input[type=number]", 0, 0)
     W = np.array(WEIGHTS[0])

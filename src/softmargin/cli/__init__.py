@@ -1,4 +1,4 @@
-"""The command line: one file a verb, and the only place that prints."""
+"""The command line: one file per command, and the only part of the package that prints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["main", "softmargin"]
 
 
 class _InOrder(click.Group):
-    """Lists the verbs as they are added: in the order in which they are needed."""
+    """Lists the commands in the order in which they were added, not by name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -36,28 +36,28 @@ class _InOrder(click.Group):
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="softmargin")
 def softmargin() -> None:
-    """Train, check and use multiclass linear classifiers.
+    """Train, evaluate and use multiclass linear classifiers.
 
-    DATA is "digits" (built in), a folder or .zip with one folder of images for each class, a table (.csv,
-    .parquet, .feather), arrays (.npy, .npz, .safetensors), sparse text (.svm) and more. A folder with "train" and
-    "test" in it, or arrays X_train and X_test, bring their own test part.
+    DATA is "digits" (built in), a folder or .zip with one folder of images per class, a table (.csv, .parquet,
+    .feather), arrays (.npy, .npz, .safetensors), sparse text (.svm) and more. A folder with subfolders "train" and
+    "test", or arrays X_train and X_test, include a test set.
 
     \b
-    Try it:
+    Examples:
       softmargin fit digits -o digits.safetensors
       softmargin evaluate digits.safetensors digits
     """  # noqa: D301
 
 
-for verb in (fit, compare, evaluate, predict, report, export, info):
-    softmargin.add_command(verb)
+for command in (fit, compare, evaluate, predict, report, export, info):
+    softmargin.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line; every mistake of the user is one sentence on stderr and exit status 2."""
+    """Run the command line; an invalid argument or file is one sentence on stderr and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no λ shows \u03bb
+            stream.reconfigure(errors="backslashreplace")  # λ is \u03bb in a narrow encoding
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with _stoppable():
@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" See '{context.command_path} --help'." if context else ""
-        said = error.format_message().removesuffix(".")
-        say_err(f"Error: {said}{'' if said.endswith('?') else '.'}{hint}")
+        message = error.format_message().removesuffix(".")
+        say_err(f"Error: {message}{'' if message.endswith('?') else '.'}{hint}")
         status = error.exit_code
     except _Stopped as stopped:
         say_err("Stopped. No file was left half-written.")
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 class _Stopped(BaseException):
-    """Ctrl-C or a request to end, on its way out."""
+    """SIGINT (Ctrl-C) or SIGTERM, as an exception."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -87,15 +87,15 @@ class _Stopped(BaseException):
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM unwind everything, so that temporary files and helpers go; undone at the end."""
-    asked: list[int] = []
+    """Turn SIGINT and SIGTERM into exceptions, so that temporary files and helper processes are removed."""
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> NoReturn:
-        asked.append(number)
+        received.append(number)
         raise _Stopped(number)
 
-    def again(lost: Any) -> None:
-        # A signal that comes while LLVM calls back into Python raises into nowhere: send it once more.
+    def resend(lost: Any) -> None:
+        # An exception raised while LLVM calls back into Python is lost: send the signal again.
         if isinstance(lost.exc_value, _Stopped):
             threading.Timer(0.01, signal.raise_signal, (lost.exc_value.number,)).start()
         else:
@@ -104,14 +104,14 @@ def _stoppable() -> Iterator[None]:
     hook = sys.unraisablehook
     found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        sys.unraisablehook = again
+        sys.unraisablehook = resend
         for number, handler in found.items():
-            if handler is not signal.SIG_IGN:  # as under nohup, which is there to be obeyed
+            if handler is not signal.SIG_IGN:  # keep an ignored signal ignored, as under nohup
                 signal.signal(number, stop)
         yield
     except Exception as error:
-        if asked:  # an import that is interrupted in C fails with an error of its own
-            raise _Stopped(asked[0]) from error
+        if received:  # an import interrupted in C fails with another error
+            raise _Stopped(received[0]) from error
         raise
     finally:
         for number, handler in found.items():

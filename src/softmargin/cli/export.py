@@ -12,18 +12,20 @@ from softmargin.cli.wording import say, say_err
 __all__ = ["export"]
 
 
-@click.command(short_help="Write MODEL for another program.")
+@click.command(short_help="Export MODEL to ONNX, PyTorch or NumPy.")
 @options.model
-@click.option("-o", "--output", metavar="FILE", required=True, help="What to write, in the format of its name.")
+@click.option("-o", "--output", metavar="FILE", required=True, help="File to write: .onnx, .safetensors or .npz.")
 def export(model: str, output: str) -> None:
-    """Write MODEL for another program.
+    """Export MODEL to ONNX, PyTorch or NumPy.
 
-    FILE ends in .onnx for a graph from float32 features to label and scores, in .safetensors for the state of
-    a PyTorch nn.Linear, or in .npz for plain NumPy arrays. No format holds code.
+    The extension of FILE sets the format: .onnx is a graph from float32 features to label and scores, .safetensors
+    the state of a PyTorch nn.Linear, .npz plain NumPy arrays. No format contains code.
     """
     loaded = read_model(model)
     check_output(output, model)
     loaded.export(output)
     if loaded.preprocessing.rows == "l2" and not output.lower().endswith(".onnx"):
-        say_err("Note: this model divides each row by its length first; who uses the file must do so too.")
+        say_err(
+            "Note: the model divides each row by its Euclidean norm first; do the same before you use this file."
+        )
     say(f"{output}: {loaded.n_features:,} features, {loaded.n_classes:,} classes.")

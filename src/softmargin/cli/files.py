@@ -19,25 +19,25 @@ _FIGURES = ("png", "svg")
 
 
 def default_output(name: str, source: str) -> str:
-    """Return the name of a model file for data of this name, which is never that of the data."""
+    """Return the name of a model file for data of this name, never the name of the data file itself."""
     path = f"{name}.safetensors"
     taken = os.path.exists(path) and os.path.exists(source) and same_file(path, source)
     return f"{name}.model.safetensors" if taken else path
 
 
-def save(path: str, pieces: Iterable[bytes], verb: str = "written") -> None:
-    """Write a file, whole or not at all."""
+def save(path: str, pieces: Iterable[bytes]) -> None:
+    """Write a file atomically."""
     try:
         write_atomically(path, pieces)
     except OSError as error:
-        raise ModelFileError(f"{path} could not be {verb}: {error.strerror or error}.") from error
+        raise SoftmarginError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
 def check_output(path: str, *inputs: str | None, written: Sequence[str | None] = ()) -> None:
-    """Raise an error now, not after minutes of work, if no file can be saved there or another would be lost.
+    """Raise an error before the work if no file can be written there or if an input would be lost.
 
-    What is read, ``inputs``, is more than is named: labels beside a file, all files of a folder. ``written``
-    are the other outputs, which need not be there yet.
+    The ``inputs`` include the files that belong to them: labels beside an array, all files of a folder.
+    ``written`` are the other outputs.
     """
     from softmargin.data import belongs_to
 
@@ -49,34 +49,33 @@ def check_output(path: str, *inputs: str | None, written: Sequence[str | None] =
     except OSError as error:
         raise ModelFileError(f"{path} cannot be written: {error.strerror}.") from error
     if os.path.isdir(path):
-        problem = "is a folder, where a file is wanted"
+        problem = "is a folder; give the name of a file"
     elif not os.path.isdir(folder):
         problem = f"cannot be written: the folder {folder} does not exist"
     elif exists and not os.path.isfile(path):
         return  # a pipe or a device: nothing is lost
     elif any(source and same_file(path, source) for source in inputs):
-        problem = "is read here, so it cannot be written too"
+        problem = "is an input of this command and cannot be its output"
     elif any(source and belongs_to(path, source) for source in inputs):
-        problem = "is part of the data that are read here, or would be, so it cannot be written"
+        problem = "is, or would become, part of the input data; choose another path"
     elif any(other and same_file(path, other) for other in written):
-        problem = "would be written twice: give each output a name of its own"
+        problem = "is given for two outputs; choose a different file for each"
     elif not os.access(path if exists else folder, os.W_OK):
-        problem = "may not be written: permission is denied"
+        problem = "cannot be written: permission denied"
     else:
         return
     raise ModelFileError(f"{path} {problem}.")
 
 
 def write_report(record: Report, output: str, figures: str | None = None) -> None:
-    """Write the page, and the figures if they are asked for, each file whole or not at all."""
+    """Write the page, and the figures into a folder if one is given."""
     from softmargin.report import draw_figures, page, summary
 
-    try:
-        write_atomically(output, page(record, summary(record)))
-        if figures is not None:
+    save(output, page(record, summary(record)))
+    if figures is not None:
+        try:
             os.makedirs(figures, exist_ok=True)
-            for name, content in draw_figures(record, _FIGURES):
-                write_atomically(os.path.join(figures, name), content)
-    except OSError as error:
-        place = error.filename or output
-        raise SoftmarginError(f"{place} could not be written: {error.strerror}.") from error
+        except OSError as error:
+            raise SoftmarginError(f"{figures} could not be created: {error.strerror}.") from error
+        for name, content in draw_figures(record, _FIGURES):
+            save(os.path.join(figures, name), [content])

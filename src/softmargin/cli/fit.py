@@ -5,72 +5,60 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from softmargin.cli import files, options
+from softmargin.cli import files, options, wording
 from softmargin.cli.job import Job
 from softmargin.cli.progress import Progress, reporter, stage
-from softmargin.cli.wording import certificate_rows, print_comparison, print_json, print_table, say, say_err
 from softmargin.errors import ConvergenceWarning, ModelFileError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
     from softmargin.model import Model
     from softmargin.report import Report
-    from softmargin.selection import Comparison
 
 __all__ = ["fit"]
 
+_MOST_ROWS = 1000
+"""Number of rows in which the ranges of the features are compared."""
 
-_LOOKED_AT, _UNLIKE = 1000, 1000.0
-"""Of so many rows we look at the ranges of the features, and at whether they differ by so much."""
+_LARGE_RATIO = 1000.0
+"""Ratio of these ranges above which a note suggests ``--scaling standard``."""
 
 
 @click.command(short_help="Train a classifier on DATA and save it.")
 @options.data
 @click.option(
-    "-o",
-    "--output",
-    metavar="MODEL",
-    help="Model file to save.  [default: DATA's name.safetensors, if there is none]",
+    "-o", "--output", metavar="MODEL", help="Model file to write.  [default: NAME.safetensors, NAME as in DATA]"
 )
+@click.option("--report", "page", metavar="HTML", help="Also write an HTML report, as softmargin report does.")
+@options.search
 @click.option(
-    "--report", "page", metavar="HTML", help="Write a page that shows what it learned, as softmargin report does."
+    "--reg", type=options.positive(), metavar="λ", help="Factor of the penalty ΣW².  [default: selected]"
 )
-@options.losses("Take this one, or choose among several:")
-@click.option("--reg", type=options.positive(), metavar="λ", help="Factor of ΣW².  [default: chosen]")
-@click.option("--delta", type=options.positive(), metavar="Δ", help="Margin of the hinges.  [default: 1]")
-@click.option("--folds", type=click.IntRange(2), metavar="N", help="Folds to choose with.  [default: 5]")
-@click.option("--quick", is_flag=True, help="Choose on one held-out fifth instead of folds.")
+@click.option("--quick", is_flag=True, help="Select on a single held-out fifth instead of cross-validation.")
 @click.option(
     "--tol",
     type=options.positive(below=1.0),
     metavar="GAP",
     default=1e-4,
-    help="Relative duality gap to prove.  [default: 1e-4]",
+    help="Tolerance of the relative duality gap.  [default: 1e-4]",
 )
 @click.option(
     "--max-passes",
     type=click.IntRange(1),
     metavar="N",
     default=2000,
-    help="Budget of readings of X.  [default: 2000]",
+    help="Largest number of passes over X.  [default: 2000]",
 )
-@options.scaling
-@options.normalize_rows
-@options.image_size
-@options.reading
-@options.threads
 @click.option(
     "--checkpoint",
     metavar="FILE",
-    help="Keep the state of the last fit there; the same command goes on from it if it was killed.",
+    help="Save the state of the final fit there; the same command resumes an interrupted fit.",
 )
-@options.as_json
-@options.quiet
+@options.job
 @options.gathered(Job, "job")
 def fit(
     job: Job,
@@ -86,16 +74,15 @@ def fit(
 ) -> int:
     """Train a classifier on DATA and save it.
 
-    Unless given, loss and λ are chosen by cross-validation: for each loss λ walks down from the largest
-    sensible one until the held-out accuracy has stopped rising. The chosen one is then fitted to all of DATA
-    until the gap is proved. Data set aside for testing is looked at once, at the end.
+    Loss and λ are selected by cross-validation unless both are given. For each loss, λ decreases from the largest
+    useful value until the held-out accuracy no longer improves. The selected loss is then fitted to the whole
+    training set until the relative duality gap is at most --tol. If DATA has a test set, it is used only at the
+    end, for the accuracy.
 
-    Exit status: 0, 1 if the gap was not reached (the model is saved and says so), 2 for a mistake.
+    Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
-    if job.delta is not None and set(job.names) == {"cross_entropy"}:
-        raise ParameterError("--delta is the margin of the hinges; cross_entropy has none.")
     if quick and job.folds is not None:
-        raise ParameterError("--quick takes one split, so it excludes --folds.")
+        raise ParameterError("--quick and --folds are mutually exclusive; give only one of them.")
     written = [path for path in (output, page, checkpoint) if path is not None]
     for k, path in enumerate(written):
         files.check_output(path, job.data, job.labels, written=written[:k])
@@ -103,20 +90,19 @@ def fit(
         from softmargin.estimators import LinearClassifier
 
         losses = job.losses()
-        dataset = job.read(progress)
+        dataset, labelled = job.read(progress)
         target = output or files.default_output(dataset.name, job.data)
-        files.check_output(target, job.data, job.labels, written=(page, checkpoint))
-        if output is None and os.path.lexists(target):
-            raise ModelFileError(f"{target} exists already: say with -o FILE where to save the model.")
-        labelled = job.check(dataset)
+        if output is None:
+            files.check_output(target, job.data, job.labels, written=written)
+            if os.path.lexists(target):
+                raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
         if not job.normalize_rows:
-            _name_unlike_features(dataset, job.data, job.scaling)
-        progress("preparing (a first start compiles its kernels)")
+            _note_different_ranges(dataset, job.data, job.scaling)
+        progress("preparing (the first run compiles the kernels)")
         choice = None
         started = time.perf_counter()
         if len(losses) > 1 or reg is None:
-            searched = job if quick else replace(job, folds=job.folds or 5)
-            choice = searched.search(labelled, losses, "auto" if reg is None else [reg], progress)
+            choice = job.search(labelled, losses, progress, quick=quick, regs="auto" if reg is None else [reg])
             losses, reg = [choice.loss], choice.reg
         classifier = LinearClassifier(
             losses[0],
@@ -128,12 +114,12 @@ def fit(
             **job.fit_options,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # said below, in the words of the command line
+            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
             try:
                 classifier.fit(labelled, labelled.labels)
             except BaseException:  # Ctrl-C too
                 if checkpoint is not None and os.path.exists(checkpoint):
-                    say_err(f"{checkpoint} keeps where the fit stood: the same command goes on from there.")
+                    wording.say_err(f"The state of the fit is saved in {checkpoint}; the same command resumes it.")
                 raise
         progress("saving")
         model = classifier.to_model(dataset, image_size=job.image_size, choice=choice)
@@ -141,32 +127,40 @@ def fit(
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None
         if page is None:
-            progress("counting what is right")
+            progress("evaluating")
             parts = {"training": dataset} | ({} if test is None else {"test": test})
             accuracies = {name: float((model.predict(p.X) == p.y).mean()) for name, p in parts.items()}
         else:
             head = _report(job, dataset, test, model, target, page, max_passes, progress).headline
-            judged = head.accuracy.n_right / head.accuracy.n
-            accuracies = {"training": judged if head.training_accuracy is None else head.training_accuracy}
+            accuracy = head.accuracy.n_correct / head.accuracy.n
+            accuracies = {"training": accuracy if head.training_accuracy is None else head.training_accuracy}
             if test is not None:
-                accuracies["test"] = judged
+                accuracies["test"] = accuracy
             else:
-                say_err(
-                    f"{job.data} has no part that is set aside for testing, so {page} is judged on the training "
-                    f"data: it says nothing of new samples. "
-                    f"softmargin report {target} OTHER_DATA judges on others."
+                wording.say_err(
+                    f"Note: {job.data} has no test set, so {page} evaluates the model on its training data. For "
+                    f"new samples run softmargin report {target} OTHER_DATA."
                 )
-
     if as_json:
-        print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
+        wording.print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
     else:
-        _print_summary(job.data, dataset, model, choice, accuracies, target, seconds, page)
-    if model.converged:
-        return 0
-    say_err(
-        f"The gap is {model.gap:.2g} instead of {tol:g}. {classifier.fit_.status} The model is saved as it is."
-    )
-    return 1
+        wording.print_data(job.data, dataset, model.n_classes)
+        if choice is not None:
+            wording.print_comparison(choice)
+            wording.say()
+        rows = [
+            ["loss", repr(model.loss)],
+            ["reg", f"{model.reg:.6g}"],
+            *wording.certificate_rows(model),
+            ["accuracy", ", ".join(f"{accuracy:.4f} {part}" for part, accuracy in accuracies.items())],
+            ["total time", f"{seconds:.1f} s"],
+            *([["report", page]] if page is not None else []),
+        ]
+        wording.print_table(["model", target], rows, left=2)
+    if not model.converged:
+        gap = f"relative duality gap {model.gap:.2g} > tol={wording.compact(tol)}"
+        wording.say_err(f"Did not converge: {gap}. {classifier.fit_.status} The model was saved.")
+    return 0 if model.converged else 1
 
 
 def _report(
@@ -179,7 +173,7 @@ def _report(
     max_passes: int,
     progress: Progress,
 ) -> Report:
-    """Write a report on the part that is set aside for testing, or on the training data if there is none."""
+    """Write a report on the test set, or on the training data if there is none."""
     from softmargin.report import fill_report, refit
 
     others, along = refit(model, data, max_passes=max_passes, n_threads=job.threads, progress=progress)
@@ -200,58 +194,22 @@ def _report(
     return record
 
 
-def _name_unlike_features(data: Dataset, source: str, scaling: str) -> None:
-    """Say where features differ so much in size that one λ hardly suits them all, and nothing scales them."""
+def _note_different_ranges(data: Dataset, source: str, scaling: str) -> None:
+    """Print a note if unscaled features have such different ranges that one λ hardly suits them all."""
     import numpy as np
     from scipy.sparse import issparse
 
     X = data.X
     if scaling not in ("auto", "none") or issparse(X):
         return
-    rows = np.asarray(X[:: -(-len(X) // _LOOKED_AT)], dtype=np.float64)
-    ranges = rows.max(axis=0) - rows.min(axis=0)
-    vary = np.flatnonzero(ranges > 0.0)
-    if not vary.size:
+    rows = np.asarray(X[:: -(-len(X) // _MOST_ROWS)], dtype=np.float64)
+    ranges = np.ptp(rows, axis=0)
+    most, least = int(ranges.argmax()), int(np.where(ranges > 0.0, ranges, np.inf).argmin())
+    if not ranges[most] >= _LARGE_RATIO * ranges[least] > 0.0:  # 0 if all features are constant
         return
-    least, most = (int(vary[pick(ranges[vary])]) for pick in (np.argmin, np.argmax))
-    if ranges[most] < _UNLIKE * ranges[least]:
-        return
-    wide, narrow = (
-        f"column {k}" if data.feature_names is None else repr(data.feature_names[k]) for k in (most, least)
+    names = data.feature_names
+    wide, narrow = (f"column {k}" if names is None else repr(names[k]) for k in (most, least))
+    wording.say_err(
+        f"Note: the features of {source} have very different ranges: {ranges[most]:.2g} for {wide}, "
+        f"{ranges[least]:.2g} for {narrow}. Try --scaling standard, which is often more accurate and faster then."
     )
-    say_err(
-        f"Note: the features of {source} are of very different size: {wide} ranges over {ranges[most]:.2g}, "
-        f"{narrow} over {ranges[least]:.2g}. Try --scaling standard, which is often better then, and quicker."
-    )
-
-
-def _print_summary(
-    source: str,
-    data: Dataset,
-    model: Model,
-    choice: Comparison | None,
-    accuracies: dict[str, float],
-    target: str,
-    seconds: float,
-    page: str | None,
-) -> None:
-    aside = "" if data.test is None else f"; {data.test.n_samples:,} more are set aside for testing"
-    say(
-        f"{source}: {data.n_samples:,} samples, {data.n_features:,} features ({data.X.dtype}), "
-        f"{model.n_classes:,} classes{aside}."
-    )
-    say()
-    if choice is not None:
-        print_comparison(choice)
-        say()
-    said = ", ".join(f"{accuracy:.4f} on the {part} data" for part, accuracy in accuracies.items())
-    rows = [
-        ["loss", repr(model.loss)],
-        ["reg", f"{model.reg:.6g}"],
-        *certificate_rows(model),
-        ["accuracy", said],
-        ["saved", f"after {seconds:.1f} s"],
-    ]
-    if page is not None:
-        rows.append(["report", page])
-    print_table(["model", target], rows, left=2)

@@ -1,40 +1,38 @@
-"""``softmargin info``: what a model or data file holds."""
+"""``softmargin info``: what a model or data file contains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from softmargin.cli import options
 from softmargin.cli.progress import reporter
-from softmargin.cli.reading import Reading, read_data, read_model
-from softmargin.cli.wording import certificate_rows, print_json, print_table, say
+from softmargin.cli.reading import Reading, describe, read_data, read_model
+from softmargin.cli.wording import certificate_rows, list_names, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from softmargin.data import Dataset
     from softmargin.model import Model
 
 __all__ = ["info"]
 
 _MOST_NAMES = 10
-_MOST_NAMED = 3
+_MOST_FEATURES = 3
 _MOST_CLASSES = 50
 
 
-@click.command(short_help="Show what a model file or DATA holds.")
+@click.command(short_help="Describe a model file or DATA.")
 @click.argument("source", metavar="MODEL|DATA")
 @options.reading
 @options.as_json
 @options.quiet
 @options.gathered(Reading, "reading")
 def info(source: str, reading: Reading, as_json: bool, quiet: bool) -> None:
-    """Show what a model file or DATA holds.
+    """Describe a model file or DATA.
 
-    For a model its loss, λ, classes, origin and certificate; for DATA sizes, types and classes. The
-    fingerprint of DATA tells whether a model was trained on exactly this.
+    Prints the loss, λ, classes, training data and certificate of a model; the size, types and classes of DATA.
+    A model was trained on DATA if its fingerprint equals that of DATA.
     """
     if _is_model(source):
         _info_model(source, as_json)
@@ -49,7 +47,7 @@ def _is_model(source: str) -> bool:
 
         return not holds_data(path)
     try:
-        with path.open("rb") as stream:  # whatever it is called, a model begins with a length and its card
+        with path.open("rb") as stream:  # under any name, a model begins with a length and its metadata
             return stream.read(24)[8:] == b'{"__metadata__":'
     except OSError:  # a folder, a built-in name, or a file that the reader of data will complain about
         return False
@@ -60,13 +58,14 @@ def _info_model(source: str, as_json: bool) -> None:
     if as_json:
         print_json(model.card())
         return
+    scaling = model.preprocessing.scaling + (", rows of norm 1" if model.preprocessing.rows == "l2" else "")
     rows = [
         ["loss", repr(model.loss)],
         ["reg", f"{model.reg:.6g}"],
-        ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {_scaling(model)}"],
-        ["classes", f"{model.n_classes:,}: {_first(model.classes.tolist(), _MOST_NAMES)}"],
+        ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {scaling}"],
+        ["classes", f"{model.n_classes:,}: {list_names(model.classes.tolist(), _MOST_NAMES, str)}"],
         ["probabilities", _probabilities(model)],
-        ["trained on", f"{model.data_name}, {model.n_samples:,} samples"],
+        ["training data", f"{model.data_name}, {model.n_samples:,} samples"],
         ["fingerprint", _short(model.fingerprint)],
         *certificate_rows(model),
         ["created", f"{model.created} by softmargin {model.versions.get('softmargin', 'unknown')}"],
@@ -81,8 +80,8 @@ def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> Non
     with reporter(quiet) as progress:
         data = read_data(source, reading, progress)
         parts = {"data": data} if data.test is None else {"data": data, "test": data.test}
-        progress("taking the fingerprint")
-        records = {name: _record(part) for name, part in parts.items()}
+        progress("computing the fingerprint")
+        records = {name: describe(part) for name, part in parts.items()}
     if as_json:
         print_json(records)
         return
@@ -92,7 +91,7 @@ def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> Non
         rows.append([name, f"{size} ({part.X.dtype}{_shape(part.image_shape)})"])
         for heading, names in (("feature names", part.feature_names), ("ids", part.ids)):
             if names is not None:
-                rows.append([heading, _first(names, _MOST_NAMED)])
+                rows.append([heading, list_names(names, _MOST_FEATURES, str)])
         rows.append(["fingerprint", _short(records[name]["fingerprint"])])
     print_table(["source", source], rows, left=2)
     say()
@@ -105,31 +104,12 @@ def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> Non
         say(f"… and {len(counts) - _MOST_CLASSES:,} more classes.")
 
 
-def _record(part: Dataset) -> dict[str, Any]:
-    import numpy as np
-
-    labels, counts = np.unique([] if part.y is None else part.y, return_counts=True)
-    record: dict[str, Any] = {"name": part.name, "n_samples": part.n_samples, "n_features": part.n_features}
-    record |= {"dtype": str(part.X.dtype), "image_shape": part.image_shape}
-    record["classes"] = dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
-    return record | {"fingerprint": part.fingerprint()}
-
-
-def _scaling(model: Model) -> str:
-    return model.preprocessing.scaling + (", rows of length 1" if model.preprocessing.rows == "l2" else "")
-
-
-def _first(names: Sequence[object], most: int) -> str:
-    more = f", … ({len(names) - most:,} more)" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more
-
-
 def _probabilities(model: Model) -> str:
     if model.temperature is None:
-        return "none, but scores"
+        return "none (scores only)"
     if model.loss.name == "cross_entropy":
         return "softmax of the scores"
-    return f"calibrated on held-out samples: softmax of the scores / {model.temperature:.4g}"
+    return f"softmax of the scores / {model.temperature:.4g} (temperature calibrated on held-out samples)"
 
 
 def _shape(image_shape: tuple[int, ...] | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
 from softmargin.cli.reading import Reading, labels_of, read_data
-from softmargin.errors import DataError
+from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -41,38 +41,34 @@ class Job(Reading):
         """Return the losses to try."""
         from softmargin.losses import make_loss
 
-        delta = 1.0 if self.delta is None else self.delta
-        return [make_loss(name, delta) for name in dict.fromkeys(self.names or LOSS_NAMES)]
+        if self.delta is not None and set(self.names) == {"cross_entropy"}:
+            raise ParameterError("--delta is the margin of the hinge losses and not an option of cross_entropy.")
+        return [make_loss(name, self.delta or 1.0) for name in dict.fromkeys(self.names or LOSS_NAMES)]
 
-    def read(self, progress: Progress) -> Dataset:
-        """Read the data, which must have labels."""
-        data = read_data(self.data, self, progress, image_size=self.image_size)
-        labels_of(data, self.data)
-        return data
-
-    def check(self, data: Dataset) -> Labelled:
-        """Return the checked samples; name what cannot be used in either part, before anything is fitted."""
+    def read(self, progress: Progress) -> tuple[Dataset, Labelled]:
+        """Return the data and their checked samples; both parts are checked before anything is fitted."""
         from softmargin.samples import Labelled, check_finite
 
-        where, y = self.data, labels_of(data, self.data)
+        data = read_data(self.data, self, progress, image_size=self.image_size)
+        y, where = labels_of(data, self.data), self.data
         try:
             labelled = Labelled.check(data.X, y)
             if data.test is not None:
-                where = f"the test part of {self.data}"
+                where = f"the test set of {self.data}"
                 check_finite(data.test.X)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
-        return labelled.with_unit_rows() if self.normalize_rows else labelled
+        return data, labelled.with_unit_rows() if self.normalize_rows else labelled
 
     def search(
-        self, samples: Labelled, losses: list[Loss], regs: list[float] | str, progress: Progress, **options: Any
+        self, samples: Labelled, losses: list[Loss], progress: Progress, *, quick: bool = False, **options: Any
     ) -> Comparison:
-        """Choose loss and λ by cross-validation; by one held-out fifth if there are no folds."""
+        """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
-        n_folds = self.folds or 1
+        n_folds = 1 if quick else self.folds or 5
         options |= {"scaling": self.scaling, "n_threads": self.threads}
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
-        if self.folds is None:
-            return choose(samples, samples.labels, losses, regs, **options)
-        return compare(samples, samples.labels, losses, regs, cv=n_folds, **options)
+        if quick:
+            return choose(samples, samples.labels, losses, **options)
+        return compare(samples, samples.labels, losses, cv=n_folds, **options)

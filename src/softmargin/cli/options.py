@@ -15,17 +15,16 @@ import click
 from softmargin.errors import ParameterError
 
 __all__ = [
-    "LOSS_NAMES", "as_json", "columns", "data", "gathered", "image_size", "losses", "model", "normalize_rows",
-    "part", "positive", "quiet", "reading", "scaling", "threads",
+    "LOSS_NAMES", "as_json", "columns", "data", "evaluation", "gathered", "job", "model", "part", "positive",
+    "quiet", "reading", "search", "threads",
 ]  # fmt: skip
 
 LOSS_NAMES = ("cross_entropy", "squared_hinge", "hinge")
-"""Spelled out: the registry would load Numba. Of equal accuracies the first wins: the one with probabilities is
-the most useful, then the quicker one."""
+"""Listed here because importing the registry would load Numba. Of equal accuracies the first one is selected."""
 
 
 def gathered(kind: type[Any], name: str) -> Callable[[Any], Any]:
-    """Return a decorator that passes the options which are fields of a dataclass as one record, by this name."""
+    """Return a decorator that passes the options that are fields of a dataclass as one record of this name."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -38,27 +37,26 @@ def gathered(kind: type[Any], name: str) -> Callable[[Any], Any]:
     return decorate
 
 
-def losses(what: str) -> Any:
-    """Return ``--loss``, which may be repeated; ``what`` says what is done with it."""
-    return click.option(
-        "--loss",
-        "names",
-        type=click.Choice(LOSS_NAMES),
-        metavar="LOSS",
-        multiple=True,
-        help=f"{what} may be repeated. {', '.join(LOSS_NAMES)}.  [default: all]",
-    )
+def combined(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return one decorator for several options, listed in this order by ``--help``."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def positive(below: float = math.inf) -> Callable[[Any], float]:
-    """Return the type of an option: a number above 0 and below a limit, neither NaN nor infinite."""
+    """Return the type of an option: a finite number above 0 and below a limit."""
 
     def number(value: Any) -> float:
         with suppress(ValueError):
             if 0.0 < float(value) < below:
                 return float(value)
-        limit = f"below {below:g}" if below < math.inf else "finite"
-        raise click.BadParameter(f"{value} is not a number above 0 and {limit}.")
+        wanted = f"a number > 0 and < {below:g}" if below < math.inf else "a finite number > 0"
+        raise click.BadParameter(f"must be {wanted}, got {value}.")
 
     return number
 
@@ -69,50 +67,76 @@ def _size(context: Any, option: Any, text: str | None) -> tuple[int, int] | None
         return None
     match = re.fullmatch(r"([1-9]\d{0,4})[x×]([1-9]\d{0,4})", text.strip().lower())
     if match is None:
-        raise ParameterError(f"--image-size must look like 32x32 (height x width), but it is {text!r}.")
+        raise ParameterError(f"--image-size must be HEIGHTxWIDTH in pixels, such as 32x32, got {text!r}.")
     return int(match[1]), int(match[2])
 
 
 model = click.argument("model", metavar="MODEL")
 data = click.argument("data", metavar="DATA")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress on stderr.")
 columns = click.option(
-    "--columns", metavar="NAMES", help="Columns of a table to take as features, divided by commas."
-)
-scaling = click.option(
-    "--scaling",
-    type=click.Choice(("auto", "none", "pixel", "standard")),
-    metavar="HOW",
-    default="auto",
-    help="none; pixel: / 255; standard: each feature by its standard deviation; auto: pixel for 8-bit data, "
-    "else none.  [default: auto]",
-)
-normalize_rows = click.option(
-    "--normalize-rows", is_flag=True, help="Divide each row by its length, as is usual for embeddings."
-)
-image_size = click.option(
-    "--image-size", metavar="HxW", callback=_size, help="Bring every image to this height and width."
+    "--columns", metavar="NAMES", help="Columns of a table to use as features, separated by commas."
 )
 threads = click.option(
     "--threads",
     type=click.IntRange(1),
     metavar="N",
-    help="Threads; results do not depend on it.  [default: all cores]",
+    help="Number of threads; results do not depend on it.  [default: all cores]",
 )
 part = click.option(
     "--part",
     type=click.Choice(("auto", "train", "test")),
     default="auto",
     show_default=True,
-    help="Part of DATA to use; auto: what is set aside for testing, if anything is.",
+    help="Part of DATA to use; auto: the test set if there is one.",
 )
+reading = combined(
+    click.option(
+        "--labels", metavar="FILE", help="Labels of features without any: .npy, or .txt with one label per line."
+    ),
+    click.option("--label", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"),
+    columns,
+)
+"""How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 
+evaluation = combined(model, data, reading, part, as_json, quiet)
+"""Of commands that evaluate MODEL on DATA."""
 
-def reading(command: Any) -> Any:
-    """Add the options that say how DATA is to be read, the fields of `softmargin.cli.reading.Reading`."""
-    labels = "Labels of features without any: .npy, or .txt with one label a line."
-    label = "Column of a table that holds the labels.  [default: guessed where obvious]"
-    added = columns(command)
-    added = click.option("--label", metavar="COLUMN", help=label)(added)
-    return click.option("--labels", metavar="FILE", help=labels)(added)
+search = combined(
+    click.option(
+        "--loss",
+        "names",
+        type=click.Choice(LOSS_NAMES),
+        metavar="LOSS",
+        multiple=True,
+        help=f"Loss to try; may be repeated: {', '.join(LOSS_NAMES)}.  [default: all]",
+    ),
+    click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
+    click.option(
+        "--folds", type=click.IntRange(2), metavar="N", help="Number of cross-validation folds.  [default: 5]"
+    ),
+)
+"""What to try, and on how many folds."""
+
+job = combined(
+    click.option(
+        "--scaling",
+        type=click.Choice(("auto", "none", "pixel", "standard")),
+        metavar="HOW",
+        default="auto",
+        help="none; pixel: divide by 255; standard: divide each feature by its standard deviation; auto: pixel "
+        "for 8-bit data, else none.  [default: auto]",
+    ),
+    click.option(
+        "--normalize-rows", is_flag=True, help="Divide each row by its Euclidean norm, as is usual for embeddings."
+    ),
+    click.option(
+        "--image-size", metavar="HxW", callback=_size, help="Resize all images to this height and width."
+    ),
+    reading,
+    threads,
+    as_json,
+    quiet,
+)
+"""The remaining options that `fit` and `compare` have."""

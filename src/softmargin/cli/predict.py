@@ -1,4 +1,4 @@
-"""``softmargin predict``: labels for new data, in blocks of rows wherever the format has them."""
+"""``softmargin predict``: labels for new data, in chunks of rows if the format allows it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from softmargin.cli import files, options
 from softmargin.cli.progress import Progress, reporter
-from softmargin.cli.reading import Reading, check_data_for, read_for_model, read_model
+from softmargin.cli.reading import Reading, check_data_for, part_of, read_for_model, read_model
 from softmargin.cli.wording import is_terminal, say_err, write
 from softmargin.errors import ModelFileError, ParameterError
 from softmargin.text import printable
@@ -29,7 +30,7 @@ __all__ = ["predict"]
 _ROWS_AT_ONCE = 8192
 _STREAM = "-"
 _TYPES = {"U": "string", "i": "int64", "u": "uint64", "b": "bool", "f": "double"}
-"""Of labels, in parquet."""
+"""Parquet types of labels, by their NumPy kind."""
 
 _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
 """Ids, labels and numbers (n, k) of n samples."""
@@ -38,19 +39,15 @@ _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
 @click.command(short_help="Predict the label of every sample of DATA.")
 @options.model
 @options.data
-@click.option("-o", "--output", metavar="FILE", help="Write there: .csv, .jsonl or .parquet; - is stdout.")
-@click.option(
-    "--scores", is_flag=True, help="Add the score of each class: columns score_CLASS; not with --proba, --margin."
-)
+@click.option("-o", "--output", metavar="FILE", help="Output file: .csv, .jsonl or .parquet; - is stdout.")
+@click.option("--scores", is_flag=True, help="Add the score of each class (columns score_CLASS).")
 @click.option(
     "--proba",
     is_flag=True,
-    help="Add the probability of each class: columns proba_CLASS (of a hinge only if its search calibrated it); "
-    "not with --scores, --margin.",
+    help="Add the probability of each class (columns proba_CLASS); for a hinge loss only if the model was "
+    "calibrated.",
 )
-@click.option(
-    "--margin", is_flag=True, help="Add the lead of the largest score over the second; not with --scores, --proba."
-)
+@click.option("--margin", is_flag=True, help="Add the difference of the two largest scores.")
 @options.columns
 @options.part
 @options.as_json
@@ -67,25 +64,26 @@ def predict(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Predict the label of every sample of DATA with MODEL; where DATA has a test part, of that part.
+    """Predict the label of every sample of DATA with MODEL; if DATA has a test set, of that.
 
     Prints CSV in UTF-8: the id of the sample (the path of an image, the id column of a table, else the row,
-    counted from 0), its label and what was asked for besides; with --json one JSON object a line. DATA may be -
-    for a table of text on stdin. Tables and sparse text of any size are read, and answered, in blocks of rows.
+    counted from 0), its label, and the columns of --scores, --proba or --margin (mutually exclusive). With --json
+    each line is a JSON object. DATA may be - for a text table on stdin. Tables and sparse text are processed in
+    chunks and may be larger than memory.
     """
     if scores + proba + margin > 1:
-        raise ParameterError("--scores, --proba and --margin exclude each other: ask for one of them.")
+        raise ParameterError("--scores, --proba and --margin are mutually exclusive; give only one of them.")
     loaded = read_model(model)
     if proba:
-        loaded.predict_proba([[0.0] * loaded.n_features])  # refuses losses without probabilities
+        loaded.predict_proba([[0.0] * loaded.n_features])  # raises an error if the loss has no probabilities
     output = None if output == _STREAM else output
     if output is not None:
         files.check_output(output, model, None if data == _STREAM else data)
         if data == _STREAM and _is_stdin(output):
-            raise ModelFileError(f"{output} is read here, as stdin, so it cannot be written too.")
+            raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
     suffix = "" if output is None else output.lower().rpartition(".")[2]
-    on_screen = output is None and is_terminal(sys.stdout)  # a line of progress would end up among the rows
+    on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
     with reporter(quiet or on_screen) as progress:
         rows = _blocks(loaded, _parts(loaded, data, progress, part, columns), kind)
         if as_json or suffix in ("jsonl", "ndjson"):
@@ -102,16 +100,16 @@ def predict(
 
 
 def _is_stdin(path: str) -> bool:
-    """Tell whether stdin is a file, and this one."""
+    """Tell whether stdin is this file."""
     try:
         found = os.fstat(sys.stdin.fileno())
         return stat.S_ISREG(found.st_mode) and os.path.samestat(found, os.stat(path))
-    except (OSError, ValueError):  # no file has this name yet, or there is no stdin
+    except (OSError, ValueError):  # the file does not exist yet, or there is no stdin
         return False
 
 
 def _parts(model: Model, source: str, progress: Progress, part: str, columns: str | None) -> Iterator[Dataset]:
-    """Yield DATA in parts, of a size that memory holds; what comes only as a whole is one part."""
+    """Yield DATA in parts that fit in memory; formats that cannot be streamed are one part."""
     from softmargin.data import stream_dataset
 
     wanted = Reading(columns=columns).options()["columns"] or model.feature_names
@@ -119,9 +117,9 @@ def _parts(model: Model, source: str, progress: Progress, part: str, columns: st
         sys.stdin.buffer if source == _STREAM else source, columns=wanted, n_features=model.n_features
     )
     if stream is None or (columns is not None and source != _STREAM):
-        whole = read_for_model(source, model, Reading(columns=columns), progress, part)
+        whole = part_of(read_for_model(source, model, Reading(columns=columns), progress), source, part)
         progress("predicting")
-        model.predict(whole.X)  # of all rows, so that a bad one is found before the first line
+        model.predict(whole.X)  # all rows: an invalid one is found before the first line is printed
         yield whole
         return
     n_done = 0
@@ -135,19 +133,18 @@ def _parts(model: Model, source: str, progress: Progress, part: str, columns: st
 
 
 def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None) -> Iterator[_Block]:
-    """Yield ids, labels and numbers ("score", "proba", "margin" or None) of many samples at a time."""
+    """Yield ids, labels and numbers ("score", "proba", "margin" or None) of one chunk of samples after another."""
     import numpy as np
 
     from softmargin.losses import softmax
 
-    n_before = 0
+    numbers_of_rows = itertools.count()
     for data in parts:
         for start in range(0, data.n_samples, _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             numbers = model.scores(data.X[rows])
             labels = model.classes[numbers.argmax(axis=1)].tolist()
-            first = n_before + start
-            ids = range(first, first + len(labels)) if data.ids is None else data.ids[rows]
+            ids = list(itertools.islice(numbers_of_rows, len(labels))) if data.ids is None else data.ids[rows]
             if kind is None:
                 numbers = numbers[:, :0]
             elif kind == "proba":
@@ -155,7 +152,6 @@ def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None) -> Iterato
             elif kind == "margin":
                 numbers = np.diff(np.partition(numbers, -2, axis=1)[:, -2:])
             yield ids, labels, numbers
-        n_before += data.n_samples
 
 
 def _headings(model: Model, kind: str | None) -> list[str]:
@@ -178,7 +174,7 @@ def _parquet_blocks(model: Model, blocks: Iterator[_Block], kind: str | None) ->
 
 
 def _text(value: Any) -> Any:
-    """Return a string that UTF-8 can hold, and anything else as it is."""
+    """Return a string with valid UTF-8, and any other value unchanged."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
@@ -186,7 +182,7 @@ def _csv_blocks(
     model: Model, blocks: Iterable[_Block], kind: str | None, name: Callable[[object], str]
 ) -> Iterator[str]:
     headings = _csv([["id", "label", *map(name, _headings(model, kind))]])
-    for block in blocks:  # the headings wait until the first block has turned out well
+    for block in blocks:  # nothing is printed before the first chunk is valid
         rows = zip(*block[:2], block[2].tolist(), strict=True)
         yield headings + _csv([[name(i), name(label), *numbers] for i, label, numbers in rows])
         headings = ""
@@ -205,26 +201,16 @@ def _json_blocks(model: Model, blocks: Iterable[_Block], kind: str | None) -> It
         yield "".join(lines)
 
 
-class _Lines(list[str]):
-    """Takes rows from `csv.writer` and ends them with LF.
-
-    The writer is left to its CR LF: told to end with LF it would put no quotes around a CR in a name.
-    """
-
-    def write(self, row: str) -> None:
-        """Add one row."""
-        self.append(row.removesuffix("\r\n") + "\n")
-
-
 def _csv(rows: list[list[Any]]) -> str:
-    lines = _Lines()
-    csv.writer(lines).writerows(rows)
-    return "".join(lines)
+    lines: list[str] = []
+    # With lineterminator="\n" the writer would not quote a CR in a name.
+    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
 
 
 def _encoded(text: str) -> bytes:
-    """Return UTF-8 in which file names have the bytes that they have on disk."""
+    """Return UTF-8; file names keep their bytes on disk."""
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, which only a label can hold
+    except UnicodeEncodeError:  # a lone surrogate, possible only in a label
         return text.encode("utf-8", "backslashreplace")

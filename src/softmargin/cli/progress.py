@@ -17,14 +17,14 @@ __all__ = ["Progress", "reporter", "stage"]
 
 
 class Progress(Protocol):
-    """Shows what is being done; a total of 0 means that it is not known."""
+    """Shows the current step; a total of 0 means that it is unknown."""
 
     def __call__(self, what: str, done: int = 0, total: int = 0) -> None: ...
 
 
 @contextmanager
 def reporter(quiet: bool) -> Iterator[Progress]:
-    """Show one line of progress on stderr while work goes on, if stderr is a terminal."""
+    """Show one line of progress on stderr during the work, if stderr is a terminal."""
     if quiet or not is_terminal(sys.stderr):
         yield lambda what, done=0, total=0: None
         return
@@ -33,7 +33,7 @@ def reporter(quiet: bool) -> Iterator[Progress]:
 
     columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}", markup=False), rich.TimeElapsedColumn())
     console = Console(stderr=True)
-    # Rich would send stdout to this console too, and `predict … > FILE` would find nothing in the file.
+    # Rich would send stdout to this console too, and `predict … > FILE` would leave the file empty.
     with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("starting", total=None)
         yield lambda what, done=0, total=0: progress.update(
@@ -42,7 +42,7 @@ def reporter(quiet: bool) -> Iterator[Progress]:
 
 
 def stage(loss: Loss, reg: float, step: Step, fold: int = 0, n_folds: int = 1) -> str:
-    """Return the line of progress for what is being fitted."""
+    """Return the line of progress for a step of a fit."""
     where = f", fold {fold + 1} of {n_folds}" if n_folds > 1 else ""
-    gap = f", gap about {step.estimate:.0e}" if step.estimate < 1.0 else ""
+    gap = f", estimated gap {step.estimate:.0e}" if step.estimate < 1.0 else ""
     return f"{loss.name}, reg {reg:.2g}{where}: pass {step.n_passes:.0f}{gap}"

@@ -10,35 +10,38 @@ from typing import TYPE_CHECKING, Any
 from softmargin.cli.progress import Progress
 from softmargin.cli.wording import say_err
 from softmargin.errors import DataError, ModelFileError, ParameterError
+from softmargin.text import pluralize
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
     from softmargin.model import Model
 
-__all__ = ["Reading", "check_data_for", "labels_of", "read_data", "read_for_model", "read_model"]
+__all__ = [
+    "Reading", "check_data_for", "describe", "labels_of", "part_of", "read_data", "read_for_model", "read_model",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How DATA is to be read: the options of `softmargin.cli.options.reading`."""
+    """How to read DATA: the options of `softmargin.cli.options.reading`."""
 
     labels: str | None = None
     label: str | None = None
     columns: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """Return them as `softmargin.load_dataset` takes them."""
-        names = self.columns if self.columns is None else [name.strip() for name in self.columns.split(",")]
+        """Return them as arguments of `softmargin.load_dataset`."""
+        names = self.columns and [name.strip() for name in self.columns.split(",")]
         return {"labels": self.labels, "label": self.label, "columns": names}
 
     def arguments(self) -> list[str]:
-        """Return what was given, as it stands on the command line."""
+        """Return those that were given, as arguments of the command line."""
         given = {"--labels": self.labels, "--label": self.label, "--columns": self.columns}
         return [word for name, value in given.items() if value is not None for word in (name, value)]
 
 
 def read_model(source: str) -> Model:
-    """Read MODEL; to have DATA in its place is the usual slip."""
+    """Read MODEL; a common mistake is to give DATA first."""
     from softmargin.model import load_model
 
     if source == "digits" or Path(source).suffix in (".npy", ".npz") or os.path.isdir(source):
@@ -47,9 +50,9 @@ def read_model(source: str) -> Model:
 
 
 def read_data(source: str, reading: Reading, progress: Progress, **options: Any) -> Dataset:
-    """Read DATA, with progress, and print what was decided on the user's behalf.
+    """Read DATA with progress, and print the reader's notes.
 
-    ``options`` are those of `softmargin.load_dataset` and go before ``reading``.
+    ``options`` are those of `softmargin.load_dataset` and override ``reading``.
     """
     from softmargin.data import load_dataset
 
@@ -61,54 +64,64 @@ def read_data(source: str, reading: Reading, progress: Progress, **options: Any)
     return data
 
 
-def read_for_model(source: str, model: Model, reading: Reading, progress: Progress, part: str = "auto") -> Dataset:
-    """Read DATA as the model needs it, and take the part that was set aside for testing if there is one."""
+def read_for_model(source: str, model: Model, reading: Reading, progress: Progress) -> Dataset:
+    """Read DATA as the model needs it."""
     from softmargin.data import options_of
 
-    own, options = options_of(source), dict[str, Any]()
-    if "image_size" in own:
-        options["image_size"] = model.image_size
-    if "image_channels" in own and model.image_shape is not None:
-        options["image_channels"] = model.image_shape[2]
-    if "n_features" in own:
-        options["n_features"] = model.n_features
-    if "columns" in own and reading.columns is None:
-        options["columns"] = model.feature_names
-    data = read_data(source, reading, progress, **options)
+    wanted: dict[str, Any] = {"image_size": model.image_size, "n_features": model.n_features}
+    if model.image_shape is not None:
+        wanted["image_channels"] = model.image_shape[2]
+    if reading.columns is None:
+        wanted["columns"] = model.feature_names
+    own = options_of(source)
+    data = read_data(source, reading, progress, **{name: wanted[name] for name in own & wanted.keys()})
     check_data_for(model, data, source)
+    return data
+
+
+def part_of(data: Dataset, source: str, part: str) -> Dataset:
+    """Return the part to use, "train", "test" or "auto": the test set if there is one."""
     if part == "test" and data.test is None:
-        raise ParameterError(f"{source} has no part set aside for testing: leave out --part test.")
+        raise ParameterError(f"{source} has no test set; omit --part test.")
     if part == "train" or data.test is None:
         return data
     if part == "auto":
-        say_err(f"Note: using the {data.test.n_samples:,} samples of {source} that are set aside for testing.")
+        say_err(f"Note: using the test set of {source} ({pluralize(data.test.n_samples, 'sample')}).")
     return data.test
 
 
 def check_data_for(model: Model, data: Dataset, source: str) -> None:
-    """Raise an error unless images have the model's size and features its names, where both have them."""
+    """Raise an error if image sizes or feature names differ from those of the model."""
     if model.image_shape is not None and data.image_shape not in (None, model.image_shape):
         found, wanted = ("x".join(map(str, shape)) for shape in (data.image_shape or (), model.image_shape))
         raise DataError(
-            f"{source} has images of {found} (height x width x channels), but this model was trained on {wanted}; "
-            f"a model that was trained with --image-size brings them to its size itself."
+            f"{source} must have images of {wanted} (height x width x channels) as in training, got {found}; a "
+            f"model trained with --image-size resizes images to its size."
         )
-    if model.feature_names is None or data.feature_names in (None, model.feature_names):
-        return
-    names = data.feature_names or ()
-    pairs = zip(names, model.feature_names, strict=False)
-    if len(names) == model.n_features:
-        k, (found, wanted) = next((k, pair) for k, pair in enumerate(pairs) if pair[0] != pair[1])
-        raise DataError(f"{source} has {found!r} as its feature {k}, where this model was trained on {wanted!r}.")
+    names, trained = data.feature_names or (), model.feature_names or ()
+    if len(names) == len(trained):
+        for k, (name, expected) in enumerate(zip(names, trained, strict=True)):
+            if name != expected:
+                raise DataError(f"Feature {k} of {source} must be {expected!r} as in training, got {name!r}.")
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """Return name, size, type, classes and fingerprint of data as plain values."""
+    import numpy as np
+
+    labels, counts = np.unique([] if data.y is None else data.y, return_counts=True)
+    record = {name: getattr(data, name) for name in ("name", "n_samples", "n_features", "image_shape")}
+    classes = dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
+    return record | {"dtype": str(data.X.dtype), "classes": classes, "fingerprint": data.fingerprint()}
 
 
 def labels_of(data: Dataset, source: str) -> Any:
-    """Return the labels, of which there must be some; else raise an error that says how to give them."""
+    """Return the labels; raise an error if there are none."""
     if data.y is None:
         raise DataError(
-            f"{source} has no labels: give them with --labels FILE (for features) or --label COLUMN (for a "
-            f"table), as y in a .npz file, or as one folder for each class of images."
+            f"{source} has no labels; give them with --labels FILE (arrays) or --label COLUMN (tables), as y in "
+            f"an .npz file, or as one folder of images per class."
         )
     if len(data.y) == 0:
-        raise DataError(f"{source} holds no samples.")
+        raise DataError(f"{source} contains no samples.")
     return data.y

@@ -1,4 +1,4 @@
-"""``softmargin report``: one page that shows what a model learned."""
+"""``softmargin report``: an HTML report on a model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 
 from softmargin.cli import files, options
 from softmargin.cli.progress import Progress, reporter
-from softmargin.cli.reading import Reading, labels_of, read_for_model, read_model
-from softmargin.cli.wording import print_json, say, say_err
+from softmargin.cli.reading import Reading, labels_of, part_of, read_for_model, read_model
+from softmargin.cli.wording import print_json, say
 from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -20,25 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 
-@click.command(short_help="Write a page that shows what MODEL learned.")
-@options.model
-@options.data
+@click.command(short_help="Write an HTML report on MODEL.")
+@options.evaluation
 @click.option(
-    "-o", "--output", metavar="FILE.html", default="report.html", show_default=True, help="Page to write."
+    "-o", "--output", metavar="FILE.html", default="report.html", show_default=True, help="File to write."
 )
-@click.option("--training", metavar="DATA", help="What MODEL was trained on, if it is not the other part of DATA.")
-@click.option("--against", metavar="MODEL", multiple=True, help="Another model to set beside it; may be repeated.")
-@click.option(
-    "--refit",
-    is_flag=True,
-    help="Fit the other losses and λ that were tried again, to show them (takes its time).",
-)
-@click.option("--figures", metavar="DIR", help="Write the figures there too, as PNG and SVG (needs matplotlib).")
-@options.reading
-@options.part
+@click.option("--training", metavar="DATA", help="Training data of MODEL, if they are not part of DATA.")
+@click.option("--against", metavar="MODEL", multiple=True, help="Another model to compare with; may be repeated.")
+@click.option("--refit", is_flag=True, help="Fit the other losses and λ that were tried, and compare them (slow).")
+@click.option("--figures", metavar="DIR", help="Folder for figures as PNG and SVG (needs matplotlib).")
 @options.threads
-@options.as_json
-@options.quiet
 @options.gathered(Reading, "reading")
 def report(
     model: str,
@@ -54,16 +45,16 @@ def report(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write a page that shows what MODEL learned, judged on the labelled samples of DATA.
+    """Write an HTML report on MODEL, evaluated on the labelled samples of DATA.
 
-    The page is one file that loads nothing: how good the model is and what is proved about it, what each class
-    looks at, the costliest samples with their loss term by term, what is confused with what, how λ was chosen,
-    how far confidence can be trusted, labels that are probably wrong. Where the training data are at hand (the
-    other part of DATA, or --training) they are used for comparison, and with --refit the losses and λ that were
-    tried and not chosen are fitted again: the losses are then shown side by side, and the weights of images
-    along the path of λ.
+    The report is one self-contained file. It shows accuracy and certificate, the weights of each class, the
+    samples with the largest loss, the confusion matrix, margins, model selection, calibration and probable label
+    errors. If the training data are available (in DATA or by --training), it also shows the training accuracy.
 
-    Prints the report in short, with --json all its numbers.
+    With --refit the losses and λ that were tried are fitted again. The report then compares the losses, and shows
+    the weights of images along the path of λ.
+
+    Prints a summary, or with --json all numbers.
     """
     from softmargin.report import fill_report, summary
     from softmargin.report import refit as fit_again
@@ -74,22 +65,16 @@ def report(
     loaded = read_model(model)
     others = [read_model(other) for other in against]
     with reporter(quiet) as progress:
-        wanted = "train" if part == "auto" else part
-        whole = read_for_model(data, loaded, reading, progress, wanted)
-        dataset = whole
-        if part == "auto" and whole.test is not None:
-            dataset = whole.test
-            say_err(
-                f"Note: judging on the {dataset.n_samples:,} samples of {data} that are set aside for testing."
-            )
+        whole = read_for_model(data, loaded, reading, progress)
+        dataset = part_of(whole, data, part)
         labels_of(dataset, data)
-        progress("looking for the training data")
-        other = None if dataset is whole else whole
+        progress("checking the training data")
+        other = whole if part == "auto" and dataset is not whole else None
         known = training_data(loaded, other, training, reading, progress)
         along: list[Model] = []
         if refit:
             if known is None:
-                raise ParameterError("--refit needs the training data: give them with --training.")
+                raise ParameterError("--refit needs the training data; give them with --training DATA.")
             more, along = fit_again(loaded, known, n_threads=threads, progress=progress)
             others += more
         record = fill_report(
@@ -112,30 +97,28 @@ def report(
     for line in summary(record).splitlines():
         say(line)
     say()
-    say(
-        f"Written: {output}, {os.path.getsize(output) / 1e6:.1f} MB."
-        + (f" Figures in {figures}." if figures else "")
-    )
+    also = f" and figures in {figures}" if figures else ""
+    say(f"Wrote {output} ({os.path.getsize(output) / 1e6:.1f} MB){also}.")
 
 
 def training_data(
     model: Model, other: Dataset | None, source: str | None, reading: Reading, progress: Progress
 ) -> Dataset | None:
-    """Return the data that the model was trained on, if they are at hand: given, or the other part.
+    """Return the training data of the model if available: as given by ``source``, or the training part of DATA.
 
-    What was said about the columns of DATA holds for given training data too, if they are a table.
+    The options for the columns of DATA apply to ``source`` too, if it is a table.
     """
     if source is not None:
         from softmargin.data import options_of
 
         own = options_of(source)
         columns = {name: getattr(reading, name) for name in ("label", "columns") if name in own}
-        given = read_for_model(source, model, Reading(**columns), progress, "train")
+        given = read_for_model(source, model, Reading(**columns), progress)
         labels_of(given, source)
         if given.fingerprint() != model.fingerprint:
             raise DataError(
-                f"{source} is not what the model was trained on: the fingerprint is {given.fingerprint()[:16]}…, "
-                f"expected {model.fingerprint[:16]}…."
+                f"--training must be the training data of the model (fingerprint {model.fingerprint[:16]}…), got "
+                f"{source} (fingerprint {given.fingerprint()[:16]}…)."
             )
         return given
     if other is None or other.y is None or other.fingerprint() != model.fingerprint:
@@ -144,16 +127,14 @@ def training_data(
 
 
 def check_folder(path: str, *inputs: str | None) -> None:
-    """Raise an error now, not after minutes of work, if no figures can be made there."""
+    """Raise an error before the work if no figures can be written there."""
     from importlib.util import find_spec
 
     from softmargin.data import belongs_to
 
     if find_spec("matplotlib") is None:
-        raise ParameterError("--figures needs matplotlib: python -m pip install 'softmargin[figures]'.")
+        raise ParameterError('--figures needs matplotlib: python -m pip install "softmargin[figures]".')
     if os.path.exists(path) and not os.path.isdir(path):
-        raise ParameterError(f"--figures {path} is a file, where a folder is wanted.")
+        raise ParameterError(f"--figures must be a folder, got the file {path}.")
     if any(source and belongs_to(os.path.join(path, "figure.png"), source) for source in inputs):
-        raise ParameterError(
-            f"--figures {path} lies among the data: the figures would be taken for a part of them."
-        )
+        raise ParameterError(f"--figures {path} is a folder of input data; choose another folder.")

@@ -9,40 +9,47 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from softmargin.errors import SoftmarginError
-from softmargin.text import printable
+from softmargin.text import pluralize, printable
 
 if TYPE_CHECKING:
+    from softmargin.data import Dataset
     from softmargin.model import Model
     from softmargin.selection import Comparison
 
 __all__ = [
-    "certificate_rows", "is_terminal", "named", "print_comparison", "print_json", "print_table", "say", "say_err",
-    "write",
+    "certificate_rows", "compact", "is_terminal", "list_names", "print_comparison", "print_data", "print_json",
+    "print_table", "say", "say_err", "write",
 ]  # fmt: skip
 
 _TERMINAL_COLUMNS = 80
 _MOST_COLUMNS = 1_000_000
 
 
-def named(labels: Sequence[object], most: int) -> str:
-    """List labels, the first ``most`` of them; strings come in quotes, so that '3' is not taken for 3."""
-    more = f", … ({len(labels) - most:,} more)" if len(labels) > most else ""
-    return ", ".join(repr(label) for label in labels[:most]) + more
+def list_names(names: Sequence[object], most: int, show: Callable[[object], str] = repr) -> str:
+    """List the first ``most`` names; by default strings are quoted, so that '3' and 3 look different."""
+    more = f", … ({len(names) - most:,} more)" if len(names) > most else ""
+    return ", ".join(map(show, names[:most])) + more
+
+
+def compact(number: float) -> str:
+    """Return a tolerance in scientific notation: 1e-4, 2.5e-3."""
+    mantissa, exponent = f"{number:.3e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether somebody is looking (a closed stream is None)."""
+    """Tell whether a stream is a terminal (a closed stream is None)."""
     return stream is not None and stream.isatty()
 
 
 def write(text: str | bytes) -> None:
-    """Write to stdout. A reader that has gone (``| head``) is click's business, a full disk is said."""
+    """Write to stdout. click handles a closed pipe (``| head``); other failures become one sentence."""
     try:
         click.echo(text, nl=False)
     except OSError as error:
@@ -58,7 +65,7 @@ def say(text: str = "") -> None:
 
 
 def say_err(text: str) -> None:
-    """Print a paragraph to stderr; above the line of progress, which takes the place of `sys.stderr`."""
+    """Print a paragraph to stderr; during progress `sys.stderr` is replaced, and prints above its line."""
     if sys.stderr is not None:
         sys.stderr.write(_paragraph(text, sys.stderr))
 
@@ -71,7 +78,7 @@ def print_json(value: Any) -> None:
 def print_table(headings: list[str], rows: list[list[str]], *, left: int = 1) -> None:
     """Print a table whose first ``left`` columns are text and whose others are numbers.
 
-    On a terminal, text that is too long for its column goes on below; elsewhere nothing is cut.
+    On a terminal, text that is too long for its column is wrapped; elsewhere nothing is wrapped or cut.
     """
     from rich.console import Console
     from rich.table import Table
@@ -84,45 +91,63 @@ def print_table(headings: list[str], rows: list[list[str]], *, left: int = 1) ->
         )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    looked_at = is_terminal(sys.stdout)
-    width = _columns() if looked_at else _MOST_COLUMNS
+    on_terminal = is_terminal(sys.stdout)
     text = io.StringIO()
-    Console(file=text, width=width, force_terminal=looked_at, highlight=False).print(table)
+    width = _columns() if on_terminal else _MOST_COLUMNS
+    Console(file=text, width=width, force_terminal=on_terminal, highlight=False).print(table)
     write("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
 
 
 def certificate_rows(model: Model) -> list[list[str]]:
-    """Return the rows of a table that say what is proved, and what it took."""
-    answer = "within" if model.converged else "NOT within"
+    """Return the rows of a table with the objective, its certificate and the work."""
+    tolerance = f"tolerance {compact(model.tol)}"
     return [
-        ["objective", f"{model.value:.8g}, proved to be nowhere below {model.lower_bound:.8g}"],
-        ["gap", f"{model.gap:.1e}, {answer} the {model.tol:g} asked for"],
-        ["work", f"{model.n_passes:,} passes, {model.seconds:.1f} s"],
+        ["objective", f"{model.value:.8g}"],
+        ["lower bound", f"{model.lower_bound:.8g} (certified)"],
+        ["gap", f"{model.gap:.1e} ({tolerance if model.converged else f'did not converge: {tolerance}'})"],
+        ["passes", f"{model.n_passes:,} ({model.seconds:.1f} s)"],
     ]
 
 
+def print_data(source: str, data: Dataset, n_classes: int) -> None:
+    """Print the size of the training set and of the test set, and an empty line."""
+    test = "" if data.test is None else f"; {pluralize(data.test.n_samples, 'test sample')}"
+    say(
+        f"{source}: {pluralize(data.n_samples, 'training sample')}, {pluralize(data.n_features, 'feature')} "
+        f"({data.X.dtype}), {pluralize(n_classes, 'class', 'classes')}{test}."
+    )
+    say()
+
+
 def print_comparison(comparison: Comparison, tests: dict[str, float] | None = None) -> None:
-    """Print what was tried and chosen, with the accuracies of ``tests`` if there is a test part."""
-    headings = ["loss", "reg", "seconds", "training", "held out", "ECE"]
+    """Print what was tried and selected, with the accuracies of ``tests`` if there is a test set."""
+    headings = ["loss", "reg", "seconds", "training", "held-out", "ECE", *(["test"] if tests else [])]
     rows = []
     for path in comparison.paths:
         point, calibration = path.chosen, path.calibration
-        row = [path.loss.name, f"{point.reg:.3g}", f"{sum(p.seconds for p in path.points):.1f}"]
-        row += [f"{point.training_accuracy:.4f}"]
-        error = point.standard_error if comparison.scoring == "accuracy" else None
-        row += [f"{point.validation_accuracy:.4f}" + ("" if error is None else f" ±{error:.4f}")]
-        row += ["" if calibration is None else f"{calibration.error:.4f}"]
+        error = f" ±{point.standard_error:.4f}" if comparison.scoring == "accuracy" else ""
+        row = [
+            path.loss.name,
+            f"{point.reg:.3g}",
+            f"{sum(p.seconds for p in path.points):.1f}",
+            f"{point.training_accuracy:.4f}",
+            f"{point.validation_accuracy:.4f}{error}",
+            "" if calibration is None else f"{calibration.error:.4f}",
+        ]
         rows.append(row + ([f"{tests[path.loss.name]:.4f}"] if tests else []))
-    print_table([*headings, *(["test"] if tests else [])], rows)
+    print_table(headings, rows)
     say()
-    n_fits = sum(len(path.points) for path in comparison.paths) * len(comparison.folds)
-    worst = max(point.gap for path in comparison.paths for point in path.points)
-    proved = f"all proved to a gap of {worst:.0e} or less"
-    if worst > comparison.path_tol:
-        proved = f"of which the worst reached a gap of {worst:.0e} only"
-    n_passes = sum(point.n_passes for path in comparison.paths for point in path.points)
+    points = [point for path in comparison.paths for point in path.points]
+    gaps = [fold.gap for point in points for fold in point.folds]
+    n_passes = f"{sum(point.n_passes for point in points):,} passes"
     where = f"{len(comparison.folds)} folds" if len(comparison.folds) > 1 else "one split"
-    say(f"{n_fits:,} fits on {where}, {proved}: {n_passes:,} passes.")
+    tol = comparison.path_tol
+    n_failed = sum(gap > tol for gap in gaps)
+    if n_failed:
+        failed = f"{n_failed:,} of {pluralize(len(gaps), 'fit')} on {where} did not converge"
+        say(f"{failed}: largest gap {max(gaps):.1e} > {compact(tol)} ({n_passes}).")
+    else:
+        say(f"All {pluralize(len(gaps), 'fit')} on {where} converged (gap ≤ {compact(tol)}, {n_passes}).")
     for sentence in comparison.sentences():
         say(sentence)
 
@@ -132,10 +157,7 @@ def _columns() -> int:
 
 
 def _paragraph(text: str, stream: TextIO | None) -> str:
-    """Escape what is not printable, and wrap between words; where nobody is looking a line stays whole.
-
-    What is indented goes on as far to the right.
-    """
+    """Escape what is not printable; on a terminal wrap between words, with the indentation of the first line."""
     text = printable(text)
     if is_terminal(stream):
         indent = text[: len(text) - len(text.lstrip(" "))]

@@ -1,4 +1,4 @@
-"""Reports: what a model learned, how good it is and where it fails.
+"""Reports: what a model learned, how accurate it is and where it fails.
 
 `fill_report` computes everything into a `Report`, a record of plain data; `page`, `summary` and `draw_figures`
 draw it.

@@ -1,4 +1,4 @@
-"""The figures of a report for papers: the same numbers, drawn by matplotlib (an extra)."""
+"""The figures of a report for papers, drawn by matplotlib (an optional dependency)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def draw_figures(report: Report, kinds: Sequence[str]) -> Iterator[tuple[str, by
     import matplotlib
     from matplotlib.figure import Figure
 
-    # No date in SVG and a fixed salt: the same report gives the same files. Names of classes are no formulas.
-    with matplotlib.rc_context({"svg.hashsalt": "softmargin", "font.size": 9, "text.parse_math": False}):
+    # No date in SVG and a fixed salt: the same report gives the same files.
+    with matplotlib.rc_context({"svg.hashsalt": "softmargin", "font.size": 9}):
         for draw in _FIGURES:
             figure = Figure(layout="constrained")
             if not draw(figure, report):
@@ -58,14 +58,14 @@ def _recall(figure: Any, report: Report) -> bool:
         (report.classes[k], share) for k, share in enumerate(report.headline.recalls) if share.value is not None
     ]
     shares.sort(key=lambda item: item[1].value or 0.0, reverse=True)
-    label = "recall on the training data" if report.headline.on_training else "recall, with 95 % interval"
+    label = "recall on the training data" if report.headline.on_training else "recall (95 % confidence interval)"
     axes = _axes(figure, 5.0, 0.8 + 0.2 * len(shares), label, grid="x")
     places = np.arange(len(shares))
     values = np.array([share.value for _, share in shares], dtype=float)
     ends = np.array([(share.low, share.high) for _, share in shares], dtype=float)
     whiskers = None if report.headline.on_training else [values - ends[:, 0], ends[:, 1] - values]
     axes.errorbar(values, places, xerr=whiskers, fmt="o", ms=3.5, color="#2563d6")
-    axes.set_yticks(places, [truncate(name, _LONGEST_NAME) for name, _ in shares])
+    axes.set_yticks(places, [truncate(name, _LONGEST_NAME) for name, _ in shares], parse_math=False)
     return True
 
 
@@ -85,24 +85,22 @@ def _path(figure: Any, report: Report) -> bool:
 
 def _convergence(figure: Any, report: Report) -> bool:
     found = report.convergence
-    if found is None:
-        return False
-    steps = [(n, gap) for n, gap in zip(found.n_passes, found.gap, strict=True) if gap]
+    steps = [] if found is None else [(n, gap) for n, gap in zip(found.n_passes, found.gap, strict=True) if gap]
     if not steps:
         return False
-    axes = _axes(figure, 5.0, 3.0, "passes over the training data", "proved relative gap", grid="both")
+    axes = _axes(figure, 5.0, 3.0, "passes over the training data", "certified duality gap", grid="both")
     axes.semilogy(*zip(*steps, strict=True), "o-", ms=3, color="#2563d6")
     return True
 
 
 def _weights(figure: Any, report: Report) -> bool:
-    looks = report.looks
-    if not looks.weights or len(report.classes) > _MOST_PICTURES:
+    panel = report.weights
+    if not panel.pictures or len(report.classes) > _MOST_PICTURES:
         return False
-    assert looks.height is not None
-    assert looks.width is not None
-    values = np.frombuffer(base64.b64decode(looks.weights), dtype="<f4")
-    pictures = values.reshape(len(report.classes), looks.height, looks.width, -1)
+    assert panel.height is not None
+    assert panel.width is not None
+    values = np.frombuffer(base64.b64decode(panel.pictures), dtype="<f4")
+    pictures = values.reshape(len(report.classes), panel.height, panel.width, -1)
     columns = min(5, len(pictures))
     n_rows = -(-len(pictures) // columns)
     figure.set_size_inches(1.4 * columns, 1.6 * n_rows)
@@ -114,7 +112,7 @@ def _weights(figure: Any, report: Report) -> bool:
             axes.imshow(picture[:, :, 0], cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
         else:
             axes.imshow(np.clip(0.5 + 0.5 * picture / most, 0.0, 1.0), interpolation="nearest")
-        axes.set_title(truncate(name, _LONGEST_NAME), fontsize=8)
+        axes.set_title(truncate(name, _LONGEST_NAME), fontsize=8, parse_math=False)  # names are not formulas
     for axes in figure.axes:
         axes.axis("off")
     return True
@@ -125,13 +123,15 @@ def _confusion(figure: Any, report: Report) -> bool:
     counts = np.array(found.counts, dtype=float)
     rates = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     side = min(9.0, 2.5 + 0.22 * len(counts))
-    axes = _axes(figure, side + 0.8, side, "said", "true")
+    axes = _axes(figure, side + 0.8, side, "predicted class", "true class")
     image = axes.imshow(rates, cmap="Blues", vmin=0.0, vmax=1.0)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="fraction of the true class")
     if len(counts) <= _MOST_LABELS:
         names = [truncate(report.classes[k], _LONGEST_NAME) for k in found.shown]
-        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_xticks(
+            range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False
+        )
+        axes.set_yticks(range(len(names)), names, parse_math=False)
     return True
 
 
@@ -142,15 +142,15 @@ def _margins(figure: Any, report: Report) -> bool:
     axes.bar(edges[:-1], np.sum(found.counts, axis=0), width=np.diff(edges), align="edge", color="#2563d6")
     for place in {0.0, found.delta or 0.0}:
         axes.axvline(place, color="#333333", ls="--", lw=1)
-    axes.set_xlabel("margin $s_y - \\max_{j\\neq y} s_j$", parse_math=True)
+    axes.set_xlabel("margin $s_y - \\max_{j\\neq y} s_j$")
     return True
 
 
 def _reliability(figure: Any, report: Report) -> bool:
-    axes = _axes(figure, 3.6, 3.4, "confidence", "share that is right")
+    axes = _axes(figure, 3.6, 3.4, "confidence", "accuracy")
     axes.plot([0, 1], [0, 1], ":", color="#777777")
     trust = report.calibration
-    for name, found, style in (("before", trust.before, "o-"), ("after temperature", trust.after, "s--")):
+    for name, found, style in (("uncalibrated", trust.before, "o-"), ("temperature scaling", trust.after, "s--")):
         points = [(b.confidence, b.accuracy) for b in found.bins]
         axes.plot(*zip(*points, strict=True), style, ms=3.5, label=f"{name}: ECE {100 * found.ece:.1f} %")
     axes.legend(frameon=False)
@@ -158,7 +158,7 @@ def _reliability(figure: Any, report: Report) -> bool:
 
 
 def _risk_coverage(figure: Any, report: Report) -> bool:
-    axes = _axes(figure, 4.4, 3.0, "share of samples answered", "share of answers wrong", grid="both")
+    axes = _axes(figure, 4.4, 3.0, "coverage", "error rate", grid="both")
     axes.plot(report.calibration.coverage, report.calibration.risk, color="#2563d6")
     return True
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "Bin", "Calibration", "ComparedModel", "Confusion", "DataErrors", "Disagreement", "Duplicate",
-    "FeatureWeight", "Margins", "ModelComparison", "PairTest", "Pixels", "Reliability", "Sample", "Share", "Sheet",
-    "SuspectLabel", "Term", "WeightsPanel",
+    "Bin", "Calibration", "ComparedModel", "Confusion", "DataErrors", "Disagreement", "Duplicate", "FeatureWeight",
+    "Margins", "ModelComparison", "PairTest", "Pixels", "Reliability", "Sample", "Share", "Sheet", "SuspectLabel",
+    "Term", "WeightsPanel",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many of how many, and Wilson's interval of 95 % around their ratio.
+    """A proportion of samples with its 95 % confidence interval (Wilson).
 
-    All None where there are none; only the interval is None on the data that the model was trained on, where it
-    would tell nothing of new samples.
+    All three are None without samples. The interval is None on the training data, where it would not be valid for
+    new samples.
     """
 
-    n_right: int
+    n_correct: int
     n: int
     value: float | None
     low: float | None
@@ -28,10 +28,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Term:
-    """What one class adds to the loss of a sample.
+    """The contribution of one class to the loss of a sample.
 
     For the hinges ``value`` is max(0, s_j - s_y + Δ), or its square; for cross-entropy it is the probability of
-    the class, and the loss is minus the logarithm of the true one's.
+    the class, and the loss is minus the logarithm of that of the true class.
     """
 
     label: int
@@ -52,12 +52,12 @@ class Sample:
     label, predicted : int
         Numbers of classes.
     loss, margin : float
-        The margin is s_y less the largest score of another class.
+        The margin is s_y minus the largest score of another class.
     terms : tuple of Term
-        Of the largest scores, and always of the true class.
+        Those of the largest scores, and always that of the true class.
     n_rest : int
     rest : float
-        How many terms are left out, and their sum.
+        Number of terms left out, and their sum.
     picture : int or None
         Number of its picture on the sheet.
     """
@@ -87,11 +87,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Pixels:
-    """For one sample: what each place of the picture adds to two scores; float32, little-endian, base64.
+    """Contributions of the pixels of a sample to two scores; float32, little-endian, base64.
 
-    ``own`` is x·W of the true class summed over channels (and over the pixels of a place, where pictures are
-    larger than the map), ``rival`` that of the strongest other class. With the bias of the class each sums to its
-    score.
+    ``own`` is x·W of the true class, summed over channels (and over blocks of pixels if the picture is larger than
+    the map); ``other`` is that of the strongest rival. Each sums to the score of its class minus the bias.
     """
 
     sample: int
@@ -102,10 +101,10 @@ class Pixels:
 
 @dataclass(frozen=True)
 class FeatureWeight:
-    """A feature that speaks for a class or against it.
+    """A feature with a large effect on the score of a class.
 
-    ``weight`` is that of the feature as it comes, less the mean over classes; ``effect`` is ``weight`` times the
-    standard deviation of the feature on the samples judged, which makes features of different units comparable.
+    ``weight`` is that of the raw feature minus the mean over classes; ``effect`` is ``weight`` times the standard
+    deviation of the feature on the evaluated samples, which makes features with different units comparable.
     """
 
     feature: str
@@ -115,42 +114,42 @@ class FeatureWeight:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsPanel:
-    """What each class looks at.
+    """The weights of each class.
 
     Attributes
     ----------
     height, width, channels : int or None
-        Of the weights as pictures; None for features that are no pictures.
-    weights : str
-        float32, little-endian, base64: one picture after the other. "" without pictures.
+        Size of the weights as pictures; None if features are not pixels.
+    pictures : str
+        Weights as float32, little-endian, base64, class by class; "" if features are not pixels.
     reduced : bool
-        Whether pixels were averaged to make them smaller.
+        Whether their size was reduced by averaging pixels.
     norms : tuple of float
-        ‖w‖ of each class, on preprocessed features less the mean over classes.
+        ‖w‖ of each class on preprocessed features, after subtracting the mean over classes.
     biases : tuple of float
     sizes : tuple of int
-        Samples of each class: of the training data if at hand, else of the data judged.
+        Samples per class: of the training data if available, else of the evaluated data.
     sizes_of : str
     shown : tuple of int
         Classes of ``cosines``.
     cosines : tuple of tuple of float
-        Between the weights of classes, less the mean over classes.
+        Cosine similarity of the weights of classes, after subtracting the mean over classes.
     top : tuple of tuple of int
         The samples with the largest score of each class.
     features : tuple of tuple of FeatureWeight
-        Of each class those of largest effect, from the most positive down to the most negative. Empty for
-        images and where there are too many features.
+        Those of largest effect per class, from the most positive to the most negative. Empty for images and if
+        there are too many features.
     map_height, map_width : int
     pixels : tuple of Pixels
     along_reg : tuple of float
     along : tuple of str
-        Pictures as ``weights`` for other λ, each of a fit to the training data. Empty if there are none.
+        As ``pictures``, for models fitted with other λ.
     """
 
     height: int | None = None
     width: int | None = None
     channels: int | None = None
-    weights: str = ""
+    pictures: str = ""
     reduced: bool = False
     norms: tuple[float, ...]
     biases: tuple[float, ...]
@@ -169,7 +168,7 @@ class WeightsPanel:
 
 @dataclass(frozen=True)
 class Margins:
-    """Margins s_y - max_{j≠y} s_j: samples of each class between two edges; the ends take all beyond."""
+    """Histograms of s_y - max_{j≠y} s_j per class; the first and last bin include all values beyond."""
 
     edges: tuple[float, ...]
     counts: tuple[tuple[int, ...], ...]
@@ -182,7 +181,7 @@ class Margins:
 
 @dataclass(frozen=True)
 class Confusion:
-    """What is taken for what.
+    """The confusion matrix.
 
     Attributes
     ----------
@@ -191,11 +190,11 @@ class Confusion:
     counts : tuple of tuple of int
         Rows are true, columns predicted, both in the order of ``shown``.
     orders : dict of str to tuple of int
-        Ways to sort: places in ``shown``.
-    pairs : tuple of (true, predicted, times, times the other way round)
-        Numbers of classes, most frequent first.
+        Ways to sort ``shown``: indices into it.
+    pairs : tuple of (true, predicted, count, count of the reverse)
+        Class numbers and counts, most frequent first.
     cells : dict of str to tuple of int
-        "true,predicted": samples of that cell, worst first.
+        "true,predicted": samples of that cell, by decreasing loss.
     """
 
     shown: tuple[int, ...]
@@ -207,7 +206,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Bin:
-    """Samples of like confidence: how many, their mean confidence and the share that is right."""
+    """Samples of similar confidence: their number, mean confidence and accuracy."""
 
     low: float
     high: float
@@ -218,7 +217,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far confidence can be taken at its word; the expected calibration error and the mean of -ln p_y."""
+    """Reliability diagram, expected calibration error and log loss (mean of -ln p_y)."""
 
     bins: tuple[Bin, ...]
     ece: float
@@ -227,11 +226,11 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence against truth.
+    """Calibration of the probabilities.
 
     ``before`` is the softmax of the scores; ``after`` that of the scores divided by a temperature, which is fitted
-    on one half of the samples and judged on the other, both ways round. ``risk[k]`` is the share of errors among
-    the ``coverage[k]`` most confident.
+    on one half of the samples and evaluated on the other, both ways. ``risk[k]`` is the error rate of the fraction
+    ``coverage[k]`` of most confident samples.
     """
 
     probabilistic: bool
@@ -246,7 +245,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class SuspectLabel:
-    """A sample whose label is probably wrong."""
+    """A sample whose label is probably wrong, with the probabilities of this and of the other label."""
 
     sample: int
     given: float
@@ -256,7 +255,7 @@ class SuspectLabel:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two samples that are nearly the same; the second is of the training data where ``leaked``."""
+    """Two near-duplicates; if ``leaked``, the second is in the training data."""
 
     similarity: float
     first: str
@@ -271,20 +270,18 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class DataErrors:
-    """Where to look for errors in the data."""
+    """Probable errors in the data."""
 
     labels: tuple[SuspectLabel, ...]
     n_labels: int
     duplicates: tuple[Duplicate, ...]
-    n_duplicates: int
     n_leaked: int
-    threshold: float
     words: str
 
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A model on the samples of this report; the first is the model of the report."""
+    """Results of a model on the samples of this report; the first is the model of the report."""
 
     loss: str
     title: str
@@ -297,7 +294,7 @@ class ComparedModel:
 
 @dataclass(frozen=True)
 class PairTest:
-    """McNemar's test: how often only one of two models is right, and the two-sided mid-p of that."""
+    """McNemar's test: samples that only one of two models classifies correctly, and the two-sided mid-p."""
 
     first: int
     second: int
@@ -308,7 +305,7 @@ class PairTest:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A sample on which the models differ, and what each says."""
+    """A sample on which the models differ, and the prediction of each."""
 
     sample: int
     predicted: tuple[int, ...]
@@ -316,7 +313,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """Several losses on the same samples."""
+    """Several models on the same samples."""
 
     models: tuple[ComparedModel, ...]
     tests: tuple[PairTest, ...]

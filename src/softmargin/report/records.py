@@ -1,7 +1,7 @@
 """The finished record of a report: plain data, filled by `report.fill` and drawn by everything else.
 
-A panel that cannot be filled (no pictures, no path, no other model) is None and is left out. Samples are kept
-once, in ``Report.samples``; panels name them by their number in that list.
+A panel without data (no pictures, no path, no other model) is None and is left out. Samples are stored once, in
+``Report.samples``; panels refer to them by their index in that list.
 """
 
 from __future__ import annotations
@@ -9,44 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from softmargin.report.panels import (
-    Calibration,
-    Confusion,
-    DataErrors,
-    Margins,
-    ModelComparison,
-    Sample,
-    Share,
-    Sheet,
-    WeightsPanel,
-)  # fmt: skip
+from softmargin.report import panels
 from softmargin.text import to_json
 
-__all__ = [
-    "FORMAT",
-    "VERSION",
-    "Baseline",
-    "Certificate",
-    "Convergence",
-    "Curve",
-    "Headline",
-    "Origin",
-    "PathPanel",
-    "Report",
-]  # fmt: skip
+__all__ = ["Baseline", "Certificate", "Convergence", "Curve", "Headline", "Origin", "PathPanel", "Report"]
 
-FORMAT = "softmargin report"
-VERSION = 1
-"""Of the JSON form: raised when a name changes its meaning or goes, not when one is added."""
+_FORMAT, _VERSION = "softmargin report", 1
+"""Of the JSON form; the version increases when a name is removed or changes its meaning."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a rule that needs no training achieves on the same samples."""
+    """Accuracy of a simple rule on the same samples."""
 
     name: str
-    words: str
-    share: Share
+    share: panels.Share
 
 
 @dataclass(frozen=True)
@@ -57,50 +34,46 @@ class Headline:
     ----------
     accuracy : Share
     recalls : tuple of Share
-        One a class, in the order of ``Report.classes``.
+        One per class, in the order of ``Report.classes``.
     baselines : tuple of Baseline
     training_accuracy : float or None
-        Known only where the training data are at hand.
+        Known only if the training data are available.
     on_training : bool
-        Whether the samples judged are those that the model was trained on: then nothing here is about new ones.
+        Whether the evaluated samples are the training data.
     n_unknown : int
-        Samples whose label is no class of the model: they count as wrong, and are in no other panel.
-    loss, loss_title : str
+        Samples with unknown labels: they count as errors, and are not in any other panel.
+    loss : str
     delta : float or None
     reg : float
     mean_loss : float
         On the samples of this report.
     data_loss, penalty : float
         The two parts of F at the solution, on the training data.
-    words : tuple of str
-        The same in sentences.
-    answers : tuple of (question, answer)
-        What a person wants to know first.
+    answers : tuple of (heading, text)
+        The main results in sentences.
     warnings : tuple of str
-        What a reader must know before believing anything.
+        Reasons why the results may mislead.
     """
 
-    accuracy: Share
-    recalls: tuple[Share, ...]
+    accuracy: panels.Share
+    recalls: tuple[panels.Share, ...]
     baselines: tuple[Baseline, ...]
     training_accuracy: float | None
     on_training: bool
     n_unknown: int
     loss: str
-    loss_title: str
     delta: float | None
     reg: float
     mean_loss: float
     data_loss: float
     penalty: float
-    words: tuple[str, ...]
     answers: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is proved about the fit, in numbers and in a sentence."""
+    """The certificate of the fit, in numbers and in sentences."""
 
     value: float
     lower_bound: float
@@ -114,13 +87,12 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Origin:
-    """What was judged, what it was trained on and how to do it again."""
+    """The evaluated data, the training data, and the commands that reproduce the report."""
 
     model: str
     data: str
     n_samples: int
     n_features: int
-    image_shape: tuple[int, int, int] | None
     fingerprint: str
     trained_on: str
     n_training: int
@@ -133,10 +105,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Curve:
-    """One loss along its path of λ. Lists are as long as ``reg``; what was not kept is an empty list.
+    """One loss along its path of λ; all lists are as long as ``reg``.
 
-    ``low`` and ``high`` are the validation accuracy less and plus one standard error: over folds where there were
-    folds, else Wilson's. ``penalty`` is λΣW².
+    ``low`` and ``high`` are the validation accuracy minus and plus one standard error: over the folds, or Wilson's
+    for a single split. ``penalty`` is λΣW².
     """
 
     loss: str
@@ -155,7 +127,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class PathPanel:
-    """How λ and the loss were chosen."""
+    """Model selection: how loss and λ were selected."""
 
     curves: tuple[Curve, ...]
     loss: str
@@ -165,7 +137,7 @@ class PathPanel:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Value, best proved bound, its gap and the gap that the solver expected, by pass; None where not known."""
+    """Value, best lower bound, its gap and the gap estimated by the solver, by pass; None if unknown."""
 
     n_passes: tuple[float, ...]
     seconds: tuple[float, ...]
@@ -177,7 +149,7 @@ class Convergence:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report says. `record` is its JSON form."""
+    """The content of a report. `record` is its JSON form."""
 
     title: str
     created: str
@@ -187,16 +159,16 @@ class Report:
     origin: Origin
     path: PathPanel | None
     convergence: Convergence | None
-    rivals: ModelComparison | None
-    looks: WeightsPanel
-    margins: Margins
+    comparison: panels.ModelComparison | None
+    weights: panels.WeightsPanel
+    margins: panels.Margins
     worst: tuple[int, ...]
-    confusion: Confusion
-    calibration: Calibration
-    suspects: DataErrors
-    samples: tuple[Sample, ...]
-    sheet: Sheet | None
+    confusion: panels.Confusion
+    calibration: panels.Calibration
+    data_errors: panels.DataErrors
+    samples: tuple[panels.Sample, ...]
+    sheet: panels.Sheet | None
 
     def record(self) -> dict[str, Any]:
         """Return the report as JSON values, with its format and version; numbers that are not finite are None."""
-        return {"format": FORMAT, "version": VERSION, **to_json(self, lambda number: None)}
+        return {"format": _FORMAT, "version": _VERSION, **to_json(self, lambda number: None)}

@@ -1,4 +1,4 @@
-"""Fits that a report shows beside the model: the other losses at their best λ, and other λ."""
+"""Fits that a report compares with the model: the other losses at their best λ, and other λ."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FITTED = ("loss", "reg", "preprocessing", "value", "lower_bound", "gap", "tol",
 _ALONG = 9
 _ALONG_TOL = 1e-2
 _MOST_WEIGHTS = 1_000_000
-"""Pictures of more weights than this would make the page too heavy."""
+"""Pictures of more weights than this would make the page too large."""
 
 
 def search_of(model: Model) -> Comparison | None:
-    """Return the search that chose loss and λ of a model, None if they were given."""
+    """Return the search that selected loss and λ of a model, None if they were given."""
     return Comparison.from_record(model.selection) if "paths" in model.selection else None
 
 
@@ -35,26 +35,26 @@ def refit(
     n_threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[list[Model], list[Model]]:
-    """Fit what was tried and not chosen.
+    """Fit the losses and λ that were tried but not selected.
 
     Parameters
     ----------
     model : Model
-        Its ``selection`` says what was tried; without that nothing is fitted.
+        Its ``selection`` records what was tried; if it is empty nothing is fitted.
     training : Dataset
-        What it was trained on.
+        Its training data.
     max_passes : float, default 2000
-        Budget of each fit.
+        Largest number of passes of each fit.
     n_threads : int, optional
     progress : callable, optional
-        Told what is at work.
+        Called with a description of each fit.
 
     Returns
     -------
     others : list of Model
-        The other losses that were tried, each at its best λ, to the gap that was asked of the model.
+        The other losses that were tried, each at its best λ, with the tolerance of the model.
     along : list of Model
-        For images: the loss of the model at other λ of its path, to a gap of 1e-2.
+        For images: the loss of the model at other λ of its path, with a tolerance of 1e-2.
     """
     say = progress or (lambda what: None)
     others, along = [], []
@@ -71,9 +71,9 @@ def refit(
             n_threads=n_threads,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the gap of each stands in the report
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the report shows each gap
             classifier.fit(training.X, training.y)  # type: ignore[arg-type]
-        # Of the same data: `to_model` would read them once more for their fingerprint.
+        # The data are the same; `to_model` would read them again for their fingerprint.
         changed = {name: getattr(classifier, f"{name}_") for name in _FITTED} | {"selection": {}, "history": {}}
         W, b = classifier.coef_.T, classifier.intercept_
         return replace(model, W=W, b=b, seconds=classifier.fit_.seconds, **changed)

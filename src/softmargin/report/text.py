@@ -1,9 +1,10 @@
-"""A report in a few lines of plain text, for terminals and for browsers without programs."""
+"""The summary of a report as plain text, for terminals and for browsers without JavaScript."""
 
 from __future__ import annotations
 
 from softmargin.report.records import Report
 from softmargin.report.wording import percent
+from softmargin.text import pluralize
 
 __all__ = ["summary"]
 
@@ -11,21 +12,19 @@ _MOST = 5
 
 
 def summary(report: Report) -> str:
-    """Return the report in short: its answers, warnings, weakest classes and most frequent confusions."""
+    """Return the summary: warnings, main results, lowest recalls and most frequent confusions."""
     lines = [report.title, ""]
     lines += [f"Warning: {words}" for words in report.headline.warnings]
-    for question, answer in report.headline.answers:
-        lines += [question, f"  {answer}"]
+    for heading, answer in report.headline.answers:
+        lines += [heading, f"  {answer}"]
     known = [k for k, share in enumerate(report.headline.recalls) if share.value is not None]
     known.sort(key=lambda k: report.headline.recalls[k].value or 0.0)
-    lines.append("Weakest classes")
+    lines.append("Lowest recall")
     for k in known[:_MOST]:
         share = report.headline.recalls[k]
-        lines.append(f"  {report.classes[k]}: {percent(share.value or 0.0)} of {share.n:,} found")
+        lines.append(f"  {report.classes[k]}: {percent(share.value or 0.0)} of {pluralize(share.n, 'sample')}")
     if report.confusion.pairs:
-        lines.append("Most confused")
+        lines.append("Most frequent confusions")
         for a, b, n, back in report.confusion.pairs[:_MOST]:
-            lines.append(
-                f"  {report.classes[a]} taken for {report.classes[b]}: {n:,}; the other way round {back:,}"
-            )
+            lines.append(f"  {report.classes[a]} predicted as {report.classes[b]}: {n:,} (reverse: {back:,})")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ __all__ = ["percent", "short"]
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Return a share in words: 0.4135 is "41.4 %", and only 1 is "100 %"."""
+    """Return a share as a percentage: 0.4135 is "41.4 %", and only 1 is "100 %"."""
     text = f"{100 * value:.{digits}f}"
     if float(text) == 100.0 and value < 1.0:
         text = f"> {100 - 10**-digits:.{digits}f}"
@@ -18,7 +18,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def short(value: float, digits: int = 4) -> str:
-    """Return a number as the page writes it: 0.25, 12350, 5.9e−5; powers of ten have a digit less."""
+    """Return a number as the page writes it: 0.25, 12350, 5.9e−5; with an exponent it has one digit less."""
     if value == 0.0 or not math.isfinite(value):
         return "0" if value == 0.0 else "–"
     if abs(value) >= 1e5 or abs(value) < 1e-3:

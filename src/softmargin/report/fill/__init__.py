@@ -1,4 +1,4 @@
-"""Fills the record of a report from a model and the data it is judged on."""
+"""Fills the record of a report from a model and the data to evaluate it on."""
 
 from softmargin.report.fill.report import fill_report
 

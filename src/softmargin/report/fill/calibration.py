@@ -1,4 +1,4 @@
-"""How far the model's confidence can be taken at its word."""
+"""Calibration of the model's probabilities."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _SEED = 0
 
 
 def calibration(preds: Predictions) -> Calibration:
-    """Return reliability before and after a temperature, and the risk of answering only when confident."""
+    """Return reliability before and after temperature scaling, and the risk–coverage curve."""
     scores, y = preds.scores, preds.y
     probabilistic = preds.model.is_probabilistic
     half = np.random.default_rng(_SEED).permutation(preds.n) % 2 == 0
     temperatures = []
     scaled, ones = np.empty_like(scores), np.ones(len(y))
     for part in (half, ~half):
-        # Fitted on one part, used on the other. (Of a single sample the other part is empty.)
+        # Fitted on one part, evaluated on the other. (With a single sample one part is empty.)
         n = int(part.sum())
         temperature = fit_temperature(scores[part], y[part], ones[part], n) if n else 1.0
         temperatures.append(temperature)
         scaled[~part] = scores[~part] / temperature
-    before = _reliability(scores, y, preds.right)
-    after = _reliability(scaled, y, preds.right)
+    before = _reliability(scores, y, preds.correct)
+    after = _reliability(scaled, y, preds.correct)
     order = np.argsort(-preds.probabilities.max(axis=1), kind="stable")
     if not probabilistic:
         ordered = np.sort(scores, axis=1)
         order = np.argsort(ordered[:, -2] - ordered[:, -1], kind="stable")
-    risk = np.cumsum(~preds.right[order]) / np.arange(1, preds.n + 1)
+    risk = np.cumsum(~preds.correct[order]) / np.arange(1, preds.n + 1)
     places = np.unique(np.linspace(0, preds.n - 1, min(_POINTS, preds.n)).round().astype(int))
     return Calibration(
         probabilistic=probabilistic,
@@ -68,18 +68,16 @@ def _reliability(scores: Floats, y: Ints, right: np.ndarray) -> Reliability:
 def _words(
     probabilistic: bool, before: Reliability, after: Reliability, temperatures: list[float], risk: Floats
 ) -> str:
-    middle = float(np.sqrt(temperatures[0] * temperatures[1]))
-    sure = sum(b.n * (b.confidence - b.accuracy) for b in before.bins) / sum(b.n for b in before.bins)
     if probabilistic:
-        said = (
-            f"The model is too {'sure' if sure > 0 else 'unsure'} of itself by {percent(abs(sure))} on average; "
-        )
-        said += f"counted bin by bin its confidence is off by {percent(before.ece)} (ECE)"
+        n = sum(b.n for b in before.bins)
+        confidence = percent(sum(b.n * b.confidence for b in before.bins) / n)
+        start = f"The mean confidence is {confidence} and the accuracy {percent(1.0 - float(risk[-1]))}; the"
     else:
-        said = f"Margins are no probabilities: their softmax is off by {percent(before.ece)} on average (ECE)"
-    said += f", and with the scores divided by a temperature of {middle:.3g} by {percent(after.ece)}."
-    half = risk[max(0, len(risk) // 2 - 1)]
+        start = "The scores of this loss are not probabilities: for their softmax the"
+    temperature = float(np.sqrt(temperatures[0] * temperatures[1]))
+    half, all_ = percent(float(risk[max(0, len(risk) // 2 - 1)])), percent(float(risk[-1]))
     return (
-        f"{said} If it answers only for the half of the samples that it is surest of, {percent(float(half))} of "
-        f"the answers are wrong instead of {percent(float(risk[-1]))}."
+        f"{start} expected calibration error (ECE) is {percent(before.ece)}, and {percent(after.ece)} with "
+        f"temperature scaling (temperature {temperature:.3g}). The error rate is {all_} on all samples, {half} on "
+        f"the half of the samples with the highest confidence."
     )

@@ -1,4 +1,4 @@
-"""Errors of the data rather than of the model: labels that are probably wrong, samples that are there twice."""
+"""Errors of the data rather than of the model: probable label errors and near-duplicates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["data_errors"]
 
 _MOST = 24
 _THRESHOLD = 0.98
-"""Correlation from which two samples count as nearly the same."""
+"""Correlation from which two samples count as near-duplicates."""
 
 _TOO_MANY = 0.1
 _SKETCH = 64
@@ -30,16 +30,16 @@ _MOST_PAIRS = 20_000
 _MOST_ROWS = 200_000
 _MOST_FEATURES = 100_000
 _FILLED = 1 << 20
-"""Numbers of rows that are in float64 at once."""
+"""Largest number of elements of a chunk of rows in float64."""
 
 _FEWEST_FEATURES = 16
-"""With fewer, rows correlate that have nothing to do with each other."""
+"""With fewer, unrelated rows correlate."""
 
 _SEED = 0
 
 
 def data_errors(preds: Predictions, store: SampleStore) -> DataErrors:
-    """Return probable label errors (confident learning) and near-duplicates, most striking first."""
+    """Return probable label errors (confident learning) and near-duplicates, the most certain first."""
     labels = _label_errors(preds)
     found, n_found, n_leaked = _duplicates(preds, store)
     kept = []
@@ -49,44 +49,46 @@ def data_errors(preds: Predictions, store: SampleStore) -> DataErrors:
             p = preds.probabilities[i]
             kept.append(SuspectLabel(number, float(p[preds.y[i]]), int(other), float(p[other])))
     words = _words(preds, len(labels), n_found, n_leaked)
-    return DataErrors(tuple(kept), len(labels), found, n_found, n_leaked, _THRESHOLD, words)
+    return DataErrors(tuple(kept), len(labels), found, n_leaked, words)
 
 
 def _words(preds: Predictions, n_labels: int, n_found: int, n_leaked: int) -> str:
-    said = f"{pluralize(n_labels, 'label')} of {preds.n:,} may be wrong, by the model's own confidence."
+    words = f"{n_labels:,} of {pluralize(preds.n, 'label')} may be wrong (confident learning)."
     if n_labels > _TOO_MANY * preds.n:
-        said += (
-            " That is far more than can be: the model errs too often to be a judge of labels, and only the first "
-            "few, where it is surest, are worth a look."
+        words += (
+            " This is implausibly many: the model is not accurate enough to find label errors, and only the first "
+            "few are worth checking."
         )
-    why_not = _not_looked_for(preds)
-    if why_not:
-        return f"{said} Near-duplicates are not looked for: {why_not}."
-    at_least = "At least " if n_found >= _MOST_PAIRS else ""
-    said += f" {at_least}{pluralize(n_found, 'pair')} of samples correlate by {_THRESHOLD:g} or more."
+    reason = _reason_not_to_search(preds)
+    if reason:
+        return f"{words} Near-duplicates were not searched for: {reason}."
+    at_least = "at least " if n_found >= _MOST_PAIRS else ""
+    words += f" Near-duplicates (correlation ≥ {_THRESHOLD:g}): {at_least}{pluralize(n_found, 'pair')}."
     if n_leaked:
-        said += f" In {n_leaked:,} of them the other sample is in the training data, which flatters the accuracy."
-    return said
+        words += (
+            f" In {n_leaked:,} of these pairs one sample is in the training data: the accuracy may be too high."
+        )
+    return words
 
 
 def _label_errors(preds: Predictions) -> list[tuple[int, int]]:
-    """Return (sample, probable class), surest first.
+    """Return (sample, probable class), the most certain first.
 
-    Northcutt, Jiang and Chuang, "Confident learning", 2021: a sample is suspected if another class has a
-    probability that is at least as large as the mean probability of that class among the samples that carry it.
+    A label is suspect if another class has at least the mean probability of that class over the samples labelled
+    with it (Northcutt, Jiang and Chuang, "Confident learning", 2021).
     """
     p, y = preds.probabilities, preds.y
     sums = np.bincount(y, weights=p[np.arange(len(y)), y], minlength=p.shape[1])
     thresholds = np.where(preds.counts > 0, sums / np.maximum(preds.counts, 1), np.inf)
     confident = np.where(p >= thresholds, p, -1.0)
     other = confident.argmax(axis=1)
-    suspected = np.flatnonzero((other != y) & (confident.max(axis=1) > 0.0) & ~preds.right)
+    suspected = np.flatnonzero((other != y) & (confident.max(axis=1) > 0.0) & ~preds.correct)
     lead = p[suspected, other[suspected]] - p[suspected, y[suspected]]
     return [(int(i), int(other[i])) for i in suspected[np.argsort(-lead, kind="stable")]]
 
 
 def _duplicates(preds: Predictions, store: SampleStore) -> tuple[tuple[Duplicate, ...], int, int]:
-    if _not_looked_for(preds):
+    if _reason_not_to_search(preds):
         return (), 0, 0
     labels = preds.data.y[preds.rows]  # type: ignore[index]
     parts = [(preds.data, preds.rows, preds.X)]
@@ -97,21 +99,21 @@ def _duplicates(preds: Predictions, store: SampleStore) -> tuple[tuple[Duplicate
         for similarity, i, j in _near(preds.X, X):
             same_label = data.y is None or data.y[rows[j]] == labels[i]
             pairs.append((same_label, -similarity, i, data, int(rows[j])))
-    pairs.sort(key=lambda pair: pair[:2])  # those whose labels differ are the more telling ones
+    pairs.sort(key=lambda pair: pair[:2])  # pairs with different labels first
     found = []
     for _, similarity, i, data, row in pairs[:_MOST]:
-        x, mine = _row(data.X, row), _row(preds.X, i)
+        other, own = _row(data.X, row), _row(preds.X, i)
         found.append(
             Duplicate(
                 similarity=-similarity,
                 first=preds.name(i),
                 first_label=printable(labels[i]),
-                first_picture=store.picture(mine),
+                first_picture=store.picture(own),
                 second=name_of(data, row),
                 second_label="" if data.y is None else printable(data.y[row]),
-                second_picture=store.picture(x),
+                second_picture=store.picture(other),
                 leaked=data is preds.training,
-                exact=bool(np.array_equal(x, mine)),
+                exact=bool(np.array_equal(other, own)),
             )
         )
     return tuple(found), len(pairs), sum(pair[3] is preds.training for pair in pairs)
@@ -121,23 +123,21 @@ def _row(X: Any, i: int) -> NDArray[Any]:
     return np.asarray(X[[i]].toarray()[0] if issparse(X) else X[i])
 
 
-def _not_looked_for(preds: Predictions) -> str:
-    """Return why near-duplicates are not looked for, "" if they are."""
+def _reason_not_to_search(preds: Predictions) -> str:
+    """Return why near-duplicates are not searched for, "" if they are."""
     n_rows = max(data.n_samples for data in (preds.data, preds.training) if data is not None)
     n_features = preds.model.n_features
     if n_features < _FEWEST_FEATURES:
-        return (
-            f"with fewer than {_FEWEST_FEATURES} features rows correlate that have nothing to do with each other"
-        )
+        return f"with fewer than {_FEWEST_FEATURES} features unrelated rows correlate"
     if n_features > _MOST_FEATURES or n_rows > _MOST_ROWS:
-        return f"that takes at most {_MOST_ROWS:,} samples and {_MOST_FEATURES:,} features"
+        return f"the search is limited to {_MOST_ROWS:,} samples and {_MOST_FEATURES:,} features"
     return ""
 
 
 def _near(A: Any, B: Any) -> list[tuple[float, int, int]]:
     """Return (correlation, row of A, row of B) of all pairs of rows above the threshold; each once if A is B.
 
-    Random projections of the rows find the candidates; then the correlation is computed as it is.
+    Random projections of the rows find the candidates, whose correlation is then computed exactly.
     """
     n_features = A.shape[1]
     directions, limit = np.eye(n_features), _THRESHOLD
@@ -154,39 +154,40 @@ def _near(A: Any, B: Any) -> list[tuple[float, int, int]]:
             if A is B:
                 i, j = i[i < j], j[i < j]
             pairs += _exact(A, B, i, j)
-            if len(pairs) >= _MOST_PAIRS:  # enough to be told; data like these need another tool
+            if len(pairs) >= _MOST_PAIRS:  # such data need another tool
                 return pairs
     return pairs
 
 
 def _sketch(X: Any, directions: Floats) -> NDArray[np.float32]:
-    """Return the rows less their mean times ``directions``, each of length 1; rows that do not vary become 0."""
+    """Return the centred rows times ``directions``, normalized."""
     parts, step = [], max(1, _FILLED // X.shape[1])
     for start in range(0, X.shape[0], step):
         block = X[start : start + step].astype(np.float64)
         rows = block @ directions - np.outer(block.mean(axis=1), directions.sum(axis=0))
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        parts.append(np.where(length > 1e-9, rows / np.maximum(length, 1e-300), 0.0).astype(np.float32))
+        parts.append(_normalized(rows).astype(np.float32))
     return np.concatenate(parts)
 
 
 def _standard(rows: Any) -> Floats:
-    """Return rows less their mean, of length 1; rows that do not vary become 0."""
+    """Return the rows centred and normalized."""
     values = np.asarray((rows.toarray() if issparse(rows) else rows).astype(np.float64))
-    values -= values.mean(axis=1, keepdims=True)
-    length = np.sqrt((values**2).sum(axis=1, keepdims=True))
-    return np.where(length > 1e-9, values / np.maximum(length, 1e-300), 0.0)
+    return _normalized(values - values.mean(axis=1, keepdims=True))
+
+
+def _normalized(rows: Floats) -> Floats:
+    """Return centred rows divided by their norm; constant rows become 0."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(norms > 1e-9, rows / np.maximum(norms, 1e-300), 0.0)
 
 
 def _exact(A: Any, B: Any, i: Ints, j: Ints) -> list[tuple[float, int, int]]:
-    found = []
+    found: list[tuple[float, int, int]] = []
     step = max(1, min(_ROWS_AT_ONCE, _FILLED // A.shape[1]))
     for start in range(0, len(i), step):
         a, b = i[start : start + step], j[start : start + step]
         similarity = (_standard(A[a]) * _standard(B[b])).sum(axis=1)
-        found += [
-            (min(1.0, float(s)), int(x), int(y))
-            for s, x, y in zip(similarity, a, b, strict=True)
-            if s >= _THRESHOLD
-        ]
+        kept = similarity >= _THRESHOLD
+        similarity = np.minimum(similarity, 1.0)
+        found += zip(similarity[kept].tolist(), a[kept].tolist(), b[kept].tolist(), strict=True)
     return found

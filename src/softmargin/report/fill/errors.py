@@ -1,6 +1,8 @@
-"""Where the model fails: margins, the worst samples, what is taken for what."""
+"""Where the model fails: margins, the samples with the largest loss, confusions."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
@@ -19,17 +21,17 @@ _WORST = 24
 _MOST_CLASSES = 200
 _MOST_PAIRS = 30
 _OFF_DIAGONAL, _DIAGONAL = 12, 6
-"""Samples kept of a cell, where there is room."""
+"""Largest number of samples kept of a cell."""
 
 
 def margins(preds: Predictions) -> Margins:
-    """Return the margins of each class as counts, the same bins for all."""
+    """Return a histogram of the margins of each class, with common bins."""
     values, delta = preds.margins, preds.delta
     low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
     wanted = 0.0 if delta is None else delta
     low, high = min(low, 0.0), max(high, wanted * 1.25, 1e-300)
     step = (high - low) / _BINS or 1.0
-    first = int(np.floor(low / step))  # 0 is an edge, so that wrong and right share no bin
+    first = int(np.floor(low / step))  # 0 is an edge, so that errors and correct samples share no bin
     edges = step * np.arange(first, first + _BINS + 2)
     bins = np.clip(np.digitize(values, edges) - 1, 0, len(edges) - 2)
     counts = np.zeros((preds.model.n_classes, len(edges) - 1), dtype=np.int64)
@@ -39,7 +41,7 @@ def margins(preds: Predictions) -> Margins:
         hits = np.bincount(preds.y, weights=which, minlength=len(counts))
         return tuple(float(hit / n) if n else None for hit, n in zip(hits, preds.counts, strict=True))
 
-    inside, wrong = values < wanted, ~preds.right
+    inside, wrong = values < wanted, ~preds.correct
     return Margins(
         edges=tuple(edges.tolist()),
         counts=tuple(map(tuple, counts.tolist())),
@@ -52,20 +54,18 @@ def margins(preds: Predictions) -> Margins:
 
 
 def worst(preds: Predictions) -> list[int]:
-    """Return the places of the samples of largest loss."""
+    """Return the indices of the samples with the largest loss."""
     return np.argsort(-preds.losses, kind="stable")[:_WORST].tolist()
 
 
 def confusion(preds: Predictions, store: SampleStore) -> Confusion:
-    """Return the confusion matrix, its orders, pairs, and the samples of its cells."""
+    """Return the confusion matrix, the orders of its classes, confused pairs, and the samples of its cells."""
     n_classes = preds.model.n_classes
     cells = preds.y * n_classes + preds.predicted
     present, counts = np.unique(cells, return_counts=True)
     true, given = present // n_classes, present % n_classes
-    errors = np.zeros(n_classes, dtype=np.int64)
     wrong = true != given
-    np.add.at(errors, true[wrong], counts[wrong])
-    np.add.at(errors, given[wrong], counts[wrong])
+    errors = np.bincount(np.concatenate([true[wrong], given[wrong]]), np.tile(counts[wrong], 2), n_classes)
     shown = np.sort(np.argsort(-errors, kind="stable")[:_MOST_CLASSES])
     place = np.full(n_classes, -1)
     place[shown] = np.arange(len(shown))
@@ -84,7 +84,7 @@ def confusion(preds: Predictions, store: SampleStore) -> Confusion:
 def _orders(preds: Predictions, shown: Ints, matrix: Ints) -> dict[str, tuple[int, ...]]:
     n = np.maximum(matrix.sum(axis=1), 1)
     recall = np.diag(matrix) / n
-    orders = {"as they come": range(len(shown)), "by recall": np.argsort(recall, kind="stable").tolist()}
+    orders = {"as given": range(len(shown)), "by recall": np.argsort(recall, kind="stable").tolist()}
     orders["by size"] = np.argsort(-matrix.sum(axis=1), kind="stable").tolist()
     if len(shown) > 2:
         rates = matrix / n[:, None]
@@ -105,18 +105,13 @@ def _pairs(true: Ints, given: Ints, counts: Ints) -> tuple[tuple[int, int, int, 
 
 
 def _samples_of_cells(preds: Predictions, store: SampleStore, cells: Ints) -> dict[str, tuple[int, ...]]:
-    """Return the samples of each cell, worst first; all cells get their first before any gets its second."""
+    """Return samples of each cell by decreasing loss; each cell gets a first one before any gets a second."""
     order = np.lexsort((-preds.losses, cells))
     starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
-    groups = np.split(order, starts[1:])
-    groups.sort(key=lambda rows: (preds.right[rows[0]], -len(rows)))
+    groups = sorted(np.split(order, starts[1:]), key=lambda rows: (preds.correct[rows[0]], -len(rows)))
+    groups = [rows[: _DIAGONAL if preds.correct[rows[0]] else _OFF_DIAGONAL] for rows in groups]
     kept: dict[str, list[int]] = {}
-    for depth in range(_OFF_DIAGONAL):
-        for rows in groups:
-            most = _DIAGONAL if preds.right[rows[0]] else _OFF_DIAGONAL
-            if depth < min(most, len(rows)):
-                number = store.add(rows[depth])
-                if number is not None:
-                    i = rows[depth]
-                    kept.setdefault(f"{preds.y[i]},{preds.predicted[i]}", []).append(number)
+    for i in itertools.chain.from_iterable(itertools.zip_longest(*groups)):
+        if i is not None and (number := store.add(i)) is not None:
+            kept.setdefault(f"{preds.y[i]},{preds.predicted[i]}", []).append(number)
     return {cell: tuple(numbers) for cell, numbers in kept.items()}

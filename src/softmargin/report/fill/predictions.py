@@ -27,14 +27,14 @@ _MOST_CLASSES_NAMED = 3
 class Predictions:
     """The model's scores on the labelled samples of a data set, in the order of the data.
 
-    Samples whose label is not a class of the model have no loss; they are counted and left out.
+    Samples with unknown labels have no loss; they are counted and left out.
     """
 
     def __init__(
         self, model: Model, data: Dataset, training: Dataset | None, n_threads: int | None, *, on_training: bool
     ) -> None:
         if data.y is None or data.n_samples == 0:
-            raise DataError(f"{printable(data.name)} has no labelled samples, and a report is about those.")
+            raise DataError(f"A report needs labelled samples, got none in {printable(data.name)}.")
         self.model, self.data, self.training, self.n_threads = model, data, training, n_threads
         self.on_training = on_training
         codes = class_numbers(model.classes, data.y)
@@ -42,14 +42,14 @@ class Predictions:
         """Rows of the data that are in the panels."""
         self.n_unknown = len(codes) - len(self.rows)
         if not len(self.rows):
-            found = ", ".join(repr(label) for label in np.unique(data.y)[:_MOST_CLASSES_NAMED].tolist())
+            found = ", ".join(map(repr, np.unique(data.y)[:_MOST_CLASSES_NAMED].tolist()))
             raise DataError(f"None of the labels of {printable(data.name)} ({found}, …) is a class of this model.")
         self.y: Ints = codes[self.rows]
         self.X = data.X if not self.n_unknown else data.X[self.rows]
         self.scores = model.scores(self.X, n_threads)
         self.losses = model.loss.values(self.scores, self.y)
         self.predicted: Ints = self.scores.argmax(axis=1)
-        self.right = self.predicted == self.y
+        self.correct = self.predicted == self.y
         self.counts = np.bincount(self.y, minlength=model.n_classes)
         self.own_score = self.scores[np.arange(self.n), self.y]
         self.margins, self.rival = margins_of(self.scores, self.y)
@@ -57,13 +57,18 @@ class Predictions:
 
     @property
     def n(self) -> int:
-        """How many samples are in the panels."""
+        """Number of samples in the panels."""
         return len(self.rows)
 
     @property
     def delta(self) -> float | None:
         """Δ of the loss, if it has one."""
         return self.model.loss.parameters().get("delta")
+
+    @cached_property
+    def accuracy(self) -> Share:
+        """Accuracy on all labelled samples."""
+        return self.share(int(self.correct.sum()), self.n + self.n_unknown)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -77,20 +82,20 @@ class Predictions:
 
     @cached_property
     def training_labels(self) -> Ints:
-        """Class number of each training sample, -1 where the model does not have its class."""
+        """Class number of each training sample, -1 for an unknown label."""
         assert self.training is not None
         assert self.training.y is not None
         return class_numbers(self.model.classes, self.training.y)
 
-    def share(self, n_right: int, n: int) -> Share:
-        """Return a share, with Wilson's interval of 95 % unless the model was trained on these samples."""
+    def share(self, n_correct: int, n: int) -> Share:
+        """Return a share, with Wilson's 95 % interval unless the model was trained on these samples."""
         if n == 0:
             return Share(0, 0, None, None, None)
-        low, high = (None, None) if self.on_training else wilson_interval(n_right, n)
-        return Share(int(n_right), int(n), n_right / n, low, high)
+        low, high = (None, None) if self.on_training else wilson_interval(n_correct, n)
+        return Share(int(n_correct), int(n), n_correct / n, low, high)
 
     def name(self, i: int) -> str:
-        """Return what to call a sample: its file, or its row."""
+        """Return the name of a sample: its file, or its row."""
         return name_of(self.data, int(self.rows[i]))
 
     def sample(self, i: int, picture: int | None) -> Sample:
@@ -98,7 +103,7 @@ class Predictions:
         scores, y = self.scores[i], int(self.y[i])
         if self.model.is_probabilistic:
             values = softmax(scores[None])[0]
-        else:  # what each rival adds: the loss of the two scores s_y and s_j alone
+        else:  # the term of each rival: the loss of the two scores s_y and s_j alone
             pairs = np.column_stack([np.full(len(scores), scores[y]), scores])
             values = self.model.loss.values(pairs, np.zeros(len(scores), dtype=np.int64))
             values[y] = 0.0
@@ -122,7 +127,7 @@ class Predictions:
 
 
 def margins_of(scores: Floats, y: Ints) -> tuple[Floats, Ints]:
-    """Return s_y - max_{j≠y} s_j and that j of each sample; ``scores`` (N, C) are changed and changed back."""
+    """Return s_y - max_{j≠y} s_j and that j of each sample; ``scores`` (N, C) are modified temporarily."""
     rows = np.arange(len(y))
     own = scores[rows, y]
     scores[rows, y] = -np.inf
@@ -133,10 +138,10 @@ def margins_of(scores: Floats, y: Ints) -> tuple[Floats, Ints]:
 
 
 def name_of(data: Dataset, row: int) -> str:
-    """Return what to call a row of a data set."""
+    """Return the name of a row of a data set."""
     return f"row {row}" if data.ids is None else printable(data.ids[row])
 
 
 def rows_for(model: Model, X: Any) -> Any:
-    """Return rows of X in float64 as the model's weights see them: of length 1, if it divides them by it."""
+    """Return rows of X in float64, with norm 1 if the model normalizes its rows."""
     return (unit_rows(X) if model.preprocessing.rows == "l2" else X).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The record of a report, from a model and the data it is judged on."""
+"""The record of a report, from a model and the data to evaluate it on."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ def fill_report(
     n_threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
-    """Judge a model on labelled data and return everything that a report says.
+    """Evaluate a model on labelled data and return the record of a report.
 
     Parameters
     ----------
     model : Model
     data : Dataset
-        Labelled samples, best those that the model has not seen.
+        Labelled samples, preferably samples that the model has not seen.
     training : Dataset, optional
-        What the model was trained on: for its accuracy there, class means and sizes, and samples that are in both.
+        The training data of the model: for the training accuracy, class sizes, centroids and leaked samples.
     others : sequence of Model, optional
-        Models of the same features and classes to set beside it.
+        Models of the same features and classes to compare with.
     along : sequence of Model, optional
-        The same loss fitted with other λ: their weights can be seen by moving a slider.
+        The same loss fitted with other λ, whose weights the page shows along a slider.
     model_name, data_name : str, optional
-        What the user calls them, for the commands that do it again.
+        Their names on the command line, for the commands that reproduce the report.
     data_options : sequence of str, optional
-        The options with which the command line reads the data, for these commands too.
+        Options for reading the data, for these commands.
     fingerprint : str, optional
-        Of the data, if it is known: they need not be read for it.
+        Fingerprint of the data if known; otherwise it is computed.
     n_threads : int, optional
     progress : callable, optional
-        Told what is at work.
+        Called with a description of each step.
 
     Raises
     ------
     DataError
-        If the data have no labels that the model knows, or do not fit the model or the others.
+        If no label is a class of the model, or features or classes of the models differ.
     """
     say = progress or (lambda what: None)
     say("scoring")
@@ -73,18 +73,18 @@ def fill_report(
     worst_places = worst(preds)
     worst_samples = store.add_all(worst_places)
     say("comparing models")
-    beside = model_comparison(preds, store, others)
-    say("looking for near-duplicates and wrong labels")
-    suspects = data_errors(preds, store)
+    comparison = model_comparison(preds, store, others)
+    say("searching for label errors and near-duplicates")
+    found_errors = data_errors(preds, store)
     top = top_samples(preds, store)
-    say("sorting out what is confused")
+    say("computing the confusion matrix")
     confused = confusion(preds, store)
     weights = weights_panel(preds, store, confused, top, worst_places, along)
-    say("judging confidence")
+    say("computing the calibration")
     trust = calibration(preds)
     name = data.name if data_name is None else data_name
     return Report(
-        title=f"{printable(model.loss.title)} on {printable(data.name)}",
+        title=f"{model.loss.title[0].upper()}{model.loss.title[1:]} on {printable(data.name)}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=preds.classes,
         headline=headline(preds),
@@ -92,13 +92,13 @@ def fill_report(
         origin=origin(preds, fingerprint, model_name, name, data_options),
         path=path_panel(model, search_of(model)),
         convergence=convergence(model),
-        rivals=beside,
-        looks=weights,
+        comparison=comparison,
+        weights=weights,
         margins=margins(preds),
         worst=worst_samples,
         confusion=confused,
         calibration=trust,
-        suspects=suspects,
+        data_errors=found_errors,
         samples=store.samples,
         sheet=store.sheet(),
     )

@@ -20,11 +20,11 @@ __all__ = ["SampleStore", "encoded", "fitted_size", "reduced"]
 _MOST_SAMPLES = 2_000
 _LARGEST_PICTURE = 64
 _LOSSLESS_PIXELS = 400_000
-"""Sheets up to this size keep every bit of their pictures."""
+"""Sheets up to this size are stored losslessly."""
 
 _QUALITIES = (88, 70, 45, 20)
 _SHEET_BYTES = 3_500_000
-"""Larger sheets are saved with the first quality, from the best down, that makes them no larger than this."""
+"""Larger sheets are saved with the highest of these qualities that keeps them below this size."""
 
 
 def encoded(values: NDArray[Any]) -> str:
@@ -46,13 +46,13 @@ def reduced(pictures: Floats, height: int, width: int) -> Floats:
 
 
 def fitted_size(height: int, width: int, largest: int) -> tuple[int, int]:
-    """Return height and width, reduced in proportion until neither is more than ``largest``."""
+    """Return height and width, scaled down until neither exceeds ``largest``."""
     factor = min(1.0, largest / max(height, width))
     return max(1, round(factor * height)), max(1, round(factor * width))
 
 
 class SampleStore:
-    """Collects the samples and pictures that panels show, each once and up to a limit: the first ones stay."""
+    """Collects the samples and pictures that panels show, without repetition and up to a limit."""
 
     def __init__(self, preds: Predictions) -> None:
         self._preds = preds
@@ -68,7 +68,7 @@ class SampleStore:
             self._low, self._high = float(preds.X.min()), float(preds.X.max())
 
     def add(self, i: int) -> int | None:
-        """Return the number that a sample (by its place in the predictions) gets, None beyond the limit."""
+        """Add a sample by its index in the predictions; return its number, None beyond the limit."""
         i = int(i)
         if i not in self._places:
             if len(self._samples) >= _MOST_SAMPLES:
@@ -79,11 +79,11 @@ class SampleStore:
         return self._places[i]
 
     def add_all(self, places: Iterable[int]) -> tuple[int, ...]:
-        """Return the numbers of as many of these samples as there is room for."""
+        """Add samples up to the limit, and return their numbers."""
         return tuple(number for i in places if (number := self.add(i)) is not None)
 
     def picture(self, row: NDArray[Any]) -> int | None:
-        """Put the picture of a row of X on the sheet and return its number; None where rows are no pictures."""
+        """Put the picture of a row of X on the sheet and return its number, None if rows are not pictures."""
         if self._size is None:
             return None
         shape = self._preds.data.image_shape
@@ -99,11 +99,11 @@ class SampleStore:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """What was asked for, in the order of its numbers."""
+        """All samples, in the order of their numbers."""
         return tuple(self._samples)
 
     def sheet(self) -> Sheet | None:
-        """Return all pictures as one, losslessly if they are few."""
+        """Return all pictures as one, losslessly if it is small."""
         if self._size is None or not self._tiles:
             return None
         height, width = self._size

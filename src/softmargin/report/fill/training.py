@@ -1,4 +1,4 @@
-"""How λ was chosen and how the fit went, as far as the model has kept it."""
+"""Model selection and convergence, as recorded in the model."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ def path_panel(model: Model, comparison: Comparison | None) -> PathPanel | None:
 
 
 def convergence(model: Model) -> Convergence | None:
-    """Return the history of the fit, None if it was not kept."""
+    """Return the history of the fit, None if it was not recorded."""
     steps = {name: [float(number) for number in column] for name, column in model.history.items()}
     if not steps or len(steps["value"]) < 2:
         return None
+    steps["value"][-1], steps["lower_bound"][-1] = model.value, model.lower_bound
     values = [_known(number) for number in steps["value"]]
     bounds = [_known(number) if number > 0.0 else None for number in steps["lower_bound"]]
-    bounds[-1] = model.lower_bound if math.isfinite(model.lower_bound) else bounds[-1]
-    values[-1] = model.value if math.isfinite(model.value) else values[-1]
     gaps = [
         None if value is None or bound is None or value <= 0.0 else max(0.0, (value - bound) / value)
         for value, bound in zip(values, bounds, strict=True)
@@ -63,7 +62,7 @@ def _curve(path: LossPath, comparison: Comparison) -> Curve:
         penalty=tuple(point.reg * point.mean("square") for point in path.points),
         best=path.best,
         one_se=path.one_se,
-        warning=f"The best λ is the {path.at_edge} that was tried: a {other} one may be better." if other else "",
+        warning=f"The best λ is the {path.at_edge} one tried; a {other} λ may be better." if other else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""The weights of each class: as pictures where features are pixels, and how alike those of two classes are."""
+"""The weights of each class: as pictures if features are pixels, and their cosine similarity."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _TOP_BUDGET = 600
 _ALONG_BYTES = 1_200_000
 _MOST_FEATURES = 5_000
 _EFFECTS = 10
-"""Features shown for each class at most on either side; fewer where there are many classes."""
+"""Largest number of positive and of negative features per class; fewer if there are many classes."""
 
 _EFFECT_BUDGET = 3_000
 _FILLED = 1 << 20
-"""Numbers of rows that are in float64 at once."""
+"""Largest number of elements of a chunk of rows in float64."""
 
 
 def top_samples(preds: Predictions, store: SampleStore) -> tuple[tuple[int, ...], ...]:
-    """Return the samples with the largest score of each class, whatever their label."""
+    """Return the samples with the largest score of each class, regardless of their label."""
     n_classes = preds.model.n_classes
     n_top = max(1, min(_TOP, _TOP_BUDGET // n_classes))
     best = np.argsort(-preds.scores, axis=0, kind="stable")[:n_top]
@@ -48,7 +48,7 @@ def weights_panel(
     worst: Sequence[int],
     along: Sequence[Model],
 ) -> WeightsPanel:
-    """Return the weights as pictures or cosines, and the samples that please each class most.
+    """Return the weights as pictures or by feature, their similarity, and the samples with the largest scores.
 
     Parameters
     ----------
@@ -59,32 +59,32 @@ def weights_panel(
     top : tuple of tuple of int
         The `top_samples`.
     worst : sequence of int
-        Samples whose scores are taken apart by pixel: places in the predictions.
+        Indices of the samples whose scores are split into the contributions of pixels.
     along : sequence of Model
         The same classes fitted with other λ.
     """
     model = preds.model
     W, _ = model.preprocessing.unfold(model.W, model.b)
-    centred = W - W.mean(axis=1, keepdims=True)  # a vector added to all classes changes no decision
+    centred = W - W.mean(axis=1, keepdims=True)  # a vector added to all classes does not change the predictions
     norms = np.sqrt((centred**2).sum(axis=0))
     directions = centred[:, list(confusion.shown)] / np.maximum(norms[list(confusion.shown)], 1e-300)
-    sizes, sizes_of = preds.counts, "the samples judged"
+    sizes, sizes_of = preds.counts, "evaluated samples"
     if preds.training is not None:
         labels = preds.training_labels
         sizes = np.bincount(labels[labels >= 0], minlength=model.n_classes)
-        sizes_of = "the training data"
+        sizes_of = "training data"
     shape, pictures = preds.data.image_shape, dict[str, Any]()
     if shape is not None and shape[2] in (1, 3):
         height, width = _picture_size(shape, model.n_classes, _PICTURE_BYTES)
         map_size = fitted_size(shape[0], shape[1], _LARGEST_MAP)
-        room = 4 * model.n_classes * height * width * shape[2] * len(along) <= _ALONG_BYTES
-        drawn = [model, *(along if room else ())]
+        fits = 4 * model.n_classes * height * width * shape[2] * len(along) <= _ALONG_BYTES
+        drawn = [model, *(along if fits else ())]
         weights = [encoded(reduced(other.W.T.reshape(-1, *shape), height, width)) for other in drawn]
         pictures = {
             "height": height,
             "width": width,
             "channels": shape[2],
-            "weights": weights[0],
+            "pictures": weights[0],
             "reduced": (height, width) != shape[:2],
             "map_height": map_size[0],
             "map_width": map_size[1],
@@ -106,7 +106,7 @@ def weights_panel(
 
 
 def _features(preds: Predictions) -> tuple[tuple[FeatureWeight, ...], ...]:
-    """Return the features that move the score of each class most, () if there are too many to be looked at."""
+    """Return the features with the largest effect on the score of each class, () if there are too many."""
     model = preds.model
     if model.n_features > _MOST_FEATURES:
         return ()
@@ -125,7 +125,7 @@ def _features(preds: Predictions) -> tuple[tuple[FeatureWeight, ...], ...]:
 
 
 def _spread(preds: Predictions) -> Floats:
-    """Return the standard deviation of each feature on the samples judged, as the model's weights see them."""
+    """Return the standard deviation of each feature on the evaluated samples."""
     scaler, step = StandardScaler(with_mean=False), max(1, _FILLED // preds.model.n_features)
     for start in range(0, preds.n, step):
         scaler.partial_fit(rows_for(preds.model, preds.X[start : start + step]))
@@ -133,7 +133,7 @@ def _spread(preds: Predictions) -> Floats:
 
 
 def _picture_size(shape: tuple[int, int, int], n_classes: int, n_bytes: int) -> tuple[int, int]:
-    """Return height and width at which the pictures of all classes fit into the budget."""
+    """Return the height and width at which the pictures of all classes fit into the budget."""
     largest = _LARGEST_PICTURE
     while True:
         height, width = fitted_size(shape[0], shape[1], largest)
@@ -150,9 +150,9 @@ def _pixels(preds: Predictions, store: SampleStore, i: int, size: tuple[int, int
     rival = int(preds.rival[i])
     (x,) = rows_for(preds.model, preds.X[i : i + 1])
 
-    def by_place(label: int) -> Floats:
+    def contributions(label: int) -> Floats:
         parts = (x * preds.model.W[:, label]).reshape(shape).sum(axis=2)[None, :, :, None]
-        # An average over a box times its pixels is their sum, so that the map still adds up to the score.
+        # The mean over a box times its number of pixels is their sum, so the map still sums to the score.
         return reduced(parts, *size) * (shape[0] * shape[1] / (size[0] * size[1]))
 
-    return Pixels(number, rival, encoded(by_place(int(preds.y[i]))), encoded(by_place(rival)))
+    return Pixels(number, rival, encoded(contributions(int(preds.y[i]))), encoded(contributions(rival)))

@@ -1,4 +1,4 @@
-// Charts as SVG, drawn at the width they have; each has a cursor for mouse and keyboard, and its numbers as a table.
+// Charts as SVG, drawn at their current width; each has a cursor for mouse and keyboard.
 
 function ticks(low, high, n) {
   const rough = (high - low) / Math.max(1, n);
@@ -17,7 +17,7 @@ function logTicks(low, high, n) {
   for (let k = first; k <= last; k += every) found.push(10 ** k);
   return found;
 }
-// Labels with as many digits as tell them apart.
+// Labels with as many digits as are needed to distinguish them.
 function tickTexts(list) {
   for (let digits = 3; digits < 9; digits++) {
     const texts = list.map((t) => short(t, digits));
@@ -36,12 +36,12 @@ function scale(values, from, to, log, pad = 0) {
   return Object.assign(place, { low: log ? 10 ** low : low, high: log ? 10 ** high : high });
 }
 
-// A drawing in words for those who hear it; what is drawn is not read out piece by piece.
+// A drawing with a description for screen readers, which skip its parts.
 const drawing = (width, height, words, attributes, ...children) =>
   s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-label": words, ...attributes }, s("g", { "aria-hidden": true }, children));
-// A drawing with a cursor: the pointer brings it to what is nearest, the arrow keys to what is next, `say` tells what is there.
+// A drawing with a cursor: the pointer moves it to the nearest value, the arrow keys to the next; `say` shows it.
 function chart(width, height, words, { count, near, say, start = -1 }, ...children) {
-  const svg = drawing(width, height, words + " The arrow keys read the values.", { role: "application", "aria-roledescription": "chart", tabindex: 0 }, ...children);
+  const svg = drawing(width, height, words + " Use the arrow keys to read the values.", { role: "application", "aria-roledescription": "chart", tabindex: 0 }, ...children);
   let place = start;
   const show = (k) => { place = Math.max(0, Math.min(count - 1, k)); say(place); };
   svg.addEventListener("pointermove", (event) => {
@@ -56,7 +56,7 @@ function chart(width, height, words, { count, near, say, start = -1 }, ...childr
   return svg;
 }
 const nearest = (list, distance) => list.reduce((best, one, k) => (distance(one, k) < distance(list[best], best) ? k : best), 0);
-// The name of a mark, on the side of its line where there is room.
+// The name of a mark, on the side of its line that has space.
 function markText(at, y, width, text) {
   const left = at + 5 + 7 * text.length > width;
   return s("text", { class: "mark-text", x: left ? at - 5 : at + 5, y, "text-anchor": left ? "end" : "start" }, text);
@@ -121,11 +121,11 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
       line.setAttribute("visibility", "visible");
       line.setAttribute("x1", x(value));
       line.setAttribute("x2", x(value));
-      const said = series.map((each) => {
+      const values = series.map((each) => {
         const i = each.x.indexOf(value);
         return i >= 0 && usable(each.y[i]) ? `${each.name} ${yFormat(each.y[i])}` : null;
       }).filter(Boolean);
-      readout.textContent = `${xLabel} ${xFormat(value)}: ${said.join(", ")}`;
+      readout.textContent = `${xLabel} ${xFormat(value)}: ${values.join(", ")}`;
     }
     const near = (mouse) => nearest(grid, (value) => Math.abs(x(value) - mouse));
     box.replaceChildren(chart(width, height, [title + ".", ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
@@ -133,7 +133,7 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
   return h("figure", {}, h("figcaption", {}, title), legend, box, readout);
 }
 
-// Rows of a dot with its interval on one common scale from 0 to 1, in blocks that fit on paper.
+// A dot and its interval per row on a common scale from 0 to 1, in blocks that fit on a page.
 function dotPlot({ title, rows, height = 26, labelWidth = 170, most = 30 }) {
   const box = h("div", { class: "chart blocks" });
   const widest = Math.min(labelWidth, 7.5 * Math.max(...rows.map((row) => row.name.length)) + 18);
@@ -149,17 +149,17 @@ function dots(title, rows, width, height, widest) {
   const left = Math.min(widest, width * 0.42), right = 62;
   const x = (v) => left + v * (width - left - right);
   const total = rows.length * height + 24;
-  const room = Math.max(4, Math.floor((left - 12) / 7.5));
-  const words = rows.map((row) => `${row.name} ${row.share.value === null ? "none here" : percent(row.share.value)}`);
+  const letters = Math.max(4, Math.floor((left - 12) / 7.5));
+  const words = rows.map((row) => `${row.name} ${row.share.value === null ? "no samples" : percent(row.share.value)}`);
   return drawing(width, total, `${title}: ${words.join(", ")}.`, { role: "img" },
     (width < 460 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: 0, y2: total - 20 }),
       s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
     rows.map((row, i) => {
       const y = i * height + height / 2;
-      const name = row.name.length > room ? row.name.slice(0, room - 1) + "…" : row.name;
-      const tip = s("title", {}, `${row.name}: ${percent(row.share.value)} (${whole(row.share.n_right)} of ${whole(row.share.n)})`);
+      const name = row.name.length > letters ? row.name.slice(0, letters - 1) + "…" : row.name;
+      const tip = s("title", {}, `${row.name}: ${percent(row.share.value)} (${whole(row.share.n_correct)} of ${whole(row.share.n)})`);
       const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
-      if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "none here"));
+      if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "no samples"));
       return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
         row.share.low === null ? null : s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
         s("circle", { class: "row-dot", cx: x(row.share.value), cy: y, r: row.strong ? 6 : 4 }),
@@ -195,7 +195,7 @@ function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
   return Object.assign(h("figure", {}, h("figcaption", {}, title), box, readout), { set: (c) => { state.counts = c; readout.textContent = ""; drawn.again(); } });
 }
 
-// A matrix as a canvas: one cell under the cursor, by mouse, touch or arrow keys.
+// A matrix as a canvas, with a cursor for mouse, touch and arrow keys.
 function matrix({ title, names, size, cell, text, describe, pick, help, words }) {
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "matrix", "aria-label": `${title}. ${words} ${help}` });
   const box = h("div", { class: "scroll matrix" }, canvas);
@@ -246,12 +246,12 @@ function matrix({ title, names, size, cell, text, describe, pick, help, words })
         const color = cell(a, b);
         context.fillStyle = paint(color);
         context.fillRect(left + j * side, y, side - (side > 9 ? 1 : 0), side - (side > 9 ? 1 : 0));
-        const said = text && side >= 22 ? text(a, b) : "";
-        if (said) {
+        const label = text && side >= 22 ? text(a, b) : "";
+        if (label) {
           context.fillStyle = inkOn(color);
           context.textAlign = "center";
-          context.font = `${side >= 34 ? 12 : said.length > 3 ? 8 : 9.5}px ${css("--sans")}`;
-          context.fillText(said, left + j * side + side / 2, y + side / 2);
+          context.font = `${side >= 34 ? 12 : label.length > 3 ? 8 : 9.5}px ${css("--sans")}`;
+          context.fillText(label, left + j * side + side / 2, y + side / 2);
           context.font = `${Math.min(12, Math.max(9, side - 1))}px ${css("--sans")}`;
         }
       });
@@ -262,7 +262,7 @@ function matrix({ title, names, size, cell, text, describe, pick, help, words })
     plain.getContext("2d").drawImage(canvas, 0, 0);
     mark();
   }
-  // The cells are drawn once; what moves over them is a frame on a copy.
+  // The cells are drawn once; the cursor is drawn on a copy.
   function mark() {
     if (!plain) return;
     const context = canvas.getContext("2d");

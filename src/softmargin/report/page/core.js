@@ -1,4 +1,4 @@
-// What every panel uses. Text only ever enters the page as a text node: names are somebody else's.
+// What every panel uses. Text enters the page only as text nodes, since names are untrusted.
 const R = JSON.parse(document.getElementById("record").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 const LOSS_NAMES = { hinge: "Hinge", squared_hinge: "Squared hinge", cross_entropy: "Cross-entropy" };
@@ -47,14 +47,14 @@ function percent(x, digits = 1) {
   else if (Number(text) === 0 && x > 0) text = "< " + (10 ** -digits).toFixed(digits);
   return text + "\u00a0%";
 }
-// A moment in ISO form, plainly; anything else as it is.
+// A time in ISO form as 2026-11-29 14:07 UTC; any other text unchanged.
 function moment(text) {
   const time = new Date(text);
   if (!text || Number.isNaN(time.getTime())) return text;
-  return time.toLocaleString("en-GB", { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: "UTC" }).replace(" at ", ", ") + " UTC";
+  return time.toISOString().slice(0, 16).replace("T", " ") + " UTC";
 }
 const at = (path) => path.split(".").reduce((value, key) => value[key], R);
-// A number of the record: what is shown is rounded, what it is stands beside it.
+// A number of the record: the text is rounded, the element carries the full value.
 function num(path, format = short, ...options) {
   const value = at(path);
   return h("data", { value: value === null ? "" : String(value), "data-of": path }, format(value, ...options));
@@ -73,11 +73,11 @@ function panel(id, title, lead, ...children) {
 const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) =>
   h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 const note = (...children) => h("p", { class: "note" }, ...children);
-const unseen = (...children) => h("span", { class: "unseen" }, ...children); // only spoken
-const onScreen = (...children) => h("span", { class: "on-screen" }, ...children); // makes no sense on paper
-const takenFor = (name) => [h("span", { "aria-hidden": true }, "→ "), unseen("taken for "), name];
+const unseen = (...children) => h("span", { class: "unseen" }, ...children); // for screen readers
+const onScreen = (...children) => h("span", { class: "on-screen" }, ...children); // not printed
+const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→ "), unseen("predicted as "), name];
 
-// A part that may be larger than its room: the keyboard reaches it where it is, to scroll it.
+// A part that may overflow: it then gets keyboard focus, for scrolling.
 function scrolls(label, attributes, ...children) {
   const box = h("div", { role: "group", "aria-label": label, ...attributes }, ...children);
   new ResizeObserver(() => {
@@ -95,7 +95,7 @@ function table(headings, rows, { caption, left = 1, className = "" }) {
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, i) => cell(content, i, i ? null : "row")))))));
 }
 const numbers = (headings, rows, options) =>
-  h("details", { class: "numbers" }, h("summary", {}, "The numbers"), table(headings, rows, options));
+  h("details", { class: "numbers" }, h("summary", {}, "Table of values"), table(headings, rows, options));
 
 function choice(label, options, change, chosen = 0) {
   const select = h("select", { change: () => change(Number(select.value)) },
@@ -151,7 +151,7 @@ function themeChanged() {
   seenColors.clear();
   redraws.forEach((draw) => draw());
 }
-// Paper is light and has a width of its own; no observer is asked before it is printed.
+// Print is always light and has another width; observers are not called before printing.
 let place = 0;
 function onPaper(paper) {
   if (paper) place = scrollY;
@@ -162,14 +162,14 @@ function onPaper(paper) {
   if (!paper) scrollTo({ top: place, behavior: "instant" });
 }
 const mix = (a, b, t) => a.map((x, k) => Math.round(x + (b[k] - x) * t));
-// Black or white, whichever stands out more: at least 4.58 to 1.
+// Black or white, whichever has more contrast: at least 4.58 to 1.
 const inkOn = (color) => {
   const [r, g, b] = color.map((c) => (c <= 10 ? c / 3295 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 };
 const paint = (c) => `rgb(${c[0]},${c[1]},${c[2]})`;
 
-// A canvas of so many CSS pixels, sharp on any screen.
+// A canvas of this size in CSS pixels, sharp on any screen.
 function sharp(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
@@ -209,17 +209,17 @@ const className = (k) => R.classes[k];
 function sampleCard(i, extra) {
   const sample = R.samples[i];
   const right = sample.label === sample.predicted;
-  const said = right ? `${className(sample.label)}, rightly` : `${className(sample.label)}, taken for ${className(sample.predicted)}`;
+  const result = right ? `${className(sample.label)}, correct` : `${className(sample.label)}, predicted as ${className(sample.predicted)}`;
   return button([
     thumb(sample.picture, sample.name),
     h("span", { class: "card-text" },
       sample.picture === null ? h("span", { class: "muted" }, sample.name) : null,
       h("b", {}, className(sample.label)),
-      right ? null : h("span", { class: "wrong" }, takenFor(className(sample.predicted))),
+      right ? null : h("span", { class: "wrong" }, predictedAs(className(sample.predicted))),
       extra === undefined ? h("span", { class: "muted" }, "loss ", short(sample.loss, 3)) : extra),
-  ], () => openSample(i), { class: "sample", title: `${sample.name}: ${said}` });
+  ], () => openSample(i), { class: "sample", title: `${sample.name}: ${result}` });
 }
-// What a choice shows: its name is spoken, the rest is there to be read.
+// Details of a selection: screen readers announce only the title.
 function detail() {
   const name = h("h3", { "aria-live": "polite" }), rest = h("div");
   const box = h("div", { class: "detail" });
@@ -242,7 +242,7 @@ function openSample(i) {
   dialog.showModal();
 }
 
-// The loss of a sample, term by term.
+// The terms of the loss of a sample.
 function writtenOut(i) {
   const sample = R.samples[i];
   const { loss, delta } = R.headline;
@@ -253,11 +253,11 @@ function writtenOut(i) {
   const rows = sample.terms.map((term, k) => {
     const mine = term.label === sample.label;
     const name = h("span", { class: mine ? "true-class" : "" }, className(term.label), mine ? " (true)" : "",
-      term.label === sample.predicted && !mine ? " (said)" : "");
+      term.label === sample.predicted && !mine ? " (predicted)" : "");
     const score = num(`samples.${i}.terms.${k}.score`, fixed, 3);
     const value = num(`samples.${i}.terms.${k}.value`, soft ? percent : short, soft ? 2 : 4);
     if (soft) return [name, score, value];
-    if (mine) return [name, score, "the true class: no term", "–"];
+    if (mine) return [name, score, "true class: no term", "–"];
     return [name, score, `max(0, ${fixed(term.score, 3)} ${own.score < 0 ? "+" : MINUS} ${fixed(Math.abs(own.score), 3)} + ${short(delta)})${power}`, value];
   });
   if (sample.n_rest) {
@@ -270,15 +270,15 @@ function writtenOut(i) {
     : ["The loss is the sum of the terms: "];
   const right = sample.label === sample.predicted;
   const why = right
-    ? `It is right, with a margin of ${short(sample.margin)} to the next class.`
-    : `It costs so much because ${className(sample.predicted)} scores ${short(-sample.margin)} more than the true class, ${className(sample.label)}.`;
-  // The largest term stands first: that of the wrong class with the largest score.
+    ? `The prediction is correct, with a margin of ${short(sample.margin)}.`
+    : `The score of ${className(sample.predicted)} is ${short(-sample.margin)} higher than that of the true class, ${className(sample.label)}.`;
+  // The largest term comes first: that of the rival class with the largest score.
   const first = sample.terms.find((term) => term !== own);
-  const spread = !soft && first.value < sample.loss / 2 ? ` But no single class is to blame: the largest term is ${percent(first.value / sample.loss, 0)} of the loss.` : "";
+  const spread = !soft && first.value < sample.loss / 2 ? ` Several classes contribute to the loss: the largest term is ${percent(first.value / sample.loss, 0)} of it.` : "";
   return h("div", { class: "written" },
     h("div", { class: "written-head" }, thumb(sample.picture, sample.name, 112),
       h("div", {},
-        h("p", {}, "True: ", h("b", {}, className(sample.label)), ". Said: ", h("b", { class: right ? "" : "wrong" }, className(sample.predicted)), "."),
+        h("p", {}, "True: ", h("b", {}, className(sample.label)), ". Predicted: ", h("b", { class: right ? "" : "wrong" }, className(sample.predicted)), "."),
         h("p", {}, lead, h("b", {}, num(`samples.${i}.loss`, short)), "."),
         h("p", {}, why, spread),
         h("p", { class: "muted small" }, `Row ${whole(sample.row)} of the data, counted from 0.`))),

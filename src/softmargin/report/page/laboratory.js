@@ -1,9 +1,9 @@
-// The loss laboratory: three scores on sliders, and a plane of points that a linear classifier learns by hand.
+// Interactive losses: three scores on sliders, and a linear classifier of points in a plane.
 const LAB_NAMES = Object.keys(LOSS_NAMES);
 
 function laboratoryPanel() {
-  panel("laboratory", "Try the losses", "This part is about no model: play with it to see what the losses want. It computes by the library's formulas.",
-    h("h3", {}, "Three scores"), scoresLab(), h("h3", {}, "A plane"), planeLab());
+  panel("laboratory", "Try the losses", "These examples do not depend on the model. They use the formulas of the library.",
+    h("h3", {}, "Three scores"), scoresLab(), h("h3", {}, "A classifier of points in a plane"), planeLab());
 }
 
 function scoresLab() {
@@ -31,10 +31,10 @@ function scoresLab() {
     const all = LAB_NAMES.map((each) => h("div", { class: each === name ? "lab-loss chosen" : "lab-loss" }, h("span", {}, lossName(each)), h("data", { value: Losses[each](scores, y, d).value, class: "lab-value", "data-loss": each }, short(Losses[each](scores, y, d).value))));
     place.replaceChildren(h("div", { class: "lab-losses" }, all),
       table(["class", "score", soft ? "weight" : "term", soft ? "probability" : "value", "gradient dL/ds"], rows, { caption: `${lossName(name)}: ${short(value)}`, left: 1, className: soft ? "" : "terms" }),
-      note(soft ? "Cross-entropy is never 0: it always wants the true class further ahead." : "Once every margin is at least Δ the loss is 0, and so is its gradient: the hinges are content."));
+      note(soft ? "Cross-entropy is always positive; it decreases as the margin grows." : "If every margin is at least Δ, the loss and its gradient are 0."));
   }
   draw();
-  return h("div", { class: "columns" }, h("div", {}, h("div", { class: "controls" }, h("span", { class: "muted" }, "Start from"), start([10, -2, 3]), start([10, 9, 9]), start([10, -100, -100])),
+  return h("div", { class: "columns" }, h("div", {}, h("div", { class: "controls" }, h("span", { class: "muted" }, "Examples"), start([10, -2, 3]), start([10, 9, 9]), start([10, -100, -100])),
     sliders, h("div", { class: "controls" }, truth), delta), h("div", {}, which, place, spoken));
 }
 
@@ -45,7 +45,7 @@ function planeLab() {
   const copy = () => JSON.parse(JSON.stringify(START));
   let { X, y, W, b } = copy();
   const state = { loss: 0, delta: 1, reg: 0.1, step: 0.1, chosen: 0, running: 0 };
-  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "plane", "aria-label": "Nine points of three classes, on the ground of the class that the weights give them. N chooses the next point, the arrow keys move it." });
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "plane", "aria-label": "Nine points of three classes; the background shows the predicted class. N selects the next point, the arrow keys move it." });
   const box = h("div", { class: "chart" }, canvas);
   const sums = h("p", { class: "lab-sum", "aria-live": "polite", id: "lab-plane" });
   const points = h("div"), chosen = readings();
@@ -56,7 +56,7 @@ function planeLab() {
   const fields = [0, 1, 2].map((c) => [field(() => W[0][c], (x) => { W[0][c] = x; }, `weight of x for class ${c}`), field(() => W[1][c], (x) => { W[1][c] = x; }, `weight of y for class ${c}`), field(() => b[c], (x) => { b[c] = x; }, `bias of class ${c}`)]);
   const slopes = [0, 1, 2].map(() => [0, 1, 2].map(() => h("data", { class: "slope" })));
   const COLOURS = ["--c1", "--c2", "--c3"];
-  const weights = table(["class", "w for x", "w for y", "bias"], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: "Weights, and below each the slope of the objective" });
+  const weights = table(["class", "w for x", "w for y", "bias"], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: "Weights, each with its partial derivative of the objective" });
   const now = () => objectiveAt(LAB_NAMES[state.loss], state.delta, X, y, W, b, state.reg);
   let side = 0;
   const drawing = responsive(box, (width) => { side = Math.min(width, 460); paintPlane(); });
@@ -106,7 +106,7 @@ function planeLab() {
   function started(running) {
     state.running = running;
     runButton.textContent = running ? "Pause" : "Run";
-    sums.setAttribute("aria-live", running ? "off" : "polite"); // nobody can listen to sixteen sums a second
+    sums.setAttribute("aria-live", running ? "off" : "polite"); // too fast for a screen reader
   }
   const move = (i, u, v) => { X[i] = [u, v].map((x) => Math.max(-1, Math.min(1, x))); update(); };
   canvas.addEventListener("pointerdown", (event) => {
@@ -120,7 +120,7 @@ function planeLab() {
     state.dragging = true;
     update();
   });
-  // A finger on a point drags it, anywhere else it scrolls the page.
+  // Touching a point drags it; touching elsewhere scrolls the page.
   canvas.addEventListener("touchstart", (event) => { if (state.dragging) event.preventDefault(); }, { passive: false });
   canvas.addEventListener("pointermove", (event) => {
     if (!state.dragging) return;
@@ -138,9 +138,9 @@ function planeLab() {
   const stepSlider = slider("Step size", { min: -3, max: 0.5, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.step = 10 ** x; });
   update();
   return h("div", { class: "columns" },
-    h("div", {}, box, chosen, note("Drag a point, or focus the plane: N chooses the next point, the arrow keys move it. The deeper a colour, the more the best class is ahead.")),
+    h("div", {}, box, chosen, note("Drag a point, or focus the plane: N selects the next point, the arrow keys move it. A deeper colour means a larger difference of the two largest scores.")),
     h("div", {}, tabs("Loss", LAB_NAMES.map(lossName), (i) => { state.loss = i; update(); }), sums,
-      h("div", { class: "controls" }, button("One step", step), runButton, button("Start again", () => { stop(); ({ X, y, W, b } = copy()); update(); }), button("Other weights", () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
+      h("div", { class: "controls" }, button("One step", step), runButton, button("Reset", () => { stop(); ({ X, y, W, b } = copy()); update(); }), button("Random weights", () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
       h("div", { class: "controls" }, regSlider, deltaSlider, stepSlider), weights,
       h("details", { class: "numbers" }, h("summary", {}, "The points"), points)));
 }

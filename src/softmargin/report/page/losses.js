@@ -1,4 +1,4 @@
-// The three losses as the library defines them, for the laboratory; the tests hold them against the library.
+// The three losses as the library defines them; the tests compare them with the library.
 const Losses = {
   // Each returns the terms (per class), their sum and dL/ds of one row of scores.
   hinge(scores, y, delta) {
@@ -20,7 +20,7 @@ const Losses = {
     const sum = weights.reduce((a, b) => a + b, 0);
     const terms = weights.map((weight) => weight / sum);
     const gradient = [...terms];
-    // The others' sum, not p - 1, and log1p where the true class leads: else all digits go when p is nearly 1.
+    // The sum of the others, not p - 1, and log1p if the true class leads: else all digits cancel when p is nearly 1.
     gradient[y] = -terms.reduce((a, p, j) => (j === y ? a : a + p), 0);
     const others = scores.reduce((a, score, j) => (j === y ? a : a + Math.exp(score - scores[y])), 0);
     const value = scores[y] === top ? Math.log1p(others) : Math.log(sum) - (scores[y] - top);

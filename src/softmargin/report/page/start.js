@@ -1,10 +1,10 @@
-// Draws everything once the sheet of pictures is there, then the table of contents.
+// Draws everything once the sheet of pictures is decoded, then the table of contents.
 async function begin() {
   if (sheet) {
     sheet.src = R.sheet.uri;
     await sheet.decode();
   }
-  for (const draw of [answersPanel, headlinePanel, looksPanel, worstPanel, confusionPanel, marginsPanel, pathPanel, convergencePanel, calibrationPanel, rivalsPanel, suspectsPanel, laboratoryPanel]) draw();
+  for (const draw of [summaryPanel, accuracyPanel, weightsPanel, worstPanel, confusionPanel, marginsPanel, pathPanel, convergencePanel, calibrationPanel, comparisonPanel, dataErrorsPanel, laboratoryPanel]) draw();
   const links = panels.map(({ id, title }) => h("a", { href: "#" + id }, title));
   const nav = document.getElementById("nav");
   nav.append(...links);
