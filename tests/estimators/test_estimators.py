@@ -73,6 +73,11 @@ def test_probabilities_are_for_cross_entropy_only(digits):
     assert classifier.predict_proba(X) == pytest.approx(sm.softmax(classifier.decision_function(X)), abs=1e-15)
     assert np.exp(classifier.predict_log_proba(X)) == pytest.approx(classifier.predict_proba(X))
     assert not hasattr(sm.LinearClassifier("hinge"), "predict_proba")
+    with pytest.raises(AttributeError, match="has no attribute 'predict_proba'") as caught:
+        sm.LinearClassifier("hinge").predict_proba(X)
+    assert str(caught.value.__cause__) == (
+        "Probabilities need loss='cross_entropy' or LinearClassifierCV(calibrate=True), got Hinge(delta=1.0)."
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -255,8 +260,8 @@ def test_wrong_tables_in_one_sentence(method, digits):
         (3.0, r"two-dimensional.*\(\)"),
         (None, "two-dimensional"),
         ([[1.0, 2.0], [3.0]], "different lengths"),
-        (frame.rename(columns={"b": "z\n"}), r"column 1 is 'z\\n' and not 'b'"),
-        (frame[["b", "a", "c\n"]], "column 0 is 'b' and not 'a'"),
+        (frame.rename(columns={"b": "z\n"}), r"expected 'b' in column 1, got 'z\\n'"),
+        (frame[["b", "a", "c\n"]], "expected 'a' in column 0, got 'b'"),
         (frame[["a", "b"]], "X has 2 features, but LinearClassifier is expecting 3 features as input"),
         (X, "X has 64 features, but LinearClassifier is expecting 3 features as input"),
         (frame.rename(columns={"b": 7}), r"string names, but your input has \['int', 'str'\]"),
@@ -274,7 +279,7 @@ def test_wrong_tables_in_one_sentence(method, digits):
         (None, "1d array"),
         ([0, 1], "y must hold 1797 labels"),
         ([0.0, np.nan], r"y\[1\] is nan"),
-        (["0"] * 1797, "classes of this fit are numbers, but the labels in y are words"),
+        (["0"] * 1797, "y must contain numbers, like the classes of the fit, got strings"),
     ],
 )
 def test_wrong_labels_to_score_by(y, said, digits):
@@ -301,15 +306,15 @@ def test_scores_are_weighted_shares(digits):
     ):
         with pytest.raises(DataError, match=said):
             classifier.score(X, y, sample_weight=weight)
-    with pytest.raises(DataError, match="no sample to score"):
+    with pytest.raises(DataError, match="X must contain at least one sample to score, got none"):
         classifier.score(X[:0], y[:0])
-    with pytest.raises(DataError, match="classes of this fit are words, but the labels in y are numbers"):
+    with pytest.raises(DataError, match="y must contain strings, like the classes of the fit, got numbers"):
         named.score(X, y)
 
 
 def test_columns_of_one_name(digits):
     frame = pd.DataFrame(digits[0][:, :3], columns=["a", "b", "b"])
-    with pytest.raises(DataError, match="more than one column named 'b'"):
+    with pytest.raises(DataError, match="X must have unique column names, got more than one column named 'b'"):
         sm.LinearClassifier(reg=1e-2).fit(frame, digits[1])
 
 

@@ -158,7 +158,7 @@ def fit(
                 )
 
     if as_json:
-        print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "card": model.card()})
+        print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "metadata": model.metadata()})
     else:
         _print_summary(job.data, dataset, model, choice, accuracies, target, seconds, page)
     if model.converged:

@@ -58,7 +58,7 @@ def _is_model(source: str) -> bool:
 def _info_model(source: str, as_json: bool) -> None:
     model = read_model(source)
     if as_json:
-        print_json(model.card())
+        print_json(model.metadata())
         return
     rows = [
         ["loss", repr(model.loss)],
