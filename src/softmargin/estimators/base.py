@@ -24,10 +24,9 @@ from softmargin.model import Model
 from softmargin.model.parts import Parts
 from softmargin.model.predict import class_numbers, fill_from_scores
 from softmargin.objective import Objective
-from softmargin.preprocessing import Preprocessing
 from softmargin.samples import Labelled, Samples, as_features, check_weights
 from softmargin.selection import Comparison, scaling_of
-from softmargin.solvers import Callback, Fit, minimize
+from softmargin.solvers import Callback, minimize
 
 __all__ = ["FittedClassifier"]
 
@@ -35,11 +34,6 @@ __all__ = ["FittedClassifier"]
 class FittedClassifier(ClassifierMixin, BaseEstimator):
     """Base class of linear classifiers; subclasses define how they are fitted."""
 
-    classes_: NDArray[Any]
-    coef_: Floats
-    intercept_: Floats
-    loss_: Loss
-    reg_: float
     fit_intercept: bool
     tol: float
     max_passes: float
@@ -81,8 +75,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = labelled.classes
         self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
         self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
-        self.preprocessing_: Preprocessing = preprocessing
-        self.fit_: Fit = fit
+        self.preprocessing_, self.fit_ = preprocessing, fit
         self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
         self.converged_, self.n_passes_ = fit.converged, fit.n_passes
 
@@ -194,7 +187,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If X, y or the weights are invalid, or if there are no samples.
+            If X, y or the weights are invalid, or if X is empty.
         """
         predicted = self.predict(X)
         if not len(predicted):

@@ -60,8 +60,8 @@ class LinearClassifierCV(FittedClassifier):
     delta : float, default 1.0
         The margin Δ of the hinge losses. It need not be searched, since changing λ has the same effect.
     calibrate : bool, default True
-        Whether to compute the calibration error of the probabilities on held-out samples, and to fit a temperature
-        for the hinge losses, which do not define probabilities.
+        Whether to compute the calibration error of the probabilities on held-out samples. For the hinge losses,
+        which do not define probabilities, this fits a temperature.
     fit_intercept : bool, default True
         Whether to fit b.
     tol : float, default 1e-4
@@ -181,8 +181,8 @@ class LinearClassifierCV(FittedClassifier):
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
-            Features of any real type. X of up to 256 MB is copied, into an order that does not depend on the order
-            of the rows; larger X is read in place.
+            Features of any real type. X of up to 128 MB is copied into an order that depends on the content of its
+            rows only. Larger X is read in place.
         y : array-like of shape (N,)
             Labels: strings or integers.
         sample_weight : array-like of shape (N,), optional

@@ -18,8 +18,8 @@ __all__ = ["LinearClassifier"]
 class LinearClassifier(FittedClassifier):
     """Multiclass linear classifier, trained to a certified optimum.
 
-    It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b, and certifies how
-    close the result is to the minimum.
+    It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b. A lower bound
+    certifies how close the result is to the minimum.
 
     Parameters
     ----------

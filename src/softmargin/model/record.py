@@ -85,8 +85,8 @@ class Model:
         The `Comparison` record of how loss and reg were selected; {} if the user gave them. Stored as JSON values:
         tuples become lists, and numbers that are not finite the strings "inf", "-inf" and "nan".
     history : dict
-        The steps of the fit, {} if they were not kept: lists of equal length, named as the fields of a `Step`
-        (``n_passes``, ``seconds``, ``value``, ``lower_bound``, ``estimate``). Stored like ``selection``.
+        The steps of the fit; {} if they were not kept. Lists of equal length, named as the fields of a `Step`:
+        ``n_passes``, ``seconds``, ``value``, ``lower_bound``, ``estimate``. Stored like ``selection``.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class Model:
         If shapes do not match, numbers are not finite, or classes are repeated or of another type.
     ParameterError
         If the loss is not registered, ``selection`` contains a value that JSON cannot store, or the fields are
-        inconsistent, for example a converged fit whose gap exceeds tol.
+        inconsistent. An example is a converged fit whose gap exceeds tol.
     """
 
     W: Floats
@@ -174,7 +174,7 @@ class Model:
 
     @property
     def temperature(self) -> float | None:
-        """The temperature by which scores are divided to give probabilities; None if there are no probabilities.
+        """The temperature by which scores are divided to give probabilities; None if the model has none.
 
         1 for cross-entropy; for a hinge loss the one in ``selection`` for the same loss and λ.
         """
@@ -227,7 +227,7 @@ class Model:
         Raises
         ------
         CapabilityError
-            If there is no temperature: for a hinge loss that was not selected by a calibrated cross-validation.
+            If ``temperature`` is None: for a hinge loss that was not selected by a calibrated cross-validation.
         """
         temperature = self.temperature
         if temperature is None:
@@ -294,7 +294,7 @@ class Model:
         Raises
         ------
         ParameterError
-            If there is no format with this extension.
+            If the extension is unknown.
         CapabilityError
             If the package onnx is needed and not installed.
         ModelFileError

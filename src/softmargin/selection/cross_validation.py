@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.arguments import check_count, check_number
+from softmargin.arguments import check_number
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Loss
 from softmargin.losses.base import Floats, Ints
@@ -77,9 +77,7 @@ class Settings(NamedTuple):
         path_tol = check_number("path_tol", self.path_tol)
         if not 0.0 < path_tol < 1.0:
             raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {path_tol!r}.")
-        if isinstance(regs, (int, np.integer)) and not isinstance(regs, bool):
-            regs = check_count("regs", regs)
-        elif not (isinstance(regs, str) and regs == "auto"):
+        if not (isinstance(regs, str) and regs == "auto"):
             regs = check_regs(regs)
         return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
 

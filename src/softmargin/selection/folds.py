@@ -1,10 +1,10 @@
 """Stratified folds that depend on the content of the rows and not on their order.
 
-Samples are dealt to the folds in the order of a hash of their features, class by class, each to the fold with the
-least weight of its class. Shuffling the rows does not change the folds. Rows with the same features stay together,
-even with different labels, if there are at most as many of them as folds. A sample and its copy are then never on
-both sides of a fold, and a weight of 2 is the same as two copies. If there are more (binary features, categories),
-repetition is typical of the data, and they are dealt like different samples.
+Samples are dealt to the folds class by class, in the order of a hash of their features. Each goes to the fold
+with the least weight of its class. Shuffling the rows does not change the folds. Rows with the same features stay
+together, even with different labels, if there are at most as many of them as folds. A sample and its copy are then
+never on both sides of a fold, and a weight of 2 is the same as two copies. If there are more (binary features,
+categories), repetition is typical of the data, and they are dealt like different samples.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from softmargin.samples import Fold, Labelled, Samples
 __all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
 
 
-_COPIED = 1 << 28
+_COPIED = 1 << 27
 """X of at most this many bytes is copied into an order that depends on its rows alone."""
 
 _BLOCK_NUMBERS = 1 << 18
@@ -153,8 +153,8 @@ def make_folds(
     Parameters
     ----------
     cv : int, splitter or iterable
-        Number of folds by content, at most as many as there are different samples; a splitter of scikit-learn; or
-        pairs of index arrays of training and held-out samples.
+        Number of folds by content; a splitter of scikit-learn; or pairs of index arrays of training and held-out
+        samples. There are at most as many folds as different samples.
     labelled : Labelled
         Samples of weight 0 are in neither part of a fold.
     hashes : ndarray of shape (N,)
@@ -164,7 +164,7 @@ def make_folds(
     Raises
     ------
     DataError, ParameterError
-        If there are no such folds.
+        If such folds do not exist.
     """
     y, labels, weights = labelled.y, labelled.labels, labelled.weights
     if groups is not None and np.shape(groups) != y.shape:
@@ -310,8 +310,8 @@ def gather(
 ) -> SearchSamples:
     """Return the samples and folds of a search.
 
-    Equal samples in the same folds are merged, with the sum of their weights, so that copies are the same as
-    weights to the last bit. X of more than 256 MB is neither copied nor merged.
+    Equal samples in the same folds are merged, with the sum of their weights. Copies are then the same as weights,
+    to the last bit. X of more than 128 MB is neither copied nor merged.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from softmargin.arguments import check_reg
+from softmargin.arguments import check_count, check_reg
 from softmargin.errors import DataError, ParameterError
 from softmargin.objective import Objective
 from softmargin.selection.fitter import PathFitter
@@ -28,8 +28,7 @@ _LEAST_SQUARE = 1e-280
 """A mean square of scores below this has lost digits to underflow."""
 
 _LATTICE = 4
-"""Exponents of ten in a grid are rounded to multiples of 1 / `_LATTICE`, so that the order of rows and of sums
-does not change the grid."""
+"""Exponents of ten are rounded to multiples of 1 / `_LATTICE`, so that rounding errors do not change the grid."""
 
 
 def largest_reg(objective: Objective) -> float:
@@ -59,7 +58,7 @@ def largest_reg(objective: Objective) -> float:
 def reg_grid(objective: Objective, per_decade: int) -> Iterator[float]:
     """Yield λ in descending order, ``per_decade`` per power of ten, from one at which W is nearly zero.
 
-    The grid scales with Δ as the optimum does: by 1/Δ for the hinge; not at all for the squared hinge.
+    The grid scales with Δ as the optimum does: by 1/Δ for the hinge. For the squared hinge it does not change.
     """
     unit = objective.loss.reg_scale
     first = int(np.ceil(round(np.log10(largest_reg(objective) * unit) * _LATTICE, 6))) / _LATTICE
@@ -96,10 +95,12 @@ def fixed_grid(objective: Objective, n: int) -> list[float]:
     return [first * 10.0 ** (-decades * k / (n - 1)) for k in range(n)]
 
 
-def check_regs(regs: str | int | Sequence[float]) -> list[float]:
-    """Return the unique λ in descending order, or raise a `ParameterError`."""
+def check_regs(regs: str | int | Sequence[float]) -> int | list[float]:
+    """Return the number of λ, or the unique λ in descending order, or raise a `ParameterError`."""
+    if isinstance(regs, (int, np.integer)) and not isinstance(regs, bool):
+        return check_count("regs", regs)
     try:
-        if isinstance(regs, (str, int)):
+        if isinstance(regs, (str, bool)):
             raise TypeError
         given = [check_reg(reg) for reg in regs]
     except TypeError:

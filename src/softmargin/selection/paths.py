@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import numpy as np
-
-from softmargin.arguments import check_count, check_number
+from softmargin.arguments import check_number
 from softmargin.errors import ParameterError
 from softmargin.objective import Objective
 from softmargin.selection.fitter import PathFitter
@@ -46,8 +44,8 @@ def path(
     objective : Objective
         Its own ``reg`` is ignored.
     regs : int or sequence of float, default 25
-        Values of λ, or their number. A number of them is spaced evenly on a log scale, from a λ at which W is
-        nearly zero to one at which the training loss is nearly zero or hardly decreases any more.
+        Values of λ, or their number. With a number, they are spaced evenly on a log scale. The first is one at
+        which W is nearly zero. At the last the training loss is nearly zero or hardly decreases any more.
     tol : float, default 1e-3
         Tolerance on the relative duality gap of each fit.
     max_passes : float, default 2000
@@ -80,10 +78,10 @@ def path(
     if not (callback is None or callable(callback)):
         raise ParameterError(f"callback must be callable, got {callback!r}.")
     tol, max_passes = check_number("tol", tol), check_number("max_passes", max_passes)
-    is_count = isinstance(regs, (int, np.integer)) and not isinstance(regs, bool)
-    grid = fixed_grid(objective, check_count("regs", cast(int, regs))) if is_count else check_regs(regs)
-    fitter = PathFitter(objective)
-    found = []
+    grid = check_regs(regs)
+    if isinstance(grid, int):
+        grid = fixed_grid(objective, grid)
+    fitter, found = PathFitter(objective), []
     for reg in grid:
         found.append(RegFit(reg, fitter.fit(reg, tol, max_passes)))
         if callback is not None:

@@ -52,9 +52,9 @@ def fit_concurrently(
     n_threads : int
         Number of threads of all folds together.
     progress : callable, optional
-        Called in this thread with the number of a fold, the λ and a step: all steps at a λ before it is yielded,
-        and some at the next one. An exception raised here, Ctrl-C or an error in a fit stops all folds at their
-        next step.
+        Called in this thread with the number of a fold, the λ and a step. It receives all steps at a λ before
+        that is yielded, and some at the next one. An exception raised here, Ctrl-C or an error in a fit stops all
+        folds at their next step.
     """
     n_at_once = min(n_threads, len(fits))
     if n_at_once == 1:

@@ -20,7 +20,7 @@ def content(path: str | os.PathLike[str], parts: Parts) -> bytes:
     Raises
     ------
     ParameterError
-        If there is no format with this extension.
+        If the extension is unknown.
     """
     suffix = Path(os.fsdecode(path)).suffix.lower()
     if suffix not in WRITERS:

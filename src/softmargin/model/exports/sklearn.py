@@ -12,7 +12,7 @@ __all__ = ["estimator"]
 
 
 def estimator(parts: Parts) -> Any:
-    """Return a fitted ``LogisticRegression`` (``LinearSVC`` if there are no probabilities).
+    """Return a fitted ``LogisticRegression`` (``LinearSVC`` for a model without probabilities).
 
     For two classes scikit-learn has one row of weights: the difference of the two rows. If rows are divided by
     their length, the estimator is the last step of a pipeline after a ``Normalizer``.
