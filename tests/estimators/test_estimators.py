@@ -45,7 +45,7 @@ def test_check_estimator(classifier):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_what_the_functions_say(name, digits):
+def test_the_estimator_agrees_with_the_functions(name, digits):
     X, y = digits
     labels = np.array([f"digit {k}" for k in y])
     classifier = sm.LinearClassifier(name, reg=1e-2, tol=1e-4).fit(X, labels)
@@ -193,7 +193,7 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(digits):
     assert all(before[name] is after[name] for name in before)
 
 
-def test_not_converged_is_said(digits):
+def test_a_fit_that_did_not_converge_warns(digits):
     X, y = digits
     with pytest.warns(ConvergenceWarning, match="instead of 1e-09") as said:
         classifier = sm.LinearClassifier("hinge", reg=1e-5, tol=1e-9, max_passes=10).fit(X, y)
@@ -204,7 +204,7 @@ def test_not_converged_is_said(digits):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_place_of_a_number_that_is_none(value, digits):
+def test_nan_and_infinity_are_reported_with_their_place(value, digits):
     X, y = digits[0].copy(), digits[1]
     X[7, 3] = X[9, 1] = value
     said = "NaN" if np.isnan(value) else "infinity"
@@ -458,5 +458,5 @@ def test_parameters_set_after_the_fit_do_not_change_what_was_fitted(digits):
     assert classifier.to_model(data).loss == sm.Hinge(2.0)
 
 
-def test_a_loss_that_there_is_not_has_no_probabilities():
+def test_an_unknown_loss_has_no_probabilities():
     assert not hasattr(sm.LinearClassifier("l2"), "predict_proba")

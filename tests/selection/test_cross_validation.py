@@ -173,7 +173,7 @@ def test_rare_classes():
         (2, np.arange(3), DataError, r"groups must have shape \(9,\), got \(3,\)"),
     ],
 )
-def test_folds_that_make_no_sense(cv, groups, error, said):
+def test_invalid_folds(cv, groups, error, said):
     X = np.random.default_rng(0).normal(size=(9, 2))
     with pytest.raises(error, match=said):
         sm.compare(X, np.arange(9) % 3, [sm.SquaredHinge()], [1.0], cv=cv, groups=groups)
@@ -246,7 +246,7 @@ def test_rows_of_length_one_are_divided_before_all_else(blobs, scoring):
         sm.LinearClassifierCV(normalize_rows="l2").fit(X, labels)
 
 
-def test_wrong_paths():
+def test_invalid_arguments_of_a_path():
     objective = sm.Objective(sm.SquaredHinge(), np.eye(3), [0, 1, 2], 0.0)
     for regs, said in (
         ([], "regs must contain at least one λ"),
@@ -337,7 +337,7 @@ def test_of_equal_accuracies_and_losses_the_larger_reg_decides():
 
 
 def test_the_order_of_rows_and_threads_make_no_difference(blobs):
-    """Not one bit of what is chosen and why."""
+    """The selection and its record are the same to the last bit."""
     X, labels = blobs
     order = np.random.default_rng(1).permutation(len(labels))
     found = [
@@ -375,8 +375,7 @@ def test_weights_are_copies(blobs):
     assert weighted.path_.paths[0].points[0].score == pytest.approx(copied.path_.paths[0].points[0].score)
 
 
-def test_a_best_at_the_edge_is_looked_beyond(blobs):
-    """Of noise, the largest λ is best; of clear classes with few points, one further down than the grid goes."""
+def test_a_path_is_extended_beyond_the_edge(blobs):
     X, labels = blobs
     found = sm.compare(X, labels, [sm.CrossEntropy()], "auto", cv=3)
     path = found.paths[0]
@@ -387,8 +386,8 @@ def test_a_best_at_the_edge_is_looked_beyond(blobs):
     assert given.sentences()[-1] == "The best reg is the largest tried; a wider range may contain a better one."
 
 
-def test_a_class_that_a_fold_does_not_know(blobs):
-    """Its held-out samples are wrong, and no reason to fail."""
+def test_a_class_without_training_samples_in_a_fold(blobs):
+    """Its held-out samples count as misclassified; the search does not fail."""
     X, labels = blobs
     y = np.unique(labels, return_inverse=True)[1]
     pairs = [(np.flatnonzero(y < 2), np.flatnonzero(y == 2)), (np.arange(100), np.arange(100, 203))]
@@ -427,7 +426,7 @@ def test_mcnemar_is_the_binomial_sum(first, second):
     assert mcnemar(first, second) == pytest.approx(1.0 if first == second else expected, rel=1e-12)
 
 
-def test_a_real_difference_is_seen():
+def test_a_large_difference_is_significant():
     """At this λ the hinge is much less accurate than the squared hinge."""
     digits = sm.load_dataset("digits")
     found = sm.compare(digits.X, digits.y, [sm.SquaredHinge(), sm.Hinge()], [30.0], cv=3)
@@ -454,6 +453,7 @@ def test_the_sentence_of_a_test_says_what_is_significant():
         "b is significantly more accurate than a (McNemar p = 2e-43): of 3,681 held-out samples that only one of "
         "them classifies correctly, a classifies 1,423 and b 2,258."
     )
+    assert sentence(14, 3).startswith("a is significantly more accurate than b (McNemar p = 0.008): ")
     assert sentence(16, 6).startswith("a is significantly more accurate than b (McNemar p = 0.035): ")
     assert sentence(6, 15).startswith("a and b are not significantly different (McNemar p = 0.052): ")
 
@@ -502,7 +502,7 @@ def test_calibration_error_by_hand():
     assert calibration_error(P, y, weights, n_bins=4) == pytest.approx(expected)
 
 
-def test_probabilities_of_a_hinge_are_calibrated_and_say_so(blobs):
+def test_probabilities_of_a_hinge_loss_are_calibrated(blobs):
     X, labels = blobs
     search = sm.LinearClassifierCV(["hinge"], regs=REGS, cv=4).fit(X, labels)
     assert search.calibration_.method == "temperature"
@@ -782,7 +782,7 @@ def test_folds_that_are_fitted_at_once_are_the_same_to_the_bit():
                     assert replace(fold, seconds=0.0) == replace(twin, seconds=0.0)
 
 
-def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
+def test_the_callback_receives_all_folds_in_the_calling_thread():
     X, y = _blobs()
     heard = []
 
@@ -795,7 +795,7 @@ def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("what", [KeyboardInterrupt, ZeroDivisionError])
-def test_what_a_watcher_raises_ends_all_folds(what, n_threads):
+def test_an_exception_in_the_callback_stops_all_folds(what, n_threads):
     X, y = _blobs()
 
     def callback(loss, reg, fold, step):
@@ -939,8 +939,8 @@ def test_the_end_of_a_grid_is_where_the_training_loss_is_nearly_zero():
     assert shares[1] > 0.5e-3
 
 
-def test_a_score_that_stands_still_does_not_end_a_walk_whose_loss_falls():
-    """The features of wine differ in size by a thousand: the first of them alone has 70 % right for many λ."""
+def test_a_constant_score_does_not_end_a_path_whose_loss_falls():
+    """The features of wine differ in scale by a thousand: for many λ the first alone gives an accuracy of 70 %."""
     X, y = load_wine(return_X_y=True)
     found = sm.compare(X, y, ["squared_hinge"], calibrate=False).paths[0]
     assert found.chosen.score > 0.94
@@ -949,7 +949,7 @@ def test_a_score_that_stands_still_does_not_end_a_walk_whose_loss_falls():
     assert grid.chosen.score > 0.94
 
 
-def test_reasons_say_what_was_compared(blobs):
+def test_sentences_name_the_score_of_the_selection(blobs):
     by_loss = sm.compare(*blobs, ["hinge", "cross_entropy"], REGS, cv=4, scoring="loss")
     accuracy = by_loss.chosen_path.chosen.validation_accuracy
     assert by_loss.sentences()[0].endswith(f"(held-out accuracy {accuracy:.4f} over 4 folds).")

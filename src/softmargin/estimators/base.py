@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -172,8 +172,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like or sparse array of shape (N, D)
         """
-        logits = self._logits(X)
-        return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True))
+        return np.asarray(log_softmax(self._logits(X), axis=1))
 
     def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the weighted fraction of the samples that are classified correctly.

@@ -302,44 +302,39 @@ class _LossSearch:
             fitter.restart()
 
     def _calibration(self) -> Calibration | None:
-        n_classes, all_scores, y, weights, numbers = self._whole.n_classes, [], [], [], []
+        n_classes, parts, search = self._whole.n_classes, [], self._search
         found = self._held_out_scores()
-        self.right = [self._right(*of_fold) for of_fold in found]
-        for fold, (scores, codes, of_rows, rows) in zip(self.folds, found, strict=True):
+        self.correct = [self._correct(*of_fold) for of_fold in found]
+        for fold, (scores, codes, weights, rows) in zip(self.folds, found, strict=True):
             classes = fold.objective.classes
             if len(classes) < n_classes:  # a class without training samples gets the lowest score
                 lowest = scores.min(axis=1, keepdims=True, initial=0.0)
                 known, scores = scores, np.repeat(lowest, n_classes, axis=1)
                 scores[:, classes] = known
-            all_scores.append(scores)
-            y.append(classes[codes])
-            weights.append(of_rows)
-            numbers.append(rows)
-        known_rows, search = np.concatenate(numbers), self._search
-        if not len(known_rows):  # all held-out samples are of classes without training samples
+            parts.append((scores, classes[codes], weights, rows))
+        scores, y, weights, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if not len(rows):  # all held-out samples are of classes without training samples
             return None
-        kinds = np.column_stack((search.hashes[known_rows].view(np.int64), search.samples.y[known_rows]))
-        return calibrate(
-            self.loss, np.concatenate(all_scores), np.concatenate(y), np.concatenate(weights),
-            len(np.unique(kinds, axis=0)), int(search.counts[known_rows].sum()),
-        )  # fmt: skip
+        kinds = np.column_stack((search.hashes[rows].view(np.int64), search.samples.y[rows]))
+        n_different = len(np.unique(kinds, axis=0))
+        return calibrate(self.loss, scores, y, weights, n_different, int(search.counts[rows].sum()))
 
     @cached_property
-    def right(self) -> list[NDArray[np.bool_]]:
+    def correct(self) -> list[NDArray[np.bool_]]:
         """Per fold, which samples (N,) are held out and classified correctly at the selected λ."""
-        return [self._right(*found) for found in self._held_out_scores()]
+        return [self._correct(*found) for found in self._held_out_scores()]
 
-    def _right(self, scores: Floats, y: Ints, weights: Floats, rows: Ints) -> NDArray[np.bool_]:
-        right = np.zeros(self._whole.n_samples, bool)
-        right[rows] = scores.argmax(axis=1) == y
-        return right
+    def _correct(self, scores: Floats, y: Ints, weights: Floats, rows: Ints) -> NDArray[np.bool_]:
+        correct = np.zeros(self._whole.n_samples, bool)
+        correct[rows] = scores.argmax(axis=1) == y
+        return correct
 
 
 def _paired_test(mine: _LossSearch, other: _LossSearch, losses: Sequence[Loss], counts: Ints) -> PairedTest:
     """Test the selected loss against another on the held-out samples; one held out twice counts once."""
     new = np.ones(len(counts), bool)
     only_first = only_second = 0
-    for fold, ours, theirs in zip(mine.folds, mine.right, other.right, strict=True):
+    for fold, ours, theirs in zip(mine.folds, mine.correct, other.correct, strict=True):
         rows = np.unique(fold.validation[new[fold.validation]])
         new[rows] = False
         only_first += int(counts[rows] @ (ours & ~theirs)[rows])

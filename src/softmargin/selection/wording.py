@@ -34,7 +34,7 @@ def paired_sentence(test: PairedTest) -> str:
         if test.only_second > test.only_first:
             better, worse = worse, better
         different = f"{better} is significantly more accurate than {worse}"
-    p_value = f"{p:.0e}" if p < 0.01 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    p_value = f"{p:.0e}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
     return (
         f"{different} (McNemar p = {p_value}): of {pluralize(n, 'held-out sample')} that only one of them "
         f"classifies correctly, {test.first} classifies {test.only_first:,} and {test.second} "
