@@ -189,7 +189,7 @@ OTHER_MISTAKES = [
     ("info nowhere.safetensors", "nowhere.safetensors does not exist"),
     ("info other.safetensors", "other.safetensors is not a softmargin model"),
     ("info table.xlsx", "table.xlsx is of no known format"),
-    ("export soft.safetensors -o soft.txt", "must end in .onnx, .safetensors or .npz"),
+    ("export soft.safetensors -o soft.txt", "must be one of .onnx, .safetensors, .npz, got '.txt'"),
     ("export soft.safetensors -o soft.safetensors", "is read here"),
     ("predict hinge.safetensors good.npz --margin --scores", "exclude each other"),
 ]

@@ -78,7 +78,7 @@ def checked_record(model: Any) -> dict[str, Any]:
     if model.feature_names is not None:
         names = () if isinstance(model.feature_names, str) else tuple(model.feature_names)
         if not all(isinstance(name, str) for name in names):
-            raise ParameterError(f"feature_names must be strings, got {names!r}.")
+            raise ParameterError(f"feature_names must be strings, got {truncate(repr(names))}.")
         record["feature_names"] = tuple(map(str, names))
     return record
 

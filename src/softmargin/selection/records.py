@@ -179,7 +179,7 @@ class LossPath:
         return rules.edge(self.points, self.best)
 
     def record(self) -> dict[str, Any]:
-        """Return a dict of numbers and strings."""
+        """Return a dict of the attributes, with the loss as its name and parameters."""
         return {f.name: getattr(self, f.name) for f in fields(self)} | {
             "loss": self.loss.name,
             "parameters": self.loss.parameters(),
