@@ -26,6 +26,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 from softmargin.labels import check_codes, check_labels, labels_of_rows
 from softmargin.preprocessing import unit_rows
+from softmargin.text import printable
 
 __all__ = [
     "Fold",
@@ -345,7 +346,7 @@ def _check_sparse(X: Any) -> None:
             )
 
 
-def check_finite(X: Any) -> None:
+def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
     """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
 
     X is dense or CSR. One that is mapped from a file cut short in the meantime is refused, too.
@@ -364,12 +365,13 @@ def check_finite(X: Any) -> None:
                 place = (start + int(rows[0]), int(columns[0]))
             n_wrong += len(rows)
     if n_wrong:
-        what = "NaN" if np.isnan(stored[place]) else "infinity (inf)"
+        what = "NaN" if np.isnan(stored[place]) else f"infinity ({stored[place]})"
         if issparse(X):
             entry = place[0]
             place = (int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry]))
         others = f", and {n_wrong - 1:,} more" if n_wrong > 1 else ""
-        raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{others}.")
+        name = "" if feature_names is None else f" ({printable(feature_names[place[1]])})"
+        raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{name}{others}.")
 
 
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:

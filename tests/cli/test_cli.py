@@ -182,7 +182,7 @@ OTHER_MISTAKES = [
     ("predict hinge.safetensors holed.npz", "row 7, column 2"),
     ("predict hinge.safetensors late.npz --scores", "row 10000, column 1"),
     ("predict hinge.safetensors holed.npz -o table.csv", "row 7, column 2"),
-    ("predict hinge.safetensors good.npz --proba", "margins, not probabilities"),
+    ("predict hinge.safetensors good.npz --proba", "Probabilities need the loss 'cross_entropy'"),
     ("predict soft.safetensors good.npz --proba --scores", "mutually exclusive"),
     ("predict soft.safetensors good.npz -o folder", "folder is a folder"),
     ("predict soft.safetensors good.npz -o nowhere/p.csv", "the folder"),
@@ -190,7 +190,7 @@ OTHER_MISTAKES = [
     ("info nowhere.safetensors", "nowhere.safetensors does not exist"),
     ("info other.safetensors", "other.safetensors is not a softmargin model"),
     ("info table.xlsx", "table.xlsx is of no known format"),
-    ("export soft.safetensors -o soft.txt", "must end in .onnx, .safetensors or .npz"),
+    ("export soft.safetensors -o soft.txt", "must be one of .onnx, .safetensors, .npz, got '.txt'"),
     ("export soft.safetensors -o soft.safetensors", "is an input of this command"),
     ("predict hinge.safetensors good.npz --margin --scores", "mutually exclusive"),
 ]
@@ -302,8 +302,8 @@ def test_fit_selects_what_is_not_given(tmp_path: Path) -> None:
         target = tmp_path / "m.safetensors"
         answer = run("fit", "digits", "-o", target, "--tol", "0.05", "--json", *given)
         assert (answer.status, answer.err) == (0, "")
-        card = answer.json["card"]
-        assert card == load_model(target).card()
+        card = answer.json["metadata"]
+        assert card == load_model(target).metadata()
         assert card["gap"] <= card["tol"] == 0.05
         tried = {path["loss"]: [point["reg"] for point in path["points"]] for path in card["selection"]["paths"]}
         seen[given] = card, tried
@@ -320,7 +320,7 @@ def test_fit_chooses_among_the_losses_that_are_named(at_home: Path, tmp_path: Pa
         "fit", "good.npz", "-o", tmp_path / "m.safetensors", *losses, "--reg", "0.01", "--quick", "--json"
     )
     assert answer.status == 0
-    assert [path["loss"] for path in answer.json["card"]["selection"]["paths"]] == ["squared_hinge", "hinge"]
+    assert [path["loss"] for path in answer.json["metadata"]["selection"]["paths"]] == ["squared_hinge", "hinge"]
     chosen = run("predict", tmp_path / "m.safetensors", "good.npz", "--proba")
     assert chosen.status == 0
     rows = [list(map(float, row[2:])) for row in csv.reader(chosen.text.splitlines()[1:])]
@@ -385,7 +385,7 @@ def test_quick_is_one_split(at_home: Path, tmp_path: Path) -> None:
     answer = run(
         "fit", "good.npz", "-o", tmp_path / "m.safetensors", "--loss", "squared_hinge", "--quick", "--json"
     )
-    assert len(answer.json["card"]["selection"]["folds"]) == 1
+    assert len(answer.json["metadata"]["selection"]["folds"]) == 1
 
 
 def test_features_of_very_different_size_are_named_unless_they_are_scaled(tmp_path: Path) -> None:

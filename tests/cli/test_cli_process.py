@@ -138,7 +138,7 @@ def test_progress_is_on_the_terminal_and_all_data_on_stdout(tmp_path: Path) -> N
     terminal = Terminal("fit", "digits", "-o", tmp_path / "m.safetensors", "--loss", "hinge", "--json")
     status, out = terminal.finish()
     assert status == 0
-    assert json.loads(out)["card"]["loss"]["name"] == "hinge"
+    assert json.loads(out)["metadata"]["loss"]["name"] == "hinge"
     assert b"hinge, reg " in terminal.seen
     assert b": pass " in terminal.seen
     terminal = Terminal("predict", tmp_path / "m.safetensors", "digits")

@@ -454,7 +454,7 @@ def test_a_model_reads_sparse_rows():
         model.scores(sp.csr_array((5, 3)))
     wrong = X.toarray()
     wrong[5, 7] = wrong[9, 2] = np.nan
-    with pytest.raises(DataError, match="2 in all, the first, nan, at row 5, column 7"):
+    with pytest.raises(DataError, match="X contains NaN in row 5, column 7, and 1 more"):
         model.scores(sp.csr_array(wrong))
 
 

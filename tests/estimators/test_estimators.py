@@ -45,7 +45,7 @@ def test_check_estimator(classifier):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_what_the_functions_say(name, digits):
+def test_the_estimator_agrees_with_the_functions(name, digits):
     X, y = digits
     labels = np.array([f"digit {k}" for k in y])
     classifier = sm.LinearClassifier(name, reg=1e-2, tol=1e-4).fit(X, labels)
@@ -73,6 +73,11 @@ def test_probabilities_are_for_cross_entropy_only(digits):
     assert classifier.predict_proba(X) == pytest.approx(sm.softmax(classifier.decision_function(X)), abs=1e-15)
     assert np.exp(classifier.predict_log_proba(X)) == pytest.approx(classifier.predict_proba(X))
     assert not hasattr(sm.LinearClassifier("hinge"), "predict_proba")
+    with pytest.raises(AttributeError, match="has no attribute 'predict_proba'") as caught:
+        sm.LinearClassifier("hinge").predict_proba(X)
+    assert str(caught.value.__cause__) == (
+        "Probabilities need loss='cross_entropy' or LinearClassifierCV(calibrate=True), got Hinge(delta=1.0)."
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +193,7 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(digits):
     assert all(before[name] is after[name] for name in before)
 
 
-def test_not_converged_is_said(digits):
+def test_a_fit_that_did_not_converge_warns(digits):
     X, y = digits
     with pytest.warns(ConvergenceWarning, match="instead of 1e-09") as said:
         classifier = sm.LinearClassifier("hinge", reg=1e-5, tol=1e-9, max_passes=10).fit(X, y)
@@ -199,7 +204,7 @@ def test_not_converged_is_said(digits):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_place_of_a_number_that_is_none(value, digits):
+def test_nan_and_infinity_are_reported_with_their_place(value, digits):
     X, y = digits[0].copy(), digits[1]
     X[7, 3] = X[9, 1] = value
     said = "NaN" if np.isnan(value) else "infinity"
@@ -255,8 +260,8 @@ def test_wrong_tables_in_one_sentence(method, digits):
         (3.0, r"two-dimensional.*\(\)"),
         (None, "two-dimensional"),
         ([[1.0, 2.0], [3.0]], "different lengths"),
-        (frame.rename(columns={"b": "z\n"}), r"column 1 is 'z\\n' and not 'b'"),
-        (frame[["b", "a", "c\n"]], "column 0 is 'b' and not 'a'"),
+        (frame.rename(columns={"b": "z\n"}), r"expected 'b' in column 1, got 'z\\n'"),
+        (frame[["b", "a", "c\n"]], "expected 'a' in column 0, got 'b'"),
         (frame[["a", "b"]], "X has 2 features, but LinearClassifier is expecting 3 features as input"),
         (X, "X has 64 features, but LinearClassifier is expecting 3 features as input"),
         (frame.rename(columns={"b": 7}), r"string names, but your input has \['int', 'str'\]"),
@@ -274,7 +279,7 @@ def test_wrong_tables_in_one_sentence(method, digits):
         (None, "1d array"),
         ([0, 1], "y must hold 1797 labels"),
         ([0.0, np.nan], r"y\[1\] is nan"),
-        (["0"] * 1797, "classes of this fit are numbers, but the labels in y are words"),
+        (["0"] * 1797, "y must contain numbers, like the classes of the fit, got strings"),
     ],
 )
 def test_wrong_labels_to_score_by(y, said, digits):
@@ -301,15 +306,15 @@ def test_scores_are_weighted_shares(digits):
     ):
         with pytest.raises(DataError, match=said):
             classifier.score(X, y, sample_weight=weight)
-    with pytest.raises(DataError, match="no sample to score"):
+    with pytest.raises(DataError, match="X must contain at least one sample to score, got none"):
         classifier.score(X[:0], y[:0])
-    with pytest.raises(DataError, match="classes of this fit are words, but the labels in y are numbers"):
+    with pytest.raises(DataError, match="y must contain strings, like the classes of the fit, got numbers"):
         named.score(X, y)
 
 
 def test_columns_of_one_name(digits):
     frame = pd.DataFrame(digits[0][:, :3], columns=["a", "b", "b"])
-    with pytest.raises(DataError, match="more than one column named 'b'"):
+    with pytest.raises(DataError, match="X must have unique column names, got more than one column named 'b'"):
         sm.LinearClassifier(reg=1e-2).fit(frame, digits[1])
 
 
@@ -453,5 +458,5 @@ def test_parameters_set_after_the_fit_do_not_change_what_was_fitted(digits):
     assert classifier.to_model(data).loss == sm.Hinge(2.0)
 
 
-def test_a_loss_that_there_is_not_has_no_probabilities():
+def test_an_unknown_loss_has_no_probabilities():
     assert not hasattr(sm.LinearClassifier("l2"), "predict_proba")

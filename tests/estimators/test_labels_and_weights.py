@@ -40,7 +40,7 @@ def test_a_label_out_of_range_is_an_error_before_any_kernel_runs(
         for loss in LOSSES:
             refused(lambda loss=loss, y=wrong: loss.values(np.zeros((2, 3)), [0, y]), f"y[1] is {wrong}", "0 … 2")
     classifier = classifier_at(np.eye(3), np.zeros(3))
-    refused(lambda: classifier.sample_losses(np.eye(3), [0, 1, 3]), "y[2] is 3")
+    refused(lambda: classifier.sample_losses(np.eye(3), [0, 1, 3]), "y[2] must be a class of the fit, got 3")
     monkeypatch.setattr("softmargin.objective.objective.make_engine", lambda *_: pytest.fail("an engine was made"))
     for wrong in (-1, 3):
         refused(

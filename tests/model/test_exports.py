@@ -97,7 +97,9 @@ def test_scikit_learn_and_numpy_predict_the_same(tmp_path, n_classes, loss, rows
 
 
 def test_what_cannot_be_exported(tmp_path, monkeypatch):
-    with pytest.raises(ParameterError, match=r"must end in .onnx, .safetensors or .npz, but this ends in '.pkl'"):
+    with pytest.raises(
+        ParameterError, match=r"extension of an export must be one of .onnx, .safetensors, .npz, got '.pkl'"
+    ):
         made().export(tmp_path / "m.pkl")
     with pytest.raises(ModelFileError, match="could not be saved"):
         made().export(tmp_path / "nowhere" / "m.npz")
@@ -107,7 +109,7 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_labels_beyond_int64_are_no_labels_of_onnx(tmp_path):
+def test_labels_beyond_int64_cannot_be_exported_to_onnx(tmp_path):
     pytest.importorskip("onnx", reason="the package onnx (the extra onnx) is not installed")
     with pytest.raises(DataError, match="18446744073709551615"):
         made(classes=np.array([0, 1, 2**64 - 1], np.uint64)).export(tmp_path / "m.onnx")
@@ -166,7 +168,7 @@ def test_a_fit_with_rows_of_length_one_is_that_of_divided_rows(tmp_path):
     assert loaded.preprocessing.rows == "l2"
     np.testing.assert_array_equal(loaded.scores(X), plain.to_model(digits).scores(unit_rows(X)))
     assert loaded.predict(X * 100.0).tolist() == loaded.predict(X).tolist()
-    assert plain.to_model(digits).card()["rows"] == "none"
+    assert plain.to_model(digits).metadata()["rows"] == "none"
     with pytest.raises(ParameterError, match="normalize_rows must be True or False"):
         sm.LinearClassifier(normalize_rows="l2").fit(X, digits.y)
     holed = X[:9].copy()

@@ -38,6 +38,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import Labelled
 from softmargin.selection import (
+    PairedTest,
     Settings,
     calibration_error,
     content_hashes,
@@ -146,7 +147,7 @@ def test_rare_classes():
     assert all(13 in fold.training for fold in folds)  # the only one of its class
     assert all({0, 1, 2} == set(y[fold.training]) for fold in folds)
     assert len(folds_by_content(X[10:], y[10:])) == 3  # of three samples that can be held out
-    with pytest.raises(DataError, match="No class has two samples whose features differ"):
+    with pytest.raises(DataError, match="At least one class must have two samples with different features"):
         folds_by_content(X[:3], np.arange(3))
 
 
@@ -154,19 +155,25 @@ def test_rare_classes():
     ("cv", "groups", "error", "said"),
     [
         (1, None, ParameterError, "cv must be at least 2"),
-        ("five", None, ParameterError, "cv must be a number of folds, a splitter or pairs of indices"),
-        (True, None, ParameterError, "cv must be a number of folds"),
-        (2.5, None, ParameterError, "cv must be a number of folds"),
-        ([], None, DataError, "cv gives no fold"),
-        ([([0, 1], [1, 2])], None, DataError, "has sample 1 in both parts"),
-        ([([0, 1], [99])], None, DataError, "names the held-out sample 99, but samples are 0 … 8"),
-        ([([0, 1], [])], None, DataError, "Fold 0 of cv must hold|has no held-out sample"),
+        (
+            "five",
+            None,
+            ParameterError,
+            "cv must be a number of folds, a splitter or pairs of index arrays, got 'five'",
+        ),
+        (True, None, ParameterError, "cv must be a number of folds.*, got True"),
+        (None, None, ParameterError, "cv must be a number of folds.*, got None"),
+        (2.5, None, ParameterError, "cv must be a number of folds.*, got 2.5"),
+        ([], None, DataError, "cv must give at least one fold, got none"),
+        ([([0, 1], [1, 2])], None, DataError, "must have disjoint parts, got sample 1 in both of them"),
+        ([([0, 1], [99])], None, DataError, "must contain indices 0 … 8, got held-out sample 99"),
+        ([([0, 1], [])], None, DataError, "Fold 0 of cv must (contain the indices of|have a) held-out sample"),
         ([([0, 3, 6], [1])], None, DataError, "training samples of one class only"),
-        (GroupKFold(2), None, DataError, "cv could not split"),
-        (2, np.arange(3), DataError, r"groups must have shape \(9,\)"),
+        (GroupKFold(2), None, DataError, "cv must be able to split the samples, got ValueError: The 'groups'"),
+        (2, np.arange(3), DataError, r"groups must have shape \(9,\), got \(3,\)"),
     ],
 )
-def test_folds_that_make_no_sense(cv, groups, error, said):
+def test_invalid_folds(cv, groups, error, said):
     X = np.random.default_rng(0).normal(size=(9, 2))
     with pytest.raises(error, match=said):
         sm.compare(X, np.arange(9) % 3, [sm.SquaredHinge()], [1.0], cv=cv, groups=groups)
@@ -239,18 +246,20 @@ def test_rows_of_length_one_are_divided_before_all_else(blobs, scoring):
         sm.LinearClassifierCV(normalize_rows="l2").fit(X, labels)
 
 
-def test_wrong_paths():
+def test_invalid_arguments_of_a_path():
     objective = sm.Objective(sm.SquaredHinge(), np.eye(3), [0, 1, 2], 0.0)
     for regs, said in (
-        ([], "regs holds no λ"),
-        ([0.0], "regs holds 0"),
-        ("all", "regs must be"),
+        ([], "regs must contain at least one λ"),
+        ([0.0], "regs must be positive, got 0"),
+        ("all", "regs must be 'auto', an integer or a list of λ, got 'all'"),
         (0, "at least 1"),
     ):
         with pytest.raises(ParameterError, match=said):
             sm.path(objective, regs)
-    with pytest.raises(ParameterError, match=r"objective must be a softmargin\.Objective"):
+    with pytest.raises(ParameterError, match=r"objective must be a softmargin\.Objective, got array"):
         sm.path(np.eye(3))
+    with pytest.raises(ParameterError, match="callback must be callable, got 3"):
+        sm.path(objective, callback=3)
 
 
 # The comparison
@@ -286,7 +295,8 @@ def test_the_rules(blobs, comparison):
         allowed = scores >= scores[path.best] - path.points[path.best].standard_error
         assert path.one_se == int(np.argmax(allowed))
         assert other.index == other.one_se == path.one_se <= path.best
-    assert "within one standard error" in careful.reason()
+    assert "This is the largest reg within one standard error of the best score (accuracy 0." in careful.reason()
+    assert "Best" not in careful.sentences()[2]
     by_loss = sm.compare(*blobs, LOSSES, REGS, cv=4, scoring="loss")
     for path in by_loss.paths:
         assert path.best == int(np.argmin([point.validation_loss for point in path.points]))
@@ -327,7 +337,7 @@ def test_of_equal_accuracies_and_losses_the_larger_reg_decides():
 
 
 def test_the_order_of_rows_and_threads_make_no_difference(blobs):
-    """Not one bit of what is chosen and why."""
+    """The selection and its record are the same to the last bit."""
     X, labels = blobs
     order = np.random.default_rng(1).permutation(len(labels))
     found = [
@@ -365,8 +375,7 @@ def test_weights_are_copies(blobs):
     assert weighted.path_.paths[0].points[0].score == pytest.approx(copied.path_.paths[0].points[0].score)
 
 
-def test_a_best_at_the_edge_is_looked_beyond(blobs):
-    """Of noise, the largest λ is best; of clear classes with few points, one further down than the grid goes."""
+def test_a_path_is_extended_beyond_the_edge(blobs):
     X, labels = blobs
     found = sm.compare(X, labels, [sm.CrossEntropy()], "auto", cv=3)
     path = found.paths[0]
@@ -374,11 +383,11 @@ def test_a_best_at_the_edge_is_looked_beyond(blobs):
     assert path.at_edge == ""
     given = sm.compare(X, labels, [sm.CrossEntropy()], [1e-6, 1e-7], cv=3)
     assert given.paths[0].at_edge
-    assert "a wider range may hold a better one" in given.reason()
+    assert given.sentences()[-1] == "The best reg is the largest tried; a wider range may contain a better one."
 
 
-def test_a_class_that_a_fold_does_not_know(blobs):
-    """Its held-out samples are wrong, and no reason to fail."""
+def test_a_class_without_training_samples_in_a_fold(blobs):
+    """Its held-out samples count as misclassified; the search does not fail."""
     X, labels = blobs
     y = np.unique(labels, return_inverse=True)[1]
     pairs = [(np.flatnonzero(y < 2), np.flatnonzero(y == 2)), (np.arange(100), np.arange(100, 203))]
@@ -403,7 +412,7 @@ def test_the_record_is_plain(comparison):
         assert test.difference == pytest.approx(means[0] - means[1], abs=1e-12)
         n = sum(held_out for _, held_out in comparison.folds)
         assert (test.only_first - test.only_second) / n == pytest.approx(test.difference, abs=0.01)
-    assert "noise" in comparison.reason()
+    assert "are not significantly different (McNemar p = " in comparison.reason()
 
 
 # McNemar's test
@@ -417,12 +426,36 @@ def test_mcnemar_is_the_binomial_sum(first, second):
     assert mcnemar(first, second) == pytest.approx(1.0 if first == second else expected, rel=1e-12)
 
 
-def test_a_real_difference_is_seen():
-    """One loss gets labels that nobody could learn from the other's λ: this one cannot be noise."""
+def test_a_large_difference_is_significant():
+    """At this λ the hinge is much less accurate than the squared hinge."""
     digits = sm.load_dataset("digits")
     found = sm.compare(digits.X, digits.y, [sm.SquaredHinge(), sm.Hinge()], [30.0], cv=3)
     assert found.tests[0].significant
-    assert "by more than chance" in found.reason()
+    assert "squared_hinge is significantly more accurate than hinge (McNemar p = " in found.reason()
+
+
+def test_the_sentence_of_a_test_says_what_is_significant():
+    def sentence(only_first, only_second):
+        p_value = mcnemar(only_first, only_second)
+        return PairedTest("a", "b", only_first, only_second, p_value, 0.0, 0.0).sentence()
+
+    assert sentence(0, 0) == (
+        "a and b are not significantly different: they classify the same held-out samples correctly."
+    )
+    assert sentence(6, 4) == (
+        "a and b are not significantly different (McNemar p = 0.55): of 10 held-out samples that only one of them "
+        "classifies correctly, a classifies 6 and b 4."
+    )
+    assert sentence(0, 1).startswith(
+        "a and b are not significantly different (McNemar p = 0.50): of 1 held-out sam"
+    )
+    assert sentence(1423, 2258) == (
+        "b is significantly more accurate than a (McNemar p = 2e-43): of 3,681 held-out samples that only one of "
+        "them classifies correctly, a classifies 1,423 and b 2,258."
+    )
+    assert sentence(14, 3).startswith("a is significantly more accurate than b (McNemar p = 0.008): ")
+    assert sentence(16, 6).startswith("a is significantly more accurate than b (McNemar p = 0.035): ")
+    assert sentence(6, 15).startswith("a and b are not significantly different (McNemar p = 0.052): ")
 
 
 def test_samples_are_counted_as_they_were_given():
@@ -469,7 +502,7 @@ def test_calibration_error_by_hand():
     assert calibration_error(P, y, weights, n_bins=4) == pytest.approx(expected)
 
 
-def test_probabilities_of_a_hinge_are_calibrated_and_say_so(blobs):
+def test_probabilities_of_a_hinge_loss_are_calibrated(blobs):
     X, labels = blobs
     search = sm.LinearClassifierCV(["hinge"], regs=REGS, cv=4).fit(X, labels)
     assert search.calibration_.method == "temperature"
@@ -482,7 +515,7 @@ def test_probabilities_of_a_hinge_are_calibrated_and_say_so(blobs):
     assert model.temperature == search.calibration_.temperature
     assert model.predict_proba(X) == pytest.approx(search.predict_proba(X))
     other = sm.LinearClassifier("hinge", reg=2 * model.reg).fit(X, labels).to_model(data, choice=search.path_)
-    with pytest.raises(sm.CapabilityError, match="no temperature"):
+    with pytest.raises(sm.CapabilityError, match=r"got the .* without a temperature"):
         other.predict_proba(X)  # calibrated for another λ
     plain = sm.LinearClassifierCV(["hinge"], regs=REGS, cv=4, calibrate=False).fit(X, labels)
     assert plain.to_model(data).temperature is None
@@ -588,7 +621,7 @@ def test_losses_of_samples(blobs):
         assert losses.shape == (len(labels),)
         penalty = classifier.reg_ * (classifier.coef_**2).sum()
         assert losses.mean() + penalty == pytest.approx(classifier.value_, rel=1e-12)
-    with pytest.raises(DataError, match=r"y\[1\] is 'z', which is no class"):
+    with pytest.raises(DataError, match=r"y\[1\] must be a class of the fit, got 'z'"):
         classifier.sample_losses(X[:2], ["a", "z"])
     with pytest.raises(DataError, match="y must hold 2 labels"):
         classifier.sample_losses(X[:2], ["a"])
@@ -611,16 +644,19 @@ def test_an_interrupted_search_leaves_the_estimator_as_it_was(blobs):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"losses": []}, "losses must be a list of at least one loss"),
-        ({"losses": "hinge"}, "losses must be a list"),
+        ({"losses": []}, r"losses must be a list of at least one loss, got \[\]"),
+        ({"losses": "hinge"}, "losses must be a list of at least one loss, got 'hinge'"),
         ({"losses": ["l2"]}, "loss must be one of cross_entropy, squared_hinge, hinge"),
-        ({"regs": "many"}, "regs must be 'auto', a count or a list of λ, but it is 'many'"),
-        ({"regs": [0.0]}, "regs holds 0"),
-        ({"regs": True}, "regs must be"),
-        ({"rule": "worst"}, "rule must be one of best, one_se, but it is 'worst'"),
-        ({"scoring": "luck"}, "scoring must be 'accuracy', 'loss' or a scorer's name, but it is 'luck'"),
-        ({"scoring": 3}, "scoring must be"),
-        ({"path_tol": 0.0}, "path_tol is a relative gap"),
+        ({"regs": "many"}, "regs must be 'auto', an integer or a list of λ, got 'many'"),
+        ({"regs": [0.0]}, "regs must be positive, got 0"),
+        ({"regs": True}, "regs must be 'auto', an integer or a list of λ, got True"),
+        ({"rule": "worst"}, "rule must be one of best, one_se, got 'worst'"),
+        (
+            {"scoring": "luck"},
+            "scoring must be 'accuracy', 'loss', the name of a scorer or a callable, got 'luck'",
+        ),
+        ({"scoring": 3}, "scoring must be 'accuracy', 'loss', the name of a scorer or a callable, got 3"),
+        ({"path_tol": 0.0}, "path_tol must be a relative gap between 0 and 1, got 0.0"),
         ({"calibrate": "yes"}, "calibrate must be True or False"),
         ({"random_state": -1}, "random_state must be at least 0"),
         ({"tol": 2.0}, "tol"),
@@ -638,24 +674,39 @@ def test_a_scorer_that_cannot_score_is_named(blobs):
 
     for losses, rule in ((["hinge", "cross_entropy"], "best"), (["cross_entropy"], "one_se")):
         with pytest.raises(
-            DataError, match=r"scoring 'nothing' gave nan for \w+ with reg 0.1 on fold 0: a score must"
+            DataError,
+            match=r"scoring 'nothing' must return a finite number, got nan for \w+ with reg 0.1 on fold 0",
         ):
             sm.LinearClassifierCV(losses, regs=[0.1], cv=5, rule=rule, scoring=nothing).fit(*blobs)
-    with pytest.raises(ParameterError, match=r"'roc_auc_ovr' cannot score the fits of hinge: .*no probabilities"):
+    with pytest.raises(ParameterError, match=r"'roc_auc_ovr' failed for the loss hinge: .*does not define prob"):
         sm.LinearClassifierCV(["hinge"], regs=[0.1], cv=3, scoring="roc_auc_ovr").fit(*blobs)
     X, labels = blobs
     unknown = [(np.flatnonzero(labels != "c"), np.flatnonzero(labels == "c"))]
-    with pytest.raises(ParameterError, match="'neg_log_loss' cannot score the fits of cross_entropy") as caught:
+    with pytest.raises(
+        ParameterError, match="'neg_log_loss' failed for the loss cross_entropy: a fold has no "
+    ) as caught:
         sm.LinearClassifierCV(["cross_entropy"], regs=[0.1], cv=unknown, scoring="neg_log_loss").fit(X, labels)
     assert "\n" not in str(caught.value)
+    with pytest.raises(
+        ParameterError, match="rule 'one_se' needs a standard error of the score, got a single fold"
+    ):
+        sm.LinearClassifierCV(
+            ["cross_entropy"],
+            regs=[0.1],
+            cv=[(np.arange(100), np.arange(100, 203))],
+            rule="one_se",
+            scoring="f1_macro",
+        ).fit(X, labels)
 
 
-@pytest.mark.parametrize(("factor", "said"), [(1e100, "too large"), (1e-150, "too small")])
+@pytest.mark.parametrize(
+    ("factor", "said"), [(1e100, "large .*scores overflow"), (1e-150, "small .*scores underflow")]
+)
 def test_a_grid_for_numbers_out_of_range(blobs, factor, said):
     X, labels = blobs[0].astype(np.float64) * factor, blobs[1]
-    with pytest.raises(DataError, match=f"X holds numbers {said} to find a λ for"):
+    with pytest.raises(DataError, match=f"Values in X are too {said} in float64"):
         sm.choose(X, labels, LOSSES)
-    with pytest.raises(DataError, match=f"X holds numbers {said} to find a λ for"):
+    with pytest.raises(DataError, match=f"Values in X are too {said} in float64"):
         sm.LinearClassifierCV(["squared_hinge"], cv=3).fit(X, labels)
     assert (
         sm.choose(np.zeros((60, 2)), np.arange(60) % 3, [sm.CrossEntropy()]).reg > 0.0
@@ -731,7 +782,7 @@ def test_folds_that_are_fitted_at_once_are_the_same_to_the_bit():
                     assert replace(fold, seconds=0.0) == replace(twin, seconds=0.0)
 
 
-def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
+def test_the_callback_receives_all_folds_in_the_calling_thread():
     X, y = _blobs()
     heard = []
 
@@ -744,7 +795,7 @@ def test_the_watcher_hears_of_all_folds_in_the_thread_that_chooses():
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("what", [KeyboardInterrupt, ZeroDivisionError])
-def test_what_a_watcher_raises_ends_all_folds(what, n_threads):
+def test_an_exception_in_the_callback_stops_all_folds(what, n_threads):
     X, y = _blobs()
 
     def callback(loss, reg, fold, step):
@@ -888,8 +939,8 @@ def test_the_end_of_a_grid_is_where_the_training_loss_is_nearly_zero():
     assert shares[1] > 0.5e-3
 
 
-def test_a_score_that_stands_still_does_not_end_a_walk_whose_loss_falls():
-    """The features of wine differ in size by a thousand: the first of them alone has 70 % right for many λ."""
+def test_a_constant_score_does_not_end_a_path_whose_loss_falls():
+    """The features of wine differ in scale by a thousand: for many λ the first alone gives an accuracy of 70 %."""
     X, y = load_wine(return_X_y=True)
     found = sm.compare(X, y, ["squared_hinge"], calibrate=False).paths[0]
     assert found.chosen.score > 0.94
@@ -898,14 +949,20 @@ def test_a_score_that_stands_still_does_not_end_a_walk_whose_loss_falls():
     assert grid.chosen.score > 0.94
 
 
-def test_reasons_say_what_was_compared(blobs):
+def test_sentences_name_the_score_of_the_selection(blobs):
     by_loss = sm.compare(*blobs, ["hinge", "cross_entropy"], REGS, cv=4, scoring="loss")
     accuracy = by_loss.chosen_path.chosen.validation_accuracy
-    assert f"by its accuracy of {accuracy:.4f}" in by_loss.sentences()[0]
-    assert "each reg by the loss" in by_loss.sentences()[0]
+    assert by_loss.sentences()[0].endswith(f"(held-out accuracy {accuracy:.4f} over 4 folds).")
+    assert by_loss.sentences()[1] == (
+        "Each reg was selected by the held-out loss; the losses were compared by accuracy."
+    )
+    assert by_loss.sentences()[2].startswith("Held-out accuracy of the other loss: ")
     assert by_loss.loss in (sm.Hinge(), sm.CrossEntropy())
     alone = sm.compare(*blobs, ["hinge"], REGS, cv=4, scoring="loss")
-    assert "each reg by the loss" not in alone.sentences()[0]
-    assert "by its loss of" in alone.sentences()[0]
+    point = alone.chosen_path.chosen
+    assert alone.sentences() == [
+        f"Selected: hinge with reg {alone.reg:.3g} (held-out loss {-point.score:.4f} ± {point.standard_error:.4f} "
+        f"over 4 folds)."
+    ]
     with pytest.raises(ParameterError, match="loss must be a loss"):
         sm.compare(*blobs, ["hing"], REGS)

@@ -39,7 +39,7 @@ def test_the_split_is_stratified_and_never_takes_a_whole_class():
     assert np.array_equal(np.sort(np.concatenate(fold)), np.arange(len(y)))
     other = held_out(y, np.ones(len(y)), 0.2, content_hashes(X, seed=1))
     assert not np.array_equal(fold.validation, other.validation)
-    with pytest.raises(DataError, match="two samples"):
+    with pytest.raises(DataError, match="two samples with different features, got none"):
         held_out(np.arange(4), np.ones(4), 0.2, hashes[:4])
 
 
@@ -116,6 +116,12 @@ def test_delta_does_not_change_the_choice(digits, loss, delta):
     )
 
 
+def test_an_unknown_argument_is_named_with_the_public_function(digits):
+    for function in (sm.choose, sm.compare):
+        with pytest.raises(TypeError, match=rf"{function.__name__}\(\) got an unexpected keyword argument 'foo'"):
+            function(digits.X, digits.y, LOSSES, foo=1)
+
+
 def test_a_choice_needs_no_particular_order_of_threads(digits):
     one = sm.choose(digits.X, digits.y, [sm.CrossEntropy()], n_threads=1)
     two = sm.choose(digits.X, digits.y, [sm.CrossEntropy()], n_threads=2)
@@ -140,7 +146,7 @@ def test_given_lambdas_are_the_ones_tried(digits):
     assert choice.reg == 1e-3
 
 
-def test_the_watcher_sees_the_work(digits):
+def test_the_callback_receives_each_step(digits):
     seen = []
     sm.choose(digits.X, digits.y, [sm.Hinge()], [1.0], callback=lambda *seen_: seen.append(seen_[:3]))
     assert set(seen) == {(sm.Hinge(), 1.0, 0)}
@@ -149,17 +155,18 @@ def test_the_watcher_sees_the_work(digits):
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"losses": []}, ParameterError, "losses must be a list of at least one loss"),
-        ({"losses": sm.Hinge()}, ParameterError, "losses must be a list"),
+        ({"losses": []}, ParameterError, r"losses must be a list of at least one loss, got \[\]"),
+        ({"losses": sm.Hinge()}, ParameterError, r"losses must be a list of at least one loss, got Hinge\("),
         (
             {"losses": ["hing"]},
             ParameterError,
             r"loss must be a loss such as softmargin.Hinge\(\), but it is 'hing'",
         ),
-        ({"regs": []}, ParameterError, "regs holds no λ"),
+        ({"regs": []}, ParameterError, "regs must contain at least one λ"),
         ({"regs": [0.1, "x"]}, ParameterError, "reg must be a number, but it is 'x'"),
-        ({"validation_fraction": 2}, ParameterError, "validation_fraction must lie between 0 and 1, but it is 2"),
+        ({"validation_fraction": 2}, ParameterError, "validation_fraction must be between 0 and 1, got 2"),
         ({"validation_fraction": "x"}, ParameterError, "validation_fraction must be a number"),
+        ({"callback": 3}, ParameterError, "callback must be callable, got 3"),
         ({"seed": -1}, ParameterError, "seed must be at least 0"),
         ({"X": np.ma.masked_array(np.eye(6))}, DataError, "X is a masked array"),
         ({"X": np.zeros(6)}, DataError, "two-dimensional"),
@@ -168,7 +175,7 @@ def test_the_watcher_sees_the_work(digits):
         ({"sample_weight": [1, 2]}, DataError, r"sample_weight must have shape \(6,\)"),
     ],
 )
-def test_arguments_that_make_no_sense(changes, error, said):
+def test_invalid_arguments(changes, error, said):
     arguments = {"X": np.eye(6), "y": [0, 1, 2] * 2, "losses": [sm.Hinge()], "regs": [0.1]} | changes
     with pytest.raises(error, match=said):
         sm.choose(**arguments)
@@ -190,11 +197,11 @@ def test_the_standard_error_of_many_samples_is_the_known_one():
         assert standard_error(accuracy, 10**8) == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 1e8), rel=1e-6)
 
 
-def test_a_perfect_score_is_not_taken_for_certain():
+def test_a_perfect_score_has_a_standard_error():
     rows = np.arange(60) % 3
     X = np.eye(3)[rows] + 1e-3 * points_of(rows)[0]
     choice = sm.choose(X, rows, [sm.CrossEntropy()], [1e-3])
     assert choice.paths[0].chosen.validation_accuracy == 1.0
     assert choice.n_validation == 12
     assert choice.standard_error == standard_error(1.0, 12)
-    assert "1.0000 ± 0.0385 on 12 held-out" in choice.reason()  # 1 / 26
+    assert "(held-out accuracy 1.0000 ± 0.0385 on 12 samples)" in choice.reason()  # 1 / 26

@@ -56,7 +56,7 @@ def _is_model(source: str) -> bool:
 def _info_model(source: str, as_json: bool) -> None:
     model = read_model(source)
     if as_json:
-        print_json(model.card())
+        print_json(model.metadata())
         return
     scaling = model.preprocessing.scaling + (", rows of norm 1" if model.preprocessing.rows == "l2" else "")
     rows = [

@@ -1,4 +1,4 @@
-"""The classifiers as scikit-learn knows them."""
+"""The classifiers, as scikit-learn estimators."""
 
 from softmargin.estimators.cross_validated import LinearClassifierCV
 from softmargin.estimators.linear import LinearClassifier

@@ -1,4 +1,4 @@
-"""What both estimators share: they predict, and become models, alike."""
+"""The base class of the estimators: prediction, scoring and conversion to a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.arguments import check_flag
 from softmargin.data import Dataset
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import DataError
 from softmargin.labels import labels_of_rows
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats
@@ -24,29 +24,16 @@ from softmargin.model import Model
 from softmargin.model.parts import Parts
 from softmargin.model.predict import class_numbers, fill_from_scores
 from softmargin.objective import Objective
-from softmargin.preprocessing import Preprocessing
 from softmargin.samples import Labelled, Samples, as_features, check_weights
 from softmargin.selection import Comparison, scaling_of
-from softmargin.solvers import Callback, Fit, minimize
+from softmargin.solvers import Callback, minimize
 
 __all__ = ["FittedClassifier"]
 
 
-def _has_probabilities(classifier: FittedClassifier) -> bool:
-    try:
-        return classifier._gives_probabilities()
-    except ParameterError as error:
-        raise AttributeError(str(error)) from error
-
-
 class FittedClassifier(ClassifierMixin, BaseEstimator):
-    """A linear classifier once it is fitted; how it is fitted is a subclass's business."""
+    """Base class of linear classifiers; subclasses define how they are fitted."""
 
-    classes_: NDArray[Any]
-    coef_: Floats
-    intercept_: Floats
-    loss_: Loss
-    reg_: float
     fit_intercept: bool
     tol: float
     max_passes: float
@@ -74,7 +61,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         labelled: Labelled,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Fit one loss with one λ to samples that were made of ``labelled``."""
+        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``."""
         objective = Objective.of(loss, samples, reg, **self._options)
         preprocessing = scaling_of(objective, self.scaling, samples.dtype)._replace(rows=labelled.rows)
         objective = objective.replace(scale=preprocessing.scale)
@@ -84,43 +71,34 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         if fit.interrupted:  # a search or a pipeline around this fit should end too
             raise KeyboardInterrupt
         W, b = preprocessing.fold(fit.W, fit.b)
-        # Nothing of the estimator is touched before this line: an interrupted fit leaves it as it was.
+        # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
         self.classes_ = labelled.classes
         self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
         self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
-        self.preprocessing_: Preprocessing = preprocessing
-        self.fit_: Fit = fit
+        self.preprocessing_, self.fit_ = preprocessing, fit
         self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
         self.converged_, self.n_passes_ = fit.converged, fit.n_passes
 
-    def _gives_probabilities(self) -> bool:
-        """Return whether there are probabilities, or raise an `AttributeError` that says why not."""
+    def _has_probabilities(self) -> bool:
+        """Return True if there are probabilities, or raise an `AttributeError` that gives the reason."""
         raise NotImplementedError
-
-    def _temperature(self) -> float:
-        """Return what scores are divided by before they become probabilities."""
-        return 1.0
-
-    def _own_choice(self) -> Comparison | None:
-        """Return how loss and λ were chosen, if the estimator did that."""
-        return None
 
     def to_model(
         self, data: Dataset, *, image_size: tuple[int, int] | None = None, choice: Comparison | None = None
     ) -> Model:
-        """Return the finished thing, which is saved, loaded and used without scikit-learn.
+        """Return a `Model`, which can be saved, loaded and used without scikit-learn.
 
         Parameters
         ----------
         data : Dataset
-            What the classifier was fitted to; its fingerprint and kind go on the record.
+            The training data; the model records their fingerprint and kind.
         image_size : tuple of int (height, width), optional
-            Size that the images were brought to on reading, if they were.
+            Size to which the images were resized when they were read, if they were.
         choice : Comparison, optional
-            How loss and λ were chosen, for the record. By default the search's own, if this is one.
+            How loss and λ were selected, for the record; by default ``path_`` of a `LinearClassifierCV`.
         """
         check_is_fitted(self)
-        choice = self._own_choice() if choice is None else choice
+        choice = getattr(self, "path_", None) if choice is None else choice
         return Model(
             W=np.ascontiguousarray(self.coef_.T),
             b=self.intercept_,
@@ -146,7 +124,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def decision_function(self, X: ArrayLike | csr_array) -> Floats:
-        """Return the scores: (N, C), or for two classes (N,) the second's score minus the first's.
+        """Return the scores, shape (N, C); for two classes the second score minus the first, shape (N,).
 
         Parameters
         ----------
@@ -155,16 +133,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If X cannot be used, or a row is so large that its scores overflow; so in all that follows.
+            If X is invalid, or if a row is so large that its scores overflow.
         """
         scores = self._scores(X)
         if scores.shape[1] != 2:
             return scores
-        with np.errstate(over="ignore"):  # infinite is as near as a number comes
+        with np.errstate(over="ignore"):  # an infinite difference has the right sign
             return np.asarray(scores[:, 1] - scores[:, 0])
 
     def predict(self, X: ArrayLike | csr_array) -> NDArray[Any]:
-        """Return the label of the largest score of each sample, shape (N,).
+        """Return the label with the largest score per sample, shape (N,).
 
         Parameters
         ----------
@@ -173,11 +151,12 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         best = self._scores(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
-    @available_if(_has_probabilities)
+    @available_if(lambda self: self._has_probabilities())
     def predict_proba(self, X: ArrayLike | csr_array) -> Floats:
-        """Return the probabilities of the classes, shape (N, C).
+        """Return the class probabilities, shape (N, C).
 
-        For cross-entropy they are the softmax of the scores; a hinge has them only if they were calibrated.
+        For cross-entropy they are the softmax of the scores. For a hinge loss they are available only if
+        `LinearClassifierCV` calibrated them.
 
         Parameters
         ----------
@@ -185,19 +164,18 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         """
         return softmax(self._logits(X))
 
-    @available_if(_has_probabilities)
+    @available_if(lambda self: self._has_probabilities())
     def predict_log_proba(self, X: ArrayLike | csr_array) -> Floats:
-        """Return the logarithm of the probabilities, shape (N, C).
+        """Return the logarithm of the class probabilities, shape (N, C).
 
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
         """
-        logits = self._logits(X)
-        return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True))
+        return np.asarray(log_softmax(self._logits(X), axis=1))
 
     def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of the samples whose label is predicted.
+        """Return the accuracy: the weighted fraction of the samples that are classified correctly.
 
         Parameters
         ----------
@@ -208,20 +186,20 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If X, y or the weights cannot be used, or there is no sample.
+            If X, y or the weights are invalid, or if X is empty.
         """
         predicted = self.predict(X)
         if not len(predicted):
-            raise DataError("X holds no sample to score.")
+            raise DataError("X must contain at least one sample to score, got none.")
         labels = labels_of_rows(y, len(predicted))
         weights = check_weights(sample_weight, len(predicted))
         if (labels.dtype.kind in "UO") != (self.classes_.dtype.kind in "UO"):
-            kinds = ("numbers", "words") if labels.dtype.kind in "UO" else ("words", "numbers")
-            raise DataError(f"The classes of this fit are {kinds[0]}, but the labels in y are {kinds[1]}.")
+            expected, given = ("numbers", "strings") if labels.dtype.kind in "UO" else ("strings", "numbers")
+            raise DataError(f"y must contain {expected}, like the classes of the fit, got {given}.")
         return float(weights @ (labels == predicted) / weights.sum())
 
     def sample_losses(self, X: ArrayLike | csr_array, y: ArrayLike) -> Floats:
-        """Return the loss of each sample, without weights and penalty, shape (N,).
+        """Return the loss per sample, without weights and penalty, shape (N,).
 
         Parameters
         ----------
@@ -232,7 +210,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If a label is of no known class, or X is refused as in `decision_function`.
+            If X is invalid, or if a label is not one of ``classes_``.
         """
         check_is_fitted(self)
         scores = self._scores(X)
@@ -240,16 +218,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         codes = class_numbers(self.classes_, labels)
         if (codes < 0).any():
             row = int(codes.argmin())
-            raise DataError(f"y[{row}] is {labels.tolist()[row]!r}, which is no class of this fit.")
+            raise DataError(f"y[{row}] must be a class of the fit, got {labels.tolist()[row]!r}.")
         return self.loss_.values(scores, codes)
 
     def _logits(self, X: ArrayLike | csr_array) -> Floats:
-        """Return the logarithms of the probabilities, up to a constant for each sample."""
-        check_is_fitted(self)
-        return self._scores(X, self._temperature())
+        """Return the logarithms of the probabilities, up to a constant per sample."""
+        calibration = getattr(self, "calibration_", None)
+        return self._scores(X, 1.0 if calibration is None else calibration.temperature)
 
     def _scores(self, X: ArrayLike | csr_array, temperature: float = 1.0) -> Floats:
-        """Return the scores, divided by the temperature, or raise a `DataError` for those that are not finite."""
+        """Return the scores divided by the temperature, or raise a `DataError` if they are not finite."""
         check_is_fitted(self)
         features = as_features(X)
         self._check_columns(X, features.shape[1])
@@ -260,27 +238,27 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         return fill_from_scores(parts, features, scores, lambda block: block / temperature, self.n_threads)
 
     def _labelled(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Labelled:
-        """Return the checked samples of a fit, and note the number and names of their columns."""
+        """Return the checked samples of a fit, and store the number and names of the columns of X."""
         normalize = check_flag("normalize_rows", self.normalize_rows)
         names = list(getattr(X, "columns", ()))
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"X has more than one column named {twice!r}.")
+            raise DataError(f"X must have unique column names, got more than one column named {twice!r}.")
         labelled = Labelled.check(X, y, sample_weight)
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled
 
     def _note_columns(self, X: Any, reset: bool) -> None:
-        """Note the number and names of the columns, or raise a `DataError` if they are not those of the fit."""
+        """Store the number and names of the columns, or check that they are those of the fit."""
         try:
             validate_data(self, X, reset=reset, skip_check_array=True)
-        except (TypeError, ValueError) as error:  # scikit-learn's words; what follows the first sentence is advice
+        except (TypeError, ValueError) as error:  # keep the first sentence; the others are advice
             raise DataError(str(error).splitlines()[0].partition(". ")[0].rstrip(".") + ".") from error
 
     def _check_columns(self, X: Any, n_features: int) -> None:
-        """Raise a `DataError` if the columns of X are not those of the fit, by their number or by their names."""
+        """Raise a `DataError` if the number or the names of the columns of X are not those of the fit."""
         if n_features != self.n_features_in_:
-            # scikit-learn looks for these words.
+            # The estimator checks of scikit-learn require this wording.
             raise DataError(
                 f"X has {n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 f"features as input."
@@ -289,6 +267,6 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         for k, (found, expected) in enumerate(zip(*names, strict=False)):
             if isinstance(found, str) and found != expected:
                 raise DataError(
-                    f"X must have the feature names of the fit in their order, but column {k} is {found!r} "
-                    f"and not {expected!r}."
+                    f"X must have the feature names of the fit, in the same order: expected {expected!r} in "
+                    f"column {k}, got {found!r}."
                 )

@@ -1,4 +1,4 @@
-"""The loss and λ chosen by cross-validation, as scikit-learn knows it."""
+"""The scikit-learn estimator that selects the loss and λ by cross-validation."""
 
 from __future__ import annotations
 
@@ -33,84 +33,87 @@ __all__ = ["LinearClassifierCV"]
 
 
 class LinearClassifierCV(FittedClassifier):
-    """Multiclass linear classifier whose loss and λ are chosen by cross-validation.
+    """Multiclass linear classifier whose loss and λ are selected by cross-validation.
 
-    Each loss walks a path of λ on all folds at once; every fit is certified. The chosen loss and λ are then fitted
-    to all samples until the gap is proved. Nothing but the samples given to ``fit`` is looked at.
+    For each loss, a path of decreasing λ is fitted on all folds; every fit is certified. The selected loss and λ
+    are then fitted to all samples, to the tolerance ``tol``. Only the samples given to ``fit`` are used.
 
     Parameters
     ----------
     losses : sequence of {"cross_entropy", "squared_hinge", "hinge"} or Loss
-        Compared on the same folds; of equal scores the one named first wins.
+        Losses to compare on the same folds. Between equal scores the first in the list is selected.
     regs : "auto", int or sequence of float, default "auto"
-        The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
-        "auto": from the first of these, two for each power of ten, until the score has not risen for three and the
-        held-out loss no longer falls. The last two go on where the best lies at an edge.
+        Values of λ, or their number. "auto" starts at a λ at which W is nearly zero and takes two values per power
+        of ten. It stops when the score has not improved for three values and the held-out loss does not decrease.
+        With a number, the values end where the training loss is nearly zero. Both paths are extended if the best λ
+        is at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
-        A number makes folds of each class by the content of the rows: their order makes no difference, and rows
-        with the same features stay together where they are no more than the folds. One pair, or a
+        The folds. An integer makes stratified folds that depend on the content of the rows and not on their order.
+        Rows with the same features stay together if there are at most as many of them as folds. One pair, or a
         ``PredefinedSplit``, is a fixed validation set.
     rule : {"best", "one_se"}, default "best"
-        Take the λ of the best mean score, or the largest within one standard error of it.
+        Select the λ with the best mean score, or the largest λ within one standard error of it. Between equal
+        scores the smaller held-out loss decides, then the larger λ.
     scoring : {"accuracy", "loss"}, name of a scorer or callable, default "accuracy"
-        What λ is chosen by. With "loss", the losses are then compared by accuracy, since their values cannot be.
+        The score that λ is selected by. With "loss", the losses are compared by accuracy, since the values of
+        different losses are not comparable.
     delta : float, default 1.0
-        The margin Δ of the hinges. It is not searched: λ does the same.
+        The margin Δ of the hinge losses. It need not be searched, since changing λ has the same effect.
     calibrate : bool, default True
-        Whether to measure how well probabilities are calibrated on held-out samples and to fit a temperature for
-        the hinges, which have no probabilities of their own.
+        Whether to compute the calibration error of the probabilities on held-out samples. For the hinge losses,
+        which do not define probabilities, this fits a temperature.
     fit_intercept : bool, default True
         Whether to fit b.
     tol : float, default 1e-4
-        Relative duality gap to reach and prove in the last fit.
+        Tolerance on the relative duality gap of the final fit.
     path_tol : float, default 1e-3
-        That of the fits on the paths.
+        Tolerance on the relative duality gap of each fit on a path.
     max_passes : int, default 2000
-        Budget of readings of X of each fit.
+        Maximum number of passes over X per fit.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        As in `LinearClassifier`; "standard" takes the moments of the training part of a fold.
+        As in `LinearClassifier`. "standard" uses the standard deviations of the training part of each fold.
     normalize_rows : bool, default False
-        As in `LinearClassifier`; a copy of X is made for this.
+        As in `LinearClassifier`; this makes a copy of X.
     class_weight : dict or "balanced", optional
-        Factors on the weights of the samples of each class when fitting; scores are not weighted by them.
+        Factors on the sample weights per class. They are used for fitting and not for scoring.
     engine : {"auto", "cpu", "reference"}, default "auto"
-        What walks over X.
+        The implementation that reads X.
     n_threads : int, optional
-        Threads; the result does not depend on it.
+        Number of threads; results do not depend on it.
     random_state : int, default 0
-        Of the folds, where ``cv`` is a number.
+        Seed of the folds if ``cv`` is an integer.
     callback : callable, optional
-        Called with each `Step` of the last fit; a true return value stops it.
+        Called with each `Step` of the final fit; a true return value stops it.
 
     Attributes
     ----------
     path_ : Comparison
-        Everything that was tried, as a plain record: means, standard errors, gaps, seconds; ``path_.record()`` is
-        JSON.
+        All fits and tests: means, standard errors, gaps, seconds. ``path_.record()`` returns them as JSON values.
     best_loss_ : Loss
     best_reg_ : float
-        What was chosen.
+        The selected loss and λ.
     best_score_ : float
-        Mean held-out score of that.
+        Their mean held-out score.
     calibration_ : Calibration or None
-        Calibration error and, for a hinge, the temperature: of the chosen loss and λ on held-out samples.
+        Calibration of the selected loss and λ on the held-out samples: its error and, for a hinge loss, the
+        temperature.
     n_splits_ : int
         Number of folds.
     classes_ : ndarray of shape (C,)
         Labels of the classes that have a sample of positive weight.
     coef_ : ndarray of shape (C, D)
-        Weights, one row a class (two rows for two classes), in units of X as given.
+        Weights for X as given, one row per class (two rows for two classes).
     intercept_ : ndarray of shape (C,)
     loss_ : Loss
     reg_, tol_ : float
     value_, lower_bound_, gap_ : float
-        F at the solution, what is proved to be below F everywhere, and their relative distance.
+        F at the solution, the certified lower bound on its minimum, and the relative gap between them.
     converged_ : bool
         Whether ``gap_ <= tol_``.
     n_passes_ : int
-        Readings of X by the last fit.
+        Number of passes over X of the final fit.
     fit_ : Fit
-        The solver's result for it.
+        The solver's result of the final fit.
     preprocessing_ : Preprocessing
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (D,)
@@ -173,44 +176,44 @@ class LinearClassifierCV(FittedClassifier):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Choose loss and λ, and fit them to all samples.
+        """Select the loss and λ, and fit them to all samples.
 
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
-            Features of any real type. Up to 256 MB are copied, into an order that does not depend on that of the
-            rows; more are read in place.
+            Features of any real type. X of up to 128 MB is copied into an order that depends on the content of its
+            rows only. Larger X is read in place.
         y : array-like of shape (N,)
             Labels: strings or integers.
         sample_weight : array-like of shape (N,), optional
             Non-negative weights, for fitting and for scoring.
         groups : array-like of shape (N,), optional
-            Samples of one group are never on both sides of a fold.
+            Group of each sample. Samples of one group are never on both sides of a fold.
 
         Returns
         -------
         LinearClassifierCV
-            Itself.
+            The fitted estimator.
 
         Raises
         ------
         DataError
-            If X, y, the weights or the folds cannot be used; the message says where.
+            If X, y, the weights or the folds are invalid; the message names the row.
         ParameterError
-            If a parameter is outside its domain.
+            If a parameter is invalid.
 
         Warns
         -----
         ConvergenceWarning
-            If the last fit did not reach its gap within ``max_passes``.
+            If the final fit did not converge.
         """
         if isinstance(self.losses, (str, Loss)):
-            raise ParameterError(f"losses must be a list of at least one loss, but it is {self.losses!r}.")
+            raise ParameterError(f"losses must be a list of at least one loss, got {self.losses!r}.")
         losses = [make_loss(loss, self.delta) for loss in self.losses]
         seed = check_count("random_state", self.random_state, 0)
         labelled = self._labelled(X, y, sample_weight)
         hashes = content_hashes(labelled.X, seed)
-        # Weights by class have a part in the fits alone.
+        # Class weights are used for fitting only.
         fitted = labelled.training_weights(self.class_weight)
         folds = make_folds(self.cv, labelled, hashes, groups)
         custom = not (isinstance(self.scoring, str) and self.scoring in ("accuracy", "loss"))
@@ -230,16 +233,14 @@ class LinearClassifierCV(FittedClassifier):
         return self
 
     def _scorer(self, search: SearchSamples, classes: Any) -> tuple[Scorer, str]:
-        """Return what scores the paths, and its name."""
-        if not (isinstance(self.scoring, str) or callable(self.scoring)):
-            raise ParameterError(
-                f"scoring must be 'accuracy', 'loss', the name of a scorer or one, but it is {self.scoring!r}."
-            )
+        """Return a function that scores the fits of a path, and its name."""
         try:
+            if not (isinstance(self.scoring, str) or callable(self.scoring)):
+                raise ValueError
             scorer = get_scorer(self.scoring)
         except ValueError:
             raise ParameterError(
-                f"scoring must be 'accuracy', 'loss' or a scorer's name, but it is {self.scoring!r}."
+                f"scoring must be 'accuracy', 'loss', the name of a scorer or a callable, got {self.scoring!r}."
             ) from None
 
         def score(loss: Loss, W: Floats, b: Floats, known: Ints, rows: Ints) -> float:
@@ -253,36 +254,28 @@ class LinearClassifierCV(FittedClassifier):
             except SoftmarginError:
                 raise
             except (AttributeError, TypeError, ValueError) as error:
-                why = " ".join(str(error.__cause__ or error).split())
+                why = " ".join(str(error.__cause__ or error).split()).rstrip(".")
                 if isinstance(error, AttributeError) and not loss.probabilistic:
-                    why = f"the {loss.title} has margins, and no probabilities to be scored by ({why})"
+                    why = f"the {loss.title} does not define probabilities ({why})"
                 elif len(known) < len(classes):
                     why = f"a fold has no training sample of class {np.delete(classes, known)[0]!r} ({why})"
-                raise ParameterError(f"scoring {name!r} cannot score the fits of {loss.name}: {why}") from error
+                raise ParameterError(f"scoring {name!r} failed for the loss {loss.name}: {why}.") from error
 
         name = self.scoring if isinstance(self.scoring, str) else getattr(self.scoring, "__name__", "score")
         return score, name
 
-    def _gives_probabilities(self) -> bool:
-        if not hasattr(self, "loss_"):  # what is going to be fitted
-            losses = [make_loss(loss, self.delta) for loss in self.losses]
-            if not (self.calibrate or all(loss.probabilistic for loss in losses)):
-                raise AttributeError("The hinges have margins, not probabilities: set calibrate=True.")
-        elif not (self.loss_.probabilistic or self.calibration_ is not None):
-            raise AttributeError(
-                f"The {self.loss_.title} has margins, not probabilities, and calibrate was False."
-            )
+    def _has_probabilities(self) -> bool:
+        if hasattr(self, "loss_"):
+            calibrated, losses = self.calibration_ is not None, [self.loss_]
+        else:
+            calibrated, losses = self.calibrate, [make_loss(loss, self.delta) for loss in self.losses]
+        if not (calibrated or all(loss.probabilistic for loss in losses)):
+            raise AttributeError("Probabilities of a hinge loss need calibrate=True, got calibrate=False.")
         return True
-
-    def _temperature(self) -> float:
-        return 1.0 if self.calibration_ is None else self.calibration_.temperature
-
-    def _own_choice(self) -> Comparison:
-        return self.path_
 
 
 class _Scored(LinearClassifier):
-    """A fit of a path, as a scorer wants it."""
+    """A fit on a path, as the estimator that a scorer receives."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        raise CapabilityError("What a scorer is given is fitted already, and may not be fitted anew.")
+        raise CapabilityError("A scorer receives a fitted classifier; fit() is not supported on it.")

@@ -1,4 +1,4 @@
-"""One loss with one λ, as scikit-learn knows it."""
+"""The scikit-learn estimator for one loss and one λ."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ __all__ = ["LinearClassifier"]
 class LinearClassifier(FittedClassifier):
     """Multiclass linear classifier, trained to a certified optimum.
 
-    It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b, and proves
-    how close to the minimum it is.
+    It minimises the weighted mean loss plus λΣW² over the weights W and the unpenalised bias b. A lower bound
+    certifies how close the result is to the minimum.
 
     Parameters
     ----------
     loss : {"hinge", "squared_hinge", "cross_entropy"} or Loss, default "cross_entropy"
-        The loss of a sample.
+        The loss per sample.
     reg : float, default 1e-4
         λ > 0, the factor of ΣW² (no ½). scikit-learn's C is 1/(2·N·λ).
     delta : float, default 1.0
-        The margin Δ of the hinges. It need not be searched, λ does the same.
+        The margin Δ of the hinge losses. It need not be searched, since changing λ has the same effect.
     fit_intercept : bool, default True
         Whether to fit b.
     tol : float, default 1e-4
-        Relative duality gap to reach and prove.
+        Tolerance on the relative duality gap.
     max_passes : int, default 2000
-        Budget of readings of X.
+        Maximum number of passes over X.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        How the penalty sees the features; X itself stays untouched, and `coef_` is in its units.
-        "pixel" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is
-        "pixel" for uint8 and "none" for all else.
+        Scaling of the features before the penalty applies. X is not changed, and ``coef_`` is for X as given.
+        "pixel" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is "pixel"
+        for uint8 and "none" for all other types.
     normalize_rows : bool, default False
-        Whether to divide each row of X by its Euclidean length first, as is usual for embeddings. One copy of X
-        is made for this, in float32 (float64 for float64 and wide integers).
+        Whether to divide each row of X by its Euclidean length first, as is usual for embeddings. This makes a
+        copy of X, in float32 (float64 for float64 and for integers of more than 16 bits).
     class_weight : dict or "balanced", optional
-        Factors on the weights of the samples of each class, as in scikit-learn.
+        Factors on the sample weights per class, as in scikit-learn.
     engine : {"auto", "cpu", "reference"}, default "auto"
-        What walks over X.
+        The implementation that reads X.
     n_threads : int, optional
-        Threads; the result does not depend on it.
+        Number of threads; results do not depend on it.
     checkpoint : path-like, optional
-        A file in which the state of the fit is kept, and from which it goes on if it was killed; see `minimize`.
+        File for the state of the fit, from which an interrupted fit resumes; see `minimize`.
     callback : callable, optional
         Called with each `Step` of the fit; a true return value stops it.
 
@@ -58,17 +58,17 @@ class LinearClassifier(FittedClassifier):
     classes_ : ndarray of shape (C,)
         Labels of the classes that have a sample of positive weight.
     coef_ : ndarray of shape (C, D)
-        Weights, one row a class (two rows for two classes), in units of X as given.
+        Weights for X as given, one row per class (two rows for two classes).
     intercept_ : ndarray of shape (C,)
     loss_ : Loss
     reg_, tol_ : float
-        The loss, λ and tolerance of the fit, whatever the parameters have been set to since.
+        The loss, λ and tolerance of the fit, even if the parameters were changed afterwards.
     value_, lower_bound_, gap_ : float
-        F at the solution, what is proved to be below F everywhere, and their relative distance.
+        F at the solution, the certified lower bound on its minimum, and the relative gap between them.
     converged_ : bool
         Whether ``gap_ <= tol_``.
     n_passes_ : int
-        Readings of X.
+        Number of passes over X.
     fit_ : Fit
         The solver's result, in preprocessed coordinates, with its history.
     preprocessing_ : Preprocessing
@@ -122,7 +122,7 @@ class LinearClassifier(FittedClassifier):
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
-            Features of any real type, read in place; sparse X is not filled in.
+            Features of any real type, read in place; sparse X is not converted to dense.
         y : array-like of shape (N,)
             Labels: strings or integers.
         sample_weight : array-like of shape (N,), optional
@@ -131,28 +131,29 @@ class LinearClassifier(FittedClassifier):
         Returns
         -------
         LinearClassifier
-            Itself.
+            The fitted estimator.
 
         Raises
         ------
         DataError
-            If X, y or the weights cannot be used; the message says where.
+            If X, y or the weights are invalid; the message names the row.
         ParameterError
-            If a parameter is outside its domain.
+            If a parameter is invalid.
 
         Warns
         -----
         ConvergenceWarning
-            If the gap was not reached within ``max_passes``.
+            If the fit did not converge.
         """
         loss = make_loss(self.loss, self.delta)
         labelled = self._labelled(X, y, sample_weight)
         self._fit_one(loss, self.reg, labelled.samples(self.class_weight), labelled, self.checkpoint)
         return self
 
-    def _gives_probabilities(self) -> bool:
-        # What was fitted counts, or else what is going to be.
-        loss = getattr(self, "loss_", None) or make_loss(self.loss, self.delta)
+    def _has_probabilities(self) -> bool:
+        loss = self.loss_ if hasattr(self, "loss_") else make_loss(self.loss, self.delta)
         if not loss.probabilistic:
-            raise AttributeError("The hinges have margins, not probabilities: take loss='cross_entropy'.")
+            raise AttributeError(
+                f"Probabilities need loss='cross_entropy' or LinearClassifierCV(calibrate=True), got {loss!r}."
+            )
         return True

@@ -1,4 +1,4 @@
-"""The saved classifier: its record, its file, predictions and exports to other programs."""
+"""The saved classifier: its metadata, its file, predictions and exports to other programs."""
 
 from softmargin.model.record import Model, load_model
 

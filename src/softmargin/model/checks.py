@@ -1,9 +1,8 @@
-"""Checks of what a model is made of."""
+"""Validation of the fields of a model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ NOT_FINITE = ("inf", "-inf", "nan")
 
 
 def brief(value: Any) -> str:
-    """Return a JSON value in a few printable characters."""
+    """Return a JSON value as short printable text."""
     return truncate(json.dumps(value))
 
 
@@ -41,77 +40,77 @@ def frozen(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -
     """Return a read-only float64 copy, or raise a `DataError`."""
     array = np.array(values, dtype=np.float64, order="C")
     if shape is not None and array.shape != shape:
-        raise DataError(f"{name} must have shape {shape} to fit W, but its shape is {array.shape}.")
+        raise DataError(f"{name} must have shape {shape} to match W, got {array.shape}.")
     if not np.isfinite(array).all():
-        raise DataError(f"{name} holds NaN or infinite numbers; a model needs finite ones.")
+        raise DataError(f"{name} must be finite, got NaN or infinite numbers.")
     array.flags.writeable = False
     return array
 
 
 def checked_record(model: Any) -> dict[str, Any]:
-    """Return the numbers and words of a model as plain Python has them, or raise a `ParameterError`."""
+    """Return the numbers and strings of a model as plain Python objects, or raise a `ParameterError`."""
     record: dict[str, Any] = {name: check_number(name, getattr(model, name)) for name in FLOATS}
     record |= {name: check_count(name, getattr(model, name), 0) for name in _COUNTS}
     gap, tol, versions = record["gap"], record["tol"], model.versions
     are_texts = isinstance(versions, dict) and all(isinstance(text, str) for text in versions.values())
     rules: list[tuple[str, bool, str]] = [
-        ("converged", isinstance(model.converged, (bool, np.bool_)), "be true or false"),
-        *((name, 0.0 <= record[name] < np.inf, "be at least 0 and finite") for name in ("reg", "tol", "seconds")),
-        ("gap", gap >= 0.0, "be at least 0"),
+        ("converged", isinstance(model.converged, (bool, np.bool_)), "be True or False"),
+        *((name, 0.0 <= record[name] < np.inf, "be a finite number ≥ 0") for name in ("reg", "tol", "seconds")),
+        ("gap", gap >= 0.0, "be a number ≥ 0"),
         *((name, isinstance(getattr(model, name), str), "be a string") for name in _TEXTS),
         ("versions", are_texts, "be a dict of strings"),
         ("selection", isinstance(model.selection, dict), "be a dict"),
     ]
     for name, holds, what in rules:
         if not holds:
-            raise ParameterError(f"{name} must {what}, but it is {record.get(name, getattr(model, name))!r}.")
+            raise ParameterError(f"{name} must {what}, got {record.get(name, getattr(model, name))!r}.")
     record["converged"] = bool(model.converged)
     if record["converged"] != (gap <= tol):
-        raise ParameterError(f"converged is {record['converged']}, but the gap is {gap:g} and tol {tol:g}.")
+        raise ParameterError(
+            f"converged must be {gap <= tol} for gap={gap:g} and tol={tol:g}, got {record['converged']}."
+        )
     for name, n_sides in (("image_shape", 3), ("image_size", 2)):
         sides = getattr(model, name)
         if sides is not None:
-            sides = (sides,) if isinstance(sides, (str, dict)) or not isinstance(sides, Iterable) else tuple(sides)
-            if len(sides) != n_sides:
-                raise ParameterError(f"{name} must hold {n_sides} whole numbers, but it is {sides!r}.")
+            if not isinstance(sides, (tuple, list)) or len(sides) != n_sides:
+                raise ParameterError(f"{name} must be a tuple of {n_sides} integers, got {sides!r}.")
             record[name] = tuple(check_count(f"{name}[{k}]", side) for k, side in enumerate(sides))
     if model.feature_names is not None:
         names = () if isinstance(model.feature_names, str) else tuple(model.feature_names)
         if not all(isinstance(name, str) for name in names):
-            raise ParameterError("feature_names must be strings.")
+            raise ParameterError(f"feature_names must be strings, got {truncate(repr(names))}.")
         record["feature_names"] = tuple(map(str, names))
     return record
 
 
 def checked_history(history: Any) -> dict[str, Any]:
-    """Return the history of a fit as JSON keeps it, or raise a `ParameterError`."""
+    """Return the history of a fit as JSON values, or raise a `ParameterError`."""
     plain = to_json(history, repr)
     if plain == {}:
         return {}
     if not isinstance(plain, dict) or set(plain) != set(_STEP):
-        raise ParameterError(f"history must be a dict of the lists {', '.join(_STEP)}, but it is {brief(plain)}.")
+        raise ParameterError(f"history must be a dict of the lists {', '.join(_STEP)}, got {brief(plain)}.")
     for name, column in plain.items():
         if not isinstance(column, list) or len(column) != len(plain["value"]):
-            raise ParameterError(f"history needs lists of one length, but {name} is {brief(column)}.")
+            raise ParameterError(f"history must contain lists of equal length, got {brief(column)} for {name}.")
         for number in column:
             if isinstance(number, bool) or not (isinstance(number, (int, float)) or number in NOT_FINITE):
-                raise ParameterError(f"history[{name!r}] must hold numbers, but it holds {brief(number)}.")
+                raise ParameterError(f"history[{name!r}] must contain numbers, got {brief(number)}.")
     return plain
 
 
 def checked_classes(classes: ArrayLike, n_classes: int) -> NDArray[Any]:
-    """Return a read-only array of labels in one of the types of a file, or raise a `DataError`."""
+    """Return a read-only array of labels of one of the types in `CLASS_TYPES`, or raise a `DataError`."""
     array = np.asarray(classes)
     if array.dtype.kind in "OT" and all(isinstance(label, str) for label in array.flat):
         array = array.astype(np.str_)
     dtype = {dtype.kind: dtype for dtype in CLASS_TYPES.values()}.get(array.dtype.kind)
     if dtype is None or array.shape != (n_classes,):
         raise DataError(
-            f"classes must be {n_classes} strings, numbers or truth values, found shape {array.shape} "
-            f"of type {array.dtype}."
+            f"classes must be {n_classes} strings, numbers or booleans, got {array.dtype} of shape {array.shape}."
         )
-    array = np.array(array.tolist(), dtype=dtype)  # strings no wider than needed, as they are when loaded
+    array = np.array(array.tolist(), dtype=dtype)  # strings as narrow as possible, as in a loaded model
     if len(np.unique(array)) != n_classes:
-        raise DataError("classes must differ from each other, but one is repeated.")
+        raise DataError("classes must be unique, got a repeated label.")
     array.flags.writeable = False
     return array

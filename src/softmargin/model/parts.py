@@ -1,4 +1,4 @@
-"""The numbers of a model, without its record: what predictions and exports need."""
+"""The weights of a model without its metadata, as predictions and exports need them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Parts"]
 
 
 class Parts(NamedTuple):
-    """A finished classifier: ``scores = x @ W + b``.
+    """A linear classifier: ``scores = x @ W + b``.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class Parts(NamedTuple):
     b : ndarray of shape (C,), float64
     classes : ndarray of shape (C,)
     has_probabilities : bool
-        Whether the softmax of the scores are probabilities (cross-entropy).
+        Whether the softmax of the scores gives probabilities (cross-entropy).
     unit_rows : bool
         Whether x is divided by its Euclidean length first.
     feature_names : tuple of str, or None

@@ -1,9 +1,9 @@
-"""Scores of raw features, in blocks of rows by NumPy and BLAS."""
+"""Scores of raw features, computed in blocks of rows by NumPy and BLAS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,7 @@ from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.model.parts import Parts
 from softmargin.preprocessing import unit_rows
-from softmargin.samples import as_features
-from softmargin.text import pluralize, printable
+from softmargin.samples import as_features, check_finite
 from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores, worker_threads
 
 __all__ = ["checked_features", "class_numbers", "fill_from_scores"]
@@ -28,8 +27,8 @@ def checked_features(X: ArrayLike | csr_array, n_features: int) -> Any:
     array = as_features(X)
     if array.shape[1] != n_features:
         raise DataError(
-            f"X has shape {array.shape}, but this model needs (N, {n_features}): one row a sample, "
-            f"one column for each of its {pluralize(n_features, 'feature')}."
+            f"X must have shape (N, {n_features}), one row per sample and one column per feature, got "
+            f"{array.shape}."
         )
     return array
 
@@ -41,7 +40,7 @@ def fill_from_scores(
     from_scores: Callable[[NDArray[np.float64]], NDArray[Any]],
     n_threads: int | None,
 ) -> NDArray[Any]:
-    """Fill ``result`` from the scores of each block of rows and return it; the blocks depend on X alone.
+    """Fill ``result`` from the scores of each block of rows, and return it; the blocks depend on X only.
 
     Parameters
     ----------
@@ -49,14 +48,14 @@ def fill_from_scores(
     X : ndarray or canonical csr_array of shape (N, D)
     result : ndarray of shape (N, ...)
     from_scores : callable
-        Returns rows of ``result`` from their scores (n, C).
+        Computes rows of ``result`` from their scores (n, C).
     n_threads : int or None
-        None: one for each core this process may use.
+        None: one per core that this process may use.
 
     Raises
     ------
     DataError
-        X holds NaN or inf, is so large that scores overflow, or is mapped from a file that was cut short.
+        If X contains NaN or infinity, if scores overflow, or if X is mapped from a truncated file.
     """
     W, b = parts.W, parts.b
     row_size = X.nnz // max(1, X.shape[0]) + len(b) if issparse(X) else len(W)
@@ -64,7 +63,7 @@ def fill_from_scores(
     file = MappedFile(X)
 
     def fill(start: int) -> int | None:
-        """Fill one block and return its first row whose scores are not finite."""
+        """Fill one block, and return its first row with scores that are not finite."""
         rows = slice(start, start + n_rows)
         file.check(DataError)
         with np.errstate(all="ignore"):
@@ -80,7 +79,7 @@ def fill_from_scores(
 
     n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
     starts = range(0, X.shape[0], n_rows)
-    with one_blas_thread():  # in each of our threads
+    with one_blas_thread():  # per worker thread
         if n_threads == 1 or len(starts) == 1 or X.shape[0] * row_size * len(b) < INLINE_WORK:
             failures = [fill(start) for start in starts]
         else:
@@ -88,39 +87,13 @@ def fill_from_scores(
                 failures = list(pool.map(fill, starts))
     for row in failures:
         if row is not None:
-            _refuse(X, row, n_rows, parts.feature_names)
+            check_finite(X, parts.feature_names)  # NaN and infinity in X always reach the scores
+            raise DataError(f"Scores of X overflow in row {row}; scale X as in training.")
     return result
 
 
-def _refuse(X: Any, row: int, n_rows: int, feature_names: tuple[str, ...] | None) -> NoReturn:
-    """Raise the error for a row whose scores are not finite. NaN and inf in X always reach the scores."""
-    n_wrong, place = 0, ""
-    for start in range(0, X.shape[0], n_rows):
-        block = X[start : start + n_rows].astype(np.float64, copy=False)
-        wrong = _not_finite(block)
-        if len(wrong) and not place:
-            i, column = wrong[0]
-            name = "" if feature_names is None else f" ({printable(feature_names[column])})"
-            place = f"the first, {block[i, column]}, at row {start + i}, column {column}{name}"
-        n_wrong += len(wrong)
-    if n_wrong:
-        raise DataError(f"X has values that are NaN or infinite, {n_wrong:,} in all, {place}.")
-    raise DataError(
-        f"X row {row} is so large that its scores overflow; features must have the units of the training data."
-    )
-
-
-def _not_finite(block: Any) -> NDArray[np.intp]:
-    """Return row and column of each NaN and infinity, shape (n, 2)."""
-    if not issparse(block):
-        return np.argwhere(~np.isfinite(block))
-    entries = block.tocoo()
-    wrong = ~np.isfinite(entries.data)
-    return np.column_stack([entries.row[wrong], entries.col[wrong]])
-
-
 def class_numbers(classes: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the number of the class of each label, -1 where it is not one of the classes."""
+    """Return the class number of each label, -1 if it is not one of the classes."""
     numbers = {label: k for k, label in enumerate(classes.tolist())}
     present, inverse = np.unique(labels, return_inverse=True)
     codes = np.array([numbers.get(label, -1) for label in present.tolist()], dtype=np.int64)

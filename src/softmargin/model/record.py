@@ -1,7 +1,7 @@
-"""The model: weights, classes, preprocessing and the record of their origin; saved without any code.
+"""The model: weights, classes, preprocessing and metadata, saved without any code.
 
-A model file is a safetensors file: the tensors W, b, preprocessing.mean and preprocessing.scale, and a *card*
-(JSON text) with everything else; see ``softmargin/io/safetensors.py``.
+A model file is a safetensors file with the tensors W, b, preprocessing.mean and preprocessing.scale. All other
+fields are metadata (JSON text); see ``softmargin/io/safetensors.py``.
 """
 
 from __future__ import annotations
@@ -41,60 +41,60 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Model:
-    """A multiclass linear classifier and its record. Scores are ``x @ W + b`` on raw features x.
+    """A multiclass linear classifier with its metadata. Scores are ``x @ W + b`` for raw features x.
 
-    Where ``preprocessing.rows`` is "l2", x is first divided by its Euclidean length, here as in the fit.
+    If ``preprocessing.rows`` is "l2", x is first divided by its Euclidean length, as in the fit.
 
     Attributes
     ----------
     W : ndarray of shape (D, C), float64
-        Weights for raw features: preprocessing is folded in. Read-only, like all arrays here.
+        Weights for raw features, with the preprocessing folded in. Read-only, like all arrays of a model.
     b : ndarray of shape (C,), float64
     classes : ndarray of shape (C,)
-        The label of each column: strings, int64, uint64, bool or float64.
+        The label of each column of W: strings, int64, uint64, bool or float64.
     loss : Loss
-        One of the registry ``softmargin.losses.LOSSES``.
+        One of the losses in ``softmargin.losses.LOSSES``.
     reg : float
-        λ, the factor of ΣW² (of the weights on preprocessed features).
+        λ, the factor of ΣW² (of the weights for preprocessed features).
     preprocessing : Preprocessing
-        What was folded into W and b, for the record and for reports.
+        The preprocessing that was folded into W and b.
     value, lower_bound, gap, tol : float
-        F at the solution, the proved bound on its minimum, the relative gap between them and the gap that
-        was asked for.
+        F at the solution, the certified lower bound on its minimum, the relative gap between them, and the
+        tolerance on the gap.
     converged : bool
         Whether gap ≤ tol.
     n_passes : int
-        Readings of X.
+        Number of passes over X.
     seconds : float
         Wall time of the fit.
     n_samples : int
-        N of the training data.
+        Number of training samples.
     fingerprint : str
-        Of the training data (``Dataset.fingerprint``).
+        ``Dataset.fingerprint`` of the training data.
     image_shape : tuple of int (height, width, channels), or None
-        Each row of X is the C-order flattening of an array of this shape.
+        Each row of X is an image of this shape, flattened in C order.
     image_size : tuple of int (height, width), or None
-        Set if images were resized to it on reading.
+        Size to which images were resized when they were read.
     feature_names : tuple of str, or None
     data_name : str
     versions : dict of str to str
-        Versions of what made the model.
+        Versions of the packages that made the model.
     created : str
-        ISO 8601, UTC.
+        Time in ISO 8601, UTC.
     selection : dict
-        How loss and reg were chosen, {} if the user gave them. Kept as JSON keeps it: tuples become lists,
-        and numbers that are not finite the strings "inf", "-inf" and "nan".
+        The `Comparison` record of how loss and reg were selected; {} if the user gave them. Stored as JSON values:
+        tuples become lists, and numbers that are not finite the strings "inf", "-inf" and "nan".
     history : dict
-        How the fit went, {} if it was not kept: lists of equal length named as the fields of a `Step`
-        (``n_passes``, ``seconds``, ``value``, ``lower_bound``, ``estimate``). Kept as ``selection`` is.
+        The steps of the fit; {} if they were not kept. Lists of equal length, named as the fields of a `Step`:
+        ``n_passes``, ``seconds``, ``value``, ``lower_bound``, ``estimate``. Stored like ``selection``.
 
     Raises
     ------
     DataError
-        Shapes do not fit, numbers are not finite or classes are repeated or of another type.
+        If shapes do not match, numbers are not finite, or classes are repeated or of another type.
     ParameterError
-        The loss is not in the registry, ``selection`` holds something that JSON cannot say, or the
-        record is inconsistent, for example a reg that is not a number, or a converged fit whose gap exceeds tol.
+        If the loss is not registered, ``selection`` contains a value that JSON cannot store, or the fields are
+        inconsistent. An example is a converged fit whose gap exceeds tol.
     """
 
     W: Floats
@@ -124,11 +124,11 @@ class Model:
     def __post_init__(self) -> None:
         if LOSSES.get(self.loss.name) is not type(self.loss):
             raise ParameterError(
-                f"A model keeps the losses {', '.join(LOSSES)}, but this one is {type(self.loss).__name__}."
+                f"loss must be one of {', '.join(LOSSES)} to be saved in a model, got {type(self.loss).__name__}."
             )
         W = checks.frozen("W", self.W)
         if W.ndim != 2 or W.shape[0] < 1 or W.shape[1] < 2:
-            raise DataError(f"W must have shape (D ≥ 1, C ≥ 2), but its shape is {W.shape}.")
+            raise DataError(f"W must have shape (D ≥ 1, C ≥ 2), got {W.shape}.")
         D, C = W.shape
         scaling, mean, scale, rows = self.preprocessing
         mean, scale = checks.frozen("mean", mean, (D,)), checks.frozen("scale", scale, (D,))
@@ -142,18 +142,18 @@ class Model:
             **checks.checked_record(self),
         }
         if scaling not in SCALINGS or scaling == "auto":
-            raise ParameterError(f"scaling must be the name of what was done, but it is {scaling!r}.")
+            raise ParameterError(f"scaling must be one of 'none', 'pixel', 'standard', got {scaling!r}.")
         if rows not in ROWS:
-            raise ParameterError(f"rows must be one of {', '.join(map(repr, ROWS))}, but it is {rows!r}.")
+            raise ParameterError(f"rows must be one of {', '.join(map(repr, ROWS))}, got {rows!r}.")
         for name, setting in settings.items():
             object.__setattr__(self, name, setting)
         if self.image_shape is not None and math.prod(self.image_shape) != D:
-            raise DataError(f"The image shape {self.image_shape} does not fit {D} features.")
+            raise DataError(f"image_shape must have {D} elements, one per feature, got {self.image_shape}.")
         if self.feature_names is not None and len(self.feature_names) != D:
-            raise DataError(f"{D} features need as many names, found {len(self.feature_names)}.")
+            raise DataError(f"feature_names must have {D} names, one per feature, got {len(self.feature_names)}.")
 
     def __repr__(self) -> str:
-        """Sizes, loss and gap, no values."""
+        """Return sizes, loss and gap."""
         sizes = f"{self.n_features:,} features, {self.n_classes:,} classes"
         return f"<Model {sizes}, {self.loss!r}, gap {self.gap:.2g}>"
 
@@ -169,36 +169,36 @@ class Model:
 
     @property
     def is_probabilistic(self) -> bool:
-        """Whether the softmax of the scores are the loss's own probabilities."""
+        """Whether the loss defines probabilities: the softmax of the scores."""
         return self.loss.probabilistic
 
     @property
     def temperature(self) -> float | None:
-        """What scores are divided by before they become probabilities, or None if there are none.
+        """The temperature by which scores are divided to give probabilities; None if the model has none.
 
-        1 for cross-entropy; for a hinge the one on record in ``selection`` for just this loss and λ.
+        1 for cross-entropy; for a hinge loss the one in ``selection`` for the same loss and λ.
         """
         if self.is_probabilistic:
             return 1.0
-        paths = self.selection.get("paths")
-        mine = {"loss": self.loss.name, "parameters": self.loss.parameters()}
-        for path in paths if isinstance(paths, list) and self.selection.get("reg") == self.reg else ():
-            if isinstance(path, dict) and {name: path.get(name) for name in mine} == mine:
-                calibration = path.get("calibration")
-                found = calibration.get("temperature") if isinstance(calibration, dict) else None
-                if isinstance(found, (int, float)) and 0.0 < found < math.inf:
-                    return float(found)
+        same = {"loss": self.loss.name, "parameters": self.loss.parameters()}
+        try:
+            for path in self.selection["paths"]:
+                if self.selection["reg"] == self.reg and {name: path[name] for name in same} == same:
+                    temperature = float(path["calibration"]["temperature"])
+                    return temperature if 0.0 < temperature < math.inf else None
+        except (LookupError, TypeError, ValueError):  # a record of another form, or without calibration
+            pass
         return None
 
     def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
-        """Return ``X @ W + b``, in blocks of rows and without a float copy of X.
+        """Return ``X @ W + b``, computed in blocks of rows without a float copy of X.
 
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
             Raw features of any real type, memory-mapped or not; N may be 0.
         n_threads : int, optional
-            By default one for each core this process may use; results do not depend on it.
+            Number of threads, by default one per core that this process may use; results do not depend on it.
 
         Returns
         -------
@@ -207,14 +207,14 @@ class Model:
         Raises
         ------
         DataError
-            X has another shape or type, holds NaN or inf, or is so large that the scores overflow.
+            If X has another shape or type or contains NaN or infinity, or if scores overflow.
         """
         return self._filled(X, (self.n_classes,), np.float64, lambda scores: scores, n_threads)
 
     def predict(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> NDArray[Any]:
-        """Return the class of largest score of each row, shape (N,); parameters and errors as in `scores`.
+        """Return the class with the largest score per row, shape (N,); parameters and errors as in `scores`.
 
-        The first of several equal scores wins.
+        Between equal scores the first class is predicted.
         """
         best = self._filled(X, (), np.intp, lambda scores: scores.argmax(axis=1), n_threads)
         return np.asarray(self.classes[best])
@@ -222,18 +222,18 @@ class Model:
     def predict_proba(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
         """Return the softmax of scores / ``temperature``, (N, C) float64; parameters and errors as in `scores`.
 
-        For cross-entropy these are its own probabilities; for a hinge they are calibrated on held-out samples.
+        For a hinge loss the temperature was fitted to held-out samples.
 
         Raises
         ------
         CapabilityError
-            If there is no temperature: a hinge that was not chosen by a search which calibrates.
+            If ``temperature`` is None: for a hinge loss that was not selected by a calibrated cross-validation.
         """
         temperature = self.temperature
         if temperature is None:
             raise CapabilityError(
-                f"The {self.loss.title} gives margins, not probabilities, and this model has no temperature from "
-                f"held-out samples: use scores, let a search choose reg, or fit with '{CrossEntropy.name}'."
+                f"Probabilities need the loss '{CrossEntropy.name}' or a temperature from cross-validation, got "
+                f"the {self.loss.title} without a temperature; use the scores."
             )
         return self._filled(X, (self.n_classes,), np.float64, lambda s: softmax(s / temperature), n_threads)
 
@@ -245,23 +245,22 @@ class Model:
         from_scores: Callable[[Floats], NDArray[Any]],
         n_threads: int | None,
     ) -> NDArray[Any]:
-        """Return what ``from_scores`` makes of the scores of each row."""
+        """Return the result of ``from_scores`` for each row."""
         X = checked_features(X, self.n_features)
         return fill_from_scores(self._parts(), X, np.empty((X.shape[0], *shape), dtype), from_scores, n_threads)
 
-    def card(self) -> dict[str, Any]:
-        """Return everything but the weights as JSON values; numbers that are not finite are strings."""
+    def metadata(self) -> dict[str, Any]:
+        """Return all fields except the weights as JSON values; numbers that are not finite become strings."""
         scaling, _, _, rows = self.preprocessing
         kind = next(kind for kind, dtype in checks.CLASS_TYPES.items() if dtype.kind == self.classes.dtype.kind)
-        card = {name: getattr(self, name) for name in _ON_CARD}
-        card |= {"classes_kind": kind, "scaling": scaling, "rows": rows}
-        card |= {"n_features": self.n_features, "n_classes": self.n_classes}
-        card["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
-        plain: dict[str, Any] = to_json(card, repr)
-        return plain
+        metadata = {name: getattr(self, name) for name in _METADATA_FIELDS}
+        metadata |= {"classes_kind": kind, "scaling": scaling, "rows": rows}
+        metadata |= {"n_features": self.n_features, "n_classes": self.n_classes}
+        metadata["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
+        return dict(to_json(metadata, repr))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file; a file of this name is replaced in one step or stays as it was.
+        """Write the model file atomically; an existing file is replaced, or unchanged after an error.
 
         Parameters
         ----------
@@ -270,7 +269,7 @@ class Model:
         Raises
         ------
         ModelFileError
-            The folder is missing, permission is denied or the disk is full.
+            If the folder is missing, permission is denied or the disk is full.
         """
         tensors = {
             "W": self.W,
@@ -278,15 +277,15 @@ class Model:
             "preprocessing.mean": self.preprocessing.mean,
             "preprocessing.scale": self.preprocessing.scale,
         }
-        write_file(path, encode_record(json.dumps(self.card(), sort_keys=True, allow_nan=False), tensors))
+        write_file(path, encode_record(json.dumps(self.metadata(), sort_keys=True, allow_nan=False), tensors))
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the model for another program, in the format that the name ends in.
+        """Write the model for another program, in the format given by the file extension.
 
         ``.onnx`` is a graph from float32 features to label and scores (needs the package onnx), ``.safetensors``
-        the state of a ``torch.nn.Linear(D, C)``, ``.npz`` plain NumPy arrays. None of them holds the record of the
-        model; where rows are divided by their length (``preprocessing.rows``), only the first does that itself,
-        the others say so under ``unit_rows``.
+        the state of a ``torch.nn.Linear(D, C)``, ``.npz`` NumPy arrays. They contain weights and classes, without
+        the other metadata. If rows must be divided by their length (``preprocessing.rows``), the ONNX graph does
+        so; the other formats store ``unit_rows=True``.
 
         Parameters
         ----------
@@ -295,21 +294,21 @@ class Model:
         Raises
         ------
         ParameterError
-            The name ends in something else.
+            If the extension is unknown.
         CapabilityError
-            The package onnx is needed and not installed.
+            If the package onnx is needed and not installed.
         ModelFileError
-            The folder is missing, permission is denied or the disk is full.
+            If the folder is missing, permission is denied or the disk is full.
         """
         write_file(path, exports.content(path, self._parts()))
 
     def to_sklearn(self) -> Any:
-        """Return a scikit-learn estimator that predicts the same.
+        """Return a scikit-learn estimator with the same predictions.
 
         Returns
         -------
         LogisticRegression or LinearSVC
-            As if it were fitted, with these weights; behind a ``Normalizer`` where rows are divided.
+            A fitted estimator with these weights, after a ``Normalizer`` if rows are divided by their length.
         """
         return exports.estimator(self._parts())
 
@@ -332,55 +331,45 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     Raises
     ------
     ModelFileError
-        The file is missing, damaged in as little as one bit, of another kind or of a newer format, or what
-        is in it makes no sense.
+        If the file is missing, damaged (even by one bit), of another kind or of a newer format, or if its content
+        is invalid.
     """
     where = printable(os.fsdecode(path))
     try:
-        return _from_card(*read_file(path), where)
+        return _from_file(*read_file(path), where)
     except (DataError, ParameterError) as error:
-        raise ModelFileError(f"{where} holds what cannot be a model: {error}") from error
+        raise ModelFileError(f"Invalid model file {where}: {error}") from error
     except ModelFileError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise damaged(where) from error
 
 
-def _from_card(card: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
-    """Return the model of a card and its tensors."""
-    check_names(card, (*_ON_CARD, *_FURTHER), f"The card of {where}", "entry")
-    check_names(tensors, ("W", "b", "preprocessing.mean", "preprocessing.scale"), where, "tensor")
-    loss, kind, classes = card["loss"], card["classes_kind"], card["classes"]
+def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
+    """Return the model with this metadata and these tensors, or raise an error if they are inconsistent."""
+    check_names(metadata, (*_METADATA_FIELDS, *_FURTHER), "entry")
+    check_names(tensors, ("W", "b", "preprocessing.mean", "preprocessing.scale"), "tensor")
+    loss = metadata["loss"]
     if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
-        raise ModelFileError(
-            f"{where} has a card on which the loss is {checks.brief(loss)}: it has no name and parameters."
-        )
+        raise DataError(f"loss must have a name and parameters, got {checks.brief(loss)}.")
     if loss["name"] not in LOSSES:
         raise ModelFileError(
-            f"{where} has the loss {loss['name']!r}, but this version ({__version__}) knows only "
-            f"{', '.join(LOSSES)}: install a newer softmargin."
+            f"{where} has the loss {loss['name']!r}, but this version ({__version__}) supports only "
+            f"{', '.join(LOSSES)}; install a newer softmargin."
         )
-    odd = {name: card[name] for name in checks.FLOATS if isinstance(card[name], int)}  # bool among them
-    odd |= {name: number for name, number in loss["parameters"].items() if not isinstance(number, float)}
-    for name, number in odd.items():
-        raise ParameterError(f"{name} must be a number with a decimal point, but it is {checks.brief(number)}.")
-    record = {name: card[name] for name in _ON_CARD}
-    record |= {name: float(card[name]) for name in checks.FLOATS if card[name] in checks.NOT_FINITE}
-    record["classes"] = np.array(classes, dtype=checks.CLASS_TYPES[kind])
+    record = {name: metadata[name] for name in _METADATA_FIELDS}
+    record |= {name: float(metadata[name]) for name in checks.FLOATS if metadata[name] in checks.NOT_FINITE}
+    record["classes"] = np.array(metadata["classes"], dtype=checks.CLASS_TYPES[metadata["classes_kind"]])
     record["loss"] = LOSSES[loss["name"]](**loss["parameters"])
     mean, scale = tensors["preprocessing.mean"], tensors["preprocessing.scale"]
-    preprocessing = Preprocessing(card["scaling"], mean, scale, card["rows"])
+    preprocessing = Preprocessing(metadata["scaling"], mean, scale, metadata["rows"])
     model = Model(W=tensors["W"], b=tensors["b"], preprocessing=preprocessing, **record)
-    D, C = model.W.shape
-    for name, value in {"n_features": D, "n_classes": C, "classes": to_json(model.classes, repr)}.items():
-        if card[name] != value:
-            found, wanted = checks.brief(card[name]), checks.brief(value)
-            raise ModelFileError(
-                f"{where} contradicts itself: {name} is {found} on its card where {wanted} belongs."
-            )
+    for name, value in model.metadata().items():  # sizes, and the JSON type of every number
+        if json.dumps(metadata[name], sort_keys=True) != json.dumps(value, sort_keys=True):
+            raise DataError(f"{name} must be {checks.brief(value)}, got {checks.brief(metadata[name])}.")
     return model
 
 
-_ON_CARD = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
-"""Fields that stand on the card; beside them: the parts of ``preprocessing`` that are no tensors, and sizes."""
+_METADATA_FIELDS = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
 _FURTHER = ("classes_kind", "scaling", "rows", "n_features", "n_classes")
+"""Entries of the metadata that are not fields: the preprocessing without its tensors, and sizes."""

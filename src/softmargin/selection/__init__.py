@@ -1,9 +1,8 @@
-"""Choosing λ for each loss, and among the losses, on held-out parts of the training data.
+"""Selection of λ for each loss, and of one of the losses, on held-out parts of the training data.
 
-Each loss is fitted along a path of λ from "W is nearly zero" downwards, each fit a warm start for the next, on
-all folds at once, until the held-out score has stopped rising. A fold has weight 0 on its held-out samples, so X
-is not copied, and one preconditioner serves all losses, folds and λ. Δ is not searched: it is exchangeable with λ
-(``docs/mathematics.md``).
+Each loss is fitted along a path of decreasing λ, with warm starts, on all folds at once, until the held-out score
+no longer improves. A fold has weight 0 on its held-out samples, so X is not copied, and one preconditioner serves
+all losses, folds and λ. Δ is not searched, since it is exchangeable with λ (``docs/mathematics.md``).
 """
 
 from softmargin.selection.calibration import calibration_error, fit_temperature

@@ -1,9 +1,9 @@
-"""Probabilities that can be trusted: how far they are, and a temperature for losses that have none.
+"""Calibration of probabilities: its error, and a temperature for losses that define no probabilities.
 
 References
 ----------
 Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017. Platt, "Probabilistic outputs
-for support vector machines", 1999, for the targets that keep the temperature of separated samples finite.
+for support vector machines", 1999, for targets that keep the temperature of separable samples positive.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["N_BINS", "calibrate", "calibration_error", "fit_temperature"]
 
 N_BINS = 15
 _MOST_NUMBERS = 1 << 24
-"""A temperature is one number: about so many scores are enough to fit it."""
+"""Number of scores that a temperature is fitted to at most: more do not change a single number noticeably."""
 
 _WIDEST = 12.0
-"""The temperature is sought within this many powers of e around the size of the scores."""
+"""The temperature is searched within this many powers of e around the size of the scores."""
 
 
 def calibration_error(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS) -> float:
-    """Return the expected calibration error: Σ over bins of |accuracy - mean confidence| times the bin's share.
+    """Return the expected calibration error: the mean over bins of |accuracy - mean confidence|, by weight.
 
     Parameters
     ----------
@@ -37,18 +37,18 @@ def calibration_error(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS)
         Class numbers.
     weights : ndarray of shape (N,)
     n_bins : int
-        Bins of equal width of the largest probability.
+        Number of bins of equal width for the largest probability.
     """
-    confidence, right = P.max(axis=1), P.argmax(axis=1) == y
+    confidence, correct = P.max(axis=1), P.argmax(axis=1) == y
     bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
-    distance = np.bincount(bins, weights * (right - confidence), minlength=n_bins)
+    distance = np.bincount(bins, weights * (correct - confidence), minlength=n_bins)
     return float(np.abs(distance).sum() / weights.sum())
 
 
 def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) -> float:
     """Return the T for which softmax(scores / T) has the smallest log loss.
 
-    As much weight as that of one more sample, spread over all classes, keeps T above 0 where all are right.
+    One more sample, spread evenly over all classes, keeps T above 0 if every sample is classified correctly.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
         Class numbers.
     weights : ndarray of shape (N,)
     n_different : int
-        How many different samples these are, so that copies count no more than weights.
+        Number of different samples, so that copies have the same effect as weights.
     """
     centred = scores - scores.mean(axis=1, keepdims=True)
     size = float(np.sqrt(np.average((centred**2).mean(axis=1), weights=weights)))
@@ -67,7 +67,7 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
     target = centred[np.arange(len(y)), y] * (1.0 - spread)  # the mean over all classes is 0
 
     def slope(log_inverse: float) -> float:
-        """Return the derivative of the log loss by 1 / T, which rises with it."""
+        """Return the derivative of the log loss with respect to 1 / T; it increases with 1 / T."""
         P = softmax(np.exp(log_inverse) / size * centred)
         return float(weights @ ((P * centred).sum(axis=1) - target))
 
@@ -79,32 +79,31 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
 def calibrate(
     loss: Loss, scores: Floats, y: Ints, weights: Floats, n_different: int, n_samples: int
 ) -> Calibration:
-    """Return how the probabilities of a loss do on held-out samples; those of a hinge get a temperature first.
+    """Return the calibration of a loss on held-out samples, with a fitted temperature for a hinge loss.
 
     Parameters
     ----------
     loss : Loss
     scores : ndarray of shape (N, C)
-        Of held-out samples.
+        Scores of held-out samples.
     y : ndarray of shape (N,)
         Class numbers.
     weights : ndarray of shape (N,)
     n_different : int
         As in `fit_temperature`.
     n_samples : int
-        How many samples these stand for.
+        Number of samples that these rows represent.
     """
-    own = loss.probabilistic
     step = max(1, scores.size // _MOST_NUMBERS)
-    temperature = 1.0 if own else fit_temperature(scores[::step], y[::step], weights[::step], n_different)
-    P = softmax(scores / temperature)
-    rows = np.arange(len(y))
+    temperature = 1.0
+    if not loss.probabilistic:
+        temperature = fit_temperature(scores[::step], y[::step], weights[::step], n_different)
     scaled = scores / temperature
-    log_loss = logsumexp(scaled, axis=1) - scaled[rows, y]
+    log_loss = logsumexp(scaled, axis=1) - scaled[np.arange(len(y)), y]
     return Calibration(
-        method="softmax" if own else "temperature",
+        method="softmax" if loss.probabilistic else "temperature",
         temperature=temperature,
-        error=calibration_error(P, y, weights),
+        error=calibration_error(softmax(scaled), y, weights),
         log_loss=float(np.average(log_loss, weights=weights)),
         n_bins=N_BINS,
         n_samples=n_samples,

@@ -1,4 +1,4 @@
-"""Choosing λ for each loss, and among the losses, on held-out parts of the training data."""
+"""Select λ for each loss, and one of the losses, on held-out parts of the training data."""
 
 from __future__ import annotations
 
@@ -34,48 +34,45 @@ def compare(
     calibrate: bool = True,
     seed: int = 0,
     scaling: str = "auto",
+    fit_intercept: bool = True,
+    engine: str = "auto",
+    n_threads: int | None = None,
     callback: FoldCallback | None = None,
-    **options: Any,
 ) -> Comparison:
-    """Compare losses by cross-validation, each at its own best λ, and choose.
+    """Compare losses by cross-validation, each at its own best λ, and select one.
 
     Parameters
     ----------
     X : ndarray or sparse array of shape (N, D), or Labelled
-        Samples that are checked already are taken as they are; y and the weights are then not looked at.
+        Features. If ``X`` is a `Labelled` record, ``y`` and ``sample_weight`` are ignored.
     y : array-like of shape (N,)
         Labels: strings or integers.
     losses : sequence of Loss, or of "cross_entropy", "squared_hinge" and "hinge"
-        Of equal scores the one named first wins.
-    regs : "auto", int or sequence of float, default "auto"
-        The λ to try; or how many, from one at which W is nearly zero to one at which the training loss is; or
-        "auto": from the first of these, two for each power of ten, until the score has not risen for three and the
-        held-out loss no longer falls. The last two go on where the best lies at an edge.
-    cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
-        The folds. A number makes folds of each class by the content of the rows: their order makes no difference,
-        and rows with the same features stay together where they are no more than the folds.
+        Losses to compare on the same folds. Between equal scores the first in the list is selected.
+    regs, cv : optional
+        Values of λ, and the folds, as in `LinearClassifierCV`.
     groups : array-like of shape (N,), optional
-        Samples of one group are never on both sides of a fold.
+        Group of each sample. Samples of one group are never on both sides of a fold.
     sample_weight : array-like of shape (N,), optional
+        Non-negative weights, for fitting and for scoring.
     rule : {"best", "one_se"}, default "best"
-        Take the λ of the best score, or the largest one within one standard error of it. Of equal scores the
-        smaller held-out loss decides, then the larger λ.
+        As in `LinearClassifierCV`.
     scoring : {"accuracy", "loss"}, default "accuracy"
-        Choose λ by the held-out accuracy or the held-out loss. Among losses accuracy decides, since the values of
-        different losses cannot be compared.
+        Select λ by the held-out accuracy or by the held-out loss. The losses are compared by accuracy in both
+        cases, since the values of different losses are not comparable.
     path_tol : float, default 1e-3
-        Relative duality gap that each fit of a path has to prove.
+        Tolerance on the relative duality gap of each fit on a path.
     calibrate : bool, default True
-        Whether to measure the calibration error, and fit a temperature for the hinges, on the held-out scores.
+        Whether to compute the calibration error, and fit a temperature for the hinges, on the held-out scores.
     seed : int, default 0
-        Of the folds, where ``cv`` is a number.
+        Seed of the folds if ``cv`` is an integer.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        As in `LinearClassifier`; its moments are those of the training part of each fold.
+        As in `LinearClassifier`. "standard" uses the standard deviations of the training part of each fold.
+    fit_intercept, engine, n_threads : optional
+        As in `LinearClassifier`. The folds share the engine and the threads.
     callback : callable, optional
-        Called with the loss, λ, the number of the fold and each step of a fit, in this thread; folds that are at
-        work at once take turns.
-    **options
-        Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``; the last are shared by the folds.
+        Called as ``callback(loss, reg, fold, step)`` after each step of a fit, with the number of the fold and a
+        `Step`. Concurrent folds call it one after the other, in the calling thread.
 
     Returns
     -------
@@ -84,20 +81,22 @@ def compare(
     Raises
     ------
     DataError
-        If X, y or the weights cannot be used, or nothing can be held out.
+        If X, y or the weights are invalid, or if no sample can be held out.
     ParameterError
-        If an argument is outside its domain.
+        If another argument is invalid.
     """
     check_count("seed", seed, 0)
     settings = Settings(
         regs, rule, scoring, path_tol=path_tol, calibrate=check_flag("calibrate", calibrate), progress=callback
     )
     if not isinstance(scoring, str):
-        raise ParameterError(f"scoring must be 'accuracy' or 'loss', but it is {scoring!r}.")
+        raise ParameterError(f"scoring must be 'accuracy' or 'loss', got {scoring!r}.")
     labelled = Labelled.check(X, y, sample_weight)
     hashes = content_hashes(labelled.X, seed)
     search = gather(labelled, hashes, make_folds(cv, labelled, hashes, groups))
-    return cross_validate(search, losses, settings, scaling, **options)
+    return cross_validate(
+        search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
+    )
 
 
 def choose(
@@ -110,32 +109,21 @@ def choose(
     validation_fraction: float = 0.2,
     seed: int = 0,
     scaling: str = "auto",
+    fit_intercept: bool = True,
+    engine: str = "auto",
+    n_threads: int | None = None,
     callback: FoldCallback | None = None,
-    **options: Any,
 ) -> Comparison:
-    """Choose a loss and λ by the accuracy on one held-out part: quicker than `compare`, and less certain.
+    """Select a loss and λ by the accuracy on one held-out part: faster than `compare`, and less accurate.
 
     Parameters
     ----------
-    X : ndarray or sparse array of shape (N, D), or Labelled
-        Samples that are checked already are taken as they are; y and the weights are then not looked at.
-    y : array-like of shape (N,)
-        Labels: strings or integers.
-    losses : sequence of Loss, or of "cross_entropy", "squared_hinge" and "hinge"
-        Of equal accuracies the one named first wins.
-    regs : "auto", int or sequence of float, default "auto"
+    X, y, losses, regs, sample_weight
         As in `compare`.
-    sample_weight : array-like of shape (N,), optional
     validation_fraction : float, default 0.2
-        Share of each class that is held out.
-    seed : int, default 0
-        Of the split.
-    scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        As in `LinearClassifier`.
-    callback : callable, optional
-        Called with the loss, λ, 0 and each step of a fit.
-    **options
-        Passed on to `Objective`: ``fit_intercept``, ``engine``, ``n_threads``.
+        Fraction of each class that is held out.
+    seed, scaling, fit_intercept, engine, n_threads, callback
+        As in `compare`, for the only fold, number 0.
 
     Returns
     -------
@@ -144,15 +132,17 @@ def choose(
     Raises
     ------
     DataError
-        If X, y or the weights cannot be used, or no class has two samples that differ, so that nothing can
-        be held out.
+        If X, y or the weights are invalid, or if no class has two samples with different features.
     ParameterError
-        If an argument is outside its domain.
+        If another argument is invalid.
     """
     check_count("seed", seed, 0)
     if not 0.0 < check_number("validation_fraction", validation_fraction) < 1.0:
-        raise ParameterError(f"validation_fraction must lie between 0 and 1, but it is {validation_fraction!r}.")
+        raise ParameterError(f"validation_fraction must be between 0 and 1, got {validation_fraction!r}.")
     labelled = Labelled.check(X, y, sample_weight)
     hashes = content_hashes(labelled.X, seed)
     search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, validation_fraction, hashes)])
-    return cross_validate(search, losses, Settings(regs, progress=callback), scaling, **options)
+    settings = Settings(regs, progress=callback)
+    return cross_validate(
+        search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
+    )

@@ -1,4 +1,4 @@
-"""Cross-validation: the path of λ of each loss on all folds, and the choice among them."""
+"""Cross-validation: the path of λ of each loss on all folds, and the selection of λ and the loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.arguments import check_count, check_number
+from softmargin.arguments import check_number
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Loss
 from softmargin.losses.base import Floats, Ints
@@ -35,24 +35,24 @@ __all__ = ["FoldCallback", "Scorer", "Settings", "cross_validate", "scaling_of"]
 _PER_DECADE = 2
 _MOST_POINTS = 32
 _PATIENCE = 3
-"""A path ends when so many λ below the best were no better, unless the held-out loss still falls: a score that
-stands still says little then, as where features of very different sizes come into play one after the other."""
+"""A path ends after this many λ without an improvement, unless the held-out loss still falls. The score can stay
+constant while features of very different scale become active one after the other."""
 
 _MOST_FURTHER = 8
-"""Points that a grid of given length is extended by at most while its best lies at an edge."""
+"""Number of points by which a grid is extended at most while its best λ is at an edge."""
 
 RULES = ("best", "one_se")
 
 FoldCallback: TypeAlias = Callable[[Loss, float, int, Step], None]
-"""Called with the loss, λ, the number of a fold and each step of its fit; concurrent folds take turns."""
+"""Called with the loss, λ, the number of a fold and each step of its fit, in the calling thread."""
 
 Scorer: TypeAlias = Callable[[Loss, Floats, Floats, Ints, Ints], float]
-"""``scorer(loss, W, b, classes, rows)`` scores a fit by held-out samples: W and b are for raw features, and
-have one column for each of the class numbers ``classes``; larger is better."""
+"""``scorer(loss, W, b, classes, rows)`` scores a fit on held-out samples; larger is better. W and b are for raw
+features and have one column per class number in ``classes``."""
 
 
 class Settings(NamedTuple):
-    """How to choose; see `compare`."""
+    """Settings of the selection; see `compare`."""
 
     regs: str | int | Sequence[float] = "auto"
     rule: str = "best"
@@ -64,22 +64,20 @@ class Settings(NamedTuple):
     progress: FoldCallback | None = None
 
     def checked(self) -> Settings:
-        """Return the settings with numbers as such, or raise a `ParameterError`."""
+        """Return the settings with converted numbers, or raise a `ParameterError`."""
         name, regs = self.scoring_name or "score", self.regs
         if self.rule not in RULES:
-            raise ParameterError(f"rule must be one of {', '.join(RULES)}, but it is {self.rule!r}.")
+            raise ParameterError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}.")
         if isinstance(self.scoring, str):
             name = self.scoring
             if name not in ("accuracy", "loss"):
-                raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, but it is {name!r}.")
+                raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, got {name!r}.")
+        if not (self.progress is None or callable(self.progress)):
+            raise ParameterError(f"callback must be callable, got {self.progress!r}.")
         path_tol = check_number("path_tol", self.path_tol)
         if not 0.0 < path_tol < 1.0:
-            raise ParameterError(
-                f"path_tol is a relative gap and must lie between 0 and 1, but it is {path_tol!r}."
-            )
-        if isinstance(regs, (int, np.integer)) and not isinstance(regs, bool):
-            regs = check_count("regs", regs)
-        elif not (isinstance(regs, str) and regs == "auto"):
+            raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {path_tol!r}.")
+        if not (isinstance(regs, str) and regs == "auto"):
             regs = check_regs(regs)
         return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
 
@@ -87,7 +85,7 @@ class Settings(NamedTuple):
 def cross_validate(
     search: SearchSamples, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
 ) -> Comparison:
-    """Fit all paths, and choose λ for each loss and one of the losses.
+    """Fit all paths, and select λ for each loss and one of the losses.
 
     Parameters
     ----------
@@ -100,7 +98,7 @@ def cross_validate(
     """
     started = time.perf_counter()
     if isinstance(losses, (Loss, str)) or len(losses) == 0:
-        raise ParameterError(f"losses must be a list of at least one loss, but it is {losses!r}.")
+        raise ParameterError(f"losses must be a list of at least one loss, got {losses!r}.")
     chosen: list[Any] = [LOSSES[one]() if isinstance(one, str) and one in LOSSES else one for one in losses]
     settings = settings.checked()
     whole = Objective.of(chosen[0], search.samples, 0.0, **options)
@@ -108,11 +106,8 @@ def cross_validate(
     folds = [_Fold.of(whole, k, search, scaling) for k in range(len(search.samples.folds))]
     searches = [_LossSearch(loss, whole, folds, search, settings) for loss in chosen]
     paths = [one.path() for one in searches]
-    # The values of different losses cannot be compared: then accuracy decides. Of equal ones the first wins.
-    decisive = [
-        path.chosen.validation_accuracy if settings.scoring == "loss" else path.chosen.score for path in paths
-    ]
-    k = next(k for k, score in enumerate(decisive) if rules.as_good(score, max(decisive)))
+    scores = [rules.comparable_score(path.chosen, settings.scoring) for path in paths]
+    k = next(k for k, score in enumerate(scores) if rules.as_good(score, max(scores)))  # the first of equal ones
     tests = tuple(
         _paired_test(searches[k], other, chosen, search.counts) for other in searches if other is not searches[k]
     )
@@ -123,7 +118,7 @@ def cross_validate(
 
 
 def scaling_of(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
-    """Return the scaling of the features (centring is done by the solver, where it changes nothing)."""
+    """Return the scaling of the features; the solver centres them, which does not change the optimum."""
     idle = np.ones(objective.n_features)
     mean, variance = objective.moments if scaling == "standard" else (idle, idle)
     name, scale = scale_for(scaling, dtype, mean, variance)
@@ -131,7 +126,7 @@ def scaling_of(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Prep
 
 
 class _Fold(NamedTuple):
-    """One fold: the objective of its training part, which can be asked about the held-out one, too."""
+    """One fold: the objective of its training part, which can also evaluate the held-out part."""
 
     number: int
     objective: Objective
@@ -140,7 +135,7 @@ class _Fold(NamedTuple):
 
     @classmethod
     def of(cls, whole: Objective, k: int, search: SearchSamples, scaling: str) -> _Fold:
-        """Return the fold of this number; its features are scaled by the moments of its training part."""
+        """Return fold number ``k``, with its features scaled by the moments of its training part."""
         objective = whole.fold(k)
         preprocessing = scaling_of(objective, scaling, search.samples.dtype)
         validation = search.samples.folds[k].validation
@@ -164,7 +159,7 @@ class _LossSearch:
         self._index = 0
 
     def path(self) -> LossPath:
-        """Fit the path, and return it with what the rule takes of it."""
+        """Fit the path, and return it with the selected point."""
         settings, started = self._settings, time.perf_counter()
         if settings.regs == "auto":
             with closing(self._fits(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS))) as found:
@@ -190,8 +185,8 @@ class _LossSearch:
         best = self._best()
         one_se = rules.largest_within_one_se(self._points, best)
         if settings.rule == "one_se" and np.isnan(self._points[best].standard_error):
-            why = "a fold has no finite score" if len(self.folds) > 1 else "one fold of this scoring has none"
-            raise ParameterError(f"rule is 'one_se', which needs a standard error, but {why}.")
+            why = "a fold whose score is not finite" if len(self.folds) > 1 else "a single fold"
+            raise ParameterError(f"rule 'one_se' needs a standard error of the score, got {why}; use rule 'best'.")
         self._index = best if settings.rule == "best" else one_se
         calibration = self._calibration() if settings.calibrate else None
         self._restart()  # lets the dual rows go
@@ -199,11 +194,11 @@ class _LossSearch:
 
     @property
     def chosen(self) -> PathPoint:
-        """The point that the rule takes."""
+        """The selected point."""
         return self._points[self._index]
 
     def _held_out_scores(self) -> list[tuple[Floats, Ints, Floats, Ints]]:
-        """Return `Objective.held_out_scores` of each fold at the chosen λ."""
+        """Return `Objective.held_out_scores` of each fold at the selected λ."""
         if self._kept[0] != self.chosen.reg:
             self._restart()
             [(reg, found)] = self._fits([self.chosen.reg])
@@ -215,19 +210,19 @@ class _LossSearch:
         return rules.best_of(self._points)
 
     def _fit_all(self, regs: Iterable[float]) -> None:
-        """Fit all folds for these λ and keep what was found."""
+        """Fit all folds for these λ, and record the points."""
         for reg, found in self._fits(regs):
             self._add(reg, found)
 
     def _fits(self, regs: Iterable[float]) -> Generator[tuple[float, list[_Found]]]:
-        """Yield each λ with what all folds found, each of them from what it found for the λ before."""
+        """Yield each λ with the fits of all folds, each a warm start for the next λ."""
         progress = self._settings.progress
         report = None if progress is None else lambda k, reg, step: progress(self.loss, reg, k, step)
         fits = [partial(self._fit, fitter) for fitter in self._fitters]
         return fit_concurrently(fits, regs, self._whole.n_threads, report)
 
     def _fit(self, fitter: PathFitter, reg: float, callback: Callback | None) -> _Found:
-        """Fit one fold for this λ, and return the fit with how it does, but for a scorer's score."""
+        """Fit one fold for this λ, and evaluate the fit, except for the score of a custom scorer."""
         settings = self._settings
         fit = fitter.fit(reg, settings.path_tol, settings.path_passes, callback)
         training, held_out = (fitter.objective.quality(fit.W, fit.b, part) for part in ("training", "held_out"))
@@ -248,7 +243,7 @@ class _LossSearch:
         return fit, point
 
     def _add(self, reg: float, found: list[_Found]) -> None:
-        """Score the fits for a λ, and keep the points in descending order of λ."""
+        """Score the fits for a λ, and insert the point in descending order of λ."""
         fits, points = [fit for fit, _ in found], [point for _, point in found]
         if not isinstance(self._settings.scoring, str):
             points = [self._scored(*of_fold, reg) for of_fold in zip(self.folds, fits, points, strict=True)]
@@ -263,19 +258,19 @@ class _LossSearch:
             self._kept = reg, fits
 
     def _scored(self, fold: _Fold, fit: Fit, point: FoldPoint, reg: float) -> FoldPoint:
-        """Return the point with its score: a scorer is the user's, and called in the thread of the call."""
+        """Return the point with the score of a custom scorer, which is called in the calling thread."""
         assert callable(self._settings.scoring)
         W, b = fold.preprocessing.fold(fit.W, fit.b)
         score = float(self._settings.scoring(self.loss, W, b, fold.objective.classes, fold.validation))
         if not np.isfinite(score):
             raise DataError(
-                f"scoring {self._settings.scoring_name!r} gave {score} for {self.loss.name} with reg {reg:.3g} on "
-                f"fold {fold.number}: a score must be a finite number to choose by."
+                f"scoring {self._settings.scoring_name!r} must return a finite number, got {score} for "
+                f"{self.loss.name} with reg {reg:.3g} on fold {fold.number}."
             )
         return replace(point, score=score)
 
     def _error_of_one_fold(self, fit: Fit, point: FoldPoint) -> float:
-        """Return the standard error of the score of a single fold; NaN for that of a scorer."""
+        """Return the standard error of the score of a single fold; NaN for a custom scorer."""
         counts = self._search.counts
         if self._settings.scoring == "accuracy":
             return standard_error(point.validation_accuracy, int(counts[self.folds[0].validation].sum()))
@@ -286,14 +281,14 @@ class _LossSearch:
         return float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else np.inf
 
     def _share_out(self, seconds: float) -> None:
-        """Share out the time that has gone by among the fits, of which some were made at once."""
+        """Divide the elapsed time among the fits, some of which ran concurrently."""
         share = seconds / sum(point.seconds for point in self._points)
         for k, point in enumerate(self._points):
             folds = tuple(replace(fold, seconds=share * fold.seconds) for fold in point.folds)
             self._points[k] = replace(point, folds=folds)
 
     def _extend_upwards(self, step: float) -> None:
-        """Try larger λ while the largest is the best and has a better score than the next."""
+        """Try larger λ while the largest is the best and better than the next one."""
         for _ in range(_MOST_FURTHER):
             scores = [point.score for point in self._points[:2]]
             if self._best() > 0 or (len(scores) > 1 and rules.as_good(scores[1], scores[0])):
@@ -302,49 +297,44 @@ class _LossSearch:
             self._fit_all([self._points[0].reg * step])
 
     def _restart(self) -> None:
-        """Start the next fits from zero: some folds may have gone ahead."""
+        """Start the next fits from zero: some folds may be ahead by one λ."""
         for fitter in self._fitters:
             fitter.restart()
 
     def _calibration(self) -> Calibration | None:
-        n_classes, all_scores, y, weights, numbers = self._whole.n_classes, [], [], [], []
+        n_classes, parts, search = self._whole.n_classes, [], self._search
         found = self._held_out_scores()
-        self.right = [self._right(*of_fold) for of_fold in found]
-        for fold, (scores, codes, of_rows, rows) in zip(self.folds, found, strict=True):
+        self.correct = [self._correct(*of_fold) for of_fold in found]
+        for fold, (scores, codes, weights, rows) in zip(self.folds, found, strict=True):
             classes = fold.objective.classes
-            if len(classes) < n_classes:  # a class that a fold knows nothing of is as good as impossible
+            if len(classes) < n_classes:  # a class without training samples gets the lowest score
                 lowest = scores.min(axis=1, keepdims=True, initial=0.0)
                 known, scores = scores, np.repeat(lowest, n_classes, axis=1)
                 scores[:, classes] = known
-            all_scores.append(scores)
-            y.append(classes[codes])
-            weights.append(of_rows)
-            numbers.append(rows)
-        known_rows, search = np.concatenate(numbers), self._search
-        if not len(known_rows):  # all that is held out is of classes that no fold knows
+            parts.append((scores, classes[codes], weights, rows))
+        scores, y, weights, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if not len(rows):  # all held-out samples are of classes without training samples
             return None
-        kinds = np.column_stack((search.hashes[known_rows].view(np.int64), search.samples.y[known_rows]))
-        return calibrate(
-            self.loss, np.concatenate(all_scores), np.concatenate(y), np.concatenate(weights),
-            len(np.unique(kinds, axis=0)), int(search.counts[known_rows].sum()),
-        )  # fmt: skip
+        kinds = np.column_stack((search.hashes[rows].view(np.int64), search.samples.y[rows]))
+        n_different = len(np.unique(kinds, axis=0))
+        return calibrate(self.loss, scores, y, weights, n_different, int(search.counts[rows].sum()))
 
     @cached_property
-    def right(self) -> list[NDArray[np.bool_]]:
-        """For each fold, which samples (N,) are held out and right at the chosen λ."""
-        return [self._right(*found) for found in self._held_out_scores()]
+    def correct(self) -> list[NDArray[np.bool_]]:
+        """Per fold, which samples (N,) are held out and classified correctly at the selected λ."""
+        return [self._correct(*found) for found in self._held_out_scores()]
 
-    def _right(self, scores: Floats, y: Ints, weights: Floats, rows: Ints) -> NDArray[np.bool_]:
-        right = np.zeros(self._whole.n_samples, bool)
-        right[rows] = scores.argmax(axis=1) == y
-        return right
+    def _correct(self, scores: Floats, y: Ints, weights: Floats, rows: Ints) -> NDArray[np.bool_]:
+        correct = np.zeros(self._whole.n_samples, bool)
+        correct[rows] = scores.argmax(axis=1) == y
+        return correct
 
 
 def _paired_test(mine: _LossSearch, other: _LossSearch, losses: Sequence[Loss], counts: Ints) -> PairedTest:
-    """Compare the chosen loss with another on the held-out samples; one held out twice counts once."""
+    """Test the selected loss against another on the held-out samples; one held out twice counts once."""
     new = np.ones(len(counts), bool)
     only_first = only_second = 0
-    for fold, ours, theirs in zip(mine.folds, mine.right, other.right, strict=True):
+    for fold, ours, theirs in zip(mine.folds, mine.correct, other.correct, strict=True):
         rows = np.unique(fold.validation[new[fold.validation]])
         new[rows] = False
         only_first += int(counts[rows] @ (ours & ~theirs)[rows])

@@ -1,4 +1,4 @@
-"""One fit after the other on the same objective, each a warm start for the next."""
+"""Consecutive fits on the same objective, each a warm start for the next."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["PathFitter"]
 
 
 class PathFitter:
-    """Minimises an objective for one λ after the other, best from large to small.
+    """Minimises an objective for one λ after the other, preferably in descending order.
 
     Parameters
     ----------
     objective : Objective
-        Its own λ plays no part.
+        Its own λ is ignored.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -26,14 +26,14 @@ class PathFitter:
         self._state = None
 
     def fit(self, reg: float, tol: float, max_passes: float, callback: Callback | None = None) -> Fit:
-        """Return the fit for this λ, to a relative gap of ``tol`` or until ``max_passes`` are used up.
+        """Return the fit for this λ, with a relative gap of at most ``tol`` unless ``max_passes`` is reached.
 
-        A missed gap is not a warning here: it is in the fit.
+        A fit that did not converge does not warn here; see its ``converged``.
 
         Raises
         ------
         KeyboardInterrupt
-            If Ctrl-C ended the ``callback`` or the fit.
+            If Ctrl-C interrupted the ``callback`` or the fit.
         """
         fit, self._state = solve(self.objective.replace(reg=reg), self._state, tol, max_passes, callback)
         if fit.interrupted:

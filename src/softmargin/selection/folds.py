@@ -1,11 +1,10 @@
-"""Folds that depend on what the samples are, and not on where they stand.
+"""Stratified folds that depend on the content of the rows and not on their order.
 
-Samples are dealt to the folds in the order of a hash of their features, class by class, always to the fold that
-has the least weight of the class. So the folds do not change when rows are shuffled. Rows with the same features
-stay together, whatever their labels, as long as they are no more than the folds: a sample and its copy are never
-on both sides, and a weight of 2 is the same as two copies. Where they are more (binary features, categories), they
-are what such data look like, and are dealt like different samples: held out together they would ask for what
-nothing in training tells.
+Samples are dealt to the folds class by class, in the order of a hash of their features. Each goes to the fold
+with the least weight of its class. Shuffling the rows does not change the folds. Rows with the same features stay
+together, even with different labels, if there are at most as many of them as folds. A sample and its copy are then
+never on both sides of a fold, and a weight of 2 is the same as two copies. If there are more (binary features,
+categories), repetition is typical of the data, and they are dealt like different samples.
 """
 
 from __future__ import annotations
@@ -30,34 +29,34 @@ __all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out"
 
 
 _COPIED = 1 << 27
-"""Up to this many bytes X is put into an order that depends on its rows alone."""
+"""X of at most this many bytes is copied into an order that depends on its rows alone."""
 
 _BLOCK_NUMBERS = 1 << 18
 
 _WHOLE = float(1 << 40)
-"""The weight of all samples in whole numbers."""
+"""The total weight of all samples as an integer."""
 
 _NOTHING = (
-    "No class has two samples whose features differ, so none can be held out to choose with: "
-    "give the loss and reg."
+    "At least one class must have two samples with different features, got none: nothing can be held out; give "
+    "the loss and reg instead."
 )
 
 
 class SearchSamples(NamedTuple):
-    """Samples that a search is made with, in an order that depends on what they are and not on where they stood.
+    """The samples of a search, in an order that depends on their content and not on the order of the rows.
 
     Attributes
     ----------
     samples : Samples
-        With the folds, and the weights to fit with and to score with.
+        With the folds, the training weights and the scoring weights.
     labels : ndarray of shape (N,)
-        What the user calls the classes.
+        Labels of the user.
     hashes : ndarray of shape (N,)
-        Of the features of each sample.
+        Hash of the features, per sample.
     sizes : tuple of tuple of int
-        Numbers of training and held-out samples of each fold, as they were given.
+        Number of given samples in the training and held-out part, per fold.
     counts : ndarray of shape (N,)
-        How many samples, as they were given, each of these stands for.
+        Number of given samples that each row represents.
     """
 
     samples: Samples
@@ -68,7 +67,7 @@ class SearchSamples(NamedTuple):
 
 
 def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
-    """Return 64 bits for each sample that depend on its features and the seed alone.
+    """Return a 64-bit hash per sample that depends only on its features and the seed.
 
     Parameters
     ----------
@@ -81,10 +80,10 @@ def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
     step = max(1, _BLOCK_NUMBERS // max(1, X.shape[1]))
     for start in range(0, X.shape[0], step):
         block = X[start : start + step]
-        # What is not 0 and where it stands: sparse rows and dense ones go to the same folds.
+        # Only entries that are not 0, with their columns: sparse and dense rows get the same hash.
         if issparse(block):
-            there = block.data != 0
-            rows, columns, values = block.tocoo().row[there], block.indices[there], block.data[there]
+            nonzero = block.data != 0
+            rows, columns, values = block.tocoo().row[nonzero], block.indices[nonzero], block.data[nonzero]
         else:
             rows, columns = np.nonzero(block)
             values = block[rows, columns]
@@ -99,7 +98,7 @@ def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
 
 
 def fold_signs(folds: Sequence[Fold], n_samples: int) -> NDArray[np.uint64]:
-    """Return 64 bits for each sample that are the same for those that are in the same parts of all folds.
+    """Return 64 bits per sample that are equal for samples in the same parts of all folds.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ def fold_signs(folds: Sequence[Fold], n_samples: int) -> NDArray[np.uint64]:
 
 
 def held_out(y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint64]) -> Fold:
-    """Hold out a share of each class, but never all of it.
+    """Hold out a fraction of each class, but never the whole class.
 
     Parameters
     ----------
@@ -129,7 +128,7 @@ def held_out(y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint6
     Raises
     ------
     DataError
-        If nothing can be held out.
+        If no sample can be held out.
     """
     units = _units(y, weights, hashes, max(1, round(1.0 / fraction)))
     outside = np.zeros(len(units.sizes), bool)
@@ -149,59 +148,57 @@ def make_folds(
     hashes: NDArray[np.uint64],
     groups: ArrayLike | None = None,
 ) -> list[Fold]:
-    """Return the folds that ``cv`` asks for.
+    """Return the folds described by ``cv``.
 
     Parameters
     ----------
     cv : int, splitter or iterable
-        A number of folds, by content, at most as many as there are different samples; a splitter of scikit-learn;
-        or pairs of the numbers of training and held-out samples.
+        Number of folds by content; a splitter of scikit-learn; or pairs of index arrays of training and held-out
+        samples. There are at most as many folds as different samples.
     labelled : Labelled
         Samples of weight 0 are in neither part of a fold.
     hashes : ndarray of shape (N,)
     groups : array-like of shape (N,), optional
-        Samples of a group stay together: for a splitter that knows groups, or a number of folds.
+        Samples of a group stay together: for a number of folds, or a splitter that supports groups.
 
     Raises
     ------
     DataError, ParameterError
-        If there can be no such folds.
+        If such folds do not exist.
     """
     y, labels, weights = labelled.y, labelled.labels, labelled.weights
     if groups is not None and np.shape(groups) != y.shape:
-        raise DataError(f"groups must have shape {y.shape}, but its shape is {np.shape(groups)}.")
+        raise DataError(f"groups must have shape {y.shape}, got {np.shape(groups)}.")
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         n_folds = check_count("cv", int(cv), 2)
         if groups is None:
             return _by_content(y, weights, hashes, n_folds)
         cv = StratifiedGroupKFold(n_folds)
-    elif cv is None or isinstance(cv, (bool, str, float)):
-        raise ParameterError(f"cv must be a number of folds, a splitter or pairs of indices, but it is {cv!r}.")
-    if not hasattr(cv, "split") and not isinstance(cv, Iterable):
-        raise ParameterError(f"cv must be a number of folds, a splitter or pairs of indices, but it is {cv!r}.")
+    elif isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
+        raise ParameterError(f"cv must be a number of folds, a splitter or pairs of index arrays, got {cv!r}.")
     try:
-        # A splitter looks at the shape of X only, and zeros of one column serve for that.
+        # A splitter uses only the number of rows of X.
         placeholder = np.zeros((len(y), 1))
         pairs = list(check_cv(cv, labels, classifier=True).split(placeholder, labels, groups))
     except (TypeError, ValueError) as error:
-        raise DataError(f"cv could not split the samples: {error}") from error
+        raise DataError(f"cv must be able to split the samples, got {type(error).__name__}: {error}") from error
     if not pairs:
-        raise DataError("cv gives no fold: nothing can be held out to choose with.")
+        raise DataError("cv must give at least one fold, got none.")
     return [_checked(training, validation, n, weights) for n, (training, validation) in enumerate(pairs)]
 
 
 class _Units(NamedTuple):
-    """What is held out or not as a whole: rows with the same features, or one row of many with the same.
+    """Units that are held out as a whole: rows with the same features, or single rows if there are many of them.
 
     Attributes
     ----------
     numbers : ndarray of shape (N,)
-        The unit of each row; -1 for rows without weight.
+        Unit of each row; -1 for rows of weight 0.
     sizes : ndarray of shape (n_units,)
-        Weight in whole numbers, so that sums do not depend on an order.
+        Integer weights, so that sums do not depend on their order.
     strata : ndarray of shape (n_units,)
-        The class of each unit, by its place from the rarest; of several classes the rarest counts. -1 if it holds
-        all there is of a class: then it is fitted to in every fold.
+        Class of each unit, ranked from the rarest; the rarest one for a unit of several classes. -1 for the only
+        unit of a class, which is in the training part of every fold.
     hashes : ndarray of shape (n_units,)
     """
 
@@ -210,13 +207,13 @@ class _Units(NamedTuple):
     strata: Ints
     hashes: NDArray[np.uint64]
 
-    def of_rows(self, found: NDArray[Any], otherwise: Any) -> NDArray[Any]:
-        """Return for each row what was found for its unit."""
-        return np.where(self.numbers >= 0, found[self.numbers], otherwise)
+    def of_rows(self, values: NDArray[Any], default: Any) -> NDArray[Any]:
+        """Return the value of the unit of each row; ``default`` for rows of weight 0."""
+        return np.where(self.numbers >= 0, values[self.numbers], default)
 
 
 def _units(y: Ints, weights: Floats, hashes: NDArray[np.uint64], most: int) -> _Units:
-    """Return what stays together: rows with the same features, unless they are more than ``most``."""
+    """Return the units: rows with the same features stay together unless there are more than ``most``."""
     rows = np.flatnonzero(weights > 0.0)
     rows = rows[np.lexsort((weights[rows], y[rows], hashes[rows]))]
     _, first, counts = np.unique(hashes[rows], return_index=True, return_counts=True)
@@ -234,20 +231,20 @@ def _units(y: Ints, weights: Floats, hashes: NDArray[np.uint64], most: int) -> _
     pairs = np.unique(np.column_stack((numbers[rows], y[rows])), axis=0)
     n_units = np.bincount(pairs[:, 1], minlength=len(totals))
     strata[pairs[n_units[pairs[:, 1]] == 1, 0]] = -1
-    # Copies need hashes of their own: dealt in turn, they would show every fold what it holds out.
+    # Copies get different hashes: dealt one after the other, every fold would train on what it holds out.
     mixed = _mixed(hashes[rows[begins]] + copies[begins].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     return _Units(numbers, np.rint(np.add.reduceat(share, begins)).astype(np.int64), strata, mixed)
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return 64 bits of which each depends on all that are given (the finisher of splitmix64)."""
+    """Return 64 bits that each depend on all given bits (the finalizer of splitmix64)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
 
 
 def _strata(units: _Units) -> Iterable[Ints]:
-    """Yield the units of each class that can be held out, by their hashes, from the rarest class on."""
+    """Yield the units of each class that can be held out, ordered by hash, starting with the rarest class."""
     order = np.lexsort((units.hashes, units.strata))
     order = order[units.strata[order] >= 0]
     if len(order):
@@ -272,37 +269,35 @@ def _by_content(y: Ints, weights: Floats, hashes: NDArray[np.uint64], n_folds: i
 
 
 def _fold(outside: NDArray[np.bool_], weights: Floats) -> Fold:
-    there = weights > 0.0
-    validation = np.flatnonzero(outside & there)
+    weighted = weights > 0.0
+    validation = np.flatnonzero(outside & weighted)
     if validation.size == 0:
         raise DataError(_NOTHING)
-    return Fold(np.flatnonzero(~outside & there), validation)
+    return Fold(np.flatnonzero(~outside & weighted), validation)
 
 
 def _checked(training: Any, validation: Any, number: int, weights: Floats) -> Fold:
-    """Return one fold of a splitter, of which nothing is known."""
+    """Return a fold of a splitter or of the user, or raise a `DataError` if it is invalid."""
     parts = []
     for name, part in (("training", training), ("held-out", validation)):
         rows = np.asarray(part)
         if rows.dtype == np.bool_ and rows.shape == weights.shape:
             rows = np.flatnonzero(rows)
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise DataError(f"Fold {number} of cv must hold the numbers of {name} samples, but it holds {part!r}.")
+            raise DataError(f"Fold {number} of cv must contain the indices of {name} samples, got {part!r}.")
         wrong = rows[(rows < 0) | (rows >= len(weights))]
         if wrong.size:
             raise DataError(
-                f"Fold {number} of cv names the {name} sample {wrong[0]}, but samples are 0 … {len(weights) - 1}."
+                f"Fold {number} of cv must contain indices 0 … {len(weights) - 1}, got {name} sample {wrong[0]}."
             )
         rows = np.sort(rows.astype(np.int64))
         rows = rows[weights[rows] > 0.0]
         if rows.size == 0:
-            raise DataError(f"Fold {number} of cv has no {name} sample of positive weight.")
+            raise DataError(f"Fold {number} of cv must have a {name} sample of positive weight, got none.")
         parts.append(rows)
     both = np.intersect1d(*parts)
     if both.size:
-        raise DataError(
-            f"Fold {number} of cv has sample {both[0]} in both parts: what is held out would be known."
-        )
+        raise DataError(f"Fold {number} of cv must have disjoint parts, got sample {both[0]} in both of them.")
     return Fold(*parts)
 
 
@@ -313,10 +308,10 @@ def gather(
     training_weights: Floats | None = None,
     merge: bool = True,
 ) -> SearchSamples:
-    """Return checked samples and their folds, prepared.
+    """Return the samples and folds of a search.
 
-    Equal samples of the same folds become one with the sum of their weights: so copies are the same as weights, to
-    the last bit. X of more than 128 MB stays as it is.
+    Equal samples in the same folds are merged, with the sum of their weights. Copies are then the same as weights,
+    to the last bit. X of more than 128 MB is neither copied nor merged.
 
     Parameters
     ----------
@@ -324,9 +319,9 @@ def gather(
     hashes : ndarray of shape (N,)
     folds : sequence of Fold
     training_weights : ndarray of shape (N,), optional
-        Weights to fit with, by default those to score with.
+        By default the scoring weights.
     merge : bool
-        Whether equal samples may become one.
+        Whether to merge equal samples.
     """
     X, y, labels, weights = labelled.X, labelled.y, labelled.labels, labelled.weights
     fitted = weights if training_weights is None else training_weights
@@ -355,7 +350,7 @@ def gather(
 
 
 def _moved(part: Ints, places: Ints, merge: bool) -> Ints:
-    """Return where the samples of one part of a fold stand now; those that became one count as one."""
+    """Return the new row numbers of one part of a fold; merged samples count once."""
     if not merge:
         return np.sort(places[part])
     numbers, counts = np.unique(part, return_counts=True)

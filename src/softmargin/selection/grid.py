@@ -1,4 +1,4 @@
-"""Grids of λ, from one at which W is nearly zero downwards."""
+"""Grids of λ, in descending order from a λ at which W is nearly zero."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from softmargin.arguments import check_reg
+from softmargin.arguments import check_count, check_reg
 from softmargin.errors import DataError, ParameterError
 from softmargin.objective import Objective
 from softmargin.selection.fitter import PathFitter
@@ -15,52 +15,50 @@ from softmargin.vectors import to_numpy
 __all__ = ["DECADES", "check_regs", "fixed_grid", "largest_reg", "reg_grid"]
 
 DECADES = 12
-"""A grid of a given number of λ reaches at most so many powers of ten down."""
+"""Powers of ten that a grid with a given number of λ spans at most."""
 
 _ROUGH, _ROUGH_PASSES = 0.1, 100
 _NEARLY_ZERO = 1e-3
-"""A training loss of less than this share of that at zero is nearly zero: smaller λ change little."""
+"""A training loss below this fraction of the loss at W = 0 is nearly zero: smaller λ change little."""
 
 _SATURATED = 0.98
-"""So do they where a power of ten leaves this share of the loss."""
+"""The loss is saturated if a ten times smaller λ leaves more than this fraction of it."""
 
 _LEAST_SQUARE = 1e-280
-"""A mean square of scores of less than this has lost its digits."""
+"""A mean square of scores below this has lost digits to underflow."""
 
 _LATTICE = 4
-"""λ of a grid are powers of ten with exponents that are multiples of one over this, so that neither the order of
-rows nor that of a sum moves them."""
+"""Exponents of ten are rounded to multiples of 1 / `_LATTICE`, so that rounding errors do not change the grid."""
 
 
 def largest_reg(objective: Objective) -> float:
-    """Return the λ at which W is nearly zero: where scores first reach about a tenth of the loss's scale.
+    """Return a λ at which W is nearly zero.
 
-    For large λ the optimum is W = -G/(2λ), with G the gradient at zero; the scores of that are asked to
-    have a root mean square of 0.1 (of 0.1 Δ for the margin losses).
+    For large λ the optimum is W = -G/(2λ), with G the gradient at zero. At the returned λ the scores of this W
+    have a root mean square of 0.1 (0.1 Δ for the margin losses).
 
     Raises
     ------
     DataError
-        If the numbers are so large or small that these scores cannot be squared.
+        If X is so large or small that the squared scores overflow or underflow.
     """
     b = np.zeros(objective.n_classes)
     _, G, db = objective.value_and_grad(np.zeros((objective.n_features, objective.n_classes)), b)
-    mean = to_numpy(objective.problem()[1])  # a free bias takes it off the features
+    mean = to_numpy(objective.problem()[1])  # a free bias centres the features
     G = G - np.outer(mean, db)
     square = objective.score_square(G, b - mean @ G)
     if not np.isfinite(square) or (square < _LEAST_SQUARE and G.any()):
-        which = "small" if square < _LEAST_SQUARE else "large"
+        size, flow = ("small", "underflow") if square < _LEAST_SQUARE else ("large", "overflow")
         raise DataError(
-            f"X holds numbers too {which} to find a λ for: what they make of the gradient cannot be squared in "
-            f"float64; scale the features first."
+            f"Values in X are too {size} to choose λ: squares of the scores {flow} in float64; scale the features."
         )
     return 5.0 * float(np.sqrt(square)) / objective.loss.score_scale if square > 0.0 else 1.0
 
 
 def reg_grid(objective: Objective, per_decade: int) -> Iterator[float]:
-    """Yield λ downwards from the first power of ten's ``per_decade``-th root at which W is nearly zero.
+    """Yield λ in descending order, ``per_decade`` per power of ten, from one at which W is nearly zero.
 
-    It moves with Δ as the optimum does: Δ·λ is what counts for the hinge, and λ for the squared hinge.
+    The grid scales with Δ as the optimum does: by 1/Δ for the hinge. For the squared hinge it does not change.
     """
     unit = objective.loss.reg_scale
     first = int(np.ceil(round(np.log10(largest_reg(objective) * unit) * _LATTICE, 6))) / _LATTICE
@@ -71,11 +69,10 @@ def reg_grid(objective: Objective, per_decade: int) -> Iterator[float]:
 
 
 def fixed_grid(objective: Objective, n: int) -> list[float]:
-    """Return ``n`` λ in equal steps, from one at which W is nearly zero to one at which the training loss is.
+    """Return ``n`` λ, spaced evenly on a log scale, until the training loss is nearly zero.
 
-    The end is looked for by rough fits, a power of ten at a time, and taken between the last two where the loss
-    crosses what is nearly zero. It comes earlier where another power of ten takes the loss hardly any lower, and
-    after `DECADES` powers of ten at the latest.
+    Rough fits, one per power of ten, find the end: the loss falls below `_NEARLY_ZERO` between the last two, which
+    are interpolated. The grid ends earlier where the loss is saturated, and after `DECADES` powers of ten at most.
     """
     first = next(reg_grid(objective, 1))
     if n == 1:
@@ -98,16 +95,18 @@ def fixed_grid(objective: Objective, n: int) -> list[float]:
     return [first * 10.0 ** (-decades * k / (n - 1)) for k in range(n)]
 
 
-def check_regs(regs: str | int | Sequence[float]) -> list[float]:
-    """Return given λ in descending order, each once, or raise a `ParameterError`."""
+def check_regs(regs: str | int | Sequence[float]) -> int | list[float]:
+    """Return the number of λ, or the unique λ in descending order, or raise a `ParameterError`."""
+    if isinstance(regs, (int, np.integer)) and not isinstance(regs, bool):
+        return check_count("regs", regs)
     try:
-        if isinstance(regs, (str, int)):
+        if isinstance(regs, (str, bool)):
             raise TypeError
         given = [check_reg(reg) for reg in regs]
     except TypeError:
-        raise ParameterError(f"regs must be 'auto', a count or a list of λ, but it is {regs!r}.") from None
+        raise ParameterError(f"regs must be 'auto', an integer or a list of λ, got {regs!r}.") from None
     if not given:
-        raise ParameterError("regs holds no λ to try: give at least one, or leave it out for a path.")
+        raise ParameterError("regs must contain at least one λ, got an empty list.")
     if min(given) == 0.0:
-        raise ParameterError("regs holds 0: without a penalty nothing can be certified; give positive λ.")
+        raise ParameterError("regs must be positive, got 0: without a penalty no gap can be certified.")
     return sorted(set(given), reverse=True)

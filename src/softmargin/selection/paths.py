@@ -1,13 +1,11 @@
-"""The path of λ: certified fits, each a warm start for the next."""
+"""The regularization path: certified fits for many λ, with warm starts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import numpy as np
-
-from softmargin.arguments import check_count, check_number
+from softmargin.arguments import check_number
 from softmargin.errors import ParameterError
 from softmargin.objective import Objective
 from softmargin.selection.fitter import PathFitter
@@ -18,7 +16,7 @@ __all__ = ["RegFit", "path"]
 
 
 class RegFit(NamedTuple):
-    """A λ and its fit.
+    """The fit for one λ of a path.
 
     Attributes
     ----------
@@ -39,31 +37,32 @@ def path(
     max_passes: float = 2000,
     callback: Callable[[RegFit], None] | None = None,
 ) -> list[RegFit]:
-    """Return certified fits for many λ, from large to small, for about the price of a few.
+    """Compute a regularization path: certified fits for many λ, each a warm start for the next smaller one.
 
     Parameters
     ----------
     objective : Objective
-        Its own λ plays no part.
+        Its own ``reg`` is ignored.
     regs : int or sequence of float, default 25
-        The λ; or how many, from one at which W is nearly zero to one at which the training loss is nearly zero or
-        hardly falls any more.
+        Values of λ, or their number. With a number, they are spaced evenly on a log scale. The first is one at
+        which W is nearly zero. At the last the training loss is nearly zero or hardly decreases any more.
     tol : float, default 1e-3
-        Relative duality gap to prove for each.
+        Tolerance on the relative duality gap of each fit.
     max_passes : float, default 2000
-        Budget of each fit; where it does not suffice the fit's gap says so.
+        Maximum number of passes over X per fit. No warning is given for a fit that does not converge; check its
+        ``converged``.
     callback : callable, optional
-        Called with each λ and its fit.
+        Called as ``callback(RegFit(reg, fit))`` after each fit.
 
     Returns
     -------
     list of RegFit
-        ``reg`` and ``fit`` of each, in descending order of λ.
+        Pairs ``(reg, fit)`` in descending order of λ.
 
     Raises
     ------
     ParameterError
-        If an argument makes no sense.
+        If an argument is invalid.
 
     Examples
     --------
@@ -75,12 +74,14 @@ def path(
     ([1.0, 0.1, 0.01], True)
     """
     if not isinstance(objective, Objective):
-        raise ParameterError(f"objective must be a softmargin.Objective, but it is {objective!r}.")
+        raise ParameterError(f"objective must be a softmargin.Objective, got {objective!r}.")
+    if not (callback is None or callable(callback)):
+        raise ParameterError(f"callback must be callable, got {callback!r}.")
     tol, max_passes = check_number("tol", tol), check_number("max_passes", max_passes)
-    is_count = isinstance(regs, (int, np.integer)) and not isinstance(regs, bool)
-    grid = fixed_grid(objective, check_count("regs", cast(int, regs))) if is_count else check_regs(regs)
-    fitter = PathFitter(objective)
-    found = []
+    grid = check_regs(regs)
+    if isinstance(grid, int):
+        grid = fixed_grid(objective, grid)
+    fitter, found = PathFitter(objective), []
     for reg in grid:
         found.append(RegFit(reg, fitter.fit(reg, tol, max_passes)))
         if callback is not None:

@@ -1,4 +1,4 @@
-"""The records of a choice: plain numbers, finished, for models and reports."""
+"""Records of a selection, for models and reports."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class FoldPoint:
-    """One λ on one fold: what was fitted without its held-out samples, and how that does on them.
+    """The fit for one λ on one fold, evaluated on its training part and on the held-out samples.
 
     Attributes
     ----------
     value, gap : float
-        F on the training part and its proved relative gap.
+        F on the training part, and its certified relative gap.
     square : float
-        ΣW², so that λ times it is the penalty's share of ``value``.
+        ΣW²; the penalty in ``value`` is λ times this.
     training_loss, validation_loss : float
-        Mean loss of the samples of either part.
+        Mean loss of the samples of each part.
     training_accuracy, validation_accuracy : float
-        Share of samples (by weight) whose class has the largest score.
+        Weighted fraction of the samples that are classified correctly.
     score : float
-        What the choice goes by: larger is better.
+        The value that λ is selected by; larger is better.
     n_passes : int
     seconds : float
-        Its share of the time in which all folds were fitted, some of them at once.
+        Its share of the wall time of all folds, which may run concurrently.
     """
 
     value: float
@@ -69,7 +69,7 @@ class PathPoint:
     standard_error: float
 
     def mean(self, name: str) -> float:
-        """Return the mean over the folds of the attribute of this ``name`` of `FoldPoint`."""
+        """Return the mean over the folds of an attribute of `FoldPoint`, given by ``name``."""
         return sum(float(getattr(fold, name)) for fold in self.folds) / len(self.folds)
 
     @property
@@ -99,42 +99,40 @@ class PathPoint:
 
     @property
     def n_passes(self) -> int:
-        """Readings of X by all folds."""
+        """Passes over X by all folds."""
         return sum(fold.n_passes for fold in self.folds)
 
     @property
     def seconds(self) -> float:
-        """Of all folds."""
+        """Sum over the folds."""
         return sum(fold.seconds for fold in self.folds)
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain numbers, means over the folds first."""
-        mean = {name: self.mean(name) for name in ("square", "training_loss")}
-        names = (
-            "reg", "score", "standard_error", "value", "gap", "training_accuracy", "validation_loss",
-            "validation_accuracy", "n_passes", "seconds", "folds",
-        )  # fmt: skip
-        return mean | {name: getattr(self, name) for name in names}
+        """Return a dict of the attributes and of the means over the folds."""
+        means = {f.name: self.mean(f.name) for f in fields(FoldPoint)}
+        names = ("reg", "score", "standard_error", "gap", "n_passes", "seconds", "folds")
+        return means | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the probabilities of one loss can be trusted, by the held-out samples.
+    """How well the probabilities of one loss are calibrated on the held-out samples.
 
     Attributes
     ----------
     method : str
-        "softmax": the loss has probabilities of its own. "temperature": they are the softmax of the scores
-        divided by ``temperature``, which was fitted to the held-out scores; the loss itself promises none.
+        "softmax": the loss defines probabilities itself. "temperature": they are the softmax of the scores divided
+        by ``temperature``, which was fitted to the held-out scores.
     temperature : float
         1 for "softmax".
     error : float
-        Expected calibration error: mean distance between confidence and accuracy, over bins of confidence.
+        Expected calibration error: mean absolute difference between confidence and accuracy, over bins of
+        confidence.
     log_loss : float
-        Mean of -log of the probability of the right class.
+        Mean of -log of the probability of the true class.
     n_bins : int
     n_samples : int
-        Held-out samples these were measured on.
+        Number of held-out samples.
     """
 
     method: str
@@ -154,13 +152,13 @@ class LossPath:
     loss : Loss
     points : tuple of PathPoint
     best : int
-        Index of the best score; of equal ones that of the smallest held-out loss, then the largest λ.
+        Index of the best score; ties go to the smallest held-out loss, then to the largest λ.
     one_se : int
         Index of the largest λ whose score is within one standard error of the best.
     index : int
-        That of the two which the rule takes.
+        Index that the rule selects: ``best`` or ``one_se``.
     calibration : Calibration or None
-        Of the point at ``index``.
+        Calibration at ``index``.
     """
 
     loss: Loss
@@ -172,42 +170,38 @@ class LossPath:
 
     @property
     def chosen(self) -> PathPoint:
-        """The point that the rule takes."""
+        """The selected point."""
         return self.points[self.index]
 
     @property
     def at_edge(self) -> str:
-        """Which end of the path the best λ is at, "largest" or "smallest"; else ""."""
+        """The end of the path at which the best λ is, "largest" or "smallest"; else ""."""
         return rules.edge(self.points, self.best)
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain numbers and strings."""
-        return {
+        """Return a dict of the attributes, with the loss as its name and parameters."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {
             "loss": self.loss.name,
             "parameters": self.loss.parameters(),
-            "best": self.best,
-            "one_se": self.one_se,
-            "index": self.index,
-            "calibration": None if self.calibration is None else asdict(self.calibration),
             "points": [point.record() for point in self.points],
         }
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """The chosen loss against another, each at its own λ, on the same held-out samples.
+    """McNemar's test of the selected loss against another one, each at its own λ, on the held-out samples.
 
     Attributes
     ----------
     first, second : str
-        Names of the losses, with their parameters where names repeat; the first is the one that was chosen.
+        Names of the losses, with their parameters where names repeat; the first is the selected one.
     only_first, only_second : int
-        Held-out samples that only this one has right. The others do not tell the two apart.
+        Number of held-out samples that only the first, or only the second, classifies correctly.
     p_value : float
-        McNemar's test with the exact binomial distribution, mid-p, two-sided.
+        Two-sided mid-p value, by the exact binomial distribution.
     difference, standard_error : float
-        Of the mean accuracies over the folds, first minus second, and the standard error of that over the folds
-        (NaN for a single one).
+        Mean over the folds of the difference in accuracy, first minus second, and its standard error (NaN for a
+        single fold).
     """
 
     first: str
@@ -220,37 +214,37 @@ class PairedTest:
 
     @property
     def significant(self) -> bool:
-        """Whether chance would show such a difference in less than one of twenty cases."""
+        """Whether the p-value is below 0.05."""
         return self.p_value < _SIGNIFICANT
 
     def sentence(self) -> str:
-        """Say in one sentence whether the difference is significant."""
+        """Return one sentence that says whether the difference is significant."""
         return paired_sentence(self)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, what was chosen, and why.
+    """The result of `compare` or `choose`: every fit, the tests between losses, and the selection.
 
     Attributes
     ----------
     loss : Loss
-        The chosen one.
+        The selected loss.
     reg : float
         Its λ.
     paths : tuple of LossPath
-        One for each loss, in the order in which they were given.
+        One per loss, in the given order.
     tests : tuple of PairedTest
-        The chosen loss against each other one.
+        The selected loss against each of the others.
     rule : {"best", "one_se"}
     scoring : str
         Name of the score.
     folds : tuple of tuple of int
-        Numbers of training and of held-out samples of each fold.
+        Number of training and of held-out samples, per fold.
     path_tol : float
-        The gap that each point of a path was asked to prove.
+        Tolerance on the relative gap of each fit on a path.
     seconds : float
-        Wall time of it all.
+        Total wall time.
     """
 
     loss: Loss
@@ -265,49 +259,43 @@ class Comparison:
 
     @property
     def chosen_path(self) -> LossPath:
-        """The path of the chosen loss."""
+        """The path of the selected loss."""
         return next(path for path in self.paths if path.loss == self.loss)
 
     @property
     def n_training(self) -> int:
-        """Samples that the first fold is fitted to."""
+        """Number of training samples of the first fold."""
         return self.folds[0][0]
 
     @property
     def n_validation(self) -> int:
-        """Held-out samples, of all folds."""
+        """Number of held-out samples, summed over the folds."""
         return sum(n_held_out for _, n_held_out in self.folds)
 
     @property
     def standard_error(self) -> float:
-        """Standard error of the chosen score."""
+        """Standard error of the selected score."""
         return self.chosen_path.chosen.standard_error
 
     def reason(self) -> str:
-        """Say in a few sentences what was chosen and why."""
+        """Return a few sentences that describe what was selected, and why."""
         return " ".join(self.sentences())
 
     def name_of(self, loss: Loss) -> str:
-        """Return what a loss is called here: by its name, with its parameters where another has the same."""
+        """Return the name of a ``loss``, with its parameters if another one has the same name."""
         return unique_name(loss, [path.loss for path in self.paths])
 
     def sentences(self) -> list[str]:
-        """Return these sentences one by one."""
+        """Return the sentences of `reason` as a list."""
         return choice_sentences(self)
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain numbers and strings, for model files and reports."""
-        record = {
+        """Return a dict of JSON values, for model files and reports; numbers that are not finite become None."""
+        record = {f.name: getattr(self, f.name) for f in fields(self)} | {
             "loss": self.loss.name,
             "parameters": self.loss.parameters(),
-            "reg": self.reg,
-            "rule": self.rule,
-            "scoring": self.scoring,
-            "folds": self.folds,
             "n_training": self.n_training,
             "n_validation": self.n_validation,
-            "path_tol": self.path_tol,
-            "seconds": self.seconds,
             "reason": self.reason(),
             "paths": [path.record() for path in self.paths],
             "tests": [asdict(test) | {"sentence": test.sentence()} for test in self.tests],
@@ -316,12 +304,12 @@ class Comparison:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Comparison:
-        """Return the comparison of a `record`.
+        """Return the comparison from the dict that its method ``record`` returned.
 
         Raises
         ------
         DataError
-            It is the record of something else.
+            If ``record`` is not the record of a comparison.
         """
         try:
             return cls(
@@ -332,11 +320,11 @@ class Comparison:
                 **{name: record[name] for name in ("reg", "rule", "scoring", "path_tol", "seconds")},
             )
         except (LookupError, TypeError, ValueError) as error:
-            raise DataError("The record of how loss and reg were chosen is not that of a comparison.") from error
+            raise DataError("selection must be the record of a Comparison, got another one.") from error
 
 
 def _made(kind: type[Any], record: dict[str, Any]) -> Any:
-    """Return a flat record of this kind; None stands for a number that is not finite."""
+    """Return a dataclass of this kind from its dict; None stands for a number that is not finite."""
     values = {f.name: record[f.name] for f in fields(kind)}
     return kind(**{name: math.nan if value is None else value for name, value in values.items()})
 

@@ -1,4 +1,4 @@
-"""The rules of a choice: the best λ of a path, the largest within one standard error, and what is an edge."""
+"""Selection rules: the best λ of a path, the largest within one standard error, and edges of the path."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softmargin.selection.records import PathPoint
 
-__all__ = ["as_good", "best_of", "edge", "falls", "largest_within_one_se"]
+__all__ = ["as_good", "best_of", "comparable_score", "edge", "falls", "largest_within_one_se"]
 
 _ROUNDING = 1e-12
-"""Scores that differ by less than this share are the same: means of equal counts differ in their last bits."""
+"""Relative difference up to which scores count as equal: means of equal counts differ in their last bits."""
 
 _SAME_LOSS = 1e-3
-"""Held-out losses that differ by no more than this share are the same: the fits are not proved any closer."""
+"""Relative difference up to which held-out losses count as equal: the fits are not certified any closer."""
 
 _NEARLY = 0.05
-"""λ‖W‖ that differs by no more than this share between two λ: W is that of the larger one, but longer."""
+"""Relative difference of λ‖W‖ between two λ up to which their W differ only in length."""
 
 _FALLS, _RECENT = 0.98, 3
-"""The held-out loss is falling while the last few λ took it below this share."""
+"""The held-out loss is falling while the last `_RECENT` λ reduced it by more than this factor."""
 
 
 def as_good(score: float, best: float) -> bool:
-    """Return whether a score is as good as another, apart from the rounding of equal ones."""
+    """Return whether a score is at least as good as another, up to rounding error."""
     return score >= best - _ROUNDING * abs(best)
 
 
+def comparable_score(point: PathPoint, scoring: object) -> float:
+    """Return the score by which losses are compared: accuracy if λ is selected by the value of each loss."""
+    return point.validation_accuracy if scoring == "loss" else point.score
+
+
 def best_of(points: Sequence[PathPoint]) -> int:
-    """Return the index of the best score; of equal ones that of the smallest held-out loss, then the largest λ."""
+    """Return the index of the best score; ties go to the smallest held-out loss, then to the largest λ."""
     best = max(point.score for point in points)
     equal = [k for k, point in enumerate(points) if as_good(point.score, best)]
     least = min(points[k].validation_loss for k in equal)
@@ -38,20 +43,20 @@ def best_of(points: Sequence[PathPoint]) -> int:
 
 
 def largest_within_one_se(points: Sequence[PathPoint], best: int) -> int:
-    """Return the index of the largest λ within one standard error of the best score; the best if that is NaN."""
+    """Return the index of the largest λ within one standard error of the best score (``best`` if that is NaN)."""
     least = points[best].score - points[best].standard_error
     return best if math.isnan(least) else next(k for k, point in enumerate(points) if as_good(point.score, least))
 
 
 def falls(points: Sequence[PathPoint]) -> bool:
-    """Return whether the held-out loss is still falling towards smaller λ."""
+    """Return whether the held-out loss still decreases towards smaller λ."""
     return points[-1].validation_loss < _FALLS * points[-1 - _RECENT].validation_loss
 
 
 def edge(points: Sequence[PathPoint], best: int) -> str:
-    """Return "largest" or "smallest" if the best λ is the first or last that was tried, else "".
+    """Return "largest" or "smallest" if the best λ is the first or last of the path, else "".
 
-    The first is not an edge where W only shrinks as λ grows: larger ones change the class of no sample.
+    The first is not an edge if a larger λ only shrinks W, which changes no prediction.
     """
     if len(points) == 1 or (best == 0 and _only_shrinks(*points[:2])):
         return ""
@@ -59,6 +64,6 @@ def edge(points: Sequence[PathPoint], best: int) -> str:
 
 
 def _only_shrinks(first: PathPoint, second: PathPoint) -> bool:
-    """Return whether the scores at two λ are the same, and λ‖W‖ as well, to a few percent."""
+    """Return whether the scores at two λ are equal, and λ‖W‖ agrees within a few percent."""
     sizes = [point.reg * point.mean("square") ** 0.5 for point in (first, second)]
     return as_good(second.score, first.score) and abs(sizes[0] - sizes[1]) <= _NEARLY * sizes[0]

@@ -1,9 +1,9 @@
-"""Concurrent folds: each fits one λ after the other, while the calling thread sees their steps.
+"""Concurrent folds: each fits one λ after the other, and the calling thread receives their steps.
 
-Much of a fit is one thread's work: dual ascent visits rows one after the other. Folds are independent, so they
-share the threads: as many at once as there are threads, or all of them with a few threads each. A fold that is
-done with a λ goes on to the next while others are still at the last, so that no thread waits; how far it has come
-changes nothing in what it finds.
+Much of a fit is sequential: dual ascent visits rows one after the other. Folds are independent, so they share the
+threads: as many run concurrently as there are threads, or all of them with a few threads each. A fold that has
+finished a λ continues with the next one while others still fit the last, so that no thread is idle. The results do
+not depend on the schedule.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["fit_concurrently"]
 _Found = TypeVar("_Found")
 
 FoldFit: TypeAlias = Callable[[float, Callback | None], _Found]
-"""Fits a fold for a λ, and returns what it found."""
+"""Fits a fold for a λ, and returns the result."""
 
 _DONE = object()
 
 _AHEAD = 1
-"""How many λ a fold may be ahead of the last one that the caller has taken: the caller may want no more."""
+"""Number of λ by which a fold may be ahead of the caller, who may stop at any λ."""
 
 
 def fit_concurrently(
@@ -41,21 +41,20 @@ def fit_concurrently(
     n_threads: int,
     progress: Callable[[int, float, Step], None] | None = None,
 ) -> Generator[tuple[float, list[_Found]]]:
-    """Yield each λ and what all folds found for it, in order.
+    """Yield each λ, in order, with the results of all folds.
 
     Parameters
     ----------
     fits : sequence of callable
-        One for each fold. They share nothing that one of them writes; each is called with one λ after the other.
+        One per fold, called with one λ after the other. They share no data that one of them writes.
     regs : iterable of float
-        λ. Of one without an end the caller takes what is wanted and closes this generator; what folds did ahead is
-        lost.
+        λ; may be infinite. To stop, close this generator: results of λ that were not yielded are discarded.
     n_threads : int
-        Of all folds together.
+        Number of threads of all folds together.
     progress : callable, optional
-        Called in this thread with the number of a fold, the λ and a step: with all steps at a λ before it is
-        yielded and some of those ahead. What it raises, like Ctrl-C or the error of a fit, ends all folds at their
-        next step.
+        Called in this thread with the number of a fold, the λ and a step. It receives all steps at a λ before
+        that is yielded, and some at the next one. An exception raised here, Ctrl-C or an error in a fit stops all
+        folds at their next step.
     """
     n_at_once = min(n_threads, len(fits))
     if n_at_once == 1:
@@ -68,7 +67,7 @@ def fit_concurrently(
     with one_blas_thread(), worker_threads(n_at_once, "softmargin fold") as pool:
         folds = _Folds(fits, regs, n_threads, pool)
         try:
-            n_seen = [0] * len(fits)  # λ that each fold is done with, all of whose steps were reported
+            n_seen = [0] * len(fits)  # λ that each fold has finished, with all steps reported
             for k in count():
                 folds.allow(k + 1 + _AHEAD)
                 if len(folds.regs) <= k:
@@ -93,11 +92,11 @@ class _Folds(Generic[_Found]):
     Attributes
     ----------
     regs : list of float
-        The λ up to which they may go.
+        The λ that may be fitted so far.
     found : list of deque
-        What each fold found that the caller has not taken yet.
+        Results of each fold that the caller has not received yet.
     news : SimpleQueue
-        The number of a fold and its λ, with a step, or with `_DONE` when it is done with that λ or has failed.
+        The number of a fold and its λ, with a step, or with `_DONE` when it has finished that λ or has failed.
     """
 
     def __init__(
@@ -114,24 +113,24 @@ class _Folds(Generic[_Found]):
         self.stop = threading.Event()
 
     def allow(self, n_regs: int) -> None:
-        """Let all folds go up to so many λ, if there are as many."""
+        """Allow all folds to fit the first ``n_regs`` λ."""
         self.regs.extend(islice(self._coming, n_regs - len(self.regs)))
         with self._lock:
             for number in sorted(self._waiting):
                 self._start(number)
 
     def check(self, k: int) -> None:
-        """Raise the error of a fold that failed at the λ of this number; an error ahead waits for its turn."""
+        """Raise the error of a fold that failed at λ number ``k``; errors at later λ are raised later."""
         for place, error in self._errors:
             if place == k:
                 raise error
 
     def _start(self, number: int) -> None:
-        """Let a fold, with the lock held, go to its next λ, or wait for it."""
+        """Submit the next λ of a fold, or mark the fold as waiting; the lock must be held."""
         self._waiting.add(number)
         if self._places[number] < len(self.regs):
             self._waiting.remove(number)
-            # The context brings NumPy's errstate along.
+            # The context carries NumPy's errstate.
             self._pool.submit(copy_context().run, self._fit, number, self.regs[self._places[number]])
 
     def _fit(self, number: int, reg: float) -> None:
@@ -139,7 +138,7 @@ class _Folds(Generic[_Found]):
             self.news.put((number, reg, step))
             return self.stop.is_set()
 
-        with self._lock:  # the last folds have fewer beside them, and share all threads
+        with self._lock:  # when few folds are left, they share all threads
             alone = 2 * (len(self._fits) - len(self._waiting)) > self._n_threads
         try:
             with working_alone() if alone else nullcontext():

@@ -1,83 +1,79 @@
-"""The sentences about a choice."""
+"""Sentences that describe a selection and its tests."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from softmargin.losses import Loss
-from softmargin.selection.rules import as_good
+from softmargin.selection.rules import as_good, comparable_score
 from softmargin.text import pluralize
 
 if TYPE_CHECKING:
-    from softmargin.selection.records import Comparison, PairedTest
+    from softmargin.selection.records import Comparison, PairedTest, PathPoint
 
 __all__ = ["choice_sentences", "paired_sentence", "unique_name"]
 
 
 def unique_name(loss: Loss, losses: Sequence[Loss]) -> str:
-    """Return the name of one of the losses, with its parameters where another one has the same name."""
+    """Return the name of one of the losses, with its parameters if another one has the same name."""
     if all(other.name != loss.name or other == loss for other in losses):
         return loss.name
     return f"{loss.name} ({', '.join(f'{name} {number:g}' for name, number in loss.parameters().items())})"
 
 
 def paired_sentence(test: PairedTest) -> str:
-    """Say in one sentence whether the difference is significant."""
+    """Return one sentence that says whether two losses differ significantly."""
     n, p = test.only_first + test.only_second, test.p_value
+    different = f"{test.first} and {test.second} are not significantly different"
     if n == 0:
-        return f"{test.first} and {test.second} are right on the same held-out samples: nothing tells them apart."
-    counts = (
-        f"of the {pluralize(n, 'held-out sample')} that only one of them has right, {test.first} has "
-        f"{test.only_first:,} and {test.second} {test.only_second:,} "
-        f"(McNemar's p = {f'{p:.2f}' if p >= 0.01 else f'{p:.0e}'})"
+        return f"{different}: they classify the same held-out samples correctly."
+    if test.significant:
+        better, worse = test.first, test.second
+        if test.only_second > test.only_first:
+            better, worse = worse, better
+        different = f"{better} is significantly more accurate than {worse}"
+    p_value = f"{p:.0e}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return (
+        f"{different} (McNemar p = {p_value}): of {pluralize(n, 'held-out sample')} that only one of them "
+        f"classifies correctly, {test.first} classifies {test.only_first:,} and {test.second} "
+        f"{test.only_second:,}."
     )
-    if not test.significant:
-        return f"The difference between {test.first} and {test.second} is noise: {counts}."
-    better, worse = test.first, test.second
-    if test.only_second > test.only_first:
-        better, worse = worse, better
-    return f"{better} is right more often than {worse}, by more than chance: {counts}."
 
 
 def choice_sentences(found: Comparison) -> list[str]:
-    """Say in a few sentences what was chosen and why."""
-    path = found.chosen_path
-    name, point = found.name_of(found.loss), path.chosen
-    where = f"{found.n_validation:,} held-out samples"
-    if len(found.folds) > 1:
-        where = f"the held-out samples of {len(found.folds)} folds"
-    if found.scoring == "loss" and len(found.paths) > 1:  # of which the values of two losses cannot be compared
-        said = [
-            f"Chosen: {name} with reg {found.reg:.3g}, by its accuracy of {point.validation_accuracy:.4f} on "
-            f"{where}; each reg by the loss."
-        ]
-    else:
-        shown = f"{_score(found.scoring, point.score)} ± {point.standard_error:.4f}"
-        said = [f"Chosen: {name} with reg {found.reg:.3g}, by its {shown} on {where}."]
+    """Return sentences that describe what was selected, and why."""
+    path, name, scoring = found.chosen_path, found.name_of(found.loss), found.scoring
+    n_folds, n_losses = len(found.folds), len(found.paths)
+    where = f"over {n_folds} folds" if n_folds > 1 else f"on {pluralize(found.n_validation, 'sample')}"
+    by_accuracy = scoring == "loss" and n_losses > 1
+    score = f"accuracy {path.chosen.validation_accuracy:.4f}" if by_accuracy else _score(scoring, path.chosen)
+    sentences = [f"Selected: {name} with reg {found.reg:.3g} (held-out {score} {where})."]
+    if by_accuracy:
+        sentences.append("Each reg was selected by the held-out loss; the losses were compared by accuracy.")
     if found.rule == "one_se":
         best = path.points[path.best]
-        said.append(
-            f"This is the largest reg within one standard error of the best, {_score(found.scoring, best.score)} "
-            f"at reg {best.reg:.3g}."
+        sentences.append(
+            f"This is the largest reg within one standard error of the best score "
+            f"({_score(scoring, best)} at reg {best.reg:.3g})."
         )
-    others = {
-        found.name_of(other.loss): other.chosen.validation_accuracy for other in found.paths if other is not path
-    }
+    others = [(found.name_of(p.loss), comparable_score(p.chosen, scoring)) for p in found.paths if p is not path]
     if others:
-        shown = ", ".join(f"{other} {accuracy:.4f}" for other, accuracy in others.items())
-        said.append(f"The accuracy of the others, each at its own choice of reg: {shown}.")
-        ties = [other for other, accuracy in others.items() if as_good(accuracy, point.validation_accuracy)]
+        measure = "accuracy" if by_accuracy else scoring
+        held_out = "Best held-out" if found.rule == "best" and not by_accuracy else "Held-out"
+        values = ", ".join(f"{other} {value:.4f}" for other, value in others)
+        sentences.append(f"{held_out} {measure} of the other {'losses' if n_losses > 2 else 'loss'}: {values}.")
+        ties = [other for other, value in others if as_good(value, comparable_score(path.chosen, scoring))]
         if ties:
-            said.append(
-                f"{name} does no better than {' and '.join(ties)}: it is taken because it was tried first."
-            )
-    said += map(paired_sentence, found.tests)
+            sentences.append(f"{name} has the same {measure} as {' and '.join(ties)}, and was listed first.")
+    sentences += map(paired_sentence, found.tests)
     if path.at_edge:
-        said.append(f"The best reg is the {path.at_edge} that was tried: a wider range may hold a better one.")
-    return said
+        sentences.append(f"The best reg is the {path.at_edge} tried; a wider range may contain a better one.")
+    return sentences
 
 
-def _score(scoring: str, score: float) -> str:
-    """Name a score; a loss is scored by its negative, and shown as it is."""
-    return f"loss of {-score:.4f}" if scoring == "loss" else f"{scoring} of {score:.4f}"
+def _score(scoring: str, point: PathPoint) -> str:
+    """Return the name and value of a score, with its standard error; a loss was negated to be a score."""
+    error = "" if math.isnan(point.standard_error) else f" ± {point.standard_error:.4f}"
+    return f"{scoring} {-point.score if scoring == 'loss' else point.score:.4f}{error}"

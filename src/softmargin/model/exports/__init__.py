@@ -1,4 +1,4 @@
-"""Models for other programs: one file per format, none of which holds code."""
+"""Exports of models for other programs: one file per format; none contains code."""
 
 from softmargin.model.exports.formats import content
 from softmargin.model.exports.sklearn import estimator

@@ -1,4 +1,4 @@
-"""The formats of exports, by the ending of a file name."""
+"""The export formats by file extension."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ WRITERS = {".onnx": onnx.content, ".safetensors": torch.content, ".npz": npz.con
 
 
 def content(path: str | os.PathLike[str], parts: Parts) -> bytes:
-    """Return the file of a model in the format that the name of a path ends in.
+    """Return the file of a model in the format given by the extension of a path.
 
     Raises
     ------
     ParameterError
-        There is no such format.
+        If the extension is unknown.
     """
     suffix = Path(os.fsdecode(path)).suffix.lower()
     if suffix not in WRITERS:
-        *most, last = WRITERS
-        raise ParameterError(
-            f"The name of an export must end in {', '.join(most)} or {last}, but this ends in {suffix!r}."
-        )
+        raise ParameterError(f"The extension of an export must be one of {', '.join(WRITERS)}, got {suffix!r}.")
     return WRITERS[suffix](parts)

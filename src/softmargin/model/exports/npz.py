@@ -1,4 +1,4 @@
-"""Plain NumPy: an archive that `numpy.load` reads without pickle."""
+"""NumPy: an archive that `numpy.load` reads without pickle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["content"]
 
 
 def content(parts: Parts) -> bytes:
-    """Return the file: ``coef`` (C, D) and ``intercept`` (C,) in float64, ``classes``, ``unit_rows`` and names."""
+    """Return the file: ``coef`` (C, D), ``intercept`` (C,), ``classes``, ``unit_rows`` and ``feature_names``."""
     arrays = {
         "coef": np.ascontiguousarray(parts.W.T),
         "intercept": parts.b,

@@ -1,4 +1,4 @@
-"""ONNX: a graph from features to label and scores, with the arithmetic of this package (float64 inside)."""
+"""ONNX: a graph from features to label and scores, computed in float64 as in this package."""
 
 from __future__ import annotations
 
@@ -12,41 +12,39 @@ from softmargin.model.parts import Parts
 __all__ = ["content"]
 
 OPSET, IR_VERSION = 17, 8
-"""Of 2022: every runtime since then reads them."""
+"""Versions of 2022, supported by all current runtimes."""
 LARGEST = 1 << 31
-"""Bytes that one protobuf may have."""
+"""Maximum size of a protobuf message in bytes."""
 
 
 def content(parts: Parts) -> bytes:
     """Return the model: input ``X`` (N, D) float32; outputs ``label`` (N,), ``scores``, ``probabilities`` (N, C).
 
-    Scores and probabilities (only of cross-entropy) are float64. Labels are strings or int64.
+    Scores and probabilities (cross-entropy only) are float64. Labels are strings or int64.
 
     Raises
     ------
     CapabilityError
-        The package onnx is not installed.
+        If the package onnx is not installed.
     DataError
-        The model is beyond the two gigabytes of a protobuf, or its labels are beyond int64.
+        If the model exceeds the 2 GB of a protobuf message, or a label exceeds int64.
     """
     try:
         import onnx
     except ImportError as error:
         raise CapabilityError(
-            'Writing ONNX needs the package onnx: python -m pip install "softmargin[onnx]".'
+            'ONNX export needs the package onnx; install it with: python -m pip install "softmargin[onnx]".'
         ) from error
     D, C = parts.W.shape
     if parts.W.nbytes >= LARGEST - (1 << 20):
-        raise DataError(f"A model of {D:,} features and {C:,} classes is too large for one file of ONNX (2 GB).")
+        raise DataError(f"An ONNX file must be smaller than 2 GB, got {D:,} features and {C:,} classes.")
     helper, kinds = onnx.helper, onnx.TensorProto
     nodes = [helper.make_node("Cast", ["X"], ["x"], to=kinds.DOUBLE)]
-    constants = [onnx.numpy_helper.from_array(array, name) for name, array in (("W", parts.W), ("b", parts.b))]
+    constants = {"W": parts.W, "b": parts.b}
     features = "x"
     if parts.unit_rows:
         features = "unit"
-        one = onnx.numpy_helper.from_array(np.array(1.0), "one")
-        zero = onnx.numpy_helper.from_array(np.array(0.0), "zero")
-        constants += [one, zero]
+        constants |= {"one": np.array(1.0), "zero": np.array(0.0), "axis": np.array([1], np.int64)}
         nodes += [
             helper.make_node("Abs", ["x"], ["sizes"]),
             helper.make_node("ReduceMax", ["sizes"], ["largest"], axes=[1], keepdims=1),
@@ -61,7 +59,6 @@ def content(parts: Parts) -> bytes:
             helper.make_node("Cast", ["wide_unit"], ["narrow_unit"], to=kinds.FLOAT),
             helper.make_node("Cast", ["narrow_unit"], ["unit"], to=kinds.DOUBLE),
         ]
-        constants.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "axis"))
     nodes += [
         helper.make_node("MatMul", [features, "W"], ["products"]),
         helper.make_node("Add", ["products", "b"], ["scores"]),
@@ -73,7 +70,6 @@ def content(parts: Parts) -> bytes:
         nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
         outputs.append(("probabilities", kinds.DOUBLE, [None, C]))
     label_kind, classes = _labels(parts, onnx)
-    constants.append(classes)
     graph = helper.make_graph(
         nodes,
         "softmargin",
@@ -82,26 +78,20 @@ def content(parts: Parts) -> bytes:
             helper.make_tensor_value_info("label", label_kind, [None]),
             *(helper.make_tensor_value_info(*output) for output in outputs),
         ],
-        constants,
+        [*(onnx.numpy_helper.from_array(array, name) for name, array in constants.items()), classes],
     )
-    model = helper.make_model(
-        graph,
-        producer_name="softmargin",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-    )
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, producer_name="softmargin", opset_imports=[opset], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def _labels(parts: Parts, onnx: Any) -> tuple[int, Any]:
-    """Return the type of the labels and the constant that holds them."""
+    """Return the type of the labels and the constant that contains them."""
     classes = parts.classes
     if classes.dtype.kind == "U":
-        words = [str(label).encode("utf-8", "surrogatepass") for label in classes]
-        return onnx.TensorProto.STRING, onnx.helper.make_tensor(
-            "classes", onnx.TensorProto.STRING, [len(words)], words
-        )
+        texts, kind = [str(label).encode("utf-8", "surrogatepass") for label in classes], onnx.TensorProto.STRING
+        return kind, onnx.helper.make_tensor("classes", kind, [len(texts)], texts)
     if classes.dtype.kind == "u" and classes.max() > np.iinfo(np.int64).max:
-        raise DataError(f"ONNX has labels of int64, but one of this model is {classes.max()}.")
+        raise DataError(f"Labels in ONNX must fit into int64, got {classes.max()}.")
     return onnx.TensorProto.INT64, onnx.numpy_helper.from_array(classes.astype(np.int64), "classes")

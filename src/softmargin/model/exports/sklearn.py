@@ -1,4 +1,4 @@
-"""A scikit-learn estimator with the weights of a model, for pipelines, calibration and the like."""
+"""A scikit-learn estimator with the weights of a model, for use in pipelines and other tools."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["estimator"]
 
 
 def estimator(parts: Parts) -> Any:
-    """Return a fitted ``LogisticRegression`` (``LinearSVC`` where there are no probabilities).
+    """Return a fitted ``LogisticRegression`` (``LinearSVC`` for a model without probabilities).
 
-    Two classes become the one row of weights that scikit-learn has for them: the difference of ours. Where rows
-    are divided by their length it is the last step of a pipeline behind ``Normalizer``.
+    For two classes scikit-learn has one row of weights: the difference of the two rows. If rows are divided by
+    their length, the estimator is the last step of a pipeline after a ``Normalizer``.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

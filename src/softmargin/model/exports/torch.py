@@ -1,4 +1,4 @@
-"""The state of a ``torch.nn.Linear(D, C)``, as a safetensors file: PyTorch is not needed to write it."""
+"""PyTorch: the state of a ``torch.nn.Linear(D, C)`` as a safetensors file, written without PyTorch."""
 
 from __future__ import annotations
 
