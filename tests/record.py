@@ -333,8 +333,8 @@ def lagrangian(inner=newton):
     return AugmentedLagrangian(inner=inner())
 
 
-def ascent(finisher=None, patience=1000.0):
-    return DualAscent(finisher=None if finisher is None else finisher(), patience=patience)
+def ascent(fallback=None, patience=1000.0):
+    return DualAscent(fallback=None if fallback is None else fallback(), patience=patience)
 
 
 def all_cases(threads):
@@ -361,10 +361,10 @@ def all_cases(threads):
         add(f"lagrangian/{data}", fit, data, "hinge", make_solver=lagrangian, tol=1e-3)
     add("lagrangian-lbfgs/float64", fit, "float64", "hinge", make_solver=partial(lagrangian, LBFGS), tol=1e-3)
     for loss in USUAL:
-        finisher = lagrangian if loss == "hinge" else LBFGS
+        fallback = lagrangian if loss == "hinge" else LBFGS
         for data in ("60-classes", "sparse"):
             add(f"ascent/{data}/{loss}", fit, data, loss, make_solver=ascent, max_passes=300)
-            both = partial(ascent, finisher, 2.0)
+            both = partial(ascent, fallback, 2.0)
             add(f"ascent-and-finisher/{data}/{loss}", fit, data, loss, make_solver=both)
         add(f"sgd/{loss}", fit, "float32", loss, reg=1.0, make_solver=partial(SGD, 0.01, epochs=5, seed=2))
         add(f"tol-1e-2/{loss}", fit, "float32", loss, tol=1e-2)

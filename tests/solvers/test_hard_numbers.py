@@ -66,7 +66,7 @@ def test_features_times_1e200_are_an_error(tmp_path: Path) -> None:
 
 def test_no_penalty_has_no_finite_optimum(tmp_path: Path) -> None:
     X, y = np.eye(3)[np.arange(30) % 3], np.arange(30) % 3
-    words = ("reg is 0", "separable", "no optimum")
+    words = ("reg must be positive, got 0", "separable", "no optimum")
     for loss in LOSSES:
         refused(lambda loss=loss: sm.minimize(sm.Objective(loss, X, y, 0.0)), *words, error=ParameterError)
         refused(lambda loss=loss: sm.LinearClassifier(loss, reg=0.0).fit(X, y), *words, error=ParameterError)
@@ -133,7 +133,7 @@ def test_a_stalled_solver_is_never_called_converged(loss: Any, tmp_path: Path) -
         {"callback": lambda step: True},
         {"tol": 1e-17},
     ):
-        with pytest.warns(ConvergenceWarning, match="relative gap of"):
+        with pytest.warns(ConvergenceWarning, match="Did not converge: relative duality gap "):
             fit = sm.minimize(objective, **options)
         assert not fit.converged
         assert fit.gap > fit.tol
