@@ -71,7 +71,11 @@ def test_no_penalty_has_no_finite_optimum(tmp_path: Path) -> None:
         refused(lambda loss=loss: sm.minimize(sm.Objective(loss, X, y, 0.0)), *words, error=ParameterError)
         refused(lambda loss=loss: sm.LinearClassifier(loss, reg=0.0).fit(X, y), *words, error=ParameterError)
         objective = sm.Objective(loss, X, y, 0.0)
-        refused(lambda o=objective: o.certificate(np.eye(3), np.zeros(3)), "reg is 0", error=ParameterError)
+        refused(
+            lambda o=objective: o.certificate(np.eye(3), np.zeros(3)),
+            "reg must be positive, got 0",
+            error=ParameterError,
+        )
     search = sm.LinearClassifierCV(["cross_entropy"], regs=[0.0], cv=2)
     refused(lambda: search.fit(X, y), "regs holds 0", error=ParameterError)
     run_refused(
