@@ -275,7 +275,7 @@ def test_without_an_intercept_there_is_no_certificate_for_a_bias(loss):
         ({"n_classes": 10**12}, "Class 3 has no sample"),
     ],
 )
-def test_data_that_cannot_be_used(change, said):
+def test_invalid_data(change, said):
     arguments = {"loss": sm.Hinge(), "X": np.ones((3, 2)), "y": [0, 1, 2], "reg": 0.1} | change
     with pytest.raises(DataError, match=said):
         sm.Objective(**arguments)
@@ -295,7 +295,7 @@ def test_data_that_cannot_be_used(change, said):
         ({"fit_intercept": np.array([True])}, "fit_intercept must be True or False"),
     ],
 )
-def test_arguments_that_make_no_sense(change, said):
+def test_invalid_arguments(change, said):
     arguments = {"loss": sm.Hinge(), "X": np.ones((3, 2)), "y": [0, 1, 2], "reg": 0.1} | change
     with pytest.raises(ParameterError, match=said):
         sm.Objective(**arguments)
@@ -307,7 +307,7 @@ def test_another_loss_must_be_one():
 
 
 @pytest.mark.parametrize("reg", [-1.0, np.nan, np.inf, "much", "0.1", 10**400])
-def test_reg_must_make_sense(reg):
+def test_invalid_reg(reg):
     with pytest.raises(ParameterError, match="reg must be"):
         sm.Objective(sm.Hinge(), np.eye(2), [0, 1], reg)
 
@@ -321,7 +321,7 @@ def test_reg_must_make_sense(reg):
         (1, "a vector of integers, got int64"),
     ],
 )
-def test_rows_that_are_not_there(rows, said):
+def test_rows_out_of_range(rows, said):
     objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
     with pytest.raises(DataError, match=said):
         objective.scores(np.zeros((3, 3)), np.zeros(3), rows)
@@ -385,7 +385,7 @@ def test_what_rounding_takes_where_columns_differ_in_size(loss, kind):
             if cancelling:  # scores of size 1 from terms of size 1e9
                 W[0] *= 1e9
                 W[1] = -W[0]
-            b += (mean / sizes) @ W  # so that the scores are those of X itself, about
+            b += (mean / sizes) @ W  # so that the scores are approximately those of X itself
             true, found = true_value(loss, X, y, mean, 1.0 / sizes, reg, W, b), objective.certificate(W, b)
             assert abs(true - found.value) <= found.value_upper - found.value
             terms = 1.0 + np.abs(W).sum() * (1.0 + np.abs(mean / sizes).max())
@@ -456,7 +456,7 @@ def test_dual_rows_that_were_kept_prove_what_they_proved_before():
     assert certificate.lower_bound > 0.0
 
 
-# Hessians: where a point was evaluated, whatever was evaluated since
+# Hessians: at the evaluated point, independent of later evaluations
 
 
 def true_hessian(loss, X, y, weights, scale, reg, fit_intercept, W, b):

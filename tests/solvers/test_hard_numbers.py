@@ -1,4 +1,4 @@
-"""Features and penalties of extreme sizes: certified, or said not to be."""
+"""Features and penalties of extreme sizes: certified, or with a warning."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_features_times_1e15_are_certified(factor: float, tmp_path: Path) -> Non
     assert scaled.predict_proba(X * factor) == pytest.approx(plain.predict_proba(X), abs=4e-3)
     standard = [sm.LinearClassifier(reg=0.1, tol=1e-8, scaling="standard").fit(Z, y) for Z in (X, X * factor)]
     agree(*standard)
-    with warnings.catch_warnings(record=True) as caught:  # at λ as it is: proved, or it is said that it is not
+    with warnings.catch_warnings(record=True) as caught:  # at an unscaled λ: converged, or with a warning
         warnings.simplefilter("always")
         raw = sm.LinearClassifier(reg=1e-4, max_passes=200).fit(X * factor, y)
     assert raw.converged_ == (not [w for w in caught if issubclass(w.category, ConvergenceWarning)])
@@ -144,7 +144,7 @@ def test_a_stalled_solver_is_never_called_converged(loss: Any, tmp_path: Path) -
         assert fit.lower_bound <= optimum.value
         if np.isfinite(fit.value):
             assert fit.value >= optimum.lower_bound
-            assert fit.gap >= (fit.value - optimum.value) / fit.value  # it is no nearer than that
+            assert fit.gap >= (fit.value - optimum.value) / fit.value  # at least this far from the optimum
     with pytest.warns(ConvergenceWarning):
         assert not sm.LinearClassifier(loss, reg=0.01, max_passes=1).fit(X, y).converged_
     made = fitted(tmp_path, X, y, "--loss", loss.name, "--reg", "0.01", "--max-passes", "1", status=1)

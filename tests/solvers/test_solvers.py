@@ -556,7 +556,7 @@ def test_a_pair_of_w_and_b_is_a_start_too(loss):
 
 
 class _Watched:
-    """A problem that keeps every evaluation, and with which of them a Hessian was asked for."""
+    """A problem that records the points at which a Hessian was requested."""
 
     def __init__(self, problem, spoil):
         self._problem, self._spoil = problem, spoil
@@ -666,7 +666,7 @@ def test_a_custom_solver(loss, tmp_path):
 
 @dataclass(frozen=True)
 class Silent(Solver):
-    """Yields nothing but its start."""
+    """Yields only its start."""
 
     def steps(self, problem, start, tol):
         yield replace(start, estimate=0.0)
