@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -189,9 +189,10 @@ class CovarianceModel:
     c is the mean curvature of the loss in the scores, measured again at points 1, 2, 4, 8, …
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, saved: Sequence[Any] | None = None) -> None:
         self._metric, self._score_scale = problem.metric(), problem.loss.score_scale
-        self._curvature, self._n_seen, self._next = 1.0, 0, 1
+        state: Sequence[Any] = (1.0, 0, 1) if saved is None else saved
+        self._curvature, self._n_seen, self._next = state
 
     def refresh(self, point: Point, now: bool = False) -> None:
         """Count a point; measure the curvature of the loss there if it is due, or ``now``."""
@@ -213,10 +214,6 @@ class CovarianceModel:
     def saved(self) -> list[Any]:
         """Return the state of the model, for a checkpoint."""
         return [self._curvature, self._n_seen, self._next]
-
-    def restore(self, saved: list[Any]) -> None:
-        """Restore the state of the model from a checkpoint."""
-        self._curvature, self._n_seen, self._next = saved
 
 
 def check_descent(name: str, solver: object) -> None:

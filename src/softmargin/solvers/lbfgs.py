@@ -45,10 +45,9 @@ class _Pairs:
     """The last steps and changes of the gradient."""
 
     def __init__(self, problem: Problem, memory: int, saved: Saved | None) -> None:
-        self._model = CovarianceModel(problem)
+        self._model = CovarianceModel(problem, None if saved is None else saved["model"])
         self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=memory)
         if saved is not None:
-            self._model.restore(saved["model"])
             for k, product in enumerate(saved["products"]):
                 self._pairs.append((saved["steps"][k, ...], saved["changes"][k, ...], product))
 

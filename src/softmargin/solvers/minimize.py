@@ -80,10 +80,7 @@ def minimize(
     """
     if not isinstance(objective, Objective):
         raise ParameterError(f"objective must be a softmargin.Objective, got {objective!r}.")
-    fit, _ = solve(
-        objective, (W0, b0), tol, max_passes, callback, solver=solver, checkpoint=checkpoint,
-        checkpoint_seconds=checkpoint_seconds,
-    )  # fmt: skip
+    fit, _ = solve(objective, (W0, b0), tol, max_passes, callback, solver, checkpoint, checkpoint_seconds)
     if not fit.converged:
         warn(
             f"Did not converge: relative duality gap {fit.gap:.2g} > tol={fit.tol:g}. {fit.status}",
@@ -98,7 +95,6 @@ def solve(
     tol: float = 1e-4,
     max_passes: float | None = None,
     callback: Callback | None = None,
-    *,
     solver: Solver | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 60.0,
@@ -144,7 +140,7 @@ def solve(
             if checkpoint is not None:
                 if not solver.states:
                     raise ParameterError(
-                        f"checkpoint must be None: {type(solver).__name__} does not support checkpoints."
+                        f"checkpoint must be None for {type(solver).__name__}, got {checkpoint!r}."
                     )
                 kept = Checkpoint(checkpoint, f"{problem.fingerprint()} {tol} {solver!r}", seconds)
         except KeyboardInterrupt:  # no point yet: the start will be the best so far

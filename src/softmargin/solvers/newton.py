@@ -51,9 +51,7 @@ class TruncatedNewton(Descent):
         """Return the direction at the start, or the saved one."""
         check_descent("fallback", self.fallback)
         if Capability.HESSIAN not in problem.traits.supports:
-            raise CapabilityError(
-                "The engine does not support Hessians, which TruncatedNewton requires; use LBFGS() instead."
-            )
+            raise CapabilityError("TruncatedNewton requires an engine with Hessians; use LBFGS() instead.")
         return _Newton(problem, self, saved)
 
 
@@ -61,9 +59,7 @@ class _Newton:
     def __init__(self, problem: Problem, settings: TruncatedNewton, saved: Saved | None) -> None:
         self._problem, self._settings = problem, settings
         self._fallback = settings.fallback.direction(problem, saved)
-        self._model = CovarianceModel(problem)
-        if saved is not None:
-            self._model.restore(saved["newton model"])
+        self._model = CovarianceModel(problem, None if saved is None else saved["newton model"])
 
     def at(self, point: Point) -> Vector:
         """Return minus the inverse Hessian times the gradient, approximately."""

@@ -77,18 +77,12 @@ class Run:
         An interrupt (Ctrl-C) ends the fit as a callback would: with the best point so far and its true gap. A
         second interrupt, while that gap is computed, is raised.
         """
-        # One BLAS thread: results do not depend on their number, and no threads spin beside the engine's.
-        with one_blas_thread():
-            try:
+        try:
+            # One BLAS thread: results do not depend on their number, and no threads compete with the engine's.
+            with one_blas_thread():
                 if not self.interrupted:
                     self._drive(solver)
                 self._certify_last()
-            except KeyboardInterrupt:
-                if self.interrupted:
-                    raise
-                self.interrupted = True
-                self._certify_last()
-        try:
             if self._converged and self.checkpoint is not None:
                 self.checkpoint.remove()
             return self._finish()
@@ -96,7 +90,7 @@ class Run:
             if self.interrupted:
                 raise
             self.interrupted = True
-            return self._finish()
+        return self.minimize(solver)
 
     def _drive(self, solver: Solver) -> None:
         """Iterate over the solver's states until one of them ends the fit."""
