@@ -17,8 +17,8 @@ _FEW_CLASSES = 32
 """Up to this many classes a sweep of dual ascent costs several passes, most of it for products between rows."""
 
 _STIFFEST, _STIFFEST_KINKED = 1.0, 0.5
-"""Where sweeps cost several passes, dual ascent is not used above this mean change of a sample's scores with its
-own dual row; for smooth losses and for others."""
+"""Where sweeps cost several passes, dual ascent is used up to this `Traits.dual_stiffness`; the second for losses
+with kinks, in units of Δ."""
 
 _PATIENCE, _LITTLE_PATIENCE = 1000.0, 30.0
 """Dual ascent switches to its fallback if it expects more passes than this; the second if the fallback is fast."""
@@ -30,10 +30,10 @@ _TINY_HESSIAN = 100
 def choose_solver(problem: Problem) -> Solver:
     """Return the default solver for an objective: by its loss, its sizes and what its engine supports.
 
-    The primal solver is L-BFGS for smooth losses, with Newton steps for losses that curve in pairs or where the
-    full Hessian is a small matrix. For the hinge it is the augmented Lagrangian over these. Dual ascent comes
+    The primal solver is L-BFGS for smooth losses. Newton steps replace it for losses that curve in pairs, or where
+    the full Hessian is a small matrix. For the hinge it is the augmented Lagrangian over these. Dual ascent comes
     before the primal solver, with two exceptions. One is a small number of weights. The other is few classes and
-    more samples than features, where a dual row changes the scores of its sample much (long features, a small λ).
+    more samples than features, with a large `Traits.dual_stiffness` (long features, a small λ).
     """
     loss, traits = problem.loss, problem.traits
     primal, shape = _primal(loss, traits), traits.shape

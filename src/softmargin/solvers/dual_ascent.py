@@ -35,8 +35,8 @@ _ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
 """The same as an absolute gap, in units of the loss, for losses with kinks: rounded scores matter more there."""
 
 _AGAIN, _EARLIEST = 1.25, 4.0
-"""After a certificate that did not suffice, the next follows when the passes have grown by this factor, and not
-before this number of passes: the sum of the dual rows is far from zero at first, but only for a few sweeps."""
+"""After a certificate that did not suffice, the next follows when the number of passes has grown by this factor.
+The first waits for this number of passes, because the sum of the dual rows is far from zero at first."""
 
 _PASSES_TO_JUDGE = 8.0
 _BEST_RATE = 0.1

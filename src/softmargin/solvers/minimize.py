@@ -139,9 +139,7 @@ def solve(
             problem.prepare_certificates()  # here, so that a resumed fit does not count it again
             if checkpoint is not None:
                 if not solver.states:
-                    raise ParameterError(
-                        f"checkpoint must be None for {type(solver).__name__}, got {checkpoint!r}."
-                    )
+                    raise ParameterError(f"{type(solver).__name__} does not support checkpoints; omit checkpoint.")
                 kept = Checkpoint(checkpoint, f"{problem.fingerprint()} {tol} {solver!r}", seconds)
         except KeyboardInterrupt:  # no point yet: the start will be the best so far
             interrupted = True
