@@ -262,7 +262,12 @@ def test_misfits_fail_before_any_work():
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"tol": 0.0}, "tol"), ({"tol": 2.0}, "tol"), ({"tol": np.nan}, "tol"), ({"max_passes": 0}, "max_passes")],
+    [
+        ({"tol": 0.0}, "tol must be a number > 0 and < 1, got 0.0"),
+        ({"tol": 2.0}, "tol must be a number > 0 and < 1, got 2.0"),
+        ({"tol": np.nan}, "tol must be a number > 0 and < 1, got nan"),
+        ({"max_passes": 0}, "max_passes must be a number ≥ 1, got 0"),
+    ],
 )
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_invalid_settings(loss, settings, said):
@@ -303,7 +308,7 @@ def test_invalid_starts(arguments, said):
         ({"solver": sm.SGD(epochs="x")}, "epochs must be a whole number"),
         ({"solver": sm.SGD(seed=-1)}, "seed must be at least 0"),
         ({"solver": sm.SGD(learning_rate="x")}, "learning_rate must be a number"),
-        ({"solver": sm.SGD(learning_rate=np.inf)}, "learning_rate must be positive and finite, got inf"),
+        ({"solver": sm.SGD(learning_rate=np.inf)}, "learning_rate must be a finite number > 0, got inf"),
         ({"solver": DualAscent(seed=-1)}, "seed must be at least 0"),
         ({"solver": DualAscent(fallback=3)}, "fallback must be a solver such as LBFGS"),
         ({"solver": TruncatedNewton(fallback=None)}, "fallback must be a smooth solver such as LBFGS"),

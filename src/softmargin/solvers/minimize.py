@@ -123,7 +123,7 @@ def solve(
         raise ParameterError(f"solver must be a solver instance such as softmargin.SGD(), got {solver!r}.")
     tol, seconds = check_number("tol", tol), check_number("checkpoint_seconds", checkpoint_seconds)
     if not (0.0 < tol < 1.0):
-        raise ParameterError(f"tol must be greater than 0 and less than 1, got {tol!r}.")
+        raise ParameterError(f"tol must be a number > 0 and < 1, got {tol!r}.")
     if not seconds >= 0.0:
         raise ParameterError(f"checkpoint_seconds must be a number ≥ 0, got {checkpoint_seconds!r}.")
     interrupted, kept = False, None
