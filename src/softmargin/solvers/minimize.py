@@ -82,10 +82,9 @@ def minimize(
         raise ParameterError(f"objective must be a softmargin.Objective, got {objective!r}.")
     fit, _ = solve(objective, (W0, b0), tol, max_passes, callback, solver, checkpoint, checkpoint_seconds)
     if not fit.converged:
-        warn(
-            f"Did not converge: relative duality gap {fit.gap:.2g} > tol={fit.tol:g}. {fit.status}",
-            ConvergenceWarning,
-        )
+        limit = np.format_float_scientific(fit.tol, precision=3, trim="-", exp_digits=1)
+        text = f"Did not converge: relative duality gap {fit.gap:.2g} > tol={limit}. {fit.status}"
+        warn(text, ConvergenceWarning)
     return fit
 
 
