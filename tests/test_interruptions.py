@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-import softmargin as sm
-from tests.interruptions import SHAPES, interruptions, kills, objective
+from tests.interruptions import SHAPES, fit, interruptions, kills, objective
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
 
@@ -28,7 +27,7 @@ def test_kills_at_random_moments(shape):
 
 
 def test_progress_is_printed_every_ten_runs(monkeypatch, capsys):
-    found = sm.minimize(objective("embeddings", "hinge"), tol=0.1, callback=lambda step: True)
+    found = fit(objective("embeddings", "hinge"), callback=lambda _: True)
     found = replace(found, interrupted=True, status="Interrupted.")
     monkeypatch.setattr("tests.interruptions.interrupted", lambda *_: (found, 0.25))
     monkeypatch.setattr("tests.interruptions.fit", lambda *_: found)
