@@ -2,12 +2,12 @@
 
     python tests/fuzz.py [--count 20000] [--seed 0] [--reader NAME …]
 
-For each reader so many mutations of a small good file are read (bits flipped, bytes set to awkward values, pieces
-cut off, taken out or doubled, numbers of text replaced). A helper process does the reading, so that a crash or a
-hang is seen from outside; of every fiftieth file the command line tells what it holds, in the same process.
+Each reader reads COUNT mutations of a small valid file: bits flipped, bytes set to awkward values, pieces
+truncated, removed or repeated, numbers in text replaced. A child process does the reading, so that a crash or a
+hang is detected. For every fiftieth file it also runs ``softmargin info``.
 
-What counts as wrong: an exception that is not a `SoftmarginError`, a message of more than one line, a process that
-dies, more than 5 s, or a peak of memory of more than twice the file and 64 MB above what the helper held before.
+A failure is an exception that is not a `SoftmarginError`, a message of more than one line, a process that dies,
+more than 5 s, or a memory peak more than twice the size of the file plus 64 MB above that before.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def attempt(source: Source, with_command_line: bool) -> tuple[str, str]:
     from softmargin.data import load_dataset
     from softmargin.errors import SoftmarginError
 
-    outcome, said = "read", ""
+    outcome = "read"
     try:
         data = load_dataset(source.path, n_workers=1)
         data.fingerprint()  # reads what is mapped
@@ -123,14 +123,14 @@ def attempt(source: Source, with_command_line: bool) -> tuple[str, str]:
             status = end.code
         except BaseException as error:
             return "wrong", f"the command line let {type(error).__name__} through: {error}"
-        said = err.buffer.getvalue().decode(errors="replace")  # type: ignore[attr-defined]
-        if "Traceback" in said or status != (0 if outcome == "read" else 2):
-            return "wrong", f"the command line ended with {status}: {said[-300:]}"
+        errors = err.buffer.getvalue().decode(errors="replace")  # type: ignore[attr-defined]
+        if "Traceback" in errors or status != (0 if outcome == "read" else 2):
+            return "wrong", f"the command line ended with {status}: {errors[-300:]}"
     return outcome, ""
 
 
 def work(pipe: Connection, source: Source, seed: int, numbers: range) -> None:
-    """Try the mutations of these numbers in this process; tell each that begins and how it ends."""
+    """Try the mutations of these numbers in this process; send a message before and after each."""
     warnings.simplefilter("ignore")
     import softmargin.model  # noqa: F401 (what the command line imports is not the reader's)
 
@@ -151,7 +151,7 @@ def work(pipe: Connection, source: Source, seed: int, numbers: range) -> None:
 
 
 def run(source: Source, name: str, count: int, seed: int) -> tuple[Counter[str], list[Finding], float]:
-    """Try so many mutations; return the counts of what became of them, what was wrong, and the longest time."""
+    """Try ``count`` mutations; return the counts of their outcomes, the failures, and the longest time."""
     good = source.file.read_bytes()
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
@@ -194,8 +194,8 @@ def run(source: Source, name: str, count: int, seed: int) -> tuple[Counter[str],
     return counts, findings, longest
 
 
-def fuzz(count: int, seed: int = 0, readers: list[str] | None = None, told: bool = False) -> list[Finding]:
-    """Run over all readers, or those named; print a line for each if ``told``."""
+def fuzz(count: int, seed: int = 0, readers: list[str] | None = None, verbose: bool = False) -> list[Finding]:
+    """Test all readers, or those named; print one line per reader if ``verbose``."""
     folder = Path(
         tempfile.mkdtemp(prefix="softmargin-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     )
@@ -203,14 +203,14 @@ def fuzz(count: int, seed: int = 0, readers: list[str] | None = None, told: bool
     try:
         sources = write_tables(folder, *table()) | write_others(folder)
         if unknown := set(readers or ()) - set(sources):
-            raise SystemExit(f"no reader is called {', '.join(sorted(unknown))}; there are {', '.join(sources)}")
+            raise SystemExit(f"--reader must be one of {', '.join(sources)}, got {', '.join(sorted(unknown))}.")
         for name, source in sources.items():
             if readers and name not in readers:
                 continue
             began = time.monotonic()
             counts, findings, longest = run(source, name, count, seed)
             wrong += findings
-            if told:
+            if verbose:
                 print(
                     f"{name:16} {sum(counts.values()):7,} files: {counts['read']:7,} read, {counts['refused']:7,} "
                     f"refused, {counts['wrong']:3,} wrong; longest {longest:.2f} s, "
@@ -225,7 +225,7 @@ def fuzz(count: int, seed: int = 0, readers: list[str] | None = None, told: bool
 
 
 def fuzz_here(count: int, seed: int) -> list[Finding]:
-    """Run over all readers in this process: no crash is survived, and neither time nor memory is looked at."""
+    """Test all readers in this process, without limits of time and memory; a crash ends it."""
     wrong = []
     with tempfile.TemporaryDirectory(prefix="softmargin-fuzz-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -245,7 +245,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reader", nargs="*")
     options = parser.parse_args()
-    return 1 if fuzz(options.count, options.seed, options.reader, told=True) else 0
+    return 1 if fuzz(options.count, options.seed, options.reader, verbose=True) else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Ctrl-C and kills at random moments: ``python -m tests.interruptions [CTRL_C] [KILLS]`` prints what came of them.
+"""Ctrl-C and kills at random moments: ``python -m tests.interruptions [CTRL_C] [KILLS]`` prints their results.
 
 The fits are large enough for these moments to fall anywhere: into passes, sweeps, factorisations, certificates and
-the writing of checkpoints. A test runs a few of each; how long an answer takes is printed and asserted by nobody.
+the writing of checkpoints. A line is printed after every ten runs. A test runs a few of each. The time that a fit
+takes to end is printed, but no test depends on it.
 """
 
 import random
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 LOSSES = {"hinge": sm.Hinge(), "squared_hinge": sm.SquaredHinge(), "cross_entropy": sm.CrossEntropy()}
 SHAPES = {"bytes": (20_000, 1500, 10), "embeddings": (10_000, 200, 60)}
 """For the primal solvers, and for dual ascent."""
+PROGRESS_EVERY = 10
 
 
 @cache
@@ -35,7 +37,7 @@ def data(shape):
 
 
 def objective(shape, loss):
-    """Return an objective for which nothing is prepared."""
+    """Return an objective for which nothing has been computed yet."""
     X, y = data(shape)
     scale = np.full(X.shape[1], 1 / 255) if shape == "bytes" else None
     return sm.Objective(LOSSES[loss], X, y, 1e-2, scale=scale, engine="cpu")
@@ -48,7 +50,7 @@ def fit(problem, **options):
 
 
 def interrupted(problem, after):
-    """Return the fit that Ctrl-C ends after so many seconds, and how long that took; None if it was done."""
+    """Interrupt a fit after some seconds; return it and the seconds until it ended, or None if it ended before."""
     sent = []
 
     def interrupt(*_):
@@ -65,29 +67,37 @@ def interrupted(problem, after):
         signal.signal(signal.SIGALRM, before)
 
 
-def what_is_wrong(problem, found):
-    """Return what is not true of an interrupted fit; the lower bound is held against a whole fit elsewhere."""
-    wrong = [] if found.interrupted and found.status == "Interrupted." else ["it does not say so"]
+def faults_of(problem, found):
+    """Return the faults of an interrupted fit, except for those of the lower bound."""
+    wrong = [] if found.interrupted and found.status == "Interrupted." else ["it is not marked as interrupted"]
     value = problem.value(found.W, found.b)
     if not abs(value - found.value) <= 1e-9 * abs(value):
         wrong.append(f"F is {value!r}, not {found.value!r}")
     if not found.lower_bound <= found.value or not found.gap >= (found.value - found.lower_bound) / found.value:
-        wrong.append("the gap is not that of value and bound")
+        wrong.append("the gap does not match value and bound")
     return wrong
 
 
 def interruptions(shape, loss, count, rng):
-    """Return the seconds that each of ``count`` interrupted fits took to end, and what was wrong."""
+    """Return the seconds that each of ``count`` interrupted fits took to end, and the faults found."""
     problem = objective(shape, loss)
     whole, seconds, wrong = fit(problem), [], []
     while len(seconds) < count:
         made = interrupted(objective(shape, loss), rng.uniform(0.0, whole.seconds))
         if made is not None:
             seconds.append(made[1])
-            wrong += what_is_wrong(problem, made[0])
+            wrong += faults_of(problem, made[0])
             if not made[0].lower_bound <= whole.value or not whole.lower_bound <= made[0].value:
-                wrong.append("its bound contradicts a whole fit")
+                wrong.append("its bound contradicts a fit without interruption")
+            show_progress(
+                f"{shape}, {loss}: {len(seconds)} of {count} interrupts, {len(wrong)} wrong", len(seconds)
+            )
     return seconds, wrong
+
+
+def show_progress(text, n_done):
+    if n_done % PROGRESS_EVERY == 0:
+        print(text, flush=True)
 
 
 PROGRAM = """
@@ -102,7 +112,8 @@ print("done", flush=True)
 
 
 def kills(shape, loss, count, rng):
-    """Kill a fit ``count`` times, then let it end; return whether the bits are the same, and what lies about."""
+    """Kill a fit ``count`` times, then let it end; return whether the bits are the same, and the files left
+    over."""
     problem = objective(shape, loss)
     whole = fit(problem)
     with tempfile.TemporaryDirectory() as folder:
@@ -115,9 +126,10 @@ def kills(shape, loss, count, rng):
                 time.sleep(rng.uniform(0.0, 0.5 * whole.seconds))
                 process.send_signal(signal.SIGKILL)
                 killed += process.stdout.readline() != "done\n"
+            show_progress(f"{shape}, {loss}: {killed} of {count} kills", killed)
         resumed = fit(problem, checkpoint=path, checkpoint_seconds=0)
-        litter = [entry.name for entry in Path(folder).iterdir()]
-    return resumed.W.tobytes() == whole.W.tobytes() and resumed.b.tobytes() == whole.b.tobytes(), litter
+        left = [entry.name for entry in Path(folder).iterdir()]
+    return resumed.W.tobytes() == whole.W.tobytes() and resumed.b.tobytes() == whole.b.tobytes(), left
 
 
 def main(n_interrupts=100, n_kills=50):
@@ -127,11 +139,13 @@ def main(n_interrupts=100, n_kills=50):
         count = n_interrupts // len(cases) + (k < n_interrupts % len(cases))
         seconds, wrong = interruptions(shape, loss, count, rng)
         longest = max(seconds, default=0.0)
-        print(f"{shape}, {loss}: {count} times Ctrl-C, {len(wrong)} wrong, at most {longest:.2f} s", *wrong)
+        text = f"{shape}, {loss}: all {count} interrupts, {len(wrong)} wrong, at most {longest:.2f} s to end"
+        print(text, *wrong, flush=True)
     for k, (shape, loss) in enumerate(cases):
         count = n_kills // len(cases) + (k < n_kills % len(cases))
-        same, litter = kills(shape, loss, count, rng)
-        print(f"{shape}, {loss}: {count} kills, {'the same bits' if same else 'OTHER BITS'}, litter: {litter}")
+        same, left = kills(shape, loss, count, rng)
+        bits = "the same bits" if same else "OTHER BITS"
+        print(f"{shape}, {loss}: all {count} kills, {bits}, files left over: {left}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m tests.record OUT.json [--threads N] [--only TEXT]
     python -m tests.record --compare BEFORE.json AFTER.json
 
-The first form runs all cases on data made from seeds and writes for each a hash of W and b, the value, the lower
-bound, the gap, the number of passes and the status; W and b themselves go to ``OUT.npz``. The second form compares
-two such records. A case passes if its hash is the same, or else if
+The first form runs all cases on data generated from seeds. For each case it writes a hash of W and b, the value,
+the lower bound, the gap, the number of passes and the status to OUT.json, and W and b to ``OUT.npz``. The second
+form compares two such records. A case passes if its hash is the same, or else if
 
 - the status is the same and a fit that converged before still does (gap ≤ tol),
 - the number of passes is within 10 % (and one pass),
@@ -192,7 +192,7 @@ def of_numbers(arrays, rtol):
 
 
 def of_comparison(found):
-    """Return the record of a cross-validation: what was chosen, and the numbers of every fit but its seconds."""
+    """Return the record of a cross-validation: the choice, and the results of every fit except its seconds."""
     paths, arrays = {}, {}
     for path in found.paths:
         name, points = path.loss.name, path.points
@@ -333,8 +333,8 @@ def lagrangian(inner=newton):
     return AugmentedLagrangian(inner=inner())
 
 
-def ascent(finisher=None, patience=1000.0):
-    return DualAscent(finisher=None if finisher is None else finisher(), patience=patience)
+def ascent(fallback=None, patience=1000.0):
+    return DualAscent(fallback=None if fallback is None else fallback(), patience=patience)
 
 
 def all_cases(threads):
@@ -361,10 +361,10 @@ def all_cases(threads):
         add(f"lagrangian/{data}", fit, data, "hinge", make_solver=lagrangian, tol=1e-3)
     add("lagrangian-lbfgs/float64", fit, "float64", "hinge", make_solver=partial(lagrangian, LBFGS), tol=1e-3)
     for loss in USUAL:
-        finisher = lagrangian if loss == "hinge" else LBFGS
+        fallback = lagrangian if loss == "hinge" else LBFGS
         for data in ("60-classes", "sparse"):
             add(f"ascent/{data}/{loss}", fit, data, loss, make_solver=ascent, max_passes=300)
-            both = partial(ascent, finisher, 2.0)
+            both = partial(ascent, fallback, 2.0)
             add(f"ascent-and-finisher/{data}/{loss}", fit, data, loss, make_solver=both)
         add(f"sgd/{loss}", fit, "float32", loss, reg=1.0, make_solver=partial(SGD, 0.01, epochs=5, seed=2))
         add(f"tol-1e-2/{loss}", fit, "float32", loss, tol=1e-2)
@@ -458,7 +458,7 @@ def run_all(out, threads, only):
 
 
 def above(record):
-    """Return an upper bound on F at the point: the value, and what rounding may have taken from it."""
+    """Return an upper bound on F at the point: the value plus a bound on its rounding error."""
     gap, bound = record["gap"], record["lower_bound"]
     return max(record["value"], bound / (1.0 - gap) if gap < 1.0 else record["value"])
 

@@ -1,8 +1,8 @@
-"""Certificates recomputed at 50 digits: ``python -m tests.soundness [PROBLEMS]`` prints how many were false.
+"""Certificates recomputed with 50 digits: ``python -m tests.soundness [PROBLEMS]`` prints how many were false.
 
-For random small problems (any type of X, weights with zeros, Δ), each as it is and with columns of very different
-sizes behind a mean and a scale, and each loss, at the end of a fit and at other points: F and the dual value of
-the same dual rows, feasible and balanced exactly, against what float64 claimed.
+The problems are small and random: any type of X, weights with zeros, any Δ. Each is also used with columns of very
+different sizes behind a mean and a scale. For each loss, at the end of a fit and at other points, F and the dual
+value are computed from the same dual rows, feasible and balanced exactly, and compared with the float64 results.
 """
 
 import sys
@@ -77,7 +77,7 @@ class Exact:
         return rows
 
     def rows_from(self, A, shift):
-        """Return given rows (N, C), made feasible and rebalanced as the library says it does."""
+        """Return given rows (N, C), made feasible and rebalanced as the library documents it."""
         shift, rows = [mp.mpf(float(v)) for v in shift], []
         for row, y in zip(A[self.used], self.y, strict=True):
             a = [max(mp.mpf(float(v)), 0) for v in row]
@@ -164,7 +164,7 @@ def dual_rows(problem, seed):
 
 
 def false_certificates(seed, wild=False):
-    """Return what is wrong with the certificates of a problem, a sentence each, and how many there were.
+    """Return one sentence per false certificate of a problem, and the number of certificates.
 
     A wild problem has columns of very different sizes, and a mean and a scale to fold into the weights.
     """

@@ -176,7 +176,7 @@ def test_type_checkers_and_python_see_the_same_names():
         for node in block.body
         for alias in node.names
     }
-    for_python = {name: f"softmargin.{home}" for home, names in sm._HOMES.items() for name in names}
+    for_python = {name: f"softmargin.{home}" for home, names in sm._MODULES.items() for name in names}
     assert for_types == for_python
     assert set(for_types) == set(NAMES) - {"__version__"}
 

@@ -23,42 +23,16 @@ if TYPE_CHECKING:
     from softmargin.solvers import SGD, Fit, minimize
 
 __all__ = [
-    "SGD",
-    "CapabilityError",
-    "Certificate",
-    "Comparison",
-    "ConvergenceWarning",
-    "CrossEntropy",
-    "DataError",
-    "Dataset",
-    "Fit",
-    "Hinge",
-    "LinearClassifier",
-    "LinearClassifierCV",
-    "Model",
-    "ModelFileError",
-    "Objective",
-    "ParameterError",
-    "SoftmarginError",
-    "SquaredHinge",
-    "__version__",
-    "choose",
-    "compare",
-    "load_dataset",
-    "load_model",
-    "minimize",
-    "path",
-    "softmax",
-]
+    "SGD", "CapabilityError", "Certificate", "Comparison", "ConvergenceWarning", "CrossEntropy", "DataError",
+    "Dataset", "Fit", "Hinge", "LinearClassifier", "LinearClassifierCV", "Model", "ModelFileError", "Objective",
+    "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose", "compare", "load_dataset",
+    "load_model", "minimize", "path", "softmax",
+]  # fmt: skip
 
-_HOMES = {
+_MODULES = {
     "data": ("Dataset", "load_dataset"),
     "errors": (
-        "CapabilityError",
-        "ConvergenceWarning",
-        "DataError",
-        "ModelFileError",
-        "ParameterError",
+        "CapabilityError", "ConvergenceWarning", "DataError", "ModelFileError", "ParameterError",
         "SoftmarginError",
     ),
     "estimators": ("LinearClassifier", "LinearClassifierCV"),
@@ -67,14 +41,14 @@ _HOMES = {
     "objective": ("Certificate", "Objective"),
     "selection": ("Comparison", "choose", "compare", "path"),
     "solvers": ("SGD", "Fit", "minimize"),
-}
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    # Numba and scikit-learn take two seconds to import, which `softmargin --help` need not wait for.
-    for home, names in _HOMES.items():
+    # Lazy: importing Numba and scikit-learn takes two seconds, which `softmargin --help` does not need.
+    for module, names in _MODULES.items():
         if name in names:
-            value = getattr(import_module(f"softmargin.{home}"), name)
+            value = getattr(import_module(f"softmargin.{module}"), name)
             globals()[name] = value
             return value
     raise AttributeError(f"module 'softmargin' has no attribute {name!r}")

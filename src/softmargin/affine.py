@@ -1,4 +1,4 @@
-"""Centring and scaling of features as an affine map that is folded into W and b, so that X is never touched.
+"""Centring and scaling of features as an affine map that is folded into W and b, so that X is never changed.
 
 A model sees ``z = (x - mean) * scale``. Its scores ``z @ W + b`` are ``x @ W_raw + b_raw`` with
 
@@ -20,7 +20,7 @@ class Affine:
     Parameters
     ----------
     mean, scale : array of shape (D,)
-        Float64, of any array API namespace: that of the W and b to be folded.
+        Float64 arrays of the same array API namespace as W and b.
     """
 
     def __init__(self, mean: Vector, scale: Vector) -> None:
@@ -29,7 +29,7 @@ class Affine:
         self._centres, self._scales = bool(xp.any(mean != 0.0)), bool(xp.any(scale != 1.0))
 
     def fold(self, W: Vector, b: Vector) -> tuple[Vector, Vector]:
-        """Return the W (D, C) and b (C,) that give the same scores on the features as they are stored."""
+        """Return the W (D, C) and b (C,) that give the same scores on the stored features."""
         raw = W * self.scale[:, None] if self._scales else W
         return raw, b - self.mean @ raw if self._centres else b
 

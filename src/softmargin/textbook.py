@@ -1,31 +1,31 @@
-"""The three objectives as their definitions: once as plain loops, once as plain NumPy.
+"""The definitions of the three objectives, as plain loops and as plain NumPy.
 
-Nothing here is fast. These functions are written to be read, and they are the oracle that every fast path of
-the package is tested against. All of them compute
+These functions are written to be read, not to be fast. Every fast implementation of the package is tested against
+them. All of them compute
 
     F(W, b) = (1/N) Σ_i L(s_i, y_i)  +  reg · Σ_dc W_dc²,        s_i = x_i W + b
 
-with one row of X per sample, one column of W per class, and the loss L of one row of scores:
+with one row of X per sample, one column of W per class, and this loss L of one row of scores:
 
     multiclass SVM (hinge)      Σ_{j≠y} max(0, s_j − s_y + delta)
     squared hinge (L2-SVM)      Σ_{j≠y} max(0, s_j − s_y + delta)²
     cross-entropy (softmax)     log Σ_j exp(s_j) − s_y
 
-Two errors are common in published versions of these functions, and neither stops a program from running:
+Two errors are common in published versions of these functions. Neither stops a program from running:
 
 1. *Dividing by the number of columns instead of rows.* The data loss is a mean over the N samples.
-   `X.shape[1]` is the number of features D; some texts store samples as columns and some as rows, and code
-   that mixes the two divides by the wrong one. The data loss is then wrong by the factor N/D, and the optimum
-   is the one of `reg · D/N`.
-2. *Mixing λ with ½λ.* The penalty here is `reg · ΣW²` with no ½, so its gradient is `2 · reg · W`. Code that
-   takes the value from one convention and the gradient from the other minimises neither, and a `reg` tuned
-   under one convention is off by a factor of two under the other.
+   `X.shape[1]` is the number of features D. Some texts store samples as columns and some as rows, and code that
+   mixes the two divides by the wrong number. The data loss is then wrong by the factor N/D, and the optimum is
+   that of `reg · D/N`.
+2. *Mixing λ with ½λ.* The penalty here is `reg · ΣW²` without ½, so its gradient is `2 · reg · W`. Code that takes
+   the value from one convention and the gradient from the other minimises neither. A `reg` tuned under one
+   convention is wrong by a factor of two under the other.
 
-The bias `b` is optional and not penalised. A bias can also be written as a column of ones in X, but then its
-row of W is penalised like every other: that is a different objective.
+The bias `b` is optional and not penalised. A bias can also be written as a column of ones in X. Its row of W is
+then penalised like every other, which is a different objective.
 
-The `naive` functions need no arrays: lists of lists of floats will do. All sums are in double precision,
-whatever the type of X. Labels are integers from 0 to C − 1 and there is at least one row: nothing is checked.
+The `naive` functions also accept nested lists of floats. All sums are in double precision, for any type of X.
+Labels must be integers from 0 to C − 1, and there must be at least one row. The arguments are not validated.
 """
 
 import math
@@ -65,11 +65,11 @@ def svm_loss_naive(
     y : (N,) array or list of int
         Labels, 0 ≤ y_i < C.
     reg : float
-        λ, the factor of ΣW²; there is no ½.
+        λ, the factor of ΣW² (without ½).
     delta : float, default 1.0
-        The margin s_y − s_j from which a class j costs nothing.
+        Margin: the loss of a class j with s_y − s_j ≥ delta is zero.
     b : (C,) array or list, optional
-        Bias, not penalised; zero if left out.
+        Bias, not penalised; by default zero.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def svm_loss_naive(
         y_i = int(y[i])
         for j in range(len(s)):
             if j != y_i:
-                # The difference stands first: max(nan, 0.0) is nan, but max(0.0, nan) is 0.0.
+                # The difference comes first: max(nan, 0.0) is nan, but max(0.0, nan) is 0.0.
                 total += max(s[j] - s[y_i] + delta, 0.0)
     return total / len(X) + reg * _sum_of_squares(W)
 
@@ -107,11 +107,11 @@ def svm_loss_vectorized(
     y : (N,) array_like of int
         Labels, 0 ≤ y_i < C.
     reg : float
-        λ, the factor of ΣW²; there is no ½.
+        λ, the factor of ΣW² (without ½).
     delta : float, default 1.0
-        The margin s_y − s_j from which a class j costs nothing.
+        Margin: the loss of a class j with s_y − s_j ≥ delta is zero.
     b : (C,) array_like, optional
-        Bias, not penalised; zero if left out.
+        Bias, not penalised; by default zero.
 
     Returns
     -------
@@ -138,11 +138,11 @@ def squared_hinge_loss_naive(
     y : (N,) array or list of int
         Labels, 0 ≤ y_i < C.
     reg : float
-        λ, the factor of ΣW²; there is no ½.
+        λ, the factor of ΣW² (without ½).
     delta : float, default 1.0
-        The margin s_y − s_j from which a class j costs nothing.
+        Margin: the loss of a class j with s_y − s_j ≥ delta is zero.
     b : (C,) array or list, optional
-        Bias, not penalised; zero if left out.
+        Bias, not penalised; by default zero.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def squared_hinge_loss_naive(
         y_i = int(y[i])
         for j in range(len(s)):
             if j != y_i:
-                # The difference stands first: max(nan, 0.0) is nan, but max(0.0, nan) is 0.0.
+                # The difference comes first: max(nan, 0.0) is nan, but max(0.0, nan) is 0.0.
                 violation = max(s[j] - s[y_i] + delta, 0.0)
                 total += violation * violation
     return total / len(X) + reg * _sum_of_squares(W)
@@ -177,11 +177,11 @@ def squared_hinge_loss_vectorized(
     y : (N,) array_like of int
         Labels, 0 ≤ y_i < C.
     reg : float
-        λ, the factor of ΣW²; there is no ½.
+        λ, the factor of ΣW² (without ½).
     delta : float, default 1.0
-        The margin s_y − s_j from which a class j costs nothing.
+        Margin: the loss of a class j with s_y − s_j ≥ delta is zero.
     b : (C,) array_like, optional
-        Bias, not penalised; zero if left out.
+        Bias, not penalised; by default zero.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def softmax_loss_naive(W: Matrix, X: Matrix, y: Labels, reg: float, *, b: Vector
 
     F = (1/N) Σ_i [ log Σ_j exp(s_ij − m_i) − (s_iy_i − m_i) ]  +  reg · Σ_dc W_dc²,    m_i = max_j s_ij
 
-    The shift by m_i changes nothing in exact arithmetic and keeps exp from overflowing.
+    The shift by m_i changes nothing in exact arithmetic, and it prevents overflow of exp.
 
     Parameters
     ----------
@@ -208,9 +208,9 @@ def softmax_loss_naive(W: Matrix, X: Matrix, y: Labels, reg: float, *, b: Vector
     y : (N,) array or list of int
         Labels, 0 ≤ y_i < C.
     reg : float
-        λ, the factor of ΣW²; there is no ½.
+        λ, the factor of ΣW² (without ½).
     b : (C,) array or list, optional
-        Bias, not penalised; zero if left out.
+        Bias, not penalised; by default zero.
 
     Returns
     -------
@@ -219,9 +219,9 @@ def softmax_loss_naive(W: Matrix, X: Matrix, y: Labels, reg: float, *, b: Vector
 
     Notes
     -----
-    The sum of the exponentials is rounded to 1 plus a multiple of 2.2e-16, so a loss far below that comes out
-    as 0. `softmargin.CrossEntropy` keeps its digits: where the target has the largest score it takes log1p of
-    the other classes' sum.
+    The sum of the exponentials is rounded to 1 plus a multiple of 2.2e-16, so a loss far below that becomes 0.
+    `softmargin.CrossEntropy` stays accurate: if the target has the largest score, it uses log1p of the sum over
+    the other classes.
     """
     total = 0.0
     for i in range(len(X)):
@@ -248,9 +248,9 @@ def softmax_loss_vectorized(W: Matrix, X: Matrix, y: Labels, reg: float, *, b: V
     y : (N,) array_like of int
         Labels, 0 ≤ y_i < C.
     reg : float
-        λ, the factor of ΣW²; there is no ½.
+        λ, the factor of ΣW² (without ½).
     b : (C,) array_like, optional
-        Bias, not penalised; zero if left out.
+        Bias, not penalised; by default zero.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def softmax_loss_vectorized(W: Matrix, X: Matrix, y: Labels, reg: float, *, b: V
 
     Notes
     -----
-    As accurate as `softmax_loss_naive`, with the same limit: a row's loss far below 1e-16 comes out as 0.
+    As accurate as `softmax_loss_naive`, with the same limit: the loss of a row far below 1e-16 becomes 0.
     """
     shifted = _scores(W, X, b)
     shifted -= shifted.max(axis=1, keepdims=True)
@@ -268,7 +268,7 @@ def softmax_loss_vectorized(W: Matrix, X: Matrix, y: Labels, reg: float, *, b: V
 
 
 def _scores_of_row(W: Matrix, x: Vector, b: Vector | None) -> list[float]:
-    """s_j = Σ_d x_d W_dj + b_j, for every class j."""
+    """Return s_j = Σ_d x_d W_dj + b_j for every class j."""
     s = []
     for j in range(len(W[0])):
         s_j = 0.0 if b is None else float(b[j])
@@ -279,7 +279,7 @@ def _scores_of_row(W: Matrix, x: Vector, b: Vector | None) -> list[float]:
 
 
 def _sum_of_squares(W: Matrix) -> float:
-    """Σ_dc W_dc²."""
+    """Return Σ_dc W_dc²."""
     total = 0.0
     for row in W:
         for weight in row:
@@ -288,13 +288,13 @@ def _sum_of_squares(W: Matrix) -> float:
 
 
 def _scores(W: Matrix, X: Matrix, b: Vector | None) -> npt.NDArray[np.float64]:
-    """S = X W + b, (N, C)."""
+    """Return S = X W + b, (N, C)."""
     S = np.asarray(X, dtype=np.float64) @ np.asarray(W, dtype=np.float64)
     return S if b is None else S + np.asarray(b, dtype=np.float64)
 
 
 def _violations(W: Matrix, X: Matrix, y: Labels, delta: float, b: Vector | None) -> npt.NDArray[np.float64]:
-    """How far each margin falls short of delta: s_ij − s_iy_i + delta, and 0 for the target; (N, C)."""
+    """Return the margin violations s_ij − s_iy_i + delta, with 0 for the target, (N, C)."""
     S = _scores(W, X, b)
     rows = np.arange(len(S))
     U = S - S[rows, y][:, np.newaxis] + delta

@@ -1,4 +1,4 @@
-"""Vectors of a solver (W, b and gradients) through the array API: they live where their engine keeps them."""
+"""Vectors of a solver (W, b and gradients) as arrays of the array API, on the device of their engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array, is_torch_array, to_device
 from numpy.typing import NDArray
 
-__all__ = ["Vector", "inner", "like", "namespace", "stack", "to_numpy"]
+__all__ = ["Vector", "inner", "is_finite", "like", "namespace", "stack", "to_numpy"]
 
 Vector: TypeAlias = Any
 """A float64 array of an engine's namespace, on its device."""
@@ -17,7 +17,7 @@ Vector: TypeAlias = Any
 
 def namespace(array: Vector) -> Any:
     """Return the array API namespace of an array."""
-    # NumPy is by far the most frequent, and small problems notice the time of a look-up.
+    # NumPy is the usual case; the general look-up takes a noticeable time on small problems.
     return array_api_compat.numpy if type(array) is np.ndarray else array_namespace(array)
 
 
@@ -27,13 +27,19 @@ def inner(a: Vector, b: Vector) -> float:
     return float(xp.vecdot(xp.reshape(a, (-1,)), xp.reshape(b, (-1,))))
 
 
+def is_finite(array: Vector) -> bool:
+    """Return whether all entries are finite."""
+    xp = namespace(array)
+    return bool(xp.all(xp.isfinite(array)))
+
+
 def stack(W: Vector, b: Vector) -> Vector:
     """Return the (D + 1, C) array of W (D, C) with b (C,) as its last row."""
     return namespace(W).concat([W, b[None, :]])
 
 
 def to_numpy(array: Vector) -> NDArray[Any]:
-    """Return the array as a NumPy array; without a copy where it is one."""
+    """Return the array as a NumPy array, without a copy if it is one."""
     return np.asarray(to_device(array, "cpu") if is_torch_array(array) else array)
 
 

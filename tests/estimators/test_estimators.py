@@ -360,7 +360,7 @@ def test_tables_of_every_make(digits):
     ("settings", "said"),
     [
         ({"loss": "l2"}, "loss must be one of cross_entropy, squared_hinge, hinge"),
-        ({"reg": 0.0}, "reg is 0"),
+        ({"reg": 0.0}, "reg must be positive, got 0"),
         ({"reg": -1.0}, "reg must be"),
         ({"loss": "hinge", "delta": 0.0}, "delta must be"),
         ({"tol": 0.0}, "tol"),

@@ -1,4 +1,4 @@
-"""The objective: folding, certificates, exchange relations, and errors at its door."""
+"""The objective: folding, certificates, exchange relations, and invalid arguments."""
 
 import warnings
 from fractions import Fraction
@@ -161,10 +161,10 @@ def test_points_in_step_that_cannot_be_taken():
         with pytest.raises(DataError, match=r"shapes \(K, 3, 2\)"):
             objective.values_and_grads(*given)
     for folds in ([0], [0, 1, 0]):
-        with pytest.raises(ParameterError, match="a fold for each of 2 points"):
+        with pytest.raises(ParameterError, match=r"folds must contain one fold number per point \(2\)"):
             objective.values_and_grads(W, b, folds=folds)
     for regs in ([0.1], [0.1, -1.0], [0.1, np.nan], np.inf, [[0.1, 0.1]]):
-        with pytest.raises(ParameterError, match="regs must hold 2 numbers"):
+        with pytest.raises(ParameterError, match="regs must contain 2 finite numbers ≥ 0"):
             objective.values_and_grads(W, b, regs=regs)
     with pytest.raises(ParameterError, match="single"):
         objective.values_and_grads(W, b, single="no")
@@ -211,7 +211,7 @@ def test_a_penalty_too_small_to_be_a_number_proves_nothing():
 def test_without_a_penalty_there_is_no_certificate():
     objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.0)
     assert objective.value(np.zeros((3, 3)), np.zeros(3)) == 2.0
-    with pytest.raises(ParameterError, match="reg is 0"):
+    with pytest.raises(ParameterError, match="reg must be positive, got 0"):
         objective.certificate(np.zeros((3, 3)), np.zeros(3))
 
 
@@ -275,7 +275,7 @@ def test_without_an_intercept_there_is_no_certificate_for_a_bias(loss):
         ({"n_classes": 10**12}, "Class 3 has no sample"),
     ],
 )
-def test_data_that_cannot_be_used(change, said):
+def test_invalid_data(change, said):
     arguments = {"loss": sm.Hinge(), "X": np.ones((3, 2)), "y": [0, 1, 2], "reg": 0.1} | change
     with pytest.raises(DataError, match=said):
         sm.Objective(**arguments)
@@ -295,7 +295,7 @@ def test_data_that_cannot_be_used(change, said):
         ({"fit_intercept": np.array([True])}, "fit_intercept must be True or False"),
     ],
 )
-def test_arguments_that_make_no_sense(change, said):
+def test_invalid_arguments(change, said):
     arguments = {"loss": sm.Hinge(), "X": np.ones((3, 2)), "y": [0, 1, 2], "reg": 0.1} | change
     with pytest.raises(ParameterError, match=said):
         sm.Objective(**arguments)
@@ -307,16 +307,21 @@ def test_another_loss_must_be_one():
 
 
 @pytest.mark.parametrize("reg", [-1.0, np.nan, np.inf, "much", "0.1", 10**400])
-def test_reg_must_make_sense(reg):
+def test_invalid_reg(reg):
     with pytest.raises(ParameterError, match="reg must be"):
         sm.Objective(sm.Hinge(), np.eye(2), [0, 1], reg)
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
-    [([3], r"rows\[0\] is 3"), ([0, -1], r"rows\[1\] is -1"), ([0.5], "whole numbers"), (1, "whole numbers")],
+    [
+        ([3], r"rows\[0\] must be between 0 and 2, got 3"),
+        ([0, -1], r"rows\[1\] must be between 0 and 2, got -1"),
+        ([0.5], "a vector of integers, got float64"),
+        (1, "a vector of integers, got int64"),
+    ],
 )
-def test_rows_that_are_not_there(rows, said):
+def test_rows_out_of_range(rows, said):
     objective = sm.Objective(sm.Hinge(), np.eye(3), [0, 1, 2], 0.1)
     with pytest.raises(DataError, match=said):
         objective.scores(np.zeros((3, 3)), np.zeros(3), rows)
@@ -380,7 +385,7 @@ def test_what_rounding_takes_where_columns_differ_in_size(loss, kind):
             if cancelling:  # scores of size 1 from terms of size 1e9
                 W[0] *= 1e9
                 W[1] = -W[0]
-            b += (mean / sizes) @ W  # so that the scores are those of X itself, about
+            b += (mean / sizes) @ W  # so that the scores are approximately those of X itself
             true, found = true_value(loss, X, y, mean, 1.0 / sizes, reg, W, b), objective.certificate(W, b)
             assert abs(true - found.value) <= found.value_upper - found.value
             terms = 1.0 + np.abs(W).sum() * (1.0 + np.abs(mean / sizes).max())
@@ -419,7 +424,7 @@ def test_points_of_the_wrong_shape():
 def test_a_fit_names_the_column_that_it_cannot_use(loss, value):
     X = np.random.default_rng(0).normal(size=(30, 4))
     X[11, 2] = value
-    with pytest.raises(DataError, match=r"Column 2 of X holds numbers too large|row 11, column 2\."):
+    with pytest.raises(DataError, match=r"Column 2 of X contains values too large|row 11, column 2\."):
         sm.minimize(sm.Objective(loss, X, np.arange(30) % 3, 0.1))
 
 
@@ -432,7 +437,7 @@ def test_dual_rows_of_another_problem_are_refused():
         objective.replace(loss=sm.SquaredHinge()),  # its multipliers have no upper bound
         objective.replace(loss=sm.Hinge(2.0)),
     ):
-        with pytest.raises(ParameterError, match="cannot serve as dual rows"):
+        with pytest.raises(ParameterError, match="are not dual feasible for Hinge"):
             problem.prove(P, other.problem()[0])
     assert problem.prove(P, objective.replace(reg=2.0).problem()[0]).certificate.lower_bound <= 2.0
 
@@ -451,7 +456,7 @@ def test_dual_rows_that_were_kept_prove_what_they_proved_before():
     assert certificate.lower_bound > 0.0
 
 
-# Hessians: where a point was evaluated, whatever was evaluated since
+# Hessians: at the evaluated point, independent of later evaluations
 
 
 def true_hessian(loss, X, y, weights, scale, reg, fit_intercept, W, b):
@@ -557,7 +562,7 @@ def test_folds_and_parts_that_are_not_there_are_named():
         (lambda: plain.values_and_grads(**points, folds=[0]), "have no folds"),
         (lambda: folded.fold(1), "from 0 to 0, but it is 1"),
         (lambda: folded.fold(0.5), "fold must be a whole number"),
-        (lambda: folded.values_and_grads(**points, folds=0), "each of 1 points"),
+        (lambda: folded.values_and_grads(**points, folds=0), r"one fold number per point \(1\)"),
         (lambda: folded.fold(0).quality(W, b, "rest"), "part must be 'training' or 'held_out'"),
         (lambda: plain.quality(W, b, "held_out"), "Nothing is held out"),
     ):

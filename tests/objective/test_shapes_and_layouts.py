@@ -164,16 +164,16 @@ def expect(work):
         print(error)
 
 load = softmargin.data.load_dataset
-door, *paths = sys.argv[1:]
+interface, *paths = sys.argv[1:]
 for path in paths:
     data = load(path)
     W, b = np.zeros((data.n_features, 3)), np.zeros(3)
-    if door == "functions":
+    if interface == "functions":
         objective = sm.Objective(sm.CrossEntropy(), data.X, data.y, 0.1, engine="cpu")
         assert objective.value(W, b) > 1.0
         cut(path)
         expect(lambda: objective.value(W, b))
-    elif door == "estimators":
+    elif interface == "estimators":
         classifier = sm.LinearClassifier(reg=1.0, tol=0.5).fit(np.array(data.X), data.y)
         cut(path)
         expect(lambda: classifier.fit(data.X, data.y))
@@ -188,20 +188,20 @@ for path in paths:
 
 
 @posix
-@pytest.mark.parametrize("door", ["functions", "estimators", "command line"])
-def test_mapped_files_are_read_in_place_and_one_cut_short_is_an_error(door: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("interface", ["functions", "estimators", "command line"])
+def test_mapped_files_are_read_in_place_and_one_cut_short_is_an_error(interface: str, tmp_path: Path) -> None:
     X, y = blobs(300, 20)
     W, b = point(20)
     np.save(tmp_path / "X.npy", X)
     mapped = sm.load_dataset(tmp_path / "X.npy").X
     assert isinstance(mapped, np.memmap)
-    if door == "functions":
+    if interface == "functions":
         objectives = [sm.Objective(sm.CrossEntropy(), Z, y, 0.1, engine="cpu") for Z in (mapped, X)]
         expected = objectives[1].value(W, b)
         assert objectives[0].value(W, b) == expected
         os.replace(write(tmp_path / "new.npy", npy_bytes(np.zeros((9, 9)))), tmp_path / "X.npy")
-        assert objectives[0].value(W, b) == expected  # what is mapped is there until nobody needs it
-    elif door == "estimators":
+        assert objectives[0].value(W, b) == expected  # a mapped file stays available until it is no longer used
+    elif interface == "estimators":
         fits = [sm.LinearClassifier(reg=0.1).fit(Z, y) for Z in (mapped, X)]
         assert np.array_equal(fits[0].coef_, fits[1].coef_)
         assert np.array_equal(fits[0].predict(mapped), fits[1].predict(X))
@@ -211,16 +211,16 @@ def test_mapped_files_are_read_in_place_and_one_cut_short_is_an_error(door: str,
         paths.append(tmp_path / f"cut_{left}_X.npy")
         np.save(paths[-1], X)
         np.save(tmp_path / f"cut_{left}_y.npy", y)
-    command = [sys.executable, "-c", CUT_SHORT, door, *map(str, paths)]
+    command = [sys.executable, "-c", CUT_SHORT, interface, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done
-    said_there = done.stdout.splitlines() if door != "command line" else done.stderr.splitlines()
-    sentences = [line for line in said_there if not line.startswith("Note: ")]
-    expected_files = [path.name for path in paths for _ in range(2 if door == "estimators" else 1)]
+    output = done.stdout.splitlines() if interface != "command line" else done.stderr.splitlines()
+    sentences = [line for line in output if not line.startswith("Note: ")]
+    expected_files = [path.name for path in paths for _ in range(2 if interface == "estimators" else 1)]
     assert len(sentences) == len(expected_files), done
     for name, sentence in zip(expected_files, sentences, strict=True):
         assert re.search(rf"{name} was cut short.*found {int(name.split('_')[1]):,}\.$", sentence), done
-    if door == "command line":
+    if interface == "command line":
         assert done.stdout == "status 2\n" * 3
         assert all(sentence.startswith("Error: ") for sentence in sentences)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".npy"]

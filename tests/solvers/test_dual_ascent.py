@@ -1,4 +1,4 @@
-"""Dual ascent: the step of one row, the sweeps, and the certificate from dual rows of one's own."""
+"""Dual ascent: the step of one row, the sweeps, and the certificate from given dual rows."""
 
 import os
 import subprocess
@@ -194,19 +194,19 @@ def test_same_bits_for_any_number_of_threads(loss, n_classes):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_a_finisher_takes_over_when_the_ascent_is_slow(loss):
+def test_the_fallback_continues_when_the_ascent_is_slow(loss):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, 400)
     X = (rng.normal(size=(4, 8))[y] + rng.normal(size=(400, 8))) * np.logspace(0, 2, 8)
-    finisher, options = LBFGS() if loss.smooth else AugmentedLagrangian(LBFGS()), {"tol": 1e-6, "max_passes": 5000}
-    fit = sm.minimize(sm.Objective(loss, X, y, 1e-4), solver=DualAscent(finisher, patience=5.0), **options)
-    alone = sm.minimize(sm.Objective(loss, X, y, 1e-4), solver=finisher, **options)
+    fallback, options = LBFGS() if loss.smooth else AugmentedLagrangian(LBFGS()), {"tol": 1e-6, "max_passes": 5000}
+    fit = sm.minimize(sm.Objective(loss, X, y, 1e-4), solver=DualAscent(fallback, patience=5.0), **options)
+    alone = sm.minimize(sm.Objective(loss, X, y, 1e-4), solver=fallback, **options)
     assert fit.converged
     assert alone.converged
     assert fit.value == pytest.approx(alone.value, rel=2e-6)
 
 
-def test_who_gets_it():
+def test_the_default_solver():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(500, 30)), np.arange(500) % 50
     assert isinstance(choose_solver(sm.Objective(sm.CrossEntropy(), X, y, 0.1).problem()[0]), DualAscent)
@@ -219,7 +219,7 @@ def test_who_gets_it():
     assert isinstance(choose_solver(sm.Objective(sm.Hinge(), wide, y % 3, 1e-4).problem()[0]), AugmentedLagrangian)
     assert isinstance(choose_solver(sm.Objective(sm.CrossEntropy(), X, y % 3, 0.1).problem()[0]), TruncatedNewton)
     smoothed = sm.Objective(SmoothedHinge(), X, y, 0.1)
-    with pytest.raises(CapabilityError, match="no row function for dual ascent"):
+    with pytest.raises(CapabilityError, match="requires a loss with a row function"):
         sm.minimize(smoothed, solver=DualAscent())
 
 

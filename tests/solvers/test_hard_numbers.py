@@ -1,4 +1,4 @@
-"""Features and penalties of extreme sizes: certified, or said not to be."""
+"""Features and penalties of extreme sizes: certified, or with a warning."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_features_times_1e15_are_certified(factor: float, tmp_path: Path) -> Non
     assert scaled.predict_proba(X * factor) == pytest.approx(plain.predict_proba(X), abs=4e-3)
     standard = [sm.LinearClassifier(reg=0.1, tol=1e-8, scaling="standard").fit(Z, y) for Z in (X, X * factor)]
     agree(*standard)
-    with warnings.catch_warnings(record=True) as caught:  # at λ as it is: proved, or it is said that it is not
+    with warnings.catch_warnings(record=True) as caught:  # at an unscaled λ: converged, or with a warning
         warnings.simplefilter("always")
         raw = sm.LinearClassifier(reg=1e-4, max_passes=200).fit(X * factor, y)
     assert raw.converged_ == (not [w for w in caught if issubclass(w.category, ConvergenceWarning)])
@@ -66,12 +66,16 @@ def test_features_times_1e200_are_an_error(tmp_path: Path) -> None:
 
 def test_no_penalty_has_no_finite_optimum(tmp_path: Path) -> None:
     X, y = np.eye(3)[np.arange(30) % 3], np.arange(30) % 3
-    words = ("reg is 0", "separable", "no optimum")
+    words = ("reg must be positive, got 0", "separable", "no optimum")
     for loss in LOSSES:
         refused(lambda loss=loss: sm.minimize(sm.Objective(loss, X, y, 0.0)), *words, error=ParameterError)
         refused(lambda loss=loss: sm.LinearClassifier(loss, reg=0.0).fit(X, y), *words, error=ParameterError)
         objective = sm.Objective(loss, X, y, 0.0)
-        refused(lambda o=objective: o.certificate(np.eye(3), np.zeros(3)), "reg is 0", error=ParameterError)
+        refused(
+            lambda o=objective: o.certificate(np.eye(3), np.zeros(3)),
+            "reg must be positive, got 0",
+            error=ParameterError,
+        )
     search = sm.LinearClassifierCV(["cross_entropy"], regs=[0.0], cv=2)
     refused(lambda: search.fit(X, y), "regs holds 0", error=ParameterError)
     run_refused(
@@ -133,14 +137,14 @@ def test_a_stalled_solver_is_never_called_converged(loss: Any, tmp_path: Path) -
         {"callback": lambda step: True},
         {"tol": 1e-17},
     ):
-        with pytest.warns(ConvergenceWarning, match="relative gap of"):
+        with pytest.warns(ConvergenceWarning, match="Did not converge: relative duality gap "):
             fit = sm.minimize(objective, **options)
         assert not fit.converged
         assert fit.gap > fit.tol
         assert fit.lower_bound <= optimum.value
         if np.isfinite(fit.value):
             assert fit.value >= optimum.lower_bound
-            assert fit.gap >= (fit.value - optimum.value) / fit.value  # it is no nearer than that
+            assert fit.gap >= (fit.value - optimum.value) / fit.value  # at least this far from the optimum
     with pytest.warns(ConvergenceWarning):
         assert not sm.LinearClassifier(loss, reg=0.01, max_passes=1).fit(X, y).converged_
     made = fitted(tmp_path, X, y, "--loss", loss.name, "--reg", "0.01", "--max-passes", "1", status=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from itertools import repeat
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from softmargin.engines import GivenRows, Gradients
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.errors import ConvergenceWarning
 from softmargin.objective import Certificate, PenalizedLoss, Proof, relative_gap
+from softmargin.solvers import Solver
 from tests.support.problems import random_problem
 
 
@@ -72,7 +76,52 @@ def test_an_engine_with_a_wrong_sum_is_never_called_converged(loss):
     problem = random_problem(5)
     engine = lambda samples, n_threads: Doubling(samples)  # noqa: E731
     objective = sm.Objective(loss, problem.X, problem.y, 0.01, engine=engine)
-    with pytest.warns(ConvergenceWarning, match="relative gap of inf"):
+    with pytest.warns(ConvergenceWarning, match=r"gap inf > tol=1e-4"):
         fit = sm.minimize(objective, max_passes=100)
     assert fit.lower_bound > fit.value
     assert not fit.converged
+
+
+@dataclass(frozen=True)
+class Endless(Solver):
+    """Yields its start, then a constant for ever, with or without a pass."""
+
+    constant: float
+    ready: bool = False
+    evaluates: bool = False
+
+    def steps(self, problem, start, tol):
+        yield start
+        for P in repeat(np.full_like(start.P, self.constant)):
+            value = problem.evaluate(P).value if self.evaluates else None
+            yield replace(start, P=P, value=value, ready=self.ready)
+
+
+DIVERGED = r"The solver diverged: W or b is not finite; use smaller steps\.$"
+IDLE = r"The solver made 1,000 steps without a pass over X\.$"
+BUDGET = r"Reached max_passes=50; increase max_passes\.$"
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize("evaluates", [False, True])
+@pytest.mark.parametrize("constant", [np.nan, np.inf, -np.inf, 1e200, 0.0])
+def test_no_solver_runs_for_ever(constant, evaluates, ready):
+    problem = random_problem(5)
+    objective = sm.Objective(sm.CrossEntropy(), problem.X, problem.y, 0.01)
+    reason = DIVERGED if not np.isfinite(constant) else BUDGET if ready or evaluates else IDLE
+    with pytest.warns(ConvergenceWarning, match=reason):
+        fit = sm.minimize(objective, solver=Endless(constant, ready, evaluates), max_passes=50)
+    assert not fit.converged
+    assert np.isfinite(fit.W).all()
+    if not np.isfinite(constant):  # the last point before it diverged
+        assert fit.gap == pytest.approx(objective.certificate(fit.W, fit.b).gap, rel=1e-9)
+
+
+def test_a_solver_that_gives_no_reason():
+    class Mute(Solver):
+        def steps(self, problem, start, tol):
+            yield start
+
+    problem = random_problem(5)
+    with pytest.warns(ConvergenceWarning, match=r"> tol=1e-4\. The solver ended\.$"):
+        sm.minimize(sm.Objective(sm.CrossEntropy(), problem.X, problem.y, 0.01), solver=Mute())

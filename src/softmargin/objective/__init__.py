@@ -1,4 +1,4 @@
-"""The objective F, what solvers see of it, and the certificate."""
+"""The objective F, its interface for solvers, and the certificate."""
 
 from softmargin.objective.certificate import Certificate, Proof, relative_gap
 from softmargin.objective.objective import Objective

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar, cast
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,21 +27,15 @@ from softmargin.vectors import Vector, stack, to_numpy
 
 __all__ = ["Objective"]
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 
-
-def _quietly(method: _Method) -> _Method:
+@contextmanager
+def _quietly() -> Iterator[None]:
     """Suppress overflow warnings and limit BLAS to one thread.
 
-    Overflow shows as an infinite value. Threads of BLAS would spin beside the engine's.
+    Overflow shows as an infinite value. BLAS threads would compete with those of the engine.
     """
-
-    @wraps(method)
-    def quiet(*arguments: Any, **more: Any) -> Any:
-        with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
-            return method(*arguments, **more)
-
-    return cast(_Method, quiet)
+    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
+        yield
 
 
 class Objective:
@@ -50,42 +44,42 @@ class Objective:
     Parameters
     ----------
     loss : Loss
-        ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a loss of your own.
-    X : ndarray or sparse array of shape (N, D)
-        Features of any real type; read in place, never copied as a whole. Sparse X of another format than
-        canonical CSR is converted to that first, and objects that are numbers to float64.
+        ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a custom loss.
+    X : ndarray, sparse array or Samples of shape (N, D)
+        Features of any real type. A dense array is read in place and never copied as a whole. A sparse array is
+        converted to canonical CSR, and an array of objects to float64. `Samples` include y and the weights.
     y : array-like of shape (N,)
         Integer labels 0 … C-1. Each class needs a sample of positive weight.
     reg : float
         λ ≥ 0, the factor of ΣW² (without ½).
     sample_weight : array-like of shape (N,), optional
-        Non-negative weights ω; a sample of weight 0 takes no part.
+        Non-negative weights ω. A sample of weight 0 is ignored.
     n_classes : int, optional
         C; by default the largest label plus one.
     fit_intercept : bool, default True
-        Whether b is free (and unpenalised); if not, it stays 0.
+        Whether b is free (and unpenalised). If not, it is 0.
     mean, scale : array-like of shape (D,), optional
-        Centring and scaling, folded into W and b while X stays as it is. By default 0 and 1.
+        Centring and scaling, by default 0 and 1. They are folded into W and b; X is not changed.
     engine : {"auto", "cpu", "reference"} or callable
-        What reads X; or what makes an engine of `Samples` and a number of threads.
+        The engine that reads X, or a function of `Samples` and a number of threads that returns an engine.
     n_threads : int, optional
-        Threads of the engine; results do not depend on it.
+        Number of threads of the engine. Results do not depend on it.
 
     Attributes
     ----------
     loss, reg, fit_intercept
-        As they were given.
+        The arguments of the same names.
     n_samples, n_features, n_classes : int
         N, D and C.
     classes : ndarray of shape (C,)
-        The number of each class in the data as a whole: a fold may lack some.
+        The class number of each column of W, in the whole data: a fold may lack classes.
 
     Raises
     ------
     DataError
-        If shapes, labels or weights cannot be used.
+        If shapes, labels or weights are invalid.
     ParameterError
-        If ``reg`` is negative or not finite, or another argument is outside its domain.
+        If ``reg`` is negative or not finite, or another argument is invalid.
 
     Examples
     --------
@@ -99,7 +93,7 @@ class Objective:
     def __init__(
         self,
         loss: Loss,
-        X: NDArray[Any] | csr_array,
+        X: NDArray[Any] | csr_array | Samples,
         y: ArrayLike,
         reg: float,
         sample_weight: ArrayLike | None = None,
@@ -111,37 +105,21 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        self._start(
-            loss, Samples.check(X, y, sample_weight, n_classes), reg, fit_intercept, mean, scale, engine, n_threads
-        )
-
-    @classmethod
-    def of(cls, loss: Loss, samples: Samples, reg: float, **options: Any) -> Objective:
-        """Return the objective of a loss and a λ (``reg``) on samples that were checked already.
-
-        The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and ``n_threads``, as above.
-        """
-        objective = cls.__new__(cls)
-        objective._start(loss, samples, reg, **options)
-        return objective
-
-    def _start(
-        self,
-        loss: Loss,
-        samples: Samples,
-        reg: float,
-        fit_intercept: bool = True,
-        mean: ArrayLike | None = None,
-        scale: ArrayLike | None = None,
-        engine: str | EngineFactory = "auto",
-        n_threads: int | None = None,
-    ) -> None:
+        samples = X if isinstance(X, Samples) else Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         made: Engine = make_engine(engine, samples, n_threads)
         n_features = made.shape.n_features
         vectors = check_vector("mean", mean, n_features, 0.0), check_vector("scale", scale, n_features, 1.0)
         affine = Affine(*(made.asarray(vector) for vector in vectors))
         self._set(PenalizedLoss(loss, reg, Features(made, affine), fit_intercept))
+
+    @classmethod
+    def of(cls, loss: Loss, samples: Samples, reg: float, **options: Any) -> Objective:
+        """Return the objective of a loss and a λ (``reg``) on samples that are already validated.
+
+        The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and ``n_threads``, as above.
+        """
+        return cls(loss, samples, samples.y, reg, **options)
 
     def _set(self, problem: PenalizedLoss) -> None:
         shape = problem.features.engine.shape
@@ -152,17 +130,17 @@ class Objective:
 
     @property
     def n_passes(self) -> float:
-        """How often X was read so far."""
+        """Number of passes over X so far."""
         return self._engine.n_passes
 
     @property
     def n_threads(self) -> int:
-        """How many threads read X."""
+        """Number of threads that read X."""
         return self._engine.n_threads
 
     @property
     def moments(self) -> Moments:
-        """Weighted mean and variance of each feature of X as stored, both (D,); made once, in two passes."""
+        """Weighted mean and variance of each stored feature, both (D,); computed once, in two passes."""
         return Moments(*map(to_numpy, self._problem.features.moments))
 
     def replace(
@@ -170,7 +148,7 @@ class Objective:
     ) -> Objective:
         """Return the objective on the same data with another ``loss``, ``reg`` (λ) or ``scale`` (D,).
 
-        The data, its engine and what was computed from the features alone are shared.
+        The data, the engine and what was computed from the features alone are shared.
         """
         problem, features = self._problem, self._problem.features
         if scale is not None:
@@ -180,11 +158,8 @@ class Objective:
         return self._with(PenalizedLoss(loss, reg, features, problem.fit_intercept))
 
     def fold(self, k: int) -> Objective:
-        """Return the objective of the training part of fold number k, of the classes with samples there."""
-        problem = self._problem
-        return self._with(
-            PenalizedLoss(problem.loss, problem.reg, problem.features.fold(k), problem.fit_intercept)
-        )
+        """Return the objective of the training part of fold ``k``, for the classes with samples there."""
+        return self._with(PenalizedLoss(self.loss, self.reg, self._problem.features.fold(k), self.fit_intercept))
 
     def _with(self, problem: PenalizedLoss) -> Objective:
         other = copy.copy(self)
@@ -192,7 +167,7 @@ class Objective:
         return other
 
     def problem(self) -> tuple[PenalizedLoss, Vector]:
-        """Return what solvers see, centred if b is free, and the shift: ``b = b_centred - shift @ W``."""
+        """Return the problem for solvers, centred if b is free, and the shift: ``b = b_centred - shift @ W``."""
         problem, features = self._problem, self._problem.features
         if not problem.fit_intercept:
             features.moments  # noqa: B018 (the same passes before a fit, with and without centring)
@@ -202,9 +177,9 @@ class Objective:
 
     # -- the function ----------------------------------------------------------------------------------
 
-    @_quietly
+    @_quietly()
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
-        """Return F(W, b); one pass. It is infinite where the scores of a sample overflow.
+        """Return F(W, b); one pass. It is infinite if the scores of a sample overflow.
 
         Parameters
         ----------
@@ -213,23 +188,23 @@ class Objective:
         """
         return self._problem.value(*self._checked(W, b))
 
-    @_quietly
+    @_quietly()
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
         """Return F and its gradient in W (D, C) and in b (C,); one pass.
 
-        At a kink the gradient is the documented subgradient of the loss.
+        At a kink of the loss, the result is a subgradient.
 
         Parameters
         ----------
         W : array-like of shape (D, C)
         b : array-like of shape (C,)
         single : bool, default False
-            Whether the products may be made in float32, at twice the speed, where X fits that.
+            Whether products may use float32, which is twice as fast, if the range of X allows it.
         """
         value, dW, db, _ = self._problem.value_and_grad(*self._checked(W, b), single=single)
         return value, to_numpy(dW), to_numpy(db)
 
-    @_quietly
+    @_quietly()
     def values_and_grads(
         self,
         W: ArrayLike,
@@ -239,11 +214,12 @@ class Objective:
         folds: Sequence[int] | None = None,
         single: bool = False,
     ) -> tuple[Floats, Floats, Floats]:
-        """Return F and its gradient at K points, from one reading of X where that saves time.
+        """Return F and its gradient at K points, in one pass over X if that is faster.
 
-        In float32 (``single``), with two or three classes, reading X takes longest: five points then take 2.2 to
-        3.4 times as long as one. In float64 or with more classes, for sparse X and for very small problems little
-        or nothing is saved. Without folds each answer has the same bits as that of `value_and_grad`.
+        In float32 (``single``) with two or three classes, most of the time is spent on reading X. Five points then
+        take 2.2 to 3.4 times as long as one. In float64, with more classes, for sparse X and for very small
+        problems, little or no time is saved. Without folds, each result has the same bits as that of
+        `value_and_grad`.
 
         Parameters
         ----------
@@ -252,7 +228,7 @@ class Objective:
         regs : float or array-like of shape (K,), optional
             λ of each point; by default that of the objective.
         folds : sequence of K int, optional
-            The fold whose training weights each point has; by default all samples count.
+            The fold whose training samples each point uses; by default all samples.
         single : bool, default False
             As in `value_and_grad`.
 
@@ -277,14 +253,14 @@ class Objective:
         if n_points == 0 or points.shape != (n_points, *shape) or biases.shape != (n_points, self.n_classes):
             raise DataError(
                 f"W and b must have shapes (K, {self.n_features}, {self.n_classes}) and (K, {self.n_classes}) for "
-                f"K ≥ 1 points, but theirs are {points.shape} and {biases.shape}."
+                f"K ≥ 1 points, got {points.shape} and {biases.shape}."
             )
         penalties = as_floats("regs", self.reg if regs is None else regs)
         penalties = np.full(n_points, penalties) if penalties.ndim == 0 else penalties
         if penalties.shape != (n_points,) or not (np.isfinite(penalties) & (penalties >= 0.0)).all():
-            raise ParameterError(f"regs must hold {n_points} numbers, finite and at least 0, but it is {regs!r}.")
+            raise ParameterError(f"regs must contain {n_points} finite numbers ≥ 0, got {regs!r}.")
         if folds is not None and np.shape(folds) != (n_points,):
-            raise ParameterError(f"folds must hold the number of a fold for each of {n_points} points: {folds!r}.")
+            raise ParameterError(f"folds must contain one fold number per point ({n_points}), got {folds!r}.")
         at = [tuple(map(self._engine.asarray, point)) for point in zip(points, biases, strict=True)]
         folded = [self._problem.features.affine.fold(*point) for point in at]
         raw, shifts = ([point[k] for point in folded] for k in (0, 1))
@@ -294,7 +270,7 @@ class Objective:
         values, dW, db = (np.array([to_numpy(part) for part in parts]) for parts in zip(*found, strict=True))
         return values, dW, db
 
-    @_quietly
+    @_quietly()
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
         """Return the Hessian at (W, b) times the direction (V, c), shapes (D, C) and (C,); one pass.
 
@@ -310,11 +286,12 @@ class Objective:
         CapabilityError
             If the loss has no Hessian.
         """
-        return _parts(self._problem.hessian_product(self._point(W, b), self._point(V, c)))
+        product = to_numpy(self._problem.hessian_product(self._point(W, b), self._point(V, c)))
+        return product[:-1], product[-1]
 
-    @_quietly
+    @_quietly()
     def certificate(self, W: ArrayLike, b: ArrayLike) -> Certificate:
-        """Return what is proved about (W, b) by the dual rows dL/ds at that point; one pass.
+        """Return the certificate of (W, b) from the dual rows dL/ds at that point; one pass.
 
         Parameters
         ----------
@@ -323,40 +300,41 @@ class Objective:
         Raises
         ------
         DataError
-            If b is not zero though it is fixed.
+            If b is not zero although ``fit_intercept`` is False.
         ParameterError
             If λ is 0: without a penalty there is no such bound.
 
         Notes
         -----
-        The bound is derived in ``docs/mathematics.md``. A fit has a better one: solvers find better dual rows.
+        The bound is derived in ``docs/mathematics.md``. Solvers find better dual rows, so a fit has a better
+        bound.
         """
         P = self._point(W, b)
         if self.reg == 0.0:
-            raise ParameterError("reg is 0: there is no lower bound without a penalty; choose a positive reg.")
+            raise ParameterError("reg must be positive, got 0: there is no lower bound without a penalty.")
         if not self.fit_intercept and to_numpy(P[-1, :]).any():
-            raise DataError("b must be zero, since this objective has no intercept.")
+            raise DataError("b must be zero because the objective has fit_intercept=False.")
         return self._problem.prove(P).certificate
 
-    # -- what choosing asks ----------------------------------------------------------------------------
+    # -- model selection -------------------------------------------------------------------------------
 
-    @_quietly
+    @_quietly()
     def quality(self, W: ArrayLike, b: ArrayLike, part: str) -> Quality:
-        """Return mean loss and accuracy of (W, b) on a part: "training", or the "held_out" samples of a fold."""
+        """Return mean loss and accuracy of (W, b) on a part: the "training" or "held_out" samples of a fold."""
         return self._engine.quality(self.loss, *self._folded(W, b), part)
 
-    @_quietly
+    @_quietly()
     def held_out_scores(self, W: ArrayLike, b: ArrayLike) -> tuple[Floats, Ints, Floats, Ints]:
-        """Return scores at (W, b), class numbers, weights and row numbers of held-out samples of known classes."""
+        """Return scores at (W, b), classes, weights and row numbers of held-out samples of known classes."""
         self._engine.require(Capability.ROWS, "held-out scores")
         return self._engine.held_out_scores(*self._folded(W, b))
 
-    @_quietly
+    @_quietly()
     def score_square(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return the weighted mean square of the scores at W (D, C) and b (C,); one pass."""
         return self._engine.score_square(*self._folded(W, b))
 
-    @_quietly
+    @_quietly()
     def scores(self, W: ArrayLike, b: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).
 
@@ -365,32 +343,31 @@ class Objective:
         W : array-like of shape (D, C)
         b : array-like of shape (C,)
         rows : array-like of int, optional
-            Numbers of the samples; by default all.
+            Row numbers of the samples; by default all.
 
         Raises
         ------
         CapabilityError
-            If the engine gives no access to rows.
+            If the engine does not support access to rows.
         """
         self._engine.require(Capability.ROWS, "scores")
         folded = self._folded(W, b)
         numbers = np.arange(self.n_samples) if rows is None else np.asarray(rows)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-            raise DataError(f"rows must hold whole numbers, but it is an array of {numbers.dtype}.")
-        wrong = np.flatnonzero((numbers < 0) | (numbers >= self.n_samples))
-        if wrong.size:
-            raise DataError(
-                f"rows[{wrong[0]}] is {numbers[wrong[0]]}, but rows must lie in 0 … {self.n_samples - 1}."
-            )
+            raise DataError(f"rows must be a vector of integers, got {numbers.dtype} of shape {numbers.shape}.")
+        invalid = np.flatnonzero((numbers < 0) | (numbers >= self.n_samples))
+        if invalid.size:
+            k = invalid[0]
+            raise DataError(f"rows[{k}] must be between 0 and {self.n_samples - 1}, got {numbers[k]}.")
         return self._engine.scores(*folded, numbers.astype(np.int64, copy=False))
 
     def _checked(self, W: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
-        """Return W and b as vectors of the engine's, or raise a `DataError`."""
+        """Return W and b as vectors of the engine, or raise a `DataError`."""
         W, b = as_floats("W", W), as_floats("b", b)
         if W.shape != (self.n_features, self.n_classes) or b.shape != (self.n_classes,):
             raise DataError(
                 f"W and b must have shapes ({self.n_features}, {self.n_classes}) and ({self.n_classes},), "
-                f"but theirs are {W.shape} and {b.shape}."
+                f"got {W.shape} and {b.shape}."
             )
         return self._engine.asarray(W), self._engine.asarray(b)
 
@@ -399,9 +376,3 @@ class Objective:
 
     def _folded(self, W: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
         return self._problem.features.affine.fold(*self._checked(W, b))
-
-
-def _parts(P: Vector) -> tuple[Floats, Floats]:
-    """Return W and b of a vector, as NumPy arrays."""
-    array = to_numpy(P)
-    return array[:-1], array[-1]

@@ -1,18 +1,18 @@
-"""F(W, b) = mean loss + λΣW² as solvers see it: the `Problem` of ``protocol.py`` over an engine."""
+"""F(W, b) = mean loss + λΣW²: the implementation of the `Problem` of ``protocol.py`` with an engine."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.engines import Capability, DualSource, DualState, Evaluation, GivenRows, Gradients, RowState
-from softmargin.engines.base import Hessian
+from softmargin.engines.base import Batch, Hessian
 from softmargin.errors import CapabilityError, ParameterError
 from softmargin.losses.base import Loss
 from softmargin.objective.certificate import Proof, as_value, prove
@@ -50,7 +50,7 @@ class PenalizedLoss:
 
     @property
     def n_passes(self) -> float:
-        """How often X was read so far."""
+        """Number of passes over X so far."""
         return self.features.engine.n_passes
 
     def value(self, W: Vector, b: Vector) -> float:
@@ -61,14 +61,14 @@ class PenalizedLoss:
     def value_and_grad(
         self, W: Vector, b: Vector, *, single: bool = False, keep_scores: bool = False
     ) -> tuple[float, Vector, Vector, Evaluation]:
-        """Return F, its gradient in W and in b, and what the engine returned; one pass."""
+        """Return F, its gradient in W and in b, and the result of the engine; one pass."""
         data = self.features.engine.evaluate(
             self.loss, *self.features.affine.fold(W, b), self._offsets, single=single, keep_scores=keep_scores
         )
         return *self.penalized(W, data, self.reg), data
 
     def penalized(self, W: Vector, data: Evaluation, reg: float) -> tuple[float, Vector, Vector]:
-        """Return F and its gradients at W, from the mean loss and its gradient on the stored features."""
+        """Return F and its gradients at W, from the engine's results on the stored features."""
         dW = self.features.affine.unfold_gradient(data.dW, data.db)
         if reg > 0.0:
             dW = dW + 2.0 * reg * W
@@ -87,31 +87,28 @@ class PenalizedLoss:
         return self._with_penalty(V, *found)
 
     def hessian(self, at: Point) -> _LocalHessian | None:
-        """Return the Hessian at a point whose scores were kept; None if no form of it is cheap against passes."""
+        """Return the Hessian at a point whose scores were kept; None if it is not much cheaper than a pass."""
         found = self.features.engine.hessian(self.loss, at.data, self.features.affine)
         return None if found is None else _LocalHessian(self, found)
 
     def prove(self, P: Vector, source: Problem | DualState | None = None, keep: bool = False) -> Proof:
-        """Return what is proved about P; one pass."""
+        """Return the certificate of P; one pass."""
         if self._offsets is not None:
-            raise CapabilityError("Smoothed around multipliers, an objective has no certificate of its own.")
+            raise CapabilityError("An objective that is smoothed around multipliers has no certificate.")
         rows: DualSource
         if source is None:
             rows = Gradients(self.loss)
         elif isinstance(source, PenalizedLoss):
-            rows = Gradients(self._checked_source(source).loss, source._offsets, keep)
+            if not source.loss.is_dual_feasible_for(self.loss):
+                raise ParameterError(f"Gradients of {source.loss!r} are not dual feasible for {self.loss!r}.")
+            rows = Gradients(source.loss, source._offsets, keep)
         else:
             state = cast(DualState, source)
             rows = GivenRows(state.rows, state.balancing_shift())
         return prove(self.features, self.loss, self.reg, self.fit_intercept, P[:-1, :], P[-1, :], rows)
 
-    def _checked_source(self, source: PenalizedLoss) -> PenalizedLoss:
-        if not source.loss.is_dual_feasible_for(self.loss):
-            raise ParameterError(f"The dL/ds of {source.loss!r} cannot serve as dual rows of {self.loss!r}.")
-        return source
-
     def metric(self) -> _Metric:
-        """Return the approximate Hessian that the preconditioner of the features gives."""
+        """Return the approximate Hessian from the preconditioner of the features."""
         return _Metric(self)
 
     def smoothed(self, width: float, multipliers: RowState) -> PenalizedLoss:
@@ -123,7 +120,7 @@ class PenalizedLoss:
         return other
 
     def rows_from(self, saved: NDArray[Any] | None) -> RowState:
-        """Return rows that were saved, or float32 zeros."""
+        """Return saved rows, or float32 zeros."""
         return self.features.engine.rows_from(saved)
 
     def dual_state(self, penalty: float, constant_feature: float) -> DualState:
@@ -144,29 +141,26 @@ class PenalizedLoss:
         return state
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[BatchGradient]:
-        """Yield gradients over all samples in random order, so many at a time."""
-        self.features.engine.require(Capability.ROWS, "gradients of a few samples")
+        """Yield the gradients of mini-batches of ``size`` samples, over all samples in random order."""
+        self.features.engine.require(Capability.ROWS, "mini-batches")
+        for batch in self.features.engine.batches(size, rng):
+            yield partial(self._batch_gradient, batch)
 
-        def gradient_of(batch: Any) -> BatchGradient:
-            def gradient(P: Vector) -> Vector:
-                _, dW, db = batch.gradient(self.loss, *self._folded(P))
-                return self._with_penalty(P, dW, db)
-
-            return gradient
-
-        return map(gradient_of, self.features.engine.batches(size, rng))
+    def _batch_gradient(self, batch: Batch, P: Vector) -> Vector:
+        _, dW, db = batch.gradient(self.loss, *self._folded(P))
+        return self._with_penalty(P, dW, db)
 
     def vector(self, W: Any, b: Any) -> Vector:
-        """Return W (D, C) and b (C,), NumPy arrays, as a vector of the engine's."""
+        """Return W (D, C) and b (C,), NumPy arrays, as a vector of the engine."""
         return stack(self.features.engine.asarray(W), self.features.engine.asarray(b))
 
     def prepare_certificates(self) -> None:
-        """Compute what all certificates share: one pass, unless it is known."""
+        """Compute what all certificates share; one pass, once."""
         if self.fit_intercept:
             self.features.class_sums  # noqa: B018
 
     def fingerprint(self) -> str:
-        """Return a hash of the data, the loss and λ: whether a checkpoint is of this problem."""
+        """Return a hash of the data, the loss and λ, which identifies the problem of a checkpoint."""
         affine = self.features.affine
         digest = hashlib.sha256(self.features.engine.fingerprint().encode())
         digest.update(repr([self.loss, self.reg, self.fit_intercept]).encode())
@@ -178,7 +172,7 @@ class PenalizedLoss:
         return self.features.affine.fold(P[:-1, :], P[-1, :])
 
     def _with_penalty(self, V: Vector, dW: Vector, db: Vector) -> Vector:
-        """Return what a product on stored features makes of V, on mapped features and with that of the penalty."""
+        """Return a product with V on mapped features, with the penalty, from the product on stored features."""
         dW = self.features.affine.unfold_gradient(dW, db) + 2.0 * self.reg * V[:-1, :]
         return stack(dW, self._free(db))
 
@@ -193,31 +187,31 @@ class _Metric:
         self._problem, self._preconditioner = problem, problem.features.preconditioner()
 
     def solve(self, curvature: float, G: Vector) -> Vector:
-        """Return about its inverse times G (D + 1, C)."""
+        """Return the approximate product of its inverse with G (D + 1, C)."""
         return stack(self._preconditioner.solve(curvature, self._problem.reg, G[:-1, :]), G[-1, :] / curvature)
 
     def mean_curvature(self, P: Vector) -> float:
-        """Return the mean curvature of the loss in score space at P."""
+        """Return the mean curvature of the loss in the scores at P."""
         problem = self._problem
         problem.loss.check_smooth("a curvature")
         return problem.features.engine.mean_curvature(problem.loss, *problem._folded(P), problem._offsets)
 
 
 class _LocalHessian:
-    """The engine's Hessian of the mean loss, with the penalty, in mapped features."""
+    """The Hessian of F in mapped features, from the engine's Hessian of the mean loss."""
 
     def __init__(self, problem: PenalizedLoss, data: Hessian) -> None:
         self._problem, self._data = problem, data
 
     def product(self) -> Callable[[Vector], Vector] | None:
-        """Return what multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
+        """Return a function that multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
         product, problem = self._data.product(), self._problem
         if product is None:
             return None
         return lambda V: problem._with_penalty(V, *product(*problem._folded(V)))
 
     def solve(self, G: Vector, floor: float) -> Vector | None:
-        """Return the inverse, with a curvature of ``floor`` added in b, times G (D + 1, C); None if it cannot."""
+        """Return the inverse, with a curvature of ``floor`` added for b, times G (D + 1, C); or None."""
         problem = self._problem
         least = floor if problem.fit_intercept else None
         return self._data.solve(G, problem.reg, least, problem.features.preconditioner())

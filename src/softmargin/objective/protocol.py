@@ -1,7 +1,7 @@
-"""What a solver sees of an objective: a dozen members, on vectors P (D + 1, C) of W with b as its last row.
+"""The interface between solvers and an objective, on vectors P (D + 1, C): W, with b as its last row.
 
-Vectors are arrays of the engine's namespace; a solver works on them through the array API. It never sees X, nor
-anything of length N: such things are held by a `RowState` or a `DualState`.
+Vectors are arrays of the engine's namespace, and solvers use the array API for them. Solvers have no access to X
+or to anything of length N. A `RowState` or a `DualState` holds such data.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ __all__ = [
 ]  # fmt: skip
 
 BatchGradient: TypeAlias = Callable[[Vector], Vector]
-"""Returns an unbiased estimate of the gradient (D + 1, C) of F at a point, from a few samples."""
+"""Returns an unbiased estimate of the gradient (D + 1, C) of F at a point, from a mini-batch."""
 
 
 class Traits(NamedTuple):
-    """What a solver is chosen by.
+    """The properties by which a solver is chosen.
 
     Attributes
     ----------
     shape : Shape
     supports : frozenset of Capability
     prefers_single : bool
-        Whether products in float32 are possible and pay off.
+        Whether products in float32 are possible and faster.
     dual_stiffness : float
-        How far a sample's scores follow its own dual row, Σω²‖z‖²/(2λ) on average: what slows dual ascent.
+        Mean change of a sample's scores with its own dual row, Σω²‖z‖²/(2λ): large values make dual ascent slow.
     """
 
     shape: Shape
@@ -45,17 +45,17 @@ class Traits(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A point with what one pass computed there.
+    """A point, and the results of one pass there.
 
     Attributes
     ----------
     P : array of shape (D + 1, C)
     value : float
-        F.
+        F at P.
     gradient : array of shape (D + 1, C)
-        Of F.
+        Gradient of F at P.
     data : Evaluation
-        What the engine returned.
+        Result of the engine.
     """
 
     P: Vector
@@ -68,28 +68,24 @@ class Metric(Protocol):
     """The approximate Hessian ``c Σ + 2λ I`` in W and ``c`` in b, with the second moment Σ of the features."""
 
     def solve(self, curvature: float, G: Vector) -> Vector:
-        """Return about its inverse times G (D + 1, C)."""
-        ...
+        """Return the approximate product of its inverse with G (D + 1, C)."""
 
     def mean_curvature(self, P: Vector) -> float:
-        """Return the mean curvature of the loss in score space at P: the c that fits there."""
-        ...
+        """Return the mean curvature of the loss in the scores at P, which is the c to use there."""
 
 
 class LocalHessian(Protocol):
-    """The Hessian of F at an evaluated point, in a form that is cheap against passes."""
+    """The Hessian of F at an evaluated point, in a form that is much cheaper than a pass."""
 
     def product(self) -> Callable[[Vector], Vector] | None:
-        """Return what multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
-        ...
+        """Return a function that multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
 
     def solve(self, G: Vector, floor: float) -> Vector | None:
-        """Return the inverse, with a curvature of ``floor`` added in b, times G (D + 1, C); None if it cannot."""
-        ...
+        """Return the inverse, with a curvature of ``floor`` added for b, times G (D + 1, C); or None."""
 
 
 class Problem(Protocol):
-    """The objective as solvers see it."""
+    """The interface of an objective for solvers."""
 
     loss: Loss
     reg: float
@@ -97,43 +93,35 @@ class Problem(Protocol):
     @property
     def traits(self) -> Traits:
         """Sizes and capabilities."""
-        ...
 
     @property
     def n_passes(self) -> float:
-        """How often X was read so far."""
-        ...
+        """Number of passes over X so far."""
 
     def evaluate(self, P: Vector, *, single: bool = False, keep_scores: bool = False) -> Point:
         """Return F and its gradient; one pass.
 
-        With ``single`` products may be made in float32; with ``keep_scores`` the point serves for `hessian`.
+        With ``single`` products may use float32. `hessian` requires ``keep_scores``.
         """
-        ...
 
     def hessian(self, at: Point) -> LocalHessian | None:
-        """Return the Hessian at a point whose scores were kept; None if no form of it is cheap against passes."""
-        ...
+        """Return the Hessian at a point whose scores were kept; None if it is not much cheaper than a pass."""
 
     def prove(self, P: Vector, source: Problem | DualState | None = None, keep: bool = False) -> Proof:
-        """Return what is proved about P; one pass.
+        """Return the certificate of P; one pass.
 
-        The dual rows are those of a `DualState`, or dL/ds of ``source`` at P; by default of this objective. With
-        ``keep`` the latter are kept.
+        The dual rows are those of a `DualState`, or dL/ds of ``source`` at P, by default of this objective. With
+        ``keep`` the rows dL/ds are returned.
         """
-        ...
 
     def metric(self) -> Metric:
-        """Return the approximate Hessian that the preconditioner of the features gives; made once."""
-        ...
+        """Return the approximate Hessian from the preconditioner of the features; computed once."""
 
     def smoothed(self, width: float, multipliers: RowState) -> Problem:
         """Return the objective with its loss smoothed by ``width`` around multipliers."""
-        ...
 
     def rows_from(self, saved: NDArray[Any] | None) -> RowState:
-        """Return rows that were saved, or float32 zeros."""
-        ...
+        """Return saved rows, or float32 zeros."""
 
     def dual_state(self, penalty: float, constant_feature: float) -> DualState:
         """Return the best dual rows that are the same for all samples of a class, for dual ascent.
@@ -141,12 +129,10 @@ class Problem(Protocol):
         Parameters
         ----------
         penalty : float
-            In units of scores, what a sum of the dual rows costs at first, which a free bias wants to be zero.
+            Initial penalty on the sum of the dual rows, in units of scores. A free bias requires a sum of zero.
         constant_feature : float
-            That cost corresponds to a constant feature, whose square is at least this share of that of a sample.
+            The penalty corresponds to a constant feature. Its minimum square, relative to that of a sample.
         """
-        ...
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[BatchGradient]:
-        """Yield gradients over all samples in random order, so many at a time."""
-        ...
+        """Yield the gradients of mini-batches of ``size`` samples, over all samples in random order."""

@@ -1,4 +1,4 @@
-"""Solvers: they know nothing but the members of `softmargin.objective.Problem`."""
+"""Solvers, which use nothing but the members of `softmargin.objective.Problem`."""
 
 from softmargin.solvers.augmented_lagrangian import AugmentedLagrangian
 from softmargin.solvers.base import Callback, Fit, Solver, State, Step

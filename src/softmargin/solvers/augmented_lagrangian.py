@@ -1,9 +1,9 @@
-"""The exact hinge by an augmented Lagrangian over a descent.
+"""An augmented Lagrangian method for the exact hinge, with a descent as its inner solver.
 
-The hinge is ``max(0, u) = max_{0≤t≤1} t·u``. Subtracting (μ/2)(t - t⁰)² from it makes it smooth; that is
-the smoothed hinge of width μ at scores with the offset μ·t⁰ (but for a constant). Minimise that, take
-t⁰ ← t, repeat: a proximal method in the dual, which converges to the exact hinge for any fixed μ. The
-multipliers t are also the dual point of the certificate. See ``docs/mathematics.md``.
+The hinge is ``max(0, u) = max_{0≤t≤1} t·u``. Subtracting (μ/2)(t - t⁰)² from t·u makes it smooth. Up to a
+constant, the result is the smoothed hinge of width μ at scores with the offset μ·t⁰. Minimise that, set t⁰ ← t,
+repeat: a proximal method in the dual, which converges to the exact hinge for any fixed μ. The multipliers t are
+also the dual point of the certificate. See ``docs/mathematics.md``.
 
 References
 ----------
@@ -25,39 +25,42 @@ from softmargin.vectors import Vector, like, to_numpy
 __all__ = ["AugmentedLagrangian"]
 
 _INNER_SHARE = 0.2
-"""The inner problem is solved to this share of the gap that is left."""
+"""The inner problem is solved to this fraction of the remaining gap."""
 
 _LEAST_SHARE = 1e-3
-"""It is halved down to this while the gap does not come down."""
+"""The fraction is halved down to this while the gap does not decrease."""
 
 _NARROWER = 0.3
-"""The width shrinks by this factor when a round has not brought the gap down by `_ENOUGH`."""
+"""The width shrinks by this factor after a round that did not reduce the gap by the factor `_ENOUGH`."""
 
 _ENOUGH = 0.3
 _WIDEST = 2.0
-"""At zero scores every margin violation is Δ: in the middle of this width times Δ, where there is curvature."""
+"""In units of Δ. At zero scores every margin violation is Δ, the middle of this width, where the loss curves."""
 
 _NARROWEST = 0.03
 _NARROWEST_EASY, _FEW_STEPS = 1e-5, 6
-"""A round that ends in so few steps may be followed by a narrower one: it is no harder, and takes the multipliers
-further."""
+"""A round of this few steps may be followed by a narrower one, which moves the multipliers further."""
 
 _RELAXATION = 1.3
 
 _SINGLE = 1e-6
-"""Relative gap down to which a round starts with products in float32."""
+"""Relative gap down to which a round starts with float32 products."""
 
 
 class _Round(NamedTuple):
-    """Where a round starts.
+    """The start of a round.
 
     Attributes
     ----------
     multipliers : RowState
-    width, gap, share : float
-        Of the smoothing, in units of Δ; proved so far; of the inner problem.
+    width : float
+        Width of the smoothing, in units of Δ.
+    gap : float
+        Relative gap certified so far.
+    share : float
+        The inner problem is solved to this fraction of the gap.
     value : float or None
-        The best value so far, if it is known.
+        The best value so far, if known.
     """
 
     multipliers: RowState
@@ -69,7 +72,7 @@ class _Round(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentedLagrangianState(State):
-    """A point of a round, and where the round started; a checkpoint is written at that place."""
+    """A point of a round, and the start of the round, where a checkpoint may be written."""
 
     round: _Round
 
@@ -80,7 +83,7 @@ class AugmentedLagrangianState(State):
 
     @classmethod
     def load(cls, problem: Problem, P: Vector, saved: Saved) -> AugmentedLagrangianState:
-        """Return the state that was saved."""
+        """Return a saved state."""
         started = _Round(problem.rows_from(saved["multipliers"]), *saved["round"])
         return cls(P=like(P, saved["P"]), reg=problem.reg, round=started)
 
@@ -89,21 +92,17 @@ class AugmentedLagrangianState(State):
 class AugmentedLagrangian(Solver):
     """Rounds of a smoothed hinge with multipliers, each minimised by a descent.
 
-    Kept beyond X: the multipliers before and after a round and the offsets, each one float32 for each sample and
-    class.
+    Memory beyond X: three float32 numbers per sample and class, for the multipliers before and after a round and
+    for the offsets.
 
     Parameters
     ----------
     inner : Descent
-        What minimises the smooth problem of a round.
+        Solver for the smooth problem of a round.
     """
 
+    states = (AugmentedLagrangianState,)
     inner: Descent
-
-    @property
-    def states(self) -> tuple[type[State], ...]:
-        """The kind of states that it yields."""
-        return (AugmentedLagrangianState,)
 
     def start_from_dual(self, dual: DualState, estimate: float) -> State:
         """Return the state whose first multipliers are the dual rows."""
@@ -115,7 +114,7 @@ class AugmentedLagrangian(Solver):
         """Yield the points of all rounds."""
         if problem.loss.smoothed(1.0) is None:
             raise CapabilityError(
-                f"The augmented Lagrangian is for Hinge, not for {problem.loss!r}: take solver=softmargin.SGD()."
+                f"AugmentedLagrangian requires a loss that can be smoothed, such as Hinge, got {problem.loss!r}."
             )
         check_descent("inner", self.inner)
         P = start.P
@@ -146,7 +145,7 @@ class AugmentedLagrangian(Solver):
             assert isinstance(answer, Progress)
             assert answer.rows is not None
             before, gap, value = gap, answer.gap, answer.value
-            # Past the new multipliers: over-relaxed, the method of multipliers takes fewer rounds.
+            # Over-relaxation: beyond the new multipliers, the method takes fewer rounds.
             multipliers = multipliers.moved(answer.rows, _RELAXATION, 0.0, 1.0)
             if gap > _ENOUGH * before:
                 narrowest = _NARROWEST_EASY if n_steps <= _FEW_STEPS else _NARROWEST

@@ -1,6 +1,6 @@
-"""What a solver is: immutable settings, and a generator of states that one driver asks for the next.
+"""The protocol of a solver: immutable settings, and a generator of states that one driver iterates over.
 
-A state holds all that a solver needs to go on. So a warm start and a checkpoint that is resumed are the same
+A state holds all that a solver needs to continue. So a warm start and a checkpoint that is resumed are the same
 thing: a state to start from.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from softmargin.losses.base import Floats
@@ -17,28 +17,28 @@ from softmargin.vectors import Vector
 
 __all__ = ["Callback", "Fit", "Progress", "Saved", "Solver", "Start", "State", "Step", "Steps"]
 
-_MOST_STEPS_KEPT = 200
+_MAX_RECORDED_STEPS = 200
 
 Saved: TypeAlias = dict[str, Any]
-"""NumPy arrays, and what JSON can hold, by name."""
+"""NumPy arrays and JSON values, by name."""
 
 
 class Step(NamedTuple):
-    """One line of a fit's history.
+    """One entry of the history of a fit.
 
     Attributes
     ----------
     n_passes : float
-        Readings of X so far, those for the preconditioner and the certificate included.
+        Passes over X so far, including those for the preconditioner and the certificates.
     seconds : float
         Wall time so far.
     value : float
-        F at this point or, where the solver does not know that, at the best point certified so far: infinite
-        before the first.
+        F at this point. Where the solver does not know it: F at the best point certified so far, infinite before
+        the first certificate.
     lower_bound : float
-        The best bound on min F proved so far; 0 before the first.
+        Best certified lower bound on min F so far; 0 before the first certificate.
     estimate : float
-        What the solver expects the relative gap to be; not a proof.
+        The relative gap that the solver expects. It is not certified.
     """
 
     n_passes: float
@@ -49,12 +49,12 @@ class Step(NamedTuple):
 
 
 Callback: TypeAlias = Callable[[Step], bool | None]
-"""Sees every step of a fit; a true return value stops it at the best point so far."""
+"""Receives each step of a fit; a true return value stops the fit at the best point so far."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a solver, with its proof.
+    """The result of a fit, with its certificate.
 
     Attributes
     ----------
@@ -63,20 +63,21 @@ class Fit:
     value : float
         F(W, b).
     lower_bound : float
-        Proved: F is nowhere smaller.
+        Certified lower bound on the minimum of F.
     gap : float
-        (value - lower_bound) / value, where value is raised by what rounding may have taken from it.
+        Relative duality gap (value - lower_bound) / value, with an upper bound on the rounding error of value
+        added to value.
     tol : float
-        The gap that was asked for.
+        Tolerance of the gap.
     n_passes : int
-        Readings of X, preconditioner and certificates included.
+        Passes over X, including those for the preconditioner and the certificates.
     seconds : float
         Wall time.
     history : tuple of Step
     status : str
-        What happened, in words.
+        Why the fit ended, as a sentence.
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C ended the fit.
     """
 
     W: Floats = field(repr=False)
@@ -93,44 +94,40 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether the proved gap is at most ``tol``."""
+        """Whether the certified gap is at most ``tol``."""
         return self.gap <= self.tol
 
     def record(self) -> dict[str, list[float]]:
-        """Return the history, thinned to a few hundred steps, as a list for each field of `Step`."""
-        every = max(1, len(self.history) // _MOST_STEPS_KEPT)
+        """Return the history, thinned to a few hundred steps, as one list per field of `Step`."""
+        every = max(1, len(self.history) // _MAX_RECORDED_STEPS)
         kept = self.history[:-1][::every] + self.history[-1:]
         return {name: [float(getattr(step, name)) for step in kept] for name in Step._fields}
-
-    def with_bias(self, b: Floats) -> Fit:
-        """Return the same fit with another bias b: the one that belongs to features that are not centred."""
-        return replace(self, b=b)
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a solver stands.
+    """The state of a solver between two steps.
 
     Attributes
     ----------
     P : array of shape (D + 1, C)
         The point: W, and b as its last row.
     reg : float
-        The λ of the objective it belongs to.
+        λ of the objective that the state belongs to.
     value : float or None
-        F there; None where the solver does not know it.
+        F at P; None if the solver does not know it.
     estimate : float
-        What the solver expects the relative gap to be.
+        The relative gap that the solver expects.
     ready : bool
-        Whether a certificate is likely to prove enough, or the solver needs one to go on.
+        Whether to compute a certificate: it is likely to meet the tolerance, or the solver needs its result.
     source : Problem or DualState, optional
-        What gives the dual rows of the certificate; by default the objective itself.
+        Source of the dual rows of the certificate; by default the objective itself.
     keep_rows : bool
-        Whether the solver wants these dual rows.
+        Whether the solver needs these dual rows.
     resumable : bool
-        Whether a checkpoint may be written here.
+        Whether this state may be saved in a checkpoint.
     warm : State, optional
-        What a fit with another λ should start from instead of this.
+        The state from which a fit with another λ should start instead of this one.
     """
 
     P: Vector
@@ -143,38 +140,34 @@ class State:
     resumable: bool = True
     warm: State | None = None
 
-    def at(self, P: Vector) -> State:
-        """Return the state with another point."""
-        return self if P is self.P else replace(self, P=P)
-
     def saved(self) -> Saved:
         """Return what `load` needs."""
         raise NotImplementedError
 
     @classmethod
     def load(cls, problem: Problem, P: Vector, saved: Saved) -> State:
-        """Return the state that was saved, with arrays of the kind of P."""
+        """Return a saved state, with arrays of the same kind as P."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start(State):
-    """A point to start from, of which nothing is known."""
+    """A starting point, with no other information."""
 
     resumable: bool = False
 
 
 class Progress(NamedTuple):
-    """What a certificate brought: the driver's answer to a state.
+    """The result of a certificate: what the driver sends back for a state.
 
     Attributes
     ----------
     gap : float
-        The relative gap proved so far.
+        Best certified relative gap so far.
     value : float
-        The best value certified so far.
+        Best certified value so far.
     rows : RowState or None
-        The dual rows of this certificate, where the state wanted them.
+        Dual rows of this certificate, if the state requested them.
     """
 
     gap: float
@@ -183,35 +176,35 @@ class Progress(NamedTuple):
 
 
 Steps: TypeAlias = Generator[State, Progress | None, str]
-"""States, one after the other; each is answered by what was proved there, if anything. Returns why it ended."""
+"""Yields states, is sent the result of each certificate (or None), and returns why it ended."""
 
 
 class Solver(ABC):
-    """One algorithm; its settings are the fields of a frozen dataclass."""
+    """An algorithm; its settings are the fields of a frozen dataclass."""
 
     max_passes: ClassVar[float] = 2000
-    """Budget of readings of X where none is given."""
+    """Default for the maximum number of passes over X."""
 
     @property
     def states(self) -> tuple[type[State], ...]:
-        """The kinds of states that a checkpoint of it may hold; none if it keeps no checkpoint."""
+        """The classes of states that a checkpoint may hold; empty if checkpoints are not supported."""
         return ()
 
     @abstractmethod
     def steps(self, problem: Problem, start: State, tol: float) -> Steps:
-        """Yield states, the first of them at the start, until nothing improves.
+        """Yield states, the first of them at the start, until there is no further improvement.
 
-        A state of this solver for the same λ is gone on from, and yielded first; any other is only a point to
-        start from, or what the solver can make of it.
+        If ``start`` is a state of this solver for the same λ, it is yielded first and continued from. Any other
+        state only gives a starting point, or what else the solver can derive from it.
 
         Parameters
         ----------
         problem : Problem
         start : State
         tol : float
-            The relative gap to prove.
+            Relative gap to certify.
         """
 
     def start_from_dual(self, dual: DualState, estimate: float) -> State:
-        """Return the state to go on from where dual ascent (``dual``) stands, at an ``estimate`` of the gap."""
+        """Return the state to continue from after dual ascent (``dual``), given an ``estimate`` of the gap."""
         return Start(P=dual.P, reg=dual.reg)

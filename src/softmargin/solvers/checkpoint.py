@@ -1,4 +1,4 @@
-"""Where a long fit stands, on disk: enough to go on with the same bits after the process was killed."""
+"""A file with the state of a long fit: after the process was killed, the fit resumes to the same bits."""
 
 from __future__ import annotations
 
@@ -20,39 +20,37 @@ __all__ = ["Checkpoint"]
 
 
 class Checkpoint:
-    """A file that holds the latest state of one fit.
+    """A file with the latest state of one fit.
 
     Parameters
     ----------
     path : path-like
-        Written now and then, replaced as a whole; removed when the fit has converged.
+        Replaced as a whole at each write; removed when the fit has converged.
     problem : str
-        What the fit is about; a file about another problem is refused.
+        Identifies the problem; the checkpoint of another problem raises an error.
     seconds : float
-        Least time between two writes; 0 writes at every border of the algorithm.
+        Minimum time between two writes; 0 writes every resumable state.
 
     Raises
     ------
     ParameterError
-        If the path cannot be one of a file.
+        If no file can be written at this path.
     DataError
-        If the file is there but damaged, something else or of another problem.
+        If the file exists but is damaged, is not a checkpoint or belongs to another problem.
     """
 
     def __init__(self, path: Any, problem: str, seconds: float) -> None:
         try:
             self._path = Path(path)
         except TypeError:
-            raise ParameterError(f"checkpoint must be a path, but it is {path!r}.") from None
+            raise ParameterError(f"checkpoint must be a path, got {path!r}.") from None
         try:
             if not self._path.parent.is_dir() or self._path.is_dir():
-                raise ParameterError(
-                    f"checkpoint must be a file in a folder that exists, but it is {str(path)!r}."
-                )
+                raise ParameterError(f"checkpoint must be a file in an existing folder, got {str(path)!r}.")
             with TemporaryFile(dir=self._path.parent):
                 self._path.exists()
         except OSError as error:  # better now than after hours
-            raise ParameterError(f"checkpoint cannot be kept at {str(path)!r}: {error.strerror}.") from None
+            raise ParameterError(f"checkpoint cannot be written to {str(path)!r}: {error.strerror}.") from None
         self._problem = problem
         self._seconds = seconds
         self._written = time.perf_counter()
@@ -61,34 +59,29 @@ class Checkpoint:
     def _read(self) -> Saved | None:
         try:
             with self._path.open("rb") as stream:
-                card, tensors = read_record(stream, str(self._path))
-            entries = json.loads(card)
+                metadata, tensors = read_record(stream, str(self._path))
+            entries = json.loads(metadata)
             if entries.get("kind") != "checkpoint":
                 raise ValueError
         except FileNotFoundError:
             return None
         except (ModelFileError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise DataError(
-                f"{self._path} is no whole checkpoint of a fit: remove it or give another path."
-            ) from None
+            raise DataError(f"{self._path} is not a valid checkpoint; delete it or choose another path.") from None
         if entries["problem"] != self._problem:
             raise DataError(
-                f"{self._path} is the checkpoint of another problem (data, loss, reg, tol or the solver differ): "
-                f"remove it or give another path."
+                f"{self._path} is the checkpoint of another problem (data, loss, reg, tol or solver differ); "
+                f"delete it or choose another path."
             )
-        state: Saved = dict(entries["state"])
-        for name, tensor in tensors.items():
-            state[name] = tensor.astype(entries["dtypes"][name])
-        return state
+        arrays = {name: tensor.astype(entries["dtypes"][name]) for name, tensor in tensors.items()}
+        return {**entries["state"], **arrays}
 
     def offer(self, state: Callable[[], Saved]) -> None:
-        """Write the state if it is time to. Where that fails, a warning says so and the fit goes on."""
-        now = time.perf_counter()
-        if now - self._written < self._seconds:
+        """Write the state if it is due; if that fails, warn and continue the fit."""
+        if time.perf_counter() - self._written < self._seconds:
             return
         entries = state()
         arrays = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
-        card = {
+        metadata = {
             "kind": "checkpoint",
             "problem": self._problem,
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
@@ -96,14 +89,14 @@ class Checkpoint:
         }
         tensors = {name: array.astype(np.float64) for name, array in arrays.items()}
         try:
-            write_atomically(self._path, encode_record(json.dumps(card), tensors))
+            write_atomically(self._path, encode_record(json.dumps(metadata), tensors))
         except OSError as error:
             warn(
-                f"The checkpoint {self._path} could not be written ({error.strerror}); the fit goes on.",
+                f"The checkpoint {self._path} could not be written ({error.strerror}); the fit continues.",
                 UserWarning,
             )
         self._written = time.perf_counter()
 
     def remove(self) -> None:
-        """Remove the file: the fit is done."""
+        """Remove the file after the fit has converged."""
         self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which solver serves an objective."""
+"""The default solver of an objective."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from softmargin.solvers.newton import TruncatedNewton
 __all__ = ["choose_solver"]
 
 _FEW_CLASSES = 32
-"""Up to this many classes a sweep of dual ascent costs several passes: the products among the rows outweigh those
-with W."""
+"""Up to this many classes a sweep of dual ascent costs several passes, most of it for products between rows."""
 
 _STIFFEST, _STIFFEST_KINKED = 1.0, 0.5
-"""How far the scores of a sample may follow its own dual row, on average, before dual ascent is not even tried
-where sweeps cost that much; for smooth losses and others."""
+"""Where sweeps cost several passes, dual ascent is used up to this `Traits.dual_stiffness`; the second for losses
+with kinks, in units of Δ."""
 
 _PATIENCE, _LITTLE_PATIENCE = 1000.0, 30.0
-"""How many passes of dual ascent may be left before another solver takes over: less where that one is quick."""
+"""Dual ascent switches to its fallback if it expects more passes than this; the second if the fallback is fast."""
 
 _TINY_HESSIAN = 100
-"""Up to this many weights, Newton's method with the whole Hessian costs a smooth loss little more than passes."""
+"""Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
 
 
 def choose_solver(problem: Problem) -> Solver:
-    """Return the solver for an objective, by its loss, its sizes and what its engine supports.
+    """Return the default solver for an objective: by its loss, its sizes and what its engine supports.
 
-    Dual ascent comes first, unless there are few weights, or few classes and a sample's dual row moves its own
-    scores far (long features, a small λ) and there are more samples than features; it hands over where that is
-    quicker. L-BFGS serves the smooth losses, with Newton steps for those that curve in pairs and where the whole
-    Hessian is a small matrix, and the augmented Lagrangian over these the hinge.
+    The primal solver is L-BFGS for smooth losses. Newton steps replace it for losses that curve in pairs, or where
+    the full Hessian is a small matrix. For the hinge it is the augmented Lagrangian over these. Dual ascent comes
+    before the primal solver, with two exceptions. One is a small number of weights. The other is few classes and
+    more samples than features, with a large `Traits.dual_stiffness` (long features, a small λ).
     """
     loss, traits = problem.loss, problem.traits
     primal, shape = _primal(loss, traits), traits.shape

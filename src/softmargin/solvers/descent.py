@@ -1,15 +1,15 @@
-"""Descent with a line search, for smooth losses: what is known of the Hessian is a subclass's business."""
+"""Descent with a line search, for smooth losses; subclasses give the direction."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from softmargin.errors import ParameterError
+from softmargin.errors import CapabilityError, ParameterError
 from softmargin.objective import Point, Problem, Traits
 from softmargin.solvers.base import Saved, Solver, State, Steps
 from softmargin.solvers.line_search import search
@@ -18,46 +18,42 @@ from softmargin.vectors import Vector, like, namespace, to_numpy
 __all__ = ["CovarianceModel", "Descent", "DescentState", "Direction", "check_descent"]
 
 _LEAST_CURVATURE = 1e-3
-"""A step of the bias is at most a thousand units of the loss, however small the curvature seems to be."""
+"""Limits a step of the bias to a thousand units of the loss, even where the measured curvature is smaller."""
 
 _NO_CURVATURE = 1e-12
-"""A curvature below this, in units of the loss, is none: the penalty alone then shapes the step."""
+"""Minimum of the curvature, in units of the loss; below it the penalty alone determines the step."""
 
 _SINGLE = 1e-6
-"""Relative gap down to which products in float32 are good enough for a step."""
+"""Relative gap down to which float32 products are accurate enough for a step."""
 
 _PROGRESS, _STEPS_WITHOUT = 0.7, 8
-"""They no longer are when the gap has not come down by this factor in so many steps."""
+"""They are no longer used if the gap does not decrease by this factor within this number of steps."""
 
 _ROUNDING, _ROUNDING_SINGLE = 1e-12, 1e-7
-"""Values of F that differ by less than this fraction are taken to be equal; the second with float32 products."""
+"""Values of F whose relative difference is smaller count as equal; the second with float32 products."""
 
 _ROUNDING_OF_SCORES = 1e-15
-"""So are values that differ by less than this many units of the loss: scores are rounded that much."""
+"""So do values that differ by less than this, in units of the loss: the rounding error of the scores."""
 
 
 class Direction(Protocol):
-    """What a descent knows of the Hessian."""
+    """The direction of a descent, and the model of the Hessian behind it."""
 
     def at(self, point: Point) -> Vector:
         """Return a descent direction (D + 1, C)."""
-        ...
 
     def update(self, before: Point, after: Point) -> None:
-        """Take note of a step."""
-        ...
+        """Update the model of the Hessian after a step."""
 
     def reset(self) -> bool:
-        """Drop what was learnt from steps; return whether there was anything."""
-        ...
+        """Discard the information from earlier steps; return whether there was any."""
 
     def saved(self) -> Saved:
-        """Return what was learnt, for a checkpoint."""
-        ...
+        """Return the information from earlier steps, for a checkpoint."""
 
 
 class Precision(NamedTuple):
-    """Whether the products of a descent are made in float32: while it is far, and that brings the gap down."""
+    """Whether a descent uses float32 products: while the gap is large and still decreases."""
 
     single: bool
     least: float = np.inf
@@ -73,15 +69,15 @@ class Precision(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DescentState(State):
-    """A point of a descent, and what is known of the Hessian there.
+    """A point of a descent, with the state of its direction.
 
     Attributes
     ----------
     threshold : float
-        A certificate is made when the estimate falls to this.
+        A certificate is computed when the estimated gap is at most this.
     precision : Precision
     memory : callable
-        Returns what a `Direction` was saved as.
+        Returns the result of `Direction.saved`.
     """
 
     threshold: float
@@ -96,36 +92,27 @@ class DescentState(State):
 
     @classmethod
     def load(cls, problem: Problem, P: Vector, saved: Saved) -> DescentState:
-        """Return the state that was saved."""
-        single, least, steps_since = saved["precision"]
-        precision = Precision(bool(single), least, int(steps_since))
+        """Return a saved state."""
         memory = {name: like(P, v) if isinstance(v, np.ndarray) else v for name, v in saved.items()}
         return cls(
-            P=memory["P"],
-            reg=problem.reg,
-            threshold=saved["threshold"],
-            precision=precision,
+            P=memory["P"], reg=problem.reg, threshold=saved["threshold"], precision=Precision(*saved["precision"]),
             memory=lambda: memory,
-        )
+        )  # fmt: skip
 
 
 class Descent(Solver):
-    """A descent with line search."""
+    """A descent with line search, for smooth losses."""
 
+    states = (DescentState,)
     keeps_scores: ClassVar[bool] = False
-    """Whether its points serve for Hessians."""
-
-    @property
-    def states(self) -> tuple[type[State], ...]:
-        """The kind of states that it yields."""
-        return (DescentState,)
+    """Whether points keep their scores, for Hessians."""
 
     @abstractmethod
     def direction(self, problem: Problem, saved: Saved | None = None) -> Direction:
-        """Return what is known of the Hessian at the start, or what was saved."""
+        """Return the direction at the start, or the saved one."""
 
     def is_exact(self, traits: Traits) -> bool:
-        """Return whether steps are so exact that products in float32 would spoil them."""
+        """Return whether steps are too accurate for float32 products."""
         return False
 
     def steps(self, problem: Problem, start: State, tol: float) -> Steps:
@@ -135,16 +122,18 @@ class Descent(Solver):
     def descend(
         self, problem: Problem, start: State, tol: float, single: bool = True
     ) -> Generator[DescentState, Any, str]:
-        """Yield the points of a descent; with ``single`` it starts with float32 products where they pay off."""
-        problem.loss.check_smooth(f"{type(self).__name__}; take the augmented Lagrangian")
-
+        """Yield the points of a descent; with ``single`` it starts with float32 products where they are faster."""
+        if not problem.loss.smooth:
+            raise CapabilityError(
+                f"{type(self).__name__} requires a smooth loss, got {problem.loss!r}; use AugmentedLagrangian."
+            )
         precision = Precision(single and problem.traits.prefers_single and not self.is_exact(problem.traits))
 
         def evaluate(P: Vector) -> Point:
             return problem.evaluate(P, single=precision.single, keep_scores=self.keeps_scores)
 
         def precise(point: Point) -> Point:
-            """Return the point, evaluated in float64 if float32 is no longer good enough."""
+            """Return the point, evaluated in float64 if float32 is no longer accurate enough."""
             nonlocal precision
             if precision.single:
                 precision = precision.after(estimated_gap(problem, point))
@@ -168,32 +157,26 @@ class Descent(Solver):
             estimate = estimated_gap(problem, point)
             ready = estimate <= threshold
             yield DescentState(
-                P=point.P,
-                reg=problem.reg,
-                value=point.value,
-                estimate=estimate,
-                ready=ready,
-                threshold=threshold,
-                precision=precision,
-                memory=direction.saved,
-            )
-            if ready:
-                threshold = 0.5 * min(threshold, estimate)  # if this proof falls short, the next waits for half
+                P=point.P, reg=problem.reg, value=point.value, estimate=estimate, ready=ready, threshold=threshold,
+                precision=precision, memory=direction.saved,
+            )  # fmt: skip
+            if ready:  # if this certificate does not suffice, the next waits for half the gap
+                threshold = 0.5 * min(threshold, estimate)
             found = found_from(point)
             if found is None and precision.single:
                 precision = precision._replace(single=False)
                 point = evaluate(point.P)
                 found = found_from(point)
-            if found is None and direction.reset():  # what was learnt misleads
+            if found is None and direction.reset():  # earlier steps may mislead
                 found = found_from(point)
             if found is None:
-                return "No step improves the value any more: rounding is in the way."
+                return "Line search failed: no decrease is possible at working precision."
             direction.update(point, found)
             point = precise(found)
 
 
 def estimated_gap(problem: Problem, point: Point) -> float:
-    """Return the relative gap that a certificate would show: exact but for the balance of the bias."""
+    """Return the relative gap that a certificate would show: exact except for the balance of the bias."""
     xp, dW, db = namespace(point.P), point.gradient[:-1, :], point.gradient[-1, :]
     gap = float(xp.sum(xp.square(dW))) / (4.0 * problem.reg)
     imbalance = problem.loss.score_scale * float(xp.sum(xp.abs(db)))
@@ -201,24 +184,25 @@ def estimated_gap(problem: Problem, point: Point) -> float:
 
 
 class CovarianceModel:
-    """The Hessian as the feature covariance sees it: ``c Σ + 2λ I`` for W and ``c`` for b.
+    """An approximate Hessian from the feature covariance Σ: ``c Σ + 2λ I`` for W and ``c`` for b.
 
-    c is the mean output curvature of the loss, measured again at points 1, 2, 4, 8, …
+    c is the mean curvature of the loss in the scores, measured again at points 1, 2, 4, 8, …
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, saved: Sequence[Any] | None = None) -> None:
         self._metric, self._score_scale = problem.metric(), problem.loss.score_scale
-        self._curvature, self._n_seen, self._next = 1.0, 0, 1
+        state: Sequence[Any] = (1.0, 0, 1) if saved is None else saved
+        self._curvature, self._n_seen, self._next = state
 
     def refresh(self, point: Point, now: bool = False) -> None:
-        """See the next point; on some, or if asked, measure the curvature of the loss there."""
+        """Count a point; measure the curvature of the loss there if it is due, or ``now``."""
         self._n_seen += 1
         if now or self._n_seen == self._next:
             self._next = 2 * self._n_seen
             self._curvature = max(self._metric.mean_curvature(point.P), self.floor(point))
 
     def floor(self, point: Point) -> float:
-        """Return the least curvature to assume: where the loss is all but linear, the bias must not go too far."""
+        """Return the minimum curvature: it limits the step of the bias where the loss is almost linear."""
         xp = namespace(point.P)
         steepest = float(xp.max(xp.abs(point.gradient[-1, :])))
         return max(_LEAST_CURVATURE * steepest, _NO_CURVATURE) / self._score_scale
@@ -227,16 +211,12 @@ class CovarianceModel:
         """Return the inverse of the model times G (D + 1, C)."""
         return self._metric.solve(self._curvature, G)
 
-    def saved(self) -> list[float]:
-        """Return what was measured, for a checkpoint."""
+    def saved(self) -> list[Any]:
+        """Return the state of the model, for a checkpoint."""
         return [self._curvature, self._n_seen, self._next]
-
-    def restore(self, saved: list[float]) -> None:
-        """Go on from a checkpoint."""
-        self._curvature, self._n_seen, self._next = saved[0], int(saved[1]), int(saved[2])
 
 
 def check_descent(name: str, solver: object) -> None:
-    """Raise a `ParameterError` if a setting of another solver is not a descent."""
+    """Raise a `ParameterError` if ``solver``, the setting ``name`` of another solver, is not a descent."""
     if not isinstance(solver, Descent):
-        raise ParameterError(f"{name} must be a smooth solver such as LBFGS(), but it is {solver!r}.")
+        raise ParameterError(f"{name} must be a smooth solver such as LBFGS(), got {solver!r}.")

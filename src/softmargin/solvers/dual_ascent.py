@@ -1,8 +1,8 @@
-"""Dual coordinate ascent in blocks: the quickest start, and where samples lie well apart the quickest finish.
+"""Block dual coordinate ascent: the fastest start, and the fastest solver where samples are almost uncorrelated.
 
-Every sweep maximises the dual over the rows one after the other, so that each sample profits at once from what
-was learnt from those before it. What slows it down is long or strongly correlated features at a small λ. A sweep
-tells how far it was from the optimum; where that predicts too many more sweeps, a finisher takes over.
+A sweep maximises the dual over one row after the other, so that each sample benefits at once from the updates of
+those before it. Long or strongly correlated features at a small λ make it slow. Each sweep estimates the distance
+to the optimum. If that predicts too many more sweeps, the fallback continues.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from softmargin.vectors import Vector, namespace
 __all__ = ["DualAscent"]
 
 _PENALTY = 8.0
-"""What a sum of the dual rows costs at first, in units of how far scores must move to move a row."""
+"""Initial penalty on the sum of the dual rows, in units of the change of scores that moves a row."""
 
 _CONSTANT_FEATURE = 0.01
-"""Least square of the constant feature whose weight is the bias, as a share of that of a sample."""
+"""Minimum square of the constant feature whose weight is the bias, relative to the squared length of a sample."""
 
 _SINGLE = 1e-8
-"""Relative gap below which products in float32 are not good enough."""
+"""Relative gap below which float32 products are not accurate enough."""
 
 _ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
-"""Nor below this gap in units of the loss where rounded scores move the loss in first order: at kinks."""
+"""The same as an absolute gap, in units of the loss, for losses with kinks: rounded scores matter more there."""
 
 _AGAIN, _EARLIEST = 1.25, 4.0
-"""A proof that fell short says little once so many times the passes are done, and not only the first few: the sum
-of the dual rows is far from zero at first, which is soon mended."""
+"""After a certificate that did not suffice, the next follows when the number of passes has grown by this factor.
+The first waits for this number of passes, because the sum of the dual rows is far from zero at first."""
 
 _PASSES_TO_JUDGE = 8.0
 _BEST_RATE = 0.1
 
 _PATH_POWER = 0.6
-"""From one λ to the next the dual rows move about as this power of λ, which leaves the rest of the way to W."""
+"""Between two λ the dual rows scale roughly with this power of λ."""
 
 
 class _Ascent(NamedTuple):
-    """What sweeps and proofs have shown.
+    """What sweeps and certificates have shown so far.
 
     Attributes
     ----------
     left : float
-        Relative gap that seems to be left.
+        Estimate of the remaining relative gap.
     seen : float
-        Relative gap that the last sweep saw.
+        Relative gap measured by the last sweep.
     gap : float
         The same, absolute.
     optimism : float
-        By how much the last proof fell short of `left`, as a factor.
+        Ratio of the last certified gap to `left`, at least 1.
     tried : float
-        Passes when it was made.
-    estimates : tuple of (float, float)
-        Passes and estimated gaps of the later half of the fit.
+        Number of passes when that certificate was computed.
+    estimates : sequence of (float, float)
+        Passes and estimated gaps in the second half of the fit.
     """
 
     left: float = math.inf
@@ -74,7 +74,7 @@ class _Ascent(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DualAscentState(State):
-    """Dual rows after a sweep, and the generator of the order of the next."""
+    """Dual rows after a sweep, and the random generator for the order of the next."""
 
     dual: DualState
     rng: np.random.Generator
@@ -86,50 +86,47 @@ class DualAscentState(State):
 
     @classmethod
     def load(cls, problem: Problem, P: Vector, saved: Saved) -> DualAscentState:
-        """Return the state that was saved."""
-        dual = _class_rows(problem)
+        """Return a saved state."""
+        dual, rng = _class_rows(problem), np.random.default_rng()
         dual.restore(saved)
-        rng = np.random.default_rng()
         rng.bit_generator.state = saved["rng"]
-        ascent = _Ascent(*saved["ascent"])
-        ascent = ascent._replace(estimates=tuple((passes, estimate) for passes, estimate in ascent.estimates))
-        return cls(P=dual.P, reg=problem.reg, dual=dual, rng=rng, ascent=ascent)
+        return cls(P=dual.P, reg=problem.reg, dual=dual, rng=rng, ascent=_Ascent(*saved["ascent"]))
 
 
 @dataclass(frozen=True)
 class DualAscent(Solver):
-    """Block dual ascent, then a finisher if there is one and progress is slow.
+    """Block dual coordinate ascent, then a fallback if progress is slow.
 
-    Kept beyond X: the dual rows, a number for each sample and class (float32 until the last digits).
+    Memory beyond X: one number per sample and class for the dual rows (float32 until the last digits).
 
     Parameters
     ----------
-    finisher : Solver, optional
-        What goes on from there when more than ``patience`` passes seem to be left.
+    fallback : Solver, optional
+        Continues when more than ``patience`` passes seem to remain.
     patience : float
-        Passes.
+        Number of passes.
     seed : int
-        Of the order of the samples.
+        Seed of the order of the samples.
     """
 
-    finisher: Solver | None = None
+    fallback: Solver | None = None
     patience: float = 1000.0
     seed: int = 0
 
     @property
     def states(self) -> tuple[type[State], ...]:
-        """Its own kind of states, and those of the finisher."""
-        return (DualAscentState, *(self.finisher.states if isinstance(self.finisher, Solver) else ()))
+        """Its own class of states, and those of the fallback."""
+        return (DualAscentState, *(self.fallback.states if isinstance(self.fallback, Solver) else ()))
 
     def steps(self, problem: Problem, start: State, tol: float) -> Steps:
-        """Yield states after each sweep, and those of the finisher."""
+        """Yield a state after each sweep, then the states of the fallback."""
         if not problem.loss.ascends:
-            raise CapabilityError(f"{problem.loss!r} has no row function for dual ascent.")
+            raise CapabilityError(f"DualAscent requires a loss with a row function for it, got {problem.loss!r}.")
         check_count("seed", self.seed, 0)
-        if not (self.finisher is None or isinstance(self.finisher, Solver)):
-            raise ParameterError(f"finisher must be a solver such as LBFGS(), but it is {self.finisher!r}.")
-        if self.finisher is not None and start.reg == problem.reg and isinstance(start, self.finisher.states):
-            return (yield from self.finisher.steps(problem, start, tol))
+        if not (self.fallback is None or isinstance(self.fallback, Solver)):
+            raise ParameterError(f"fallback must be a solver such as LBFGS(), got {self.fallback!r}.")
+        if self.fallback is not None and start.reg == problem.reg and isinstance(start, self.fallback.states):
+            return (yield from self.fallback.steps(problem, start, tol))
         ascent: _Ascent | None
         if isinstance(start, DualAscentState) and start.reg == problem.reg:
             dual, rng, ascent = start.dual, start.rng, start.ascent
@@ -154,15 +151,15 @@ class DualAscent(Solver):
                 dual.to_double()
             estimates = [*ascent.estimates, (dual.n_passes, estimate)]
             while len(estimates) > 1 and estimates[1][0] <= 0.5 * dual.n_passes:
-                del estimates[0]  # progress is judged by the later half
-            if self.finisher is not None and self._is_slow(estimates, tol):
-                after = self.finisher.steps(problem, self.finisher.start_from_dual(dual, estimate), tol)
-                return (yield from _tagged(after, state))
+                del estimates[0]  # progress is judged by the second half
+            if self.fallback is not None and self._is_slow(estimates, tol):
+                after = self.fallback.steps(problem, self.fallback.start_from_dual(dual, estimate), tol)
+                return (yield from _with_warm_start(after, state))
             ascent = _swept(dual, rng, ascent._replace(estimates=tuple(estimates)))
-        return "The scores left the range of numbers."
+        return "Scores overflowed; scale the features."
 
     def _is_slow(self, estimates: list[tuple[float, float]], tol: float) -> bool:
-        """Return whether more than ``patience`` passes seem to be left."""
+        """Return whether more than ``patience`` passes seem to remain."""
         (first, before), (last, estimate) = estimates[0], estimates[-1]
         if last - first < _PASSES_TO_JUDGE or estimate <= tol:
             return False
@@ -171,9 +168,9 @@ class DualAscent(Solver):
 
 
 def _first_rows(problem: Problem, start: State) -> Generator[State, Progress | None, DualState]:
-    """Return the dual rows to begin with: those of another λ or of a point, where one is known.
+    """Return the first dual rows: from those of another λ, or from a point.
 
-    The rows of a loss with kinks at a point are not known; there the point itself is tried first.
+    The point is certified first: it may be good enough, and for a loss with kinks it does not give the dual rows.
     """
     before = start.warm or start
     if isinstance(before, DualAscentState) and problem.reg <= before.reg:
@@ -195,18 +192,18 @@ def _class_rows(problem: Problem) -> DualState:
 
 
 def _swept(dual: DualState, rng: np.random.Generator, ascent: _Ascent) -> _Ascent | None:
-    """Return what is known after another sweep; None if scores overflowed."""
+    """Return the estimates after another sweep; None if scores overflowed."""
     sweep = dual.sweep(rng)
     if not np.isfinite(sweep.value + sweep.gap):
         return None
     seen, before = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0, ascent.seen
-    # Rows were seen before they moved: what is left now is less by about as much as the last sweep gained.
+    # Rows are measured before their update: the remaining gap is smaller, by about the ratio of two sweeps.
     left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
     return ascent._replace(left=left, seen=seen, gap=sweep.gap)
 
 
-def _tagged(steps: Steps, warm: State) -> Steps:
-    """Yield the states of a finisher; a fit with another λ should start from the dual rows before it."""
+def _with_warm_start(steps: Steps, warm: State) -> Steps:
+    """Yield the states of the fallback, with the last dual rows as the start of a fit with another λ."""
     answer = None
     while True:
         try:

@@ -1,6 +1,6 @@
-"""L-BFGS whose initial Hessian is the feature covariance: for smooth losses.
+"""L-BFGS for smooth losses, with the feature covariance as the initial Hessian.
 
-The covariance takes the ill-conditioning of the features away; the pairs of L-BFGS learn what is left.
+The covariance removes the ill-conditioning of the features; the L-BFGS pairs correct the rest.
 
 References
 ----------
@@ -37,23 +37,22 @@ class LBFGS(Descent):
     memory: int = 20
 
     def direction(self, problem: Problem, saved: Saved | None = None) -> _Pairs:
-        """Return an empty memory, or the one that was saved."""
+        """Return an empty memory, or the saved one."""
         return _Pairs(problem, check_count("memory", self.memory, 0), saved)
 
 
 class _Pairs:
-    """The last steps and the changes of the gradient along them."""
+    """The last steps and changes of the gradient."""
 
     def __init__(self, problem: Problem, memory: int, saved: Saved | None) -> None:
-        self._model = CovarianceModel(problem)
+        self._model = CovarianceModel(problem, None if saved is None else saved["model"])
         self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=memory)
         if saved is not None:
-            self._model.restore(saved["model"])
             for k, product in enumerate(saved["products"]):
                 self._pairs.append((saved["steps"][k, ...], saved["changes"][k, ...], product))
 
     def at(self, point: Point) -> Vector:
-        """Return minus the estimate of the inverse Hessian times the gradient, by the two loops."""
+        """Return minus the estimated inverse Hessian times the gradient, by the two-loop recursion."""
         self._model.refresh(point)
         q = namespace(point.P).asarray(point.gradient, copy=True)
         factors = []
@@ -67,17 +66,17 @@ class _Pairs:
         return -q
 
     def update(self, before: Point, after: Point) -> None:
-        """Keep the pair, unless rounding leaves nothing of its curvature."""
+        """Keep the pair, unless its curvature is at the level of rounding errors."""
         step, change = after.P - before.P, after.gradient - before.gradient
         product = inner(step, change)
-        # W and b apart, so that the scale of the features makes no difference.
+        # W and b separately, so that the scale of the features does not matter.
         parts = ((array[:-1, :], array[-1, :]) for array in (step, change))
         sizes = [math.sqrt(inner(s, s)) * math.sqrt(inner(c, c)) for s, c in zip(*parts, strict=True)]
         if product > 1e-14 * sum(sizes):
             self._pairs.append((step, change, product))
 
     def reset(self) -> bool:
-        """Drop all pairs."""
+        """Drop all pairs; return whether there were any."""
         had = bool(self._pairs)
         self._pairs.clear()
         return had

@@ -1,4 +1,4 @@
-"""A line search for convex functions: the zero of the slope along a direction, by the secant."""
+"""A line search for convex functions: find the zero of the slope along a direction by the secant method."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FAR_APART = 8.0
 def search(evaluate: Callable[[Vector], Point], point: Point, direction: Vector, rounding: float) -> Point | None:
     """Return a point along the direction that meets the Wolfe conditions, or None.
 
-    F is convex, so its slope along the direction only rises: the zero of the slope is bracketed and the bracket
-    closed by the secant, which needs no differences of F.
+    F is convex, so its slope along the direction is non-decreasing. The zero of the slope is bracketed, and the
+    bracket reduced by the secant method, which needs no differences of F.
 
     Parameters
     ----------
     evaluate : callable
-        Returns what is known at a P (D + 1, C).
+        Returns the `Point` at a P (D + 1, C).
     point : Point
-        Where to start.
+        Start of the search.
     direction : array of shape (D + 1, C)
     rounding : float
-        By how much F may seem to rise by rounding alone.
+        Increase of F that rounding errors alone can cause.
     """
     slope = inner(direction, point.gradient)
     if not slope < 0.0:
@@ -41,7 +41,7 @@ def search(evaluate: Callable[[Vector], Point], point: Point, direction: Vector,
     low, low_slope, high, high_slope = 0.0, slope, np.inf, np.inf
     t, width = 1.0, np.inf
     for _ in range(_MAX_TRIALS):
-        with np.errstate(over="ignore", invalid="ignore"):  # a step too far is taken back below
+        with np.errstate(over="ignore", invalid="ignore"):  # too long a step is shortened below
             trial = evaluate(point.P + t * direction)
             trial_slope = inner(direction, trial.gradient)
         if np.isfinite(trial.value) and np.isfinite(trial_slope):
@@ -58,7 +58,7 @@ def search(evaluate: Callable[[Vector], Point], point: Point, direction: Vector,
         if high == np.inf:
             t *= 4.0
         elif high - low > 0.5 * width or not np.isfinite(high_slope):
-            # The secant crept from one side: halve instead, the exponent where the ends are of different size.
+            # The secant approaches from one side only: bisect, in the exponent if the ends differ much in size.
             t = math.sqrt(low * high) if high > _FAR_APART * low > 0.0 else 0.5 * (low + high)
             width = high - low
         else:

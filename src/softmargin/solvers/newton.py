@@ -1,7 +1,7 @@
-"""Newton steps where the Hessian is cheap, a fallback's elsewhere: for the margin losses, smoothed or squared.
+"""Truncated Newton steps where the Hessian is cheap, and steps of a fallback elsewhere; for smooth losses.
 
-Once most samples are settled, a product with the Hessian costs only the rows of the active pairs, so that many
-steps of conjugate gradients come at the price of one pass. Where too many pairs are active, the fallback goes on.
+Once most pairs are inactive, a Hessian product reads only the rows of active pairs. Many steps of conjugate
+gradients then cost as much as one pass. While too many pairs are active, the fallback gives the direction.
 
 References
 ----------
@@ -25,16 +25,16 @@ __all__ = ["TruncatedNewton"]
 
 @dataclass(frozen=True)
 class TruncatedNewton(Descent):
-    """Newton's direction: exact where the Hessian is small, by preconditioned conjugate gradients on active pairs.
+    """Newton steps: exact where the Hessian is small, else by preconditioned conjugate gradients on active pairs.
 
     Parameters
     ----------
     fallback : Descent
-        Gives the directions while too many pairs are active.
+        Gives the direction while too many pairs are active.
     forcing : float
-        Conjugate gradients end when the residual has come down to this share.
+        Conjugate gradients end when the residual is below this fraction of the first.
     max_products : int
-        Or after so many products.
+        Maximum number of Hessian products per step.
     """
 
     keeps_scores: ClassVar[bool] = True
@@ -44,14 +44,14 @@ class TruncatedNewton(Descent):
     max_products: int = 50
 
     def is_exact(self, traits: Traits) -> bool:
-        """Return whether steps are solved with the whole Hessian or the Gram matrix."""
+        """Return whether steps use the full Hessian or the Gram matrix."""
         return traits.shape.has_small_hessian or traits.shape.has_few_rows
 
     def direction(self, problem: Problem, saved: Saved | None = None) -> _Newton:
-        """Return what is known of the Hessian at the start, or what was saved."""
+        """Return the direction at the start, or the saved one."""
         check_descent("fallback", self.fallback)
         if Capability.HESSIAN not in problem.traits.supports:
-            raise CapabilityError("The engine does not support HESSIAN, needed for Newton steps; take LBFGS().")
+            raise CapabilityError("TruncatedNewton requires an engine with Hessians; use LBFGS() instead.")
         return _Newton(problem, self, saved)
 
 
@@ -59,9 +59,7 @@ class _Newton:
     def __init__(self, problem: Problem, settings: TruncatedNewton, saved: Saved | None) -> None:
         self._problem, self._settings = problem, settings
         self._fallback = settings.fallback.direction(problem, saved)
-        self._model = CovarianceModel(problem)
-        if saved is not None:
-            self._model.restore(saved["newton model"])
+        self._model = CovarianceModel(problem, None if saved is None else saved["newton model"])
 
     def at(self, point: Point) -> Vector:
         """Return minus the inverse Hessian times the gradient, approximately."""
@@ -100,13 +98,13 @@ class _Newton:
         return d if bool(xp.any(d != 0.0)) else -self._model.solve(gradient)
 
     def update(self, before: Point, after: Point) -> None:
-        """Let the fallback learn, too, for where it goes on."""
+        """Update the fallback, too, for the steps that it takes."""
         self._fallback.update(before, after)
 
     def reset(self) -> bool:
-        """Drop what the fallback learnt."""
+        """Reset the fallback."""
         return self._fallback.reset()
 
     def saved(self) -> Saved:
-        """Return what both have learnt, for a checkpoint."""
+        """Return the state of the fallback and of the model, for a checkpoint."""
         return self._fallback.saved() | {"newton model": self._model.saved()}

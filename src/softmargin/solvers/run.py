@@ -1,8 +1,9 @@
-"""The driver: it asks a solver for states, and owns budget, certificates, history, checkpoints and Ctrl-C."""
+"""The driver: it iterates over the states of a solver and owns budget, certificates, checkpoints and Ctrl-C."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,165 +12,136 @@ from softmargin.objective import Problem, relative_gap
 from softmargin.solvers.base import Callback, Fit, Progress, Saved, Solver, State, Step
 from softmargin.solvers.checkpoint import Checkpoint
 from softmargin.threads import one_blas_thread
-from softmargin.vectors import Vector, like, to_numpy
+from softmargin.vectors import Vector, is_finite, like, to_numpy
 
-__all__ = ["run"]
+__all__ = ["Run"]
 
 _FIRST_BOUND = 64
-"""Steps after which a fit is first asked for a bound that only a callback needs.
+"""Number of steps after which a certificate is first computed only to inform the callback.
 
-Not passes: how many were counted depends on what was computed before the fit.
+Steps, not passes: the number of passes depends on what was computed before the fit.
 """
 
 _MOSTLY_ROUNDING = 0.1
-"""A fit ends when the gap but for the rounding of F is less than this share of that rounding."""
+"""A fit ends when the gap without the rounding error of F is less than this share of that error."""
+
+_MAX_IDLE_STEPS = 1000
+"""A fit ends after this many steps in a row without a pass, which the budget of passes would never end."""
 
 
-def run(
-    problem: Problem,
-    solver: Solver,
-    start: State,
-    tol: float,
-    max_passes: float,
-    callback: Callback | None = None,
-    checkpoint: Checkpoint | None = None,
-    interrupted: bool = False,
-    passes_before: float | None = None,
-) -> tuple[Fit, State]:
-    """Minimise until the gap is proved, the budget is used up or nothing improves.
-
-    An interrupt (Ctrl-C) ends it as a callback would: with the best point so far and its true gap. A second
-    one, while that gap is computed, is raised.
+@dataclass
+class Run:
+    """One fit: its passes, seconds and history, and the best certificate so far.
 
     Parameters
     ----------
     problem : Problem
-    solver : Solver
-    start : State
+    state : State
+        Where to start.
     tol : float
-        The relative gap to prove.
+        Relative gap to certify.
     max_passes : float
-        Budget of readings of X.
+        Maximum number of passes over X.
     callback : callable, optional
-        Called with each `Step`; a true return value stops.
+        Called with each `Step`; a true return value stops the fit.
     checkpoint : Checkpoint, optional
-        Where to keep the state, and to go on from.
+        Where to save the state, and to resume from.
     interrupted : bool
-        Whether an interrupt has come already: then the start is the best point so far.
-    passes_before : float, optional
-        Readings of X that are not of this fit; by default all there were.
-
-    Returns
-    -------
-    Fit
-    State
-        The last one, with the best point: what a fit with another λ may start from.
+        Whether an interrupt has already come: then the start is the best point so far.
+    passes_before : float
+        Passes over X that do not belong to this fit.
     """
-    run = _Run(problem, start, tol, max_passes, callback, checkpoint)
-    run.interrupted = interrupted
-    run.passes_before = problem.n_passes if passes_before is None else passes_before
-    # One thread of BLAS: bits that depend on nothing, and no threads that spin beside the engine's.
-    with one_blas_thread():
+
+    problem: Problem
+    state: State
+    tol: float
+    max_passes: float
+    callback: Callback | None
+    checkpoint: Checkpoint | None
+    interrupted: bool
+    passes_before: float
+    _started: float = field(default_factory=time.perf_counter)
+    _history: list[Step] = field(default_factory=list)
+    _next_bound: int = _FIRST_BOUND
+    _best: tuple[Vector, float, float] | None = None
+    """The best point, its value, and an upper bound on its exact value."""
+    _certified: State | None = None
+    _lower_bound: float = 0.0
+    _status: str = ""
+    _stopped: bool = False
+    _finished: bool = False
+
+    def minimize(self, solver: Solver) -> tuple[Fit, State]:
+        """Return the fit, and the last state at the best point, from which a fit with another λ may start.
+
+        An interrupt (Ctrl-C) ends the fit as a callback would: with the best point so far and its true gap. A
+        second interrupt, while that gap is computed, is raised.
+        """
         try:
-            if not interrupted:
-                run.drive(solver)
-            run.settle()
+            # One BLAS thread: results do not depend on their number, and no threads compete with the engine's.
+            with one_blas_thread():
+                if not self.interrupted:
+                    self._drive(solver)
+                self._certify_last()
+            if self._converged and self.checkpoint is not None:
+                self.checkpoint.remove()
+            return self._finish()
         except KeyboardInterrupt:
-            if run.interrupted:
+            if self.interrupted:
                 raise
-            run.interrupted = True
-            run.settle()
-    try:
-        if run.proved and checkpoint is not None:
-            checkpoint.remove()
-        return run.finish()
-    except KeyboardInterrupt:
-        if run.interrupted:
-            raise
-        run.interrupted = True
-        return run.finish()
+            self.interrupted = True
+        return self.minimize(solver)
 
-
-class _Run:
-    """Counts passes and seconds of one fit, keeps its history and its best certificate."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        start: State,
-        tol: float,
-        max_passes: float,
-        callback: Callback | None,
-        checkpoint: Checkpoint | None,
-    ) -> None:
-        self._problem, self._state, self._tol, self._max_passes = problem, start, tol, max_passes
-        self._callback, self._checkpoint = callback, checkpoint
-        self._started, self.passes_before = time.perf_counter(), 0.0
-        self._history: list[Step] = []
-        self._next_bound = _FIRST_BOUND
-        self._best: tuple[Vector, float, float] | None = None  # the point, its value, and that rounded up
-        self._proved_state: State | None = None
-        self._lower_bound = 0.0
-        self._status = ""
-        self._stopped = self._finished = self.interrupted = False
-
-    def drive(self, solver: Solver) -> None:
-        """Ask the solver for states until something ends the fit."""
-        saved = None if self._checkpoint is None else self._checkpoint.state
+    def _drive(self, solver: Solver) -> None:
+        """Iterate over the solver's states until one of them ends the fit."""
+        saved = None if self.checkpoint is None else self.checkpoint.state
         if saved is not None:
             kinds = {kind.__name__: kind for kind in solver.states}
-            self._state = kinds[saved["state"]].load(self._problem, self._state.P, saved)
+            self.state = kinds[saved["state"]].load(self.problem, self.state.P, saved)
             self._restore(saved)
-        steps, answer = solver.steps(self._problem, self._state, self._tol), None
-        while True:
+        steps, answer = solver.steps(self.problem, self.state, self.tol), None
+        while not self._status:
             try:
                 state = steps.send(answer)
             except StopIteration as stop:
-                self._status = stop.value
+                self._status = stop.value or "The solver ended."
                 return
-            if saved is not None:  # the passes that brought the solver back here are not counted twice
-                self.passes_before = self._problem.n_passes - saved["passes"]
-                saved = None
-            self._state = state
-            if self._checkpoint is not None and state.resumable:
-                self._checkpoint.offer(lambda state=state: state.saved() | self._saved(state))  # type: ignore[misc]
-            answer = self._prove(state) if state.ready or self._bound_is_due() else None
+            if self._history and not is_finite(state.P):  # a solver may still recover from its start
+                self._status = "The solver diverged: W or b is not finite; use smaller steps."
+                return
+            if saved is not None:  # the passes that restored the solver are not counted twice
+                self.passes_before, saved = self.problem.n_passes - saved["passes"], None
+            self.state = state
+            if self.checkpoint is not None and state.resumable:
+                self.checkpoint.offer(self._saved)
+            answer = self._certify(state) if state.ready or self._bound_is_due() else None
             value = self._best_value if state.value is None else state.value
-            self._step(value, state.estimate if answer is None else answer.gap)
-            ended = self._stop_reason()
-            if ended is not None:
-                self._status = ended
-                return
+            self._record(value, state.estimate if answer is None else answer.gap)
+            self._status = self._stop_reason()
 
-    @property
-    def proved(self) -> bool:
-        """Whether the gap that was asked for is proved."""
-        return self._gap <= self._tol
+    def _certify_last(self) -> None:
+        """Compute a certificate for the last state, unless it has one or the fit has converged."""
+        if not self._converged and self._certified is not self.state:
+            self._certify(self.state)
 
-    def settle(self) -> None:
-        """Make a certificate for the last state, unless there is one or what was asked for is proved."""
-        if not self.proved and self._proved_state is not self._state:
-            self._prove(self._state)
-
-    def finish(self) -> tuple[Fit, State]:
-        """Return the result and the last state, at the best point."""
+    def _finish(self) -> tuple[Fit, State]:
         assert self._best is not None
         P, value, _ = self._best
         if not self._finished:
             self._finished = True
-            self._step(value, self._gap)
+            self._record(value, self._gap)
         last, point = self._history[-1], to_numpy(P)
         status = "Interrupted." if self.interrupted else self._status
         fit = Fit(
-            point[:-1].copy(), point[-1].copy(), value, self._lower_bound, self._gap, self._tol,
+            point[:-1].copy(), point[-1].copy(), value, self._lower_bound, self._gap, self.tol,
             int(np.ceil(last.n_passes)), last.seconds, tuple(self._history), status, self.interrupted,
         )  # fmt: skip
-        return fit, self._state.at(P)
+        return fit, replace(self.state, P=P)
 
     @property
     def _n_passes(self) -> float:
-        # Rounded, so that what was read before the fit leaves no trace in the last digits.
-        return round(self._problem.n_passes - self.passes_before, 9)
+        # Rounded, so that what was read before the fit does not change the last digits.
+        return round(self.problem.n_passes - self.passes_before, 9)
 
     @property
     def _best_value(self) -> float:
@@ -180,10 +152,14 @@ class _Run:
         """The relative gap between the best value and the best bound, infinite before the first certificate."""
         return np.inf if self._best is None else relative_gap(self._best[2], self._lower_bound)
 
-    def _stop_reason(self) -> str | None:
-        """Return why the fit must end here, in words, or None."""
-        if self.proved:
-            return "The requested gap is proved."
+    @property
+    def _converged(self) -> bool:
+        return self._gap <= self.tol
+
+    def _stop_reason(self) -> str:
+        """Return why the fit must end here, as a sentence; empty if it may continue."""
+        if self._converged:
+            return "Converged."
         if self._stopped:
             return "Stopped by the callback."
         if self._best is not None:
@@ -191,61 +167,55 @@ class _Run:
             if relative_gap(value, self._lower_bound) < _MOSTLY_ROUNDING * relative_gap(value_upper, value):
                 error = value_upper - value
                 return f"The gap is at the rounding level of F in float64 (error up to {error:.1g})."
-        if self._n_passes >= self._max_passes:
-            budget = f"The budget of {self._max_passes:g} passes is used up"
-            return f"{budget} (a step once begun is finished): allow more."
-        return None
+        if self._n_passes >= self.max_passes:
+            return f"Reached max_passes={self.max_passes:g}; increase max_passes."
+        steps, idle = self._history, _MAX_IDLE_STEPS
+        if len(steps) > idle and steps[-1 - idle].n_passes == steps[-1].n_passes:
+            return f"The solver made {idle:,} steps without a pass over X."
+        return ""
 
     def _bound_is_due(self) -> bool:
-        """Return whether the fit has doubled in length since it was last asked for a bound."""
+        """Return whether the number of steps has doubled since this last returned True."""
         if len(self._history) < self._next_bound:
             return False
         self._next_bound = 2 * len(self._history)
         return True
 
-    def _prove(self, state: State) -> Progress:
-        """Make a certificate at a state and keep what is best of it."""
-        certificate, rows = self._problem.prove(state.P, state.source, state.keep_rows)
+    def _certify(self, state: State) -> Progress:
+        """Compute a certificate for a state, and keep its point or its bound where it is better."""
+        certificate, rows = self.problem.prove(state.P, state.source, state.keep_rows)
         if self._best is None or not self._best[1] <= certificate.value:
             self._best = state.P, certificate.value, certificate.value_upper
         self._lower_bound = max(self._lower_bound, certificate.lower_bound)
-        self._proved_state = state  # last: an interrupt before it has this point proved again
+        self._certified = state  # last: an interrupt before it repeats the certificate of this point
         return Progress(self._gap, self._best_value, rows)
 
-    def _step(self, value: float, estimate: float) -> None:
+    def _record(self, value: float, estimate: float) -> None:
+        """Add a step to the history and call the callback."""
         step = Step(self._n_passes, time.perf_counter() - self._started, value, self._lower_bound, estimate)
         self._history.append(step)
-        if self._callback is None:
-            return
-        answer = self._callback(step)
+        answer = None if self.callback is None else self.callback(step)
         try:
             self._stopped |= bool(answer)
         except ValueError:
             raise ParameterError(
-                f"callback must return True to stop, and False or None to go on, but it returned {answer!r}."
+                f"callback must return True to stop, or False or None to continue, got {answer!r}."
             ) from None
 
-    def _saved(self, state: State) -> Saved:
-        best: Saved = {}
-        if self._best is not None:
-            best = {
-                "best P": to_numpy(self._best[0]),
-                "best value": self._best[1],
-                "best value_upper": self._best[2],
-            }
-        return best | {
-            "state": type(state).__name__,
-            "passes": self._n_passes,
-            "seconds": time.perf_counter() - self._started,
-            "history": self._history,
-            "bound": self._lower_bound,
+    def _saved(self) -> Saved:
+        saved = self.state.saved() | {
+            "state": type(self.state).__name__, "passes": self._n_passes, "history": self._history,
+            "seconds": time.perf_counter() - self._started, "bound": self._lower_bound,
             "next bound": self._next_bound,
-        }
+        }  # fmt: skip
+        if self._best is not None:
+            P, *values = self._best
+            saved |= {"best P": to_numpy(P), "best values": values}
+        return saved
 
     def _restore(self, saved: Saved) -> None:
-        """Go on from what the checkpoint had proved."""
         self._started = time.perf_counter() - saved["seconds"]
         self._history = [Step(*step) for step in saved["history"]]
         self._lower_bound, self._next_bound = saved["bound"], saved["next bound"]
         if "best P" in saved:
-            self._best = like(self._state.P, saved["best P"]), saved["best value"], saved["best value_upper"]
+            self._best = like(self.state.P, saved["best P"]), *saved["best values"]

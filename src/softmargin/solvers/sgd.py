@@ -1,4 +1,4 @@
-"""Plain mini-batch stochastic gradient descent: the teaching baseline, with the same honest certificate."""
+"""Mini-batch stochastic gradient descent: the baseline, with the same certificate as the other solvers."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class SGDState(State):
 
 @dataclass(frozen=True)
 class SGD(Solver):
-    """Mini-batch SGD with a step of ``learning_rate / (1 + epoch)``, for any loss.
+    """Mini-batch SGD with step size ``learning_rate / (1 + epoch)``, for any loss.
 
-    It shows what a certificate says about the usual way of training. Samples are drawn anew in every
-    epoch, by weight 1 each and their own weight in the gradient. The gap is proved once, at the end.
+    It shows what a certificate says about the usual way of training. Samples are shuffled in every epoch. Sample
+    weights are applied to the gradient. The gap is certified once, at the end.
 
     Parameters
     ----------
     learning_rate : float
-        Step at the first epoch, in units of W per unit of gradient.
+        Step size in the first epoch.
     batch_size : int
         Samples per step.
     epochs : int
-        Readings of X.
+        Passes over the samples.
     seed : int
-        Of the order of the samples.
+        Seed of the shuffling.
     """
 
     max_passes: ClassVar[float] = np.inf
@@ -52,11 +52,11 @@ class SGD(Solver):
         check_count("batch_size", self.batch_size)
         check_count("seed", self.seed, 0)
         if not 0.0 < check_number("learning_rate", self.learning_rate) < np.inf:
-            raise ParameterError(f"learning_rate must be positive and finite, but it is {self.learning_rate!r}.")
+            raise ParameterError(f"learning_rate must be a finite number > 0, got {self.learning_rate!r}.")
         rng, P = np.random.default_rng(self.seed), start.P
         for epoch in range(self.epochs):
             step = self.learning_rate / (1.0 + epoch)
             for gradient in problem.batches(self.batch_size, rng):
                 P = P - step * gradient(P)
             yield SGDState(P=P, reg=problem.reg, value=problem.evaluate(P).value, resumable=False)
-        return f"{self.epochs} epochs of SGD are done."
+        return f"Reached epochs={self.epochs}; increase epochs."
