@@ -142,7 +142,9 @@ def fit(
                     f"new samples run softmargin report {target} OTHER_DATA."
                 )
     if as_json:
-        wording.print_json({"model": target, "seconds": seconds, "accuracy": accuracies, "metadata": model.metadata()})
+        wording.print_json(
+            {"model": target, "seconds": seconds, "accuracy": accuracies, "metadata": model.metadata()}
+        )
     else:
         wording.print_data(job.data, dataset, model.n_classes)
         if choice is not None:
