@@ -266,5 +266,5 @@ def test_the_long_way_round(tmp_path: Path) -> None:
     assert (answer.status, answer.out) == (2, b"")
     assert "is not a softmargin model" in answer.err
     small_model(tmp_path / "m.safetensors")
-    assert "is a model file, but DATA is wanted" in run("fit", tmp_path / "m.safetensors").err
+    assert "is a model file; expected a data file" in run("fit", tmp_path / "m.safetensors").err
     assert run("predict", tmp_path / "m.safetensors", path).text.count("\n") == 31

@@ -219,7 +219,7 @@ def test_mapped_files_are_read_in_place_and_one_cut_short_is_an_error(door: str,
     expected_files = [path.name for path in paths for _ in range(2 if door == "estimators" else 1)]
     assert len(sentences) == len(expected_files), done
     for name, sentence in zip(expected_files, sentences, strict=True):
-        assert re.search(rf"{name} was cut short.*found {int(name.split('_')[1]):,}\.$", sentence), done
+        assert re.search(rf"{name} was truncated.*got {int(name.split('_')[1]):,}\.$", sentence), done
     if door == "command line":
         assert done.stdout == "status 2\n" * 3
         assert all(sentence.startswith("Error: ") for sentence in sentences)

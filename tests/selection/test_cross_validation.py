@@ -153,7 +153,7 @@ def test_rare_classes():
 @pytest.mark.parametrize(
     ("cv", "groups", "error", "said"),
     [
-        (1, None, ParameterError, "cv must be at least 2"),
+        (1, None, ParameterError, "cv must be an integer ≥ 2"),
         ("five", None, ParameterError, "cv must be a number of folds, a splitter or pairs of indices"),
         (True, None, ParameterError, "cv must be a number of folds"),
         (2.5, None, ParameterError, "cv must be a number of folds"),
@@ -622,7 +622,7 @@ def test_an_interrupted_search_leaves_the_estimator_as_it_was(blobs):
         ({"scoring": 3}, "scoring must be"),
         ({"path_tol": 0.0}, "path_tol is a relative gap"),
         ({"calibrate": "yes"}, "calibrate must be True or False"),
-        ({"random_state": -1}, "random_state must be at least 0"),
+        ({"random_state": -1}, "random_state must be an integer ≥ 0"),
         ({"tol": 2.0}, "tol"),
     ],
 )
