@@ -15,19 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.errors import DataError, ParameterError
 
 __all__ = [
-    "Floats",
-    "Ints",
-    "as_floats",
-    "brief",
-    "check_count",
-    "check_flag",
-    "check_nonnegative",
-    "check_number",
-    "check_reg",
-    "check_vector",
-    "floats_of_objects",
-    "refuse_masked",
-]
+    "Floats", "Ints", "as_floats", "brief", "check_count", "check_flag", "check_nonnegative", "check_number",
+    "check_reg", "check_vector", "floats_of_objects", "refuse_masked",
+]  # fmt: skip
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

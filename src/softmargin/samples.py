@@ -28,15 +28,9 @@ from softmargin.labels import check_codes, check_labels, labels_of_rows
 from softmargin.preprocessing import unit_rows
 
 __all__ = [
-    "Fold",
-    "Labelled",
-    "Samples",
-    "as_features",
-    "canonical_csr",
-    "check_features",
-    "check_finite",
+    "Fold", "Labelled", "Samples", "as_features", "canonical_csr", "check_features", "check_finite",
     "check_weights",
-]
+]  # fmt: skip
 
 _BLOCK_NUMBERS = 1 << 20
 
@@ -188,7 +182,7 @@ class Labelled:
         X = check_features(X)
         labels = labels_of_rows(y, X.shape[0])
         if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
-            raise DataError("Unknown label type: y must hold strings or integers, one per sample, got continuous.")
+            raise DataError("Unknown label type: y must hold strings or integers, got continuous values.")
         weights = check_weights(sample_weight, len(labels))
         classes = np.unique(labels[weights > 0.0])
         classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)

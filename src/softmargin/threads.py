@@ -103,10 +103,6 @@ class _Blas:
             self._own.limit = _Limit(self._per_thread)
         return self._shared, self._own.limit
 
-    def fork(self) -> None:
-        """Start a forked child without holders."""
-        self._shared.fork()
-
 
 _blas = cache(_Blas)
 _SETTING = ForkLock()
@@ -114,7 +110,7 @@ _SETTING = ForkLock()
 
 def _begin_child() -> None:
     if _blas.cache_info().currsize:
-        _blas().fork()
+        _blas().limits()[0].fork()
 
 
 _in_forked_child(_begin_child)

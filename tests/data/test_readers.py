@@ -480,6 +480,10 @@ def test_sparse_matrices_of_scipy(tmp_path):
         arrays[name][2] = change
         np.savez(tmp_path / "s.npz", format=b"csr", shape=(6, 5), **arrays)
         refused(["s.npz is not a valid CSR matrix"], tmp_path / "s.npz")
+    # Without stored entries, SciPy does not check indptr, and then reads beyond the memory of the indices.
+    arrays = {"data": np.empty(0), "indices": np.empty(0, np.int32), "indptr": np.array([0, 10**9, 0], np.int32)}
+    np.savez(tmp_path / "s.npz", format=b"csr", shape=(2, 5), **arrays)
+    refused(["s.npz is not a valid CSR matrix: inconsistent indptr"], tmp_path / "s.npz")
 
 
 def test_sparse_features_are_fitted_and_told_on_the_command_line(tmp_path):

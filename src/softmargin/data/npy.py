@@ -18,8 +18,8 @@ __all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 FORMAT = "a .npy file (or a folder of .npy shards)"
 OPTIONS = frozenset({"labels"})
 
-# The word for features in the name of a file, and its replacements in the name of the file of labels.
-LABEL_WORDS = {"x": ("y",), "X": ("y", "Y"), "features": ("labels",), "embeddings": ("labels",)}
+# Words for features in the name of a file, and their replacements in the name of the file of labels.
+LABEL_WORDS = (("x", "y"), ("X", "y"), ("X", "Y"), ("features", "labels"), ("embeddings", "labels"))
 
 
 def accepts(path: Path) -> bool:
@@ -121,10 +121,5 @@ def _map_features(path: Path) -> tuple[NDArray[Any], ImageShape | None]:
 
 
 def _labels_beside(path: Path) -> Path | None:
-    found = (
-        candidate
-        for word, replacements in LABEL_WORDS.items()
-        for replacement in replacements
-        if (candidate := swap_word(path, word, replacement)) is not None and candidate.is_file()
-    )
-    return next(found, None)
+    files = (swap_word(path, word, replacement) for word, replacement in LABEL_WORDS)
+    return next((file for file in files if file is not None and file.is_file()), None)

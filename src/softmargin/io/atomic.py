@@ -2,7 +2,7 @@
 
 The bytes go into a temporary file beside the target, which is renamed to the target when all of it is on the disk.
 A process that is killed leaves its temporary file behind. Since the process held a lock on it, the next write to
-the same target removes every such file that is no longer locked (except on Windows, which has no such locks).
+the same target removes every such file without a lock (except on Windows, which lacks such locks).
 """
 
 import errno

@@ -34,7 +34,7 @@ SUFFIXES = frozenset(
 LARGEST_FILE = 1 << 28
 """Largest size (bytes) to which an image file in an archive is unpacked."""
 COMMON_FILE = 1 << 24
-"""Size (bytes) to which any file is unpacked; a larger one only up to twice its compressed size more."""
+"""Size (bytes) to which any entry may be unpacked, plus twice its compressed size."""
 _SMALL_FILE = 1 << 16
 """Size (bytes) up to which parsing is fast in any case."""
 _SLOW_FORMATS = frozenset(("QOI", "BMP", "DIB", "PPM"))

@@ -74,7 +74,7 @@ def scan(root: Path) -> Tree:
     Raises
     ------
     DataError
-        There is no image, or a class folder has none.
+        The folder or a class folder has no images.
     OSError
         A folder cannot be read.
     """
