@@ -93,5 +93,5 @@ def check_codes(labels: NDArray[Any], n_classes: int) -> Ints:
     """Return class numbers as int64, or raise a `DataError` for the first outside 0 … C-1."""
     wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if wrong.size:
-        raise DataError(f"Class numbers must lie in 0 … {n_classes - 1}, got y[{wrong[0]}] = {labels[wrong[0]]}.")
+        raise DataError(f"y[{wrong[0]}] is {labels[wrong[0]]}; class numbers must lie in 0 … {n_classes - 1}.")
     return np.ascontiguousarray(labels, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The readers: what comes out exactly, and one clear sentence for everything that cannot be read."""
+"""The readers: exact results, and one clear error message for everything that cannot be read."""
 
 import contextlib
 import hashlib
@@ -65,7 +65,7 @@ def test_fingerprint_is_over_values_types_and_labels_only():
     assert len({one, *(d.fingerprint() for d in others)}) == 7
 
 
-def test_fingerprint_is_the_documented_hash_whatever_the_block(monkeypatch):
+def test_fingerprint_is_the_documented_hash_for_any_block_size(monkeypatch):
     X = np.arange(300, dtype=np.uint8).reshape(100, 3)
     whole = hashlib.sha256(b"|u1 (100, 3)" + X.tobytes() + b"none").hexdigest()
     assert Dataset(X, None, "a").fingerprint() == whole
@@ -120,7 +120,7 @@ def test_dataset_refuses_what_does_not_fit(X, more, words):
         assert word in str(caught.value)
 
 
-# ---- the door ----
+# ---- sources and options ----
 
 
 def test_missing_and_unknown_sources_list_the_formats(tmp_path):
@@ -157,7 +157,7 @@ def test_digits_built_in():
     assert (dataset.n_samples, test.n_samples) == (1442, 355)
     assert dataset.X.min() == 0
     assert dataset.X.max() == 1
-    # Every fifth of each class, by counting: an independent walk through the file.
+    # Every fifth of each class, by counting in a second, independent pass.
     seen, rows = dict.fromkeys(range(10), 0), []
     for row, label in enumerate(bunch.target):
         seen[label] += 1
@@ -169,7 +169,7 @@ def test_digits_built_in():
     np.testing.assert_array_equal(dataset.y, np.delete(bunch.target, rows))
 
 
-def test_a_local_thing_named_digits_is_what_is_meant(tmp_path, monkeypatch):
+def test_a_local_folder_takes_precedence_over_the_name_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_dataset("digits").n_features == 64
     mine = save_image(Path("digits/a/1.png"), pixels(2, 3))
@@ -317,7 +317,7 @@ def test_labels_from_text_that_fail(tmp_path):
         (np.array(["", "1", "a"]), ["", "1", "a"]),
     ],
 )
-def test_labels_are_kept_or_made_whole(tmp_path, labels, expected):
+def test_labels_are_kept_or_converted_to_integers(tmp_path, labels, expected):
     np.save(tmp_path / "X.npy", np.zeros((3, 2)))
     np.save(tmp_path / "y.npy", labels)
     y = load_dataset(tmp_path / "X.npy").y
@@ -597,7 +597,7 @@ def test_flat_folder_has_no_labels(tmp_path):
     np.testing.assert_array_equal(dataset.X, [one.reshape(-1), two.reshape(-1)])
 
 
-def test_what_is_not_an_image_is_passed_over(tmp_path):
+def test_files_that_are_not_images_are_ignored(tmp_path):
     save_image(tmp_path / "a/1.png", pixels(2, 2))
     for name in (
         ".hidden.png",
@@ -786,7 +786,7 @@ def test_damaged_images_are_named(tmp_path, n_workers, position, monkeypatch):
         refused([str(bad), *words], tmp_path, n_workers=n_workers)
 
 
-def test_the_first_problem_in_order_is_told(tmp_path, monkeypatch):
+def test_the_first_problem_in_order_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "BATCH_FILES", 1)
     for n in range(12):
         save_image(tmp_path / f"{n:02}.png", pixels(2, 2))
@@ -907,14 +907,14 @@ def test_ctrl_c_ends_the_program_at_once(tmp_path):
     assert ended.stderr.count("Traceback") == 1
 
 
-def test_warnings_of_others_are_heard_again_afterwards(tmp_path):
+def test_warning_filters_are_restored(tmp_path):
     many(tmp_path)
     before = list(warnings.filters)
     load_dataset(tmp_path, n_workers=2)
     assert warnings.filters == before
 
 
-# -- files that change while they are mapped -------------------------------------------------------------
+# -- mapped files that change -------------------------------------------------------------
 
 
 @pytest.fixture
@@ -925,8 +925,8 @@ def mapped(tmp_path):
     return tmp_path / "X.npy", load_dataset(tmp_path / "X.npy").X, np.arange(200) % 3
 
 
-def test_a_mapped_file_that_is_cut_short_is_an_error(mapped):
-    """The process would end (SIGBUS) with the first row that is read and not there."""
+def test_a_truncated_mapped_file_is_an_error(mapped):
+    """Without the check, reading a row beyond the end would kill the process (SIGBUS)."""
     file, X, y = mapped
     objective = sm.Objective(sm.Hinge(), X, y, 0.1, engine="cpu")
     W, b = np.zeros((512, 3)), np.zeros(3)
@@ -962,7 +962,7 @@ def test_a_mapped_file_that_is_replaced_stays(mapped):
     assert objective.value(W, b) == before
 
 
-def test_memory_that_processes_share_is_no_file():
+def test_shared_memory_is_not_a_file():
     shared = mmap.mmap(-1, 9600)
     X = np.ndarray((300, 4), float, buffer=shared)
     X[:] = np.random.default_rng(0).standard_normal(X.shape)

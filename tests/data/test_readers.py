@@ -101,7 +101,7 @@ def test_names_of_columns_are_kept(world):
         assert data.notes == ("column 'label' is used as the label",)
 
 
-# ---- which column is what ----
+# ---- roles of columns ----
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     words=st.lists(cells, min_size=6, max_size=6),
     delimiter=st.sampled_from(",\t"),
 )
-def test_whatever_csv_writes_comes_back(tmp_path, X, words, delimiter):
+def test_a_round_trip_through_csv(tmp_path, X, words, delimiter):
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=delimiter)
     writer.writerow([*(f"f{k}" for k in range(X.shape[1])), "y"])
@@ -235,7 +235,7 @@ def test_whatever_csv_writes_comes_back(tmp_path, X, words, delimiter):
     fixed=st.booleans(),
     labels=st.sampled_from(["int8", "string", "dictionary"]),
 )
-def test_whatever_arrow_writes_comes_back(tmp_path, data, dtype, fixed, labels):
+def test_a_round_trip_through_arrow(tmp_path, data, dtype, fixed, labels):
     import pyarrow as pa
     import pyarrow.feather
     import pyarrow.parquet
@@ -284,7 +284,7 @@ def test_tables_of_arrow_refused(tmp_path):
     refused(["row 0", "damaged"], table_of(image=[{"bytes": b"nothing"}]))
 
 
-def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     write(tmp_path / "t.parquet", b"PAR1")
     with pytest.raises(CapabilityError, match=r"requires pyarrow: .*softmargin\[frames\]"):
@@ -616,7 +616,7 @@ def test_archives_refused(tmp_path):
     refused(["a.png", "damaged"], write(path, bytes(content)))
 
 
-def test_an_archive_is_not_unpacked_for_what_is_no_image(tmp_path):
+def test_an_archive_entry_that_is_not_an_image_is_not_unpacked(tmp_path):
     n = 40 << 20
     for content in (bytes(n), png_of(9, 7) + bytes(n)):
         path = zipped(tmp_path / "t.zip", {"c/a.png": content}, compression=zipfile.ZIP_DEFLATED)
@@ -727,7 +727,7 @@ def forged(name):
         ("scans of a JPEG", "more scans than an image of its size"),
     ],
 )  # fmt: skip
-def test_what_is_forged_to_keep_the_decoder_busy(tmp_path, monkeypatch, name, words, stored):
+def test_files_forged_to_keep_the_decoder_busy(tmp_path, monkeypatch, name, words, stored):
     monkeypatch.setattr("softmargin.data.images.guard._MOST_SLOW_PIXELS", 500_000)
     data = forged(name)
     if stored and name in ("pixels of a QOI", "runs of a BMP"):
@@ -777,7 +777,7 @@ def test_one_image_and_its_channels(tmp_path):
 # ---- public sets ----
 
 
-def test_public_sets_come_as_they_are_known(monkeypatch):
+def test_public_sets_have_the_documented_layout(monkeypatch):
     rng = np.random.default_rng(0)
 
     def fetch(name, **options):
@@ -801,7 +801,7 @@ def test_public_sets_come_as_they_are_known(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no route"), ValueError("md5 checksum"), TimeoutError("slow")])
-def test_offline_is_one_sentence(monkeypatch, error):
+def test_a_failed_download_is_one_sentence(monkeypatch, error):
     def fail(*arguments, **options):
         warnings.warn("A network error occurred. Retrying...", UserWarning, stacklevel=1)
         raise error
@@ -820,7 +820,7 @@ def test_offline_is_one_sentence(monkeypatch, error):
 
 
 @pytest.mark.parametrize("name", ["mnist", "digits"])
-def test_a_local_thing_named_like_a_known_set_is_what_is_meant(tmp_path, monkeypatch, name):
+def test_a_local_folder_takes_precedence_over_a_known_name(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name / "a").mkdir(parents=True)
     write(tmp_path / name / "a" / "0.png", png(np.random.default_rng(0)))

@@ -371,7 +371,7 @@ def test_tables_of_every_make(digits):
         ({"max_passes": "x"}, "max_passes must be a number, got 'x'"),
         ({"callback": 3}, "callback must be a function that takes a Step, but it is 3"),
         ({"class_weight": {0: -1.0}}, r"class_weight\[0\] must be a finite number ≥ 0, got -1.0"),
-        ({"class_weight": {0: np.nan}}, r"class_weight\[0\] must be finite"),
+        ({"class_weight": {0: np.nan}}, r"class_weight\[0\] must be a finite number ≥ 0"),
         ({"class_weight": {0: "heavy"}}, r"class_weight\[0\] must be a number, got 'heavy'"),
         ({"class_weight": {77: 1.0}}, "class_weight must have only labels of y as keys, got 77"),
         ({"class_weight": "fair"}, "class_weight must be a dict or 'balanced'"),

@@ -752,7 +752,7 @@ def test_probabilities_only_from_cross_entropy():
     ("X", "words"),
     [
         (np.zeros((4, 6)), ["(4, 6)", "(N, 5)"]),
-        (np.zeros(5), ["(5,)", "two-dimensional", "one row a sample"]),
+        (np.zeros(5), ["(5,)", "two-dimensional", "one row per sample"]),
         (np.zeros((0, 4)), ["(0, 4)"]),
         (np.zeros((2, 5), dtype=complex), ["complex"]),
         (np.array([["1"] * 5]), ["<U1"]),

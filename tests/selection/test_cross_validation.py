@@ -245,7 +245,7 @@ def test_wrong_paths():
         ([], "regs holds no λ"),
         ([0.0], "regs holds 0"),
         ("all", "regs must be"),
-        (0, "at least 1"),
+        (0, "an integer ≥ 1"),
     ):
         with pytest.raises(ParameterError, match=said):
             sm.path(objective, regs)

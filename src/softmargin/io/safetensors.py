@@ -146,7 +146,7 @@ def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
         raise foreign
     number = metadata.get("format", "")
     if number != _FORMAT and number.isdecimal():
-        supported = f"softmargin {__version__} supports only format {_FORMAT}; install a newer version"
+        supported = f"softmargin {__version__} supports only format {_FORMAT}; install a newer softmargin"
         raise ModelFileError(f"{where} has model file format {number}, but {supported}.")
     lengths = [tensor.end - tensor.begin for tensor in found.values() if tensor.dtype == "F64"]
     if len(lengths) < len(found) or sum(lengths) != size - stream.tell():
