@@ -138,20 +138,17 @@ def _ids(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int], lab
 
 
 def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return the columns that may be the label: those with usual names, and those of text."""
+    """Return the columns that may be the label: those with usual names, and those of text.
+
+    A column of numbers named ``y`` is not among them if another column is more likely the label.
+    """
     usual = [k for k in places if names[k].lower() in LABELS]
     words = [k for k in places if kinds[k] == "text" and names[k].lower() not in IDS]
-    return _without_coordinate(usual, words, names, kinds), words
-
-
-def _without_coordinate(
-    usual: list[int], words: list[int], names: Sequence[str], kinds: Sequence[Kind]
-) -> list[int]:
-    """Remove a column of numbers named ``y`` from those with usual names if another is more likely the label."""
     rest = [k for k in usual if names[k].lower() != COORDINATE or kinds[k] != "number"]
     numbers = {name.lower() for name, kind in zip(names, kinds, strict=True) if kind == "number"}
     others = numbers.difference(IDS, (COORDINATE,))  # if there are none, y would be the only feature
-    return rest if ("x" in numbers and rest) or (len(words) == 1 and not rest and others) else usual
+    is_coordinate = ("x" in numbers and rest) or (len(words) == 1 and not rest and others)
+    return (rest if is_coordinate else usual), words
 
 
 def _position(names: Sequence[str], where: str, label: str, *, named: bool) -> int:
