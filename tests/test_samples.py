@@ -1,4 +1,4 @@
-"""The one door: X is checked once on its way from a public function to the engine, and never copied there."""
+"""X is checked once on its way from a public function to the engine, and is not copied there."""
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ def checks(monkeypatch):
     def counted(name):
         check = getattr(samples, name)
 
-        def counting(X):
-            found = check(X)
+        def counting(X, *more):
+            found = check(X, *more)
             made.append((name, (X if found is None else found).shape[0]))
             return found
 
@@ -117,7 +117,7 @@ def test_an_objective_of_checked_samples_is_the_same(data):
     assert value == sm.Objective(sm.Hinge(), X, codes, 0.1, weights).value(W, b)
 
 
-def test_what_is_read_in_place_shares_its_memory(data):
+def test_arrays_that_are_used_in_place_share_their_memory(data):
     X = data[0]
     for array in (X, X.astype(np.uint8), np.asfortranarray(X), X[::2]):
         assert as_features(array) is array
@@ -133,11 +133,11 @@ def test_what_is_read_in_place_shares_its_memory(data):
 def test_sparse_arrays_that_reach_beyond_their_shape(data, form, part, place, value):
     X = csr_array(data[0]).asformat(form)
     getattr(X, part)[place] = 90 if (part, value, form) == ("indices", 7, "csc") else value
-    with pytest.raises(DataError, match=f"no valid {form.upper()} matrix"):
+    with pytest.raises(DataError, match=f"X is not a valid {form.upper()} matrix"):
         as_features(X)
 
 
-def test_nan_is_found_at_every_door(data):
+def test_nan_is_found_by_every_public_function(data):
     X, y = data
     X[7, 3] = np.nan
     for call in (fit, search, compare, choose, objective):

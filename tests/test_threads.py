@@ -24,7 +24,7 @@ def in_a_thread(task, *arguments):
 
 @pytest.fixture(autouse=True)
 def many():
-    """Begin with two threads of BLAS, whatever the machine has, and look that they come back."""
+    """Start with two BLAS threads on any machine, and check that they are restored."""
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
         assert set(before) == {2}
@@ -41,7 +41,7 @@ def test_every_thread_may_set_blas_not_the_first_alone():
     assert within() == {1}
     assert in_a_thread(within) == {1}
     assert set(blas_threads()) == {2}
-    # Another library holds a limit in its thread, which threadpoolctl takes for the only one to set any.
+    # Another library holds a limit in its thread, and threadpoolctl lets only that thread set any.
     with threadpool_limits(2, user_api="blas"):
         assert in_a_thread(within) == {1}
         assert set(blas_threads()) == {2}
@@ -110,7 +110,7 @@ def test_where_the_number_is_each_threads_own_the_workers_set_theirs(monkeypatch
     assert Workers(2).run([task, task], work=10**9) == [1, 1]
 
 
-def test_a_fit_has_the_same_bits_in_whatever_thread():
+def test_a_fit_has_the_same_bits_in_any_thread():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(600, 700)), rng.permutation(600) % 150
 
@@ -126,7 +126,7 @@ def test_a_fit_has_the_same_bits_in_whatever_thread():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # to fork beside threads, which is the point
-def test_a_child_forked_while_another_thread_sets_blas_does_not_wait_for_ever():
+def test_a_child_forked_while_another_thread_sets_blas_does_not_deadlock():
     with ThreadPoolExecutor(1) as pool:
         locks = [threads._SETTING, threads._STARTING, features._MAKING, preconditioners._MAKING]
         for lock in locks:

@@ -1,9 +1,10 @@
-"""What numbers, flags and vectors must be: one sentence names the argument that is not."""
+"""Checks of arguments: numbers, flags and arrays of real numbers."""
 
 from __future__ import annotations
 
 import operator
 import reprlib
+from contextlib import suppress
 from decimal import Decimal
 from numbers import Real
 from typing import Any, TypeAlias
@@ -14,25 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.errors import DataError, ParameterError
 
 __all__ = [
-    "Floats",
-    "Ints",
-    "as_floats",
-    "brief",
-    "check_count",
-    "check_flag",
-    "check_number",
-    "check_reg",
-    "check_vector",
-    "floats_of_objects",
-    "refuse_masked",
-]
+    "Floats", "Ints", "as_floats", "brief", "check_count", "check_flag", "check_nonnegative", "check_number",
+    "check_reg", "check_vector", "floats_of_objects", "refuse_masked",
+]  # fmt: skip
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
 
-class _NoNumberError(DataError, TypeError):
-    """An object among numbers; `float` and scikit-learn call this a `TypeError`."""
+class _NotANumberError(DataError, TypeError):
+    """An object among numbers, for which `float` and scikit-learn raise a `TypeError`."""
 
 
 def check_number(name: str, value: float) -> float:
@@ -42,35 +34,35 @@ def check_number(name: str, value: float) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ParameterError(f"{name} must be a number, but it is {value!r}.") from None
+        raise ParameterError(f"{name} must be a number, got {value!r}.") from None
 
 
 def check_count(name: str, value: int, least: int = 1) -> int:
-    """Return a whole number of at least ``least`` as an int, or raise a `ParameterError` that names it."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise ParameterError(f"{name} must be a whole number, but it is {value!r}.") from None
-    if number < least:
-        raise ParameterError(f"{name} must be at least {least}, but it is {value!r}.")
-    return number
+    """Return an integer of at least ``least`` as an int, or raise a `ParameterError` that names it."""
+    with suppress(TypeError):
+        if not isinstance(value, (bool, np.bool_)) and (number := operator.index(value)) >= least:
+            return number
+    raise ParameterError(f"{name} must be an integer ≥ {least}, got {value!r}.")
 
 
 def check_flag(name: str, value: bool) -> bool:
     """Return True or False as a bool, or raise a `ParameterError` that names it."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ParameterError(f"{name} must be True or False, but it is {value!r}.")
+        raise ParameterError(f"{name} must be True or False, got {value!r}.")
     return bool(value)
+
+
+def check_nonnegative(name: str, value: float) -> float:
+    """Return a finite number ≥ 0 as a float, or raise a `ParameterError` that names it."""
+    number = check_number(name, value)
+    if not 0.0 <= number < np.inf:
+        raise ParameterError(f"{name} must be a finite number ≥ 0, got {value!r}.")
+    return number
 
 
 def check_reg(reg: float) -> float:
     """Return λ as a float, or raise a `ParameterError`."""
-    number = check_number("reg", reg)
-    if not (0.0 <= number < np.inf):
-        raise ParameterError(f"reg must be at least 0 and finite, but it is {reg!r}.")
-    return number
+    return check_nonnegative("reg", reg)
 
 
 def check_vector(name: str, vector: ArrayLike | None, n_features: int, default: float) -> Floats:
@@ -79,14 +71,14 @@ def check_vector(name: str, vector: ArrayLike | None, n_features: int, default: 
         return np.full(n_features, default)
     array = as_floats(name, vector)
     if array.shape != (n_features,) or not np.isfinite(array).all():
-        raise DataError(f"{name} must hold {n_features} finite numbers, one a feature.")
+        raise DataError(f"{name} must hold {n_features} finite numbers, one per feature.")
     return array
 
 
 def refuse_masked(name: str, values: object) -> None:
-    """Raise a `DataError` if these are a masked array: all that follows would use the masked values."""
+    """Raise a `DataError` for a masked array, because NumPy would use the masked values."""
     if isinstance(values, np.ma.MaskedArray):
-        raise DataError(f"{name} is a masked array, whose mask would be ignored; fill or drop the masked values.")
+        raise DataError(f"{name} is a masked array, which is not supported; fill or drop the masked values.")
 
 
 def as_floats(name: str, values: ArrayLike) -> Floats:
@@ -95,42 +87,42 @@ def as_floats(name: str, values: ArrayLike) -> Floats:
     try:
         array = np.asarray(values)
     except ValueError:
-        raise DataError(f"{name} must be an array of real numbers, but its rows have different lengths.") from None
+        raise DataError(f"{name} must be an array of real numbers, got rows of different lengths.") from None
     if array.dtype.kind == "O":
         return floats_of_objects(name, array)
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{name} must be an array of real numbers, but its dtype is {array.dtype}.")
-    with np.errstate(over="ignore"):  # of a wider type: what becomes infinite is refused as such
+        raise DataError(f"{name} must be an array of real numbers, got dtype {array.dtype}.")
+    with np.errstate(over="ignore"):  # a wider type may overflow; infinity is refused later
         return np.asarray(array, dtype=np.float64)
 
 
 def floats_of_objects(name: str, array: NDArray[Any]) -> Floats:
-    """Return an array of objects as float64, or raise a `DataError` that names the first that is no real number.
+    """Return an array of objects as float64, or raise a `DataError` for the first that is not a real number.
 
-    NumPy itself would read numbers from strings and take None for NaN.
+    NumPy itself would parse strings and convert None to NaN.
     """
     others = {kind for kind in set(map(type, array.flat)) if not _is_real(kind)}
     if not others:
         try:
             return array.astype(np.float64)
         except (OverflowError, ValueError):
-            raise DataError(f"{name} holds a number that is beyond the range of 64 bits.") from None
+            raise DataError(f"{name} contains a number outside the range of float64.") from None
     n_others = sum(type(value) in others for value in array.flat)
     place, value = next((place, value) for place, value in np.ndenumerate(array) if type(value) in others)
     where = ", ".join(f"{axis} {index}" for axis, index in zip(("row", "column"), place, strict=False))
-    more = f", and {n_others - 1:,} more such" if n_others > 1 else ""
-    # scikit-learn looks for the words "argument must be … string … number".
-    raise _NoNumberError(
-        f"{name} holds {brief(value)} in {where}{more}: the argument must be an array without strings and "
-        f"other objects, of real numbers alone."
+    more = f", and {n_others - 1:,} more" if n_others > 1 else ""
+    # scikit-learn's estimator checks look for the words "argument must be … string … number".
+    raise _NotANumberError(
+        f"{name} contains {brief(value)} in {where}{more}; the argument must be free of strings and other "
+        f"objects and hold only real numbers."
     )
 
 
 def _is_real(kind: type) -> bool:
-    # NumPy counts spans of time among its integers.
+    # NumPy's timedelta64 is a subclass of its integers.
     return issubclass(kind, (Real, Decimal, np.bool_)) and not issubclass(kind, np.timedelta64)
 
 
 def brief(value: object) -> str:
-    """Return any value in a few words on one line."""
+    """Return a shortened repr of any value, on one line."""
     return " ".join(reprlib.repr(value).split())

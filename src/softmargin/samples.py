@@ -1,4 +1,4 @@
-"""The one place where X, y and weights are checked; everything below the public functions takes the records.
+"""The one place where X, y and weights are checked; internal functions take the checked records.
 
 `Labelled` holds the labels of the user, `Samples` class numbers and weights that sum to one.
 """
@@ -18,7 +18,7 @@ from softmargin.arguments import (
     Ints,
     as_floats,
     check_count,
-    check_number,
+    check_nonnegative,
     floats_of_objects,
     refuse_masked,
 )
@@ -29,22 +29,17 @@ from softmargin.preprocessing import unit_rows
 from softmargin.text import printable
 
 __all__ = [
-    "Fold",
-    "Labelled",
-    "Samples",
-    "as_features",
-    "check_features",
-    "check_finite",
+    "Fold", "Labelled", "Samples", "as_features", "canonical_csr", "check_features", "check_finite",
     "check_weights",
-]
+]  # fmt: skip
 
 _BLOCK_NUMBERS = 1 << 20
 
 
 class Fold(NamedTuple):
-    """Row numbers of the samples to fit to and of those held out, both ascending.
+    """Row numbers of the training samples and of the held-out samples, both ascending.
 
-    A splitter that draws with replacement may name a training sample several times: it then counts as often.
+    Training samples that a splitter draws several times (with replacement) count as often.
     """
 
     training: Ints
@@ -53,21 +48,21 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """What an engine reads; it needs no further check.
+    """Checked samples with class numbers, as engines read them.
 
     Attributes
     ----------
     X : ndarray or canonical CSR array of shape (N, D)
-        Real numbers of at most 64 bits, in the type they are stored in.
+        Real numbers of at most 64 bits, in their stored dtype.
     y : ndarray of shape (N,), int64
         Class numbers 0 … C-1.
     weights : ndarray of shape (N,), float64
-        Non-negative, summing to one; rows of weight 0 take no part.
+        Non-negative, summing to one; rows of weight 0 are ignored.
     n_classes : int
         C.
     folds : tuple of Fold
     scoring_weights : ndarray of shape (N,), optional
-        Weights to judge fits by, if other than those to fit with.
+        Weights for scoring, if they differ from those for fitting.
     """
 
     X: Any
@@ -79,7 +74,7 @@ class Samples:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type that X is stored in."""
+        """The dtype of X."""
         return self.X.dtype
 
     @property
@@ -88,7 +83,7 @@ class Samples:
         return int(self.X.shape[1])
 
     def features(self, rows: Ints) -> Any:
-        """Return the features of some samples, as an array of the kind of X."""
+        """Return the features of some samples, dense or sparse like X."""
         return self.X[rows]
 
     @classmethod
@@ -100,33 +95,33 @@ class Samples:
         n_classes: int | None = None,
         folds: Sequence[Fold] = (),
     ) -> Samples:
-        """Return the record of samples with class numbers; X is not copied where it can be read as it is.
+        """Check samples with class numbers; X is not copied unless it must be converted.
 
         Parameters
         ----------
         X : array-like or sparse array of shape (N, D)
         y : array-like of shape (N,)
-            Class numbers. Each class needs a sample of positive weight.
+            Class numbers. Each class must have a sample of positive weight.
         sample_weight : array-like of shape (N,), optional
         n_classes : int, optional
-            C; by default the largest class number plus one, and at least 2.
+            C; by default the largest class number plus one, but at least 2.
         folds : sequence of Fold
 
         Raises
         ------
         DataError
-            If X, y or the weights cannot be used; the message says where.
+            If X, y or the weights are invalid; the message says where.
         """
         X = check_features(X)
         labels = check_labels(y)
         if labels.shape != (X.shape[0],) or labels.dtype.kind not in "iu":
             raise DataError(
-                f"y must hold {X.shape[0]} integer class numbers, one for each row of X, "
-                f"but its shape is {labels.shape} and its dtype {labels.dtype}."
+                f"y must hold {X.shape[0]} integer class numbers, one per row of X, got shape {labels.shape} and "
+                f"dtype {labels.dtype}."
             )
         n_classes = max(int(labels.max()) + 1, 2) if n_classes is None else check_count("n_classes", n_classes, 2)
         weights = check_weights(sample_weight, X.shape[0])
-        samples = cls.weighted(X, labels, weights, n_classes, tuple(folds), any_weights=sample_weight is not None)
+        samples = cls.weighted(X, labels, weights, n_classes, tuple(folds))
         return replace(samples, y=check_codes(labels, n_classes))
 
     @classmethod
@@ -138,18 +133,13 @@ class Samples:
         n_classes: int,
         folds: tuple[Fold, ...] = (),
         scoring_weights: Floats | None = None,
-        any_weights: bool = True,
     ) -> Samples:
-        """Return the record for weights of any sum, or raise a `DataError` if a class has none."""
-        present = np.unique(y[weights > 0.0])  # a count of every class would be as long as the largest number
+        """Return the record with weights scaled to sum to one, or raise a `DataError` if a class has no weight."""
+        present = np.unique(y[weights > 0.0])  # np.bincount would be as long as the largest class number
         if len(present) < n_classes:
             others = np.flatnonzero(present != np.arange(len(present)))
             missing = int(others[0]) if others.size else len(present)
-            beside = " (beside the largest)" if any_weights else ""
-            raise DataError(
-                f"Class {missing} has no sample of positive weight{beside}: leave the class out, "
-                f"for nothing is known of it."
-            )
+            raise DataError(f"Class {missing} has no sample of positive weight; remove this class.")
         return cls(X, y, weights / weights.sum(), n_classes, folds, scoring_weights)
 
 
@@ -164,11 +154,11 @@ class Labelled:
     classes : ndarray of shape (C,)
         The labels that have a sample of positive weight, sorted.
     y : ndarray of shape (N,), int64
-        Class numbers. Those of samples of weight 0 mean nothing: their label may be in no class.
+        Class numbers; not valid for samples of weight 0, whose label may be in no class.
     weights : ndarray of shape (N,), float64
         Non-negative; the largest is 1.
     rows : {"none", "l2"}
-        "l2" if each row of X was divided by its Euclidean length, as in `Preprocessing`.
+        "l2" if each row of X was divided by its Euclidean norm, as in `Preprocessing`.
     """
 
     X: Any
@@ -180,12 +170,12 @@ class Labelled:
 
     @classmethod
     def check(cls, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Labelled:
-        """Return the record of samples with labels of any kind; an X that is such a record is returned as it is.
+        """Check samples with labels; an X that is already a `Labelled` is returned unchanged.
 
         Raises
         ------
         DataError
-            If X, the labels or the weights cannot be used, or fewer than two classes have a sample of positive
+            If X, the labels or the weights are invalid, or fewer than two classes have a sample of positive
             weight.
         """
         if isinstance(X, Labelled):
@@ -193,52 +183,47 @@ class Labelled:
         X = check_features(X)
         labels = labels_of_rows(y, X.shape[0])
         if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
-            raise DataError("Unknown label type: continuous; y must hold strings or integers, one a sample.")
+            raise DataError("Unknown label type: y must hold strings or integers, got continuous values.")
         weights = check_weights(sample_weight, len(labels))
         classes = np.unique(labels[weights > 0.0])
         classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)
         if len(classes) < 2:
-            raise DataError(
-                f"At least two classes are needed, but y holds only one class, {classes.tolist()[0]!r}, with "
-                f"positive weight."
-            )
+            only = classes.tolist()[0]
+            raise DataError(f"y must hold at least two classes of positive weight, got only one class, {only!r}.")
         codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1).astype(np.int64)
         return cls(X, labels, classes, codes, weights)
 
     def with_unit_rows(self) -> Labelled:
-        """Return the samples with each row of X divided by its Euclidean length, which makes one copy."""
+        """Return the samples with each row of X divided by its Euclidean norm, in a copy."""
         return self if self.rows == "l2" else replace(self, X=unit_rows(self.X), rows="l2")
 
     def training_weights(self, class_weight: dict[Any, float] | str | None) -> Floats:
-        """Return the weights to fit with: those of the samples times the factors of their classes.
+        """Return the weights for fitting: those of the samples times those of their classes.
 
         Raises
         ------
         ParameterError
-            If ``class_weight`` makes no sense.
+            If ``class_weight`` is invalid.
         """
         if class_weight is None:
             return self.weights
-        from sklearn.utils import compute_class_weight  # not for those who only use a model
+        from sklearn.utils import compute_class_weight  # slow to import, and prediction does not need it
 
         if isinstance(class_weight, dict):
             for label, factor in class_weight.items():
-                if not 0.0 <= check_number(f"class_weight[{label!r}]", factor) < np.inf:
-                    raise ParameterError(
-                        f"class_weight[{label!r}] must be finite and not negative, but it is {factor!r}."
-                    )
+                check_nonnegative(f"class_weight[{label!r}]", factor)
         elif not (isinstance(class_weight, str) and class_weight == "balanced"):
-            raise ParameterError(f"class_weight must be a dict or 'balanced', but it is {class_weight!r}.")
+            raise ParameterError(f"class_weight must be a dict or 'balanced', got {class_weight!r}.")
         labels = self.labels[self.weights > 0.0]
         try:
             factors = np.asarray(compute_class_weight(class_weight, classes=self.classes, y=labels), np.float64)
         except ValueError:
             unknown = [label for label in class_weight if label not in self.classes.tolist()]
-            raise ParameterError(f"class_weight has the label {unknown[0]!r}, which is no class of y.") from None
+            raise ParameterError(f"class_weight must have only labels of y as keys, got {unknown[0]!r}.") from None
         return np.asarray(self.weights * factors[self.y])
 
     def samples(self, class_weight: dict[Any, float] | str | None = None) -> Samples:
-        """Return the record that an engine reads; raise as `training_weights` and `Samples.check` do."""
+        """Return the samples for an engine; raise as `training_weights` and `Samples.check` do."""
         weights = check_weights(self.training_weights(class_weight), len(self.y))
         return Samples.weighted(self.X, self.y, weights, len(self.classes))
 
@@ -247,13 +232,12 @@ class Labelled:
 
 
 def check_features(X: ArrayLike) -> Any:
-    """Return X as `as_features` does, or raise a `DataError`: also for no row or column, for NaN and infinity."""
+    """Return X as `as_features` does; raise a `DataError` also if it is empty or contains NaN or infinity."""
     array = as_features(X)
     if 0 in array.shape:
-        n_samples, n_features = array.shape
-        # scikit-learn looks for the words from the number of features on.
+        # scikit-learn's estimator checks look for the words after the number of features.
         raise DataError(
-            f"X must hold at least one sample and one feature, but found {n_samples} sample(s), {n_features} "
+            f"X must hold at least one sample and one feature, got {array.shape[0]} sample(s), {array.shape[1]} "
             f"feature(s) (shape={array.shape}) while a minimum of 1 is required."
         )
     check_finite(array)
@@ -263,37 +247,36 @@ def check_features(X: ArrayLike) -> Any:
 def as_features(X: ArrayLike) -> Any:
     """Return X as an ndarray or a canonical CSR array (N, D), or raise a `DataError`.
 
-    Real numbers of at most 64 bits are not copied, unless a sparse X has another format or an order of its own.
-    Objects that are numbers, and the columns of a data frame that have missing values, become float64; NaN and
-    what is missing are refused in these at once.
+    Real numbers of at most 64 bits are not copied, unless a sparse X must be converted or sorted. Numbers stored
+    as objects, and columns of a data frame with missing values, become float64; in these, NaN and missing values
+    raise an error at once.
     """
     refuse_masked("X", X)
     array: Any = X if issparse(X) else _as_array(X)
     if array.ndim != 2:
-        # scikit-learn looks for the first three words.
+        # scikit-learn's estimator checks look for the first three words.
         raise DataError(
-            f"Reshape your data: X must be two-dimensional, one row a sample and one column a feature, but its "
-            f"shape is {array.shape}."
+            f"Reshape your data: X must be two-dimensional, one row per sample and one column per feature, got "
+            f"shape {array.shape}."
         )
     if array.dtype.kind == "O" and not issparse(array):
         array = floats_of_objects("X", array)
         check_finite(array)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        # scikit-learn looks for the words about complex numbers.
+        # scikit-learn's estimator checks look for the words about complex data.
         start = "Complex data not supported: " if array.dtype.kind == "c" else ""
-        raise DataError(f"{start}X must hold real numbers of at most 64 bits, but its dtype is {array.dtype}.")
-    return _canonical_csr(array) if issparse(array) else array
+        raise DataError(f"{start}X must hold real numbers of at most 64 bits, got dtype {array.dtype}.")
+    return canonical_csr(array) if issparse(array) else array
 
 
 def _as_array(X: Any) -> Any:
-    """Return what is not sparse as an ndarray, and a data frame of sparse columns as a sparse array."""
-    types = set(X.dtypes) if hasattr(X, "dtypes") and getattr(X, "ndim", 0) == 2 else set()  # of pandas' columns
+    """Return a dense X as an ndarray, and a data frame of sparse columns as a sparse array."""
+    types = set(X.dtypes) if hasattr(X, "dtypes") and getattr(X, "ndim", 0) == 2 else set()  # of a pandas frame
     if types and hasattr(X, "sparse") and all(t.fill_value == 0 for t in types):
         return X.sparse.to_coo()
     if not all(isinstance(t, np.dtype) for t in types) and {t.kind for t in types} <= set("fiub"):
-        # Of these, and of columns of both, NumPy would make an object of every number.
+        # Nullable or sparse columns, which NumPy would convert to objects.
         if not X.isna().to_numpy().any():
-            # nullable, sparse
             plain = [getattr(t, "numpy_dtype", None) or getattr(t, "subtype", t) for t in types]
             return X.to_numpy(np.result_type(*plain))
         array = X.to_numpy(np.float64, na_value=np.nan)
@@ -302,22 +285,23 @@ def _as_array(X: Any) -> Any:
     try:
         array = np.asarray(X)
     except ValueError:
-        raise DataError("X is not a table: its rows have different lengths.") from None
-    if array.dtype.kind in "US" and isinstance(X, (list, tuple)):  # in which one word makes words of all numbers
+        raise DataError("X must be two-dimensional, got rows of different lengths.") from None
+    if array.dtype.kind in "US" and isinstance(X, (list, tuple)):  # one string turns all numbers into strings
         array = np.asarray(X, dtype=object)
     return array
 
 
-def _canonical_csr(X: Any) -> csr_array:
-    """Return a sparse X (N, D) as a CSR array with sorted columns, none of them twice.
+def canonical_csr(X: Any, name: str = "X") -> csr_array:
+    """Return a sparse X (N, D) as a CSR array with sorted columns and without duplicates.
 
-    It shares the memory of an X that is that already; X itself stays as it was.
+    It shares the memory of X where X has this form; X itself is not changed. An X whose indices leave its shape
+    raises a `DataError` that begins with ``name``.
     """
     if not hasattr(X, "indptr") and not hasattr(X, "coords"):
-        X = X.tocsr()  # from lists or diagonals, in which no index is taken on trust
-    _check_sparse(X)
+        X = X.tocsr()  # SciPy checks the other formats
+    _check_sparse(X, name)
     given = X.tocsr()
-    # An array of our own around the same memory: sorting leaves marks on the object.
+    # A new object around the same memory, because sorting sets attributes of the object.
     csr = csr_array(given.shape, dtype=given.dtype)
     csr.data, csr.indices, csr.indptr = given.data, given.indices, given.indptr
     if not csr.has_canonical_format:
@@ -326,8 +310,9 @@ def _canonical_csr(X: Any) -> csr_array:
     return csr
 
 
-def _check_sparse(X: Any) -> None:
-    """Raise a `DataError` if a sparse X (N, D) has entries outside of it: SciPy's conversions do not look."""
+def _check_sparse(X: Any, name: str) -> None:
+    """Raise a `DataError` if a sparse X (N, D) has entries outside its shape, which SciPy does not check."""
+    start = f"{name} is not a valid {X.format.upper()} matrix"
     indices, limits = list(getattr(X, "coords", ())), list(X.shape)
     if hasattr(X, "indptr"):
         block = getattr(X, "blocksize", (1, 1))
@@ -335,21 +320,18 @@ def _check_sparse(X: Any) -> None:
         limits, indptr = [minor], X.indptr
         steps = len(indptr) == major + 1 and indptr[0] == 0 and bool((indptr[1:] >= indptr[:-1]).all())
         if not (steps and indptr[-1] <= min(len(X.indices), len(X.data))):
-            raise DataError(f"X is no valid {X.format.upper()} matrix (indptr): its arrays do not fit together.")
+            raise DataError(f"{start}: inconsistent indptr.")
         indices = [X.indices[: indptr[-1]]]
     for found, limit in zip(indices, limits, strict=False):
-        if len(found) and not (int(found.min()) >= 0 and int(found.max()) < limit):
-            wrong = int(found.max()) if int(found.max()) >= limit else int(found.min())
-            raise DataError(
-                f"X is no valid {X.format.upper()} matrix (an index is {wrong}, and they go from 0 to {limit - 1}"
-                f"): its arrays do not fit together."
-            )
+        for index in (int(found.max()), int(found.min())) if len(found) else ():
+            if not 0 <= index < limit:
+                raise DataError(f"{start}: indices must lie in 0 … {limit - 1}, got {index}.")
 
 
 def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
     """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
 
-    X is dense or CSR. One that is mapped from a file cut short in the meantime is refused, too.
+    X is dense or CSR. The error is raised, too, if the file that X is mapped from has been truncated.
     """
     MappedFile(X).check(DataError)
     if X.dtype.kind != "f":
@@ -375,17 +357,15 @@ def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
 
 
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
-    """Return the weights divided by the largest, so that neither 1e308 nor 1e-308 leaves the range."""
+    """Return the weights divided by the largest, so that neither 1e308 overflows nor 1e-308 underflows."""
     if sample_weight is None:
         return np.ones(n_samples)
     weights = as_floats("sample_weight", sample_weight)
     if weights.shape != (n_samples,):
-        raise DataError(f"sample_weight must have shape ({n_samples},), but its shape is {weights.shape}.")
+        raise DataError(f"sample_weight must have shape ({n_samples},), got {weights.shape}.")
     wrong = np.flatnonzero(~(weights >= 0.0) | np.isinf(weights))
     if wrong.size:
-        raise DataError(
-            f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and not negative."
-        )
+        raise DataError(f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and ≥ 0.")
     largest = weights.max()
     if largest == 0.0:
         raise DataError("sample_weight is zero for every sample; at least one weight must be positive.")

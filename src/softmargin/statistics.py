@@ -10,17 +10,17 @@ __all__ = ["mcnemar", "standard_error", "wilson_interval"]
 
 
 def standard_error(accuracy: float, n_samples: int) -> float:
-    """Return half the width of Wilson's score interval for one standard error.
+    """Return the standard error of an accuracy: half the width of Wilson's score interval at z = 1.
 
-    The textbook's sqrt(a (1 - a) / n) is 0 if all or none of the samples are right, however few they are. For
-    all accuracies between and many samples the two agree.
+    The usual estimate sqrt(a (1 - a) / n) is 0 if all or none of the predictions are correct, however few samples
+    there are. For other accuracies and many samples the two agree.
 
     Parameters
     ----------
     accuracy : float
-        Share of the samples that are right.
+        Fraction of correct predictions.
     n_samples : int
-        How many samples there are.
+        Number of samples.
 
     References
     ----------
@@ -30,16 +30,16 @@ def standard_error(accuracy: float, n_samples: int) -> float:
 
 
 def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Return the ends of Wilson's score interval: shares that the observed one does not contradict.
+    """Return Wilson's score interval, a confidence interval for a proportion.
 
     Parameters
     ----------
     n_right : int
-        How many samples are right.
+        Number of correct predictions.
     n_samples : int
-        Of how many, at least 1.
+        Number of samples, at least 1.
     z : float
-        Half-width in standard errors; by default that of 95 %.
+        Half-width in standard errors; the default gives a 95 % confidence interval.
 
     References
     ----------
@@ -48,7 +48,7 @@ def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) 
     n, accuracy = float(n_samples), n_right / n_samples
     centre = (accuracy + 0.5 * z * z / n) / (1.0 + z * z / n)
     half = _half_width(accuracy, n, z)
-    # Where none or all are right an end is 0 or 1, which rounding must not miss.
+    # If none or all are correct, one end is exactly 0 or 1 despite rounding errors.
     return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
 
 
@@ -57,15 +57,15 @@ def _half_width(accuracy: float, n: float, z: float) -> float:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided mid-p of McNemar's test, with the exact binomial distribution.
+    """Return the two-sided mid-p value of McNemar's test, from the exact binomial distribution.
 
-    Only the samples count that one of two classifiers has right and the other wrong. If neither is better, each of
-    them falls to either side with probability ½.
+    The test uses only the samples that exactly one of two classifiers predicts correctly. Under the null
+    hypothesis, either classifier is the correct one with probability ½.
 
     Parameters
     ----------
     only_first, only_second : int
-        How many samples only the first has right, and only the second.
+        Number of samples that only the first, or only the second classifier predicts correctly.
 
     References
     ----------
@@ -75,6 +75,6 @@ def mcnemar(only_first: int, only_second: int) -> float:
     n, least = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    # Twice the tail less half of its last probability: P(≤ least) + P(≤ least - 1).
+    # Mid-p: twice the tail, less half of its last probability: P(≤ least) + P(≤ least - 1).
     below = float(bdtr(least - 1, n, 0.5)) if least > 0 else 0.0
     return min(1.0, float(bdtr(least, n, 0.5)) + below)

@@ -1,4 +1,4 @@
-"""What all that share work among threads or processes agree on."""
+"""Thread pools, the limit of BLAS to one thread, and safety after a fork."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = [
 _Result = TypeVar("_Result")
 
 INLINE_WORK = 2_000_000
-"""Fewer multiplications than this are done before a second thread would have woken."""
+"""Fewer multiplications than this finish before a second thread would have started."""
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, which may be fewer than the machine has."""
+    """Return the number of cores this process may use, possibly fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -34,9 +34,10 @@ def _in_forked_child(call: Callable[[], None]) -> None:
 
 
 class ForkLock:
-    """A lock that is free in a forked child, where the thread that held it is not.
+    """A lock that is released in a forked child, which lacks the thread that held it.
 
-    It is taken as ``with it.lock:``, without a step in Python on the way in: Ctrl-C there would leave it taken.
+    Use it as ``with fork_lock.lock:``. A wrapper in Python would leave it locked if Ctrl-C came at the wrong
+    moment.
     """
 
     def __init__(self) -> None:
@@ -48,20 +49,18 @@ class ForkLock:
 
 
 def _set_threads(library: Any, n_threads: int) -> None:
-    """Set how many threads a BLAS uses, from whatever thread.
+    """Set the number of threads of a BLAS, from any thread.
 
-    threadpoolctl listens to the first thread alone that ever set OpenBLAS, unless that thread has let go.
+    In threadpoolctl only the first thread that sets OpenBLAS may set it again, unless it releases that control.
     """
-    let_go = getattr(library, "clear_controlling_thread", None)
-    if let_go is not None:
-        let_go(force=True)
+    release = getattr(library, "clear_controlling_thread", lambda force: None)
+    release(force=True)
     library.set_num_threads(n_threads)
-    if let_go is not None:
-        let_go(force=True)
+    release(force=True)
 
 
 class _Limit:
-    """Libraries held to one thread: by how many holders, and what to give back after the last of them."""
+    """A count of the holders of a limit of one thread, and the numbers of threads to restore after the last."""
 
     def __init__(self, libraries: Sequence[Any]) -> None:
         self._libraries = libraries
@@ -70,7 +69,7 @@ class _Limit:
         self._n_holders = 0
 
     def fork(self) -> None:
-        """Forget the holders, which are not in a forked child: what they found comes back with the next."""
+        """Drop the holders, which a forked child lacks; the next holder restores the numbers that they found."""
         if self._n_holders > 0:
             self._n_holders, self._inherited = 0, self._before
 
@@ -82,7 +81,7 @@ class _Limit:
             for library in self._libraries:
                 _set_threads(library, 1)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._n_holders -= 1
         if self._n_holders == 0:
             for library, n_threads in zip(self._libraries, self._before, strict=True):
@@ -90,7 +89,7 @@ class _Limit:
 
 
 class _Blas:
-    """Every BLAS that is loaded; to ask these handles takes a tenth of the time of threadpoolctl's ``limit``."""
+    """All loaded BLAS libraries; using their handles takes a tenth of the time of threadpoolctl's ``limit``."""
 
     def __init__(self) -> None:
         libraries = ThreadpoolController().select(user_api="blas").lib_controllers
@@ -99,14 +98,10 @@ class _Blas:
         self._own = threading.local()
 
     def limits(self) -> tuple[_Limit, _Limit]:
-        """Return what limits the calling thread: for the whole process, and for itself alone."""
+        """Return the limits of the calling thread: that of the whole process, and its own."""
         if not hasattr(self._own, "limit"):
             self._own.limit = _Limit(self._per_thread)
         return self._shared, self._own.limit
-
-    def fork(self) -> None:
-        """Let a forked child begin without holders."""
-        self._shared.fork()
 
 
 _blas = cache(_Blas)
@@ -115,7 +110,7 @@ _SETTING = ForkLock()
 
 def _begin_child() -> None:
     if _blas.cache_info().currsize:
-        _blas().fork()
+        _blas().limits()[0].fork()
 
 
 _in_forked_child(_begin_child)
@@ -123,9 +118,9 @@ _in_forked_child(_begin_child)
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let BLAS work in the calling thread alone, which costs nothing where that is so already.
+    """Limit BLAS to the calling thread; nested calls are cheap.
 
-    The first of all threads that ask for it notes what was set, the last brings that back.
+    The first thread that enters records the numbers of threads, and the last that leaves restores them.
     """
     with _SETTING.lock:
         limits = _blas().limits()
@@ -136,16 +131,16 @@ def one_blas_thread() -> Iterator[None]:
     finally:
         with _SETTING.lock:
             for limit in limits:
-                limit.let_go()
+                limit.release()
 
 
 def _begin_alone() -> None:
     with _SETTING.lock:
-        _blas().limits()[1].hold()  # for good: such a thread does nothing else
+        _blas().limits()[1].hold()  # never released, because the thread does nothing else
 
 
 def worker_threads(n_threads: int, name: str) -> ThreadPoolExecutor:
-    """Return threads for tasks that call BLAS, which work within the caller's `one_blas_thread`."""
+    """Return a pool of threads for tasks that call BLAS within the caller's `one_blas_thread`."""
     return ThreadPoolExecutor(n_threads, thread_name_prefix=name, initializer=_begin_alone)
 
 
@@ -156,7 +151,7 @@ _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 @contextmanager
 def working_alone() -> Iterator[None]:
-    """Let this thread do the tasks it hands to `Workers` itself: others are at work beside it."""
+    """Let this thread run its `Workers` tasks itself, because other threads are busy, too."""
     token = _alone.set(True)
     try:
         yield
@@ -165,7 +160,7 @@ def working_alone() -> Iterator[None]:
 
 
 class Workers:
-    """Threads that take turns at tasks, started when they are first needed.
+    """A pool of threads, started when it is first needed.
 
     Parameters
     ----------
@@ -178,37 +173,37 @@ class Workers:
         self._owner = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the threads behind: where this arrives, it starts its own."""
+        """Leave out the threads; the copy starts its own."""
         return self.__dict__ | {"_pool": None}
 
     @property
     def helps(self) -> bool:
-        """Whether the calling thread gets help: from more than one thread, unless it is `working_alone`."""
+        """Whether tasks run in several threads, which they do not within `working_alone`."""
         return self.n_threads > 1 and not _alone.get()
 
     @property
     def started(self) -> bool:
-        """Whether there are threads yet."""
+        """Whether the threads have been started."""
         return self._pool is not None
 
     def submit(self, task: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
-        """Let a thread do a task."""
+        """Submit a task to the pool."""
         with _STARTING.lock:
-            if self._pool is None or self._owner != os.getpid():  # a forked child has none of the threads
+            if self._pool is None or self._owner != os.getpid():  # a forked child lacks the threads
                 self._pool = worker_threads(self.n_threads, "softmargin")
                 self._owner = os.getpid()
-        # The context brings NumPy's errstate along, which belongs to a thread.
+        # The context holds NumPy's errstate, which each thread has separately.
         return self._pool.submit(copy_context().run, task, *arguments)
 
     def run(self, tasks: Sequence[Callable[[threading.Event], _Result]], work: int) -> list[_Result]:
-        """Do all tasks, each with one thread of BLAS; return their results in order.
+        """Run all tasks, each with one BLAS thread, and return their results in order.
 
         Parameters
         ----------
         tasks : list of callable
-            They take an event that tells them to stop when it is set.
+            They receive an event that is set when they should stop.
         work : int
-            About how many multiplications they do in all.
+            Approximate total number of multiplications.
         """
         stop = threading.Event()
         with one_blas_thread():
@@ -217,7 +212,7 @@ class Workers:
             futures = [self.submit(task, stop) for task in tasks]
             try:
                 return [future.result() for future in futures]
-            except BaseException:  # Ctrl-C too: no thread may go on walking over X
+            except BaseException:  # also on Ctrl-C, no thread may keep reading X
                 stop.set()
                 for future in futures:
                     future.cancel()

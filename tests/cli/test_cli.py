@@ -121,12 +121,12 @@ def test_options_offer_what_the_registries_hold() -> None:
 POSITIVE = dict.fromkeys(("reg", "delta"), "finite number > 0") | {"tol": "number > 0 and < 1"}
 FIT_MISTAKES = [
     ("nowhere", "nowhere does not exist"),
-    ("table.xlsx", "table.xlsx is of no known format"),
+    ("table.xlsx", "table.xlsx has an unknown format"),
     ("table.csv", "table.csv has no labels"),
     ("table.csv --label c", "table.csv has no column 'c' for the label; its columns are 'a', 'b'"),
-    ("images --label c", "label= goes with a table"),
+    ("images --label c", "label= is only for a table"),
     ("torn.npz", "torn.npz is damaged"),
-    ("folder", "folder holds no image"),
+    ("folder", "folder has no images"),
     ("lonely", "only one class"),
     ("one.npz", "only one class"),
     ("unequal", "--image-size"),
@@ -148,7 +148,7 @@ FIT_MISTAKES = [
     ("f.npy --labels labels.txt -o labels.txt", "labels.txt is an input of this command"),
     ("images --image-size 8", "--image-size must be HEIGHTxWIDTH"),
     ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
-    ("digits --image-size 8x8", "goes with a folder of images"),
+    ("digits --image-size 8x8", "is only for a folder of images"),
     ("digits --loss svm", "'--loss': 'svm' is not one of"),
     ("digits --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
     *((f"digits --{name} {bad}", f"'--{name}': must be a {POSITIVE[name]}, got {bad}.")
@@ -189,7 +189,7 @@ OTHER_MISTAKES = [
     ("predict soft.safetensors good.npz -o soft.safetensors", "soft.safetensors is an input of this command"),
     ("info nowhere.safetensors", "nowhere.safetensors does not exist"),
     ("info other.safetensors", "other.safetensors is not a softmargin model"),
-    ("info table.xlsx", "table.xlsx is of no known format"),
+    ("info table.xlsx", "table.xlsx has an unknown format"),
     ("export soft.safetensors -o soft.txt", "must be one of .onnx, .safetensors, .npz, got '.txt'"),
     ("export soft.safetensors -o soft.safetensors", "is an input of this command"),
     ("predict hinge.safetensors good.npz --margin --scores", "mutually exclusive"),

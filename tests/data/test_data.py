@@ -1,4 +1,4 @@
-"""The readers: what comes out exactly, and one clear sentence for everything that cannot be read."""
+"""The readers: exact results, and one clear error message for everything that cannot be read."""
 
 import contextlib
 import hashlib
@@ -65,7 +65,7 @@ def test_fingerprint_is_over_values_types_and_labels_only():
     assert len({one, *(d.fingerprint() for d in others)}) == 7
 
 
-def test_fingerprint_is_the_documented_hash_whatever_the_block(monkeypatch):
+def test_fingerprint_is_the_documented_hash_for_any_block_size(monkeypatch):
     X = np.arange(300, dtype=np.uint8).reshape(100, 3)
     whole = hashlib.sha256(b"|u1 (100, 3)" + X.tobytes() + b"none").hexdigest()
     assert Dataset(X, None, "a").fingerprint() == whole
@@ -87,7 +87,7 @@ def test_repr_is_short_and_tells_sizes():
         np.zeros((1000, 4), np.uint8), np.zeros(1000, int), "na\nme", image_shape=(2, 2, 1), test=test
     )
     text = repr(dataset)
-    for word in ("na\\nme", "1,000 samples x 4 features", "uint8", "int64", "2x2x1", "test part of 2"):
+    for word in ("na\\nme", "1,000 samples x 4 features", "uint8", "int64", "2x2x1", "test set of 2"):
         assert word in text
     assert len(text) < 200
     assert (dataset.n_samples, dataset.n_features) == (1000, 4)
@@ -105,8 +105,12 @@ def test_repr_is_short_and_tells_sizes():
         (np.zeros((3, 2)), {"y": np.zeros(4)}, ["3 rows", "(4,)"]),
         (np.zeros((3, 2)), {"ids": ("a",)}, ["3 rows", "1"]),
         (np.zeros((3, 2)), {"image_shape": (2, 2, 1)}, ["(2, 2, 1)", "2 features"]),
-        (np.zeros((3, 2)), {"feature_names": ("a",)}, ["2 features", "1"]),
-        (np.zeros((3, 2)), {"test": Dataset(np.zeros((1, 3)), None, "t")}, ["2 features", "3"]),
+        (np.zeros((3, 2)), {"feature_names": ("a",)}, ["feature_names must hold 2 names", "got 1"]),
+        (
+            np.zeros((3, 2)),
+            {"test": Dataset(np.zeros((1, 3)), None, "t")},
+            ["test set t must have 2 features", "got 3"],
+        ),
     ],
 )
 def test_dataset_refuses_what_does_not_fit(X, more, words):
@@ -116,20 +120,20 @@ def test_dataset_refuses_what_does_not_fit(X, more, words):
         assert word in str(caught.value)
 
 
-# ---- the door ----
+# ---- sources and options ----
 
 
 def test_missing_and_unknown_sources_list_the_formats(tmp_path):
     formats = ['"digits"', "folder of images", ".npy", ".npz"]
     refused(["nowhere.npy", "does not exist", *formats], tmp_path / "nowhere.npy")
     (tmp_path / "table.xlsx").write_bytes(b"x")
-    refused(["table.xlsx", "no known format", *formats], tmp_path / "table.xlsx")
+    refused(["table.xlsx", "has an unknown format", *formats], tmp_path / "table.xlsx")
     os.mkfifo(tmp_path / "pipe.npy")
-    refused(["pipe.npy", "no known format"], tmp_path / "pipe.npy")
+    refused(["pipe.npy", "has an unknown format"], tmp_path / "pipe.npy")
     refused(["does not exist"], "nul\0byte")
     refused(["cannot be read", "too long"], tmp_path / ("x" * 300))
     refused(["name or a path", "ndarray"], np.zeros((2, 2)), ParameterError)
-    refused(["empty name"], "", ParameterError)
+    refused(["source must not be empty"], "", ParameterError)
 
 
 def test_options_that_do_not_go_with_the_source(tmp_path):
@@ -153,7 +157,7 @@ def test_digits_built_in():
     assert (dataset.n_samples, test.n_samples) == (1442, 355)
     assert dataset.X.min() == 0
     assert dataset.X.max() == 1
-    # Every fifth of each class, by counting: an independent walk through the file.
+    # Every fifth of each class, by counting in a second, independent pass.
     seen, rows = dict.fromkeys(range(10), 0), []
     for row, label in enumerate(bunch.target):
         seen[label] += 1
@@ -165,7 +169,7 @@ def test_digits_built_in():
     np.testing.assert_array_equal(dataset.y, np.delete(bunch.target, rows))
 
 
-def test_a_local_thing_named_digits_is_what_is_meant(tmp_path, monkeypatch):
+def test_a_local_folder_takes_precedence_over_the_name_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_dataset("digits").n_features == 64
     mine = save_image(Path("digits/a/1.png"), pixels(2, 3))
@@ -256,10 +260,10 @@ def test_npy_test_part_beside(tmp_path):
     dataset = load_dataset(tmp_path / "X_train.npy")
     assert dataset.test.y.tolist() == [0, 1]
     assert dataset.test.X.tolist() == [[2, 2], [2, 2]]
-    assert dataset.notes[1] == "test part read from X_test.npy and y_test.npy"
+    assert dataset.notes[1] == "test set read from X_test.npy and y_test.npy"
     assert load_dataset(tmp_path / "X_test.npy").test is None
     np.save(tmp_path / "X_test.npy", np.zeros((2, 5)))
-    refused(["X_test.npy has 5 features", "X_train.npy has 2"], tmp_path / "X_train.npy")
+    refused(["X_train: test set X_test must have 2 features, got 5"], tmp_path / "X_train.npy")
     (tmp_path / "y_test.npy").unlink()
     assert load_dataset(tmp_path / "X_train.npy").test is None
 
@@ -273,7 +277,7 @@ def test_npy_labels_given(tmp_path):
     assert dataset.notes == ()
     refused(["none.npy", "does not exist", "X.npy"], tmp_path / "X.npy", labels=tmp_path / "none.npy")
     (tmp_path / "y.csv").write_text("a\n")
-    refused(["y.csv", "one label a line"], tmp_path / "X.npy", labels=tmp_path / "y.csv")
+    refused(["y.csv", "one label per line"], tmp_path / "X.npy", labels=tmp_path / "y.csv")
 
 
 @pytest.mark.parametrize(
@@ -313,7 +317,7 @@ def test_labels_from_text_that_fail(tmp_path):
         (np.array(["", "1", "a"]), ["", "1", "a"]),
     ],
 )
-def test_labels_are_kept_or_made_whole(tmp_path, labels, expected):
+def test_labels_are_kept_or_converted_to_integers(tmp_path, labels, expected):
     np.save(tmp_path / "X.npy", np.zeros((3, 2)))
     np.save(tmp_path / "y.npy", labels)
     y = load_dataset(tmp_path / "X.npy").y
@@ -326,10 +330,10 @@ def test_labels_are_kept_or_made_whole(tmp_path, labels, expected):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (np.array([0, 0.5, 1]), ["row 1", "0.5", "whole number"]),
-        (np.array([0, 1, np.nan]), ["row 2", "nan"]),
-        (np.array([np.inf, 1, 1]), ["row 0", "inf"]),
-        (np.array([1, 2.0**63, 1]), ["row 1", "whole number"]),
+        (np.array([0, 0.5, 1]), ["row 1: labels must be integers or strings, got 0.5"]),
+        (np.array([0, 1, np.nan]), ["row 2", "got nan"]),
+        (np.array([np.inf, 1, 1]), ["row 0", "got inf"]),
+        (np.array([1, 2.0**63, 1]), ["row 1: labels must be integers or strings, got 9.2"]),
         (np.zeros((3, 2), int), ["(3, 2)", "(3, 1)"]),
         (np.array(3), ["()", "labels"]),
         (np.zeros(4, int), ["4 labels", "3 rows"]),
@@ -353,19 +357,19 @@ def test_damaged_npy(tmp_path):
     np.testing.assert_array_equal(load_dataset(path).X, X)
     for content, words in [
         (b"", ["empty"]),
-        (b"PK\x03\x04 not", ["does not begin"]),
+        (b"PK\x03\x04 not", ["does not start with the .npy signature"]),
         (good[:7], ["damaged NumPy header"]),
         (good[:40], ["damaged NumPy header"]),
-        (good[:-1], ["cut off", "96 bytes", "found 95"]),
-        (npy_bytes(X, shape=(10**15, 3)), ["cut off", "found 96"]),
-        (npy_bytes(X, shape=(2**62, 2**62)), ["cut off"]),
+        (good[:-1], ["is truncated", "96 bytes", "got 95"]),
+        (npy_bytes(X, shape=(10**15, 3)), ["is truncated", "got 96"]),
+        (npy_bytes(X, shape=(2**62, 2**62)), ["is truncated"]),
         (npy_bytes(X, shape=(-4, 3)), ["damaged NumPy header", "-4"]),
         (npy_bytes(X, descr="|O"), ["Python objects"]),
         (npy_bytes(X, descr="nonsense"), ["damaged NumPy header"]),
         (npy_bytes(X, descr="|S8"), ["real numbers"]),
         (npy_bytes(X, descr=[("a", "<f8")]), ["real numbers"]),
         (npy_bytes(X, shape=(12,)), ["2-D"]),
-        (npy_bytes(X, shape=(12, 0)), ["not one feature"]),
+        (npy_bytes(X, shape=(12, 0)), ["at least one feature"]),
     ]:
         path.write_bytes(content)
         refused(["X.npy", *words], path)
@@ -452,15 +456,15 @@ def test_npz_images_and_no_labels(tmp_path):
     ("arrays", "words"),
     [
         ({"weights": np.zeros((2, 3)), "z": np.zeros(2)}, ["weights (2, 3)", "z (2,)", "X_train"]),
-        ({}, ["no array at all"]),
+        ({}, ["got no arrays"]),
         ({"X": np.zeros((2, 3)), "data": np.zeros((2, 3))}, ["both x and data"]),
         ({"X": np.zeros((2, 3)), "x_train": np.zeros((2, 3))}, ["both x and x_train"]),
-        ({"X": np.zeros((2, 3)), "x": np.zeros((2, 3))}, ["twice"]),
+        ({"X": np.zeros((2, 3)), "x": np.zeros((2, 3))}, ["more than one array 'x'"]),
         ({"X": np.zeros((2, 3)), "y": np.zeros(3)}, ["[y]", "3 labels", "2 rows"]),
         ({"X": np.zeros((2, 3)), "y": [0, 0.5]}, ["[y] row 1"]),
         (
             {"X": np.zeros((2, 3)), "y": [0, 2], "classes": ["a", "b"]},
-            ["[y] row 1", "label 2", "2 class names"],
+            ["[y] row 1", "label 2 is not an index of the 2 class names"],
         ),
         ({"X": np.zeros((2, 3)), "y": [-1, 0], "classes": ["a", "b"]}, ["[y] row 0", "label -1"]),
         ({"X": np.zeros((2, 3)), "y": [0, 1], "classes": [3, 4]}, ["[classes]", "names"]),
@@ -480,9 +484,9 @@ def test_damaged_npz(tmp_path):
     path = tmp_path / "a.npz"
     X = np.arange(120.0).reshape(40, 3)
     for content, words in [
-        (npy_bytes(X)[:-8], ["a.npz[X]", "cut off"]),
-        (npy_bytes(X, shape=(10**13, 3)), ["a.npz[X]", "cut off"]),
-        (b"hello", ["a.npz[X]", "does not begin"]),
+        (npy_bytes(X)[:-8], ["a.npz[X]", "is truncated"]),
+        (npy_bytes(X, shape=(10**13, 3)), ["a.npz[X]", "is truncated"]),
+        (b"hello", ["a.npz[X]", "does not start with the .npy signature"]),
         (b"", ["a.npz[X]", "empty"]),
     ]:
         write_entry(path, content)
@@ -593,7 +597,7 @@ def test_flat_folder_has_no_labels(tmp_path):
     np.testing.assert_array_equal(dataset.X, [one.reshape(-1), two.reshape(-1)])
 
 
-def test_what_is_not_an_image_is_passed_over(tmp_path):
+def test_files_that_are_not_images_are_ignored(tmp_path):
     save_image(tmp_path / "a/1.png", pixels(2, 2))
     for name in (
         ".hidden.png",
@@ -618,12 +622,12 @@ def test_what_is_not_an_image_is_passed_over(tmp_path):
 
 
 def test_folders_without_images(tmp_path):
-    refused([str(tmp_path), "no image", "0 folders"], tmp_path)
+    refused([str(tmp_path), "has no images", "0 folders"], tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty one").mkdir()
-    refused(["no image", "1 folder and 1 other file"], tmp_path)
+    refused(["has no images", "1 folder and 1 other file"], tmp_path)
     save_image(tmp_path / "full/1.png", pixels(2, 2))
-    refused([f"{tmp_path}/empty one", "holds no image"], tmp_path)
+    refused([f"{tmp_path}/empty one", "has no images"], tmp_path)
 
 
 def test_links_that_loop(tmp_path):
@@ -774,15 +778,15 @@ def test_damaged_images_are_named(tmp_path, n_workers, position, monkeypatch):
     for content, words in [
         (b"", ["file is empty"]),
         (b"hello", ["not an image"]),
-        (png[: len(png) // 2], ["damaged or cut off"]),
-        (jpeg[: len(jpeg) // 2], ["damaged or cut off"]),
-        (bytes(flipped), ["damaged or cut off"]),
+        (png[: len(png) // 2], ["damaged or truncated"]),
+        (jpeg[: len(jpeg) // 2], ["damaged or truncated"]),
+        (bytes(flipped), ["damaged or truncated"]),
     ]:
         bad.write_bytes(content)
         refused([str(bad), *words], tmp_path, n_workers=n_workers)
 
 
-def test_the_first_problem_in_order_is_told(tmp_path, monkeypatch):
+def test_the_first_problem_in_order_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "BATCH_FILES", 1)
     for n in range(12):
         save_image(tmp_path / f"{n:02}.png", pixels(2, 2))
@@ -903,14 +907,14 @@ def test_ctrl_c_ends_the_program_at_once(tmp_path):
     assert ended.stderr.count("Traceback") == 1
 
 
-def test_warnings_of_others_are_heard_again_afterwards(tmp_path):
+def test_warning_filters_are_restored(tmp_path):
     many(tmp_path)
     before = list(warnings.filters)
     load_dataset(tmp_path, n_workers=2)
     assert warnings.filters == before
 
 
-# -- files that change while they are mapped -------------------------------------------------------------
+# -- mapped files that change -------------------------------------------------------------
 
 
 @pytest.fixture
@@ -921,8 +925,8 @@ def mapped(tmp_path):
     return tmp_path / "X.npy", load_dataset(tmp_path / "X.npy").X, np.arange(200) % 3
 
 
-def test_a_mapped_file_that_is_cut_short_is_an_error(mapped):
-    """The process would end (SIGBUS) with the first row that is read and not there."""
+def test_a_truncated_mapped_file_is_an_error(mapped):
+    """Without the check, reading a row beyond the end would kill the process (SIGBUS)."""
     file, X, y = mapped
     objective = sm.Objective(sm.Hinge(), X, y, 0.1, engine="cpu")
     W, b = np.zeros((512, 3)), np.zeros(3)
@@ -945,9 +949,7 @@ def test_a_mapped_file_that_is_cut_short_is_an_error(mapped):
     ):
         with pytest.raises(DataError) as caught:
             work()
-        assert str(caught.value) == (
-            f"{file} was cut short while it was in use: 819,328 bytes are needed, found 4,096."
-        )
+        assert str(caught.value) == (f"{file} was truncated while in use: expected 819,328 bytes, got 4,096.")
     assert copied.value(W, b) == before  # what was sent elsewhere is a copy
 
 
@@ -960,7 +962,7 @@ def test_a_mapped_file_that_is_replaced_stays(mapped):
     assert objective.value(W, b) == before
 
 
-def test_memory_that_processes_share_is_no_file():
+def test_shared_memory_is_not_a_file():
     shared = mmap.mmap(-1, 9600)
     X = np.ndarray((300, 4), float, buffer=shared)
     X[:] = np.random.default_rng(0).standard_normal(X.shape)

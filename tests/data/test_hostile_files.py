@@ -175,5 +175,5 @@ def test_folders_are_read_as_they_are_found(tmp_path: Path) -> None:
     rows = list(csv.reader(io.StringIO(os.fsdecode(answer.out), newline="")))[1:]
     assert sorted(rows) == sorted([i, label] for i, label in zip(data.ids, data.y.tolist(), strict=True))
     (root / "empty\none").mkdir()
-    refused(lambda: sm.load_dataset(root), "empty\\none", "holds no image")
-    run_refused(tmp_path, "fit", root, words=("empty\\none", "holds no image"))
+    refused(lambda: sm.load_dataset(root), "empty\\none", "has no images")
+    run_refused(tmp_path, "fit", root, words=("empty\\none", "has no images"))

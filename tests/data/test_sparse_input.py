@@ -58,14 +58,14 @@ def test_sparse_matrices_with_an_index_out_of_range_are_an_error(kind: str, tmp_
     assert done.returncode == 0, (done.returncode, told_there[-1:], done.stderr[-500:])
     assert len(told_there) == 7 * len(wrong_matrices(kind))
     for line in told_there:
-        assert re.fullmatch(r"[^:]*: DataError X is no valid .*\.", line), line
+        assert re.fullmatch(r"[^:]*: DataError X is not a valid .*\.", line), line
     if kind == "coo":
         return
     write(tmp_path / "y.txt", "".join(f"{k % 3}\n" for k in range(30)))
     for Z in wrong_matrices(kind).values():
         parts = {"data": Z.data, "indices": Z.indices, "indptr": Z.indptr}
         np.savez(tmp_path / "s.npz", format=kind.encode(), shape=Z.shape, **parts)
-        words = ("s.npz", "no valid sparse matrix")
+        words = ("s.npz", f"is not a valid {kind.upper()} matrix")
         refused(lambda: sm.load_dataset(tmp_path / "s.npz"), *words)
         run_refused(tmp_path, "fit", tmp_path / "s.npz", "--labels", tmp_path / "y.txt", words=words)
 
@@ -127,7 +127,7 @@ def test_sparse_text_is_read_exactly_or_refused_with_its_line(tmp_path: Path) ->
     assert np.array_equal(models[0].W, models[1].W)
     for line, word in (
         ("1 2:nan", "2:nan"),
-        ("1 2:1e400", "beyond the range"),
+        ("1 2:1e400", "outside the range"),
         ("1 3:1 2:1 3:4", "index 3 twice"),
         ("1 0:1 3:2", "index 0"),
         ("1 -1:1", "-1:1"),

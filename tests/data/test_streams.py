@@ -258,7 +258,7 @@ def test_kill_9_during_predictions_leaves_the_old_file_and_the_next_run_no_litte
 
 
 def test_the_long_way_round(tmp_path: Path) -> None:
-    """Data in a .safetensors file beside its model: neither is taken for the other."""
+    """Data in a .safetensors file beside its model: neither is mistaken for the other."""
     X, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     path = tmp_path / "d.safetensors"
     path.write_bytes(safetensors_bytes({"X": X, "y": y}, {"X": "F64", "y": "I64"}))
@@ -267,5 +267,5 @@ def test_the_long_way_round(tmp_path: Path) -> None:
     assert (answer.status, answer.out) == (2, b"")
     assert "is not a softmargin model" in answer.err
     small_model(tmp_path / "m.safetensors")
-    assert "is a model file, but DATA is wanted" in run("fit", tmp_path / "m.safetensors").err
+    assert "is a model file; expected a data file" in run("fit", tmp_path / "m.safetensors").err
     assert run("predict", tmp_path / "m.safetensors", path).text.count("\n") == 31

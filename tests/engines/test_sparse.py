@@ -396,10 +396,10 @@ def test_data_that_cannot_be_used(X, said):
 def test_columns_that_are_not_there_are_refused_before_a_kernel_reads_them(name, place, value):
     X = sp.csr_array(np.eye(3))
     getattr(X, name)[place] = value
-    with pytest.raises(DataError, match="no valid CSR"):
+    with pytest.raises(DataError, match="not a valid CSR matrix"):
         sm.Objective(sm.Hinge(), X, [0, 1, 2], 0.1)
     classifier = sm.LinearClassifier(reg=0.1).fit(np.eye(3), [0, 1, 2])
-    with pytest.raises(DataError, match="no valid CSR"):
+    with pytest.raises(DataError, match="not a valid CSR matrix"):
         classifier.predict(X)
 
 

@@ -148,15 +148,16 @@ def test_labels_that_are_floats_must_be_whole(tmp_path: Path) -> None:
             refused(lambda estimator=estimator, y=labels: estimator.fit(X, y), "y")
         words_there = ("y must hold", "float64") if wrong == 0.5 else (f"y[4] is {words}",)
         refused(lambda y=labels: sm.Objective(sm.Hinge(), X, y, 0.1), "integer", *words_there)
-        words_there = ("d.npz[y] row 4", words, "whole number")
+        words_there = ("d.npz[y] row 4", words, "labels must be integers")
         refused(lambda y=labels: sm.load_dataset(saved(tmp_path, X, y)), *words_there)
         run_refused(tmp_path, "fit", saved(tmp_path, X, labels), words=words_there)
     for estimator in ESTIMATORS:
         assert np.array_equal(estimator.fit(X, whole).predict(X), whole)
     assert np.array_equal(fitted(tmp_path, X, whole).predict(X), whole)
     refused(lambda: sm.LinearClassifier().fit(X, whole + 0.5), "y", "continuous")
+    holed = np.array(["a", "b", np.nan] * 10, object)
     for estimator in ESTIMATORS:
-        refused(lambda estimator=estimator: estimator.fit(X, np.array(["a", "b", np.nan] * 10, object)), "y ")
+        refused(lambda estimator=estimator: estimator.fit(X, holed), "y[2] is nan")
 
 
 def test_labels_of_strings_and_integers_are_an_error(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_negative_infinite_and_zero_weights_are_an_error(value: float | None, wo
         refused(lambda estimator=estimator: estimator.fit(X, y, weights.tolist()), *words)
     if value is not None:
         heavy = sm.LinearClassifier(class_weight={0: value})
-        refused(lambda: heavy.fit(X, y), f"class_weight[0] must be finite and not negative, but it is {word}",
+        refused(lambda: heavy.fit(X, y), f"class_weight[0] must be a finite number ≥ 0, got {word}",
              error=ParameterError)  # fmt: skip
 
 

@@ -658,7 +658,7 @@ def test_an_interrupted_search_leaves_the_estimator_as_it_was(blobs):
         ({"scoring": 3}, "scoring must be 'accuracy', 'loss', the name of a scorer or a callable, got 3"),
         ({"path_tol": 0.0}, "path_tol must be a relative gap between 0 and 1, got 0.0"),
         ({"calibrate": "yes"}, "calibrate must be True or False"),
-        ({"random_state": -1}, "random_state must be at least 0"),
+        ({"random_state": -1}, "random_state must be an integer ≥ 0"),
         ({"tol": 2.0}, "tol"),
     ],
 )

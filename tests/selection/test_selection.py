@@ -163,7 +163,7 @@ def test_the_callback_receives_each_step(digits):
             r"loss must be a loss such as softmargin.Hinge\(\), but it is 'hing'",
         ),
         ({"regs": []}, ParameterError, "regs must contain at least one λ"),
-        ({"regs": [0.1, "x"]}, ParameterError, "reg must be a number, but it is 'x'"),
+        ({"regs": [0.1, "x"]}, ParameterError, "reg must be a number, got 'x'"),
         ({"validation_fraction": 2}, ParameterError, "validation_fraction must be between 0 and 1, got 2"),
         ({"validation_fraction": "x"}, ParameterError, "validation_fraction must be a number"),
         ({"callback": 3}, ParameterError, "callback must be callable, got 3"),

@@ -106,7 +106,7 @@ def test_penalties_of_1e300_and_1e_300_are_solved_or_reported(loss: Any, tmp_pat
     answer = run("fit", tmp_path / "d.npz", "-o", tmp_path / "m.safetensors", *options)
     assert answer.status == (0 if sm.load_model(tmp_path / "m.safetensors").converged else 1)
     for wrong in (np.nan, -1.0, -1e-300, np.inf):
-        words = ("reg must be at least 0 and finite", f"it is {wrong}")
+        words = ("reg must be a finite number ≥ 0", f"got {wrong}")
         refused(lambda wrong=wrong: sm.Objective(loss, X, y, wrong), *words, error=ParameterError)
         refused(lambda wrong=wrong: sm.LinearClassifier(loss, reg=wrong).fit(X, y), *words, error=ParameterError)
         run_refused(

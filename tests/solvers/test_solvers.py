@@ -296,8 +296,8 @@ def test_invalid_starts(arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"tol": "x"}, "tol must be a number, but it is 'x'"),
-        ({"max_passes": "x"}, "max_passes must be a number, but it is 'x'"),
+        ({"tol": "x"}, "tol must be a number, got 'x'"),
+        ({"max_passes": "x"}, "max_passes must be a number, got 'x'"),
         ({"callback": 3}, "callback must be a callable that takes a Step, got 3"),
         ({"solver": 3}, "solver must be a solver instance such as softmargin.SGD"),
         ({"solver": sm.SGD}, "solver must be a solver instance such as softmargin.SGD"),

@@ -1,7 +1,8 @@
-"""The one door to pyarrow, which is an optional extra: imported when it is needed, and missed in one sentence."""
+"""The optional dependency pyarrow, imported only when it is needed."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ def pyarrow(what: str) -> Any:
     Parameters
     ----------
     what : str
-        What it is needed for, to begin a sentence.
+        What needs it: the start of the error message.
 
     Raises
     ------
@@ -28,12 +29,12 @@ def pyarrow(what: str) -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
-        raise CapabilityError(f'{what} needs pyarrow: python -m pip install "softmargin[frames]".') from error
+        raise CapabilityError(f'{what} requires pyarrow: python -m pip install "softmargin[frames]".') from error
     return pa
 
 
 class ParquetPieces:
-    """A parquet file that is written piece by piece, and handed on as bytes.
+    """A writer of a parquet file that returns its bytes piece by piece.
 
     Parameters
     ----------
@@ -44,28 +45,15 @@ class ParquetPieces:
     def __init__(self, columns: dict[str, str]) -> None:
         self._pa = pyarrow("Writing parquet")
         self._schema = self._pa.schema([(name, self._pa.type_for_alias(kind)) for name, kind in columns.items()])
-        self._written: list[bytes] = []
-
-    closed = False
-
-    def write(self, data: Any) -> int:
-        """Take bytes from the writer."""
-        self._written.append(bytes(data))
-        return len(self._written[-1])
-
-    def flush(self) -> None:
-        """Do nothing: what is written is handed on at once."""
 
     def pieces(self, blocks: Iterable[list[Any]]) -> Iterator[bytes]:
         """Yield the bytes of a file that holds these blocks, each a list of columns."""
-        sink = self._pa.PythonFile(self, mode="w")
-        with self._pa.parquet.ParquetWriter(sink, self._schema) as writer:
+        buffer = io.BytesIO()
+        with self._pa.parquet.ParquetWriter(self._pa.PythonFile(buffer, mode="w"), self._schema) as writer:
             for block in blocks:
                 arrays = [self._pa.array(c, type=kind) for c, kind in zip(block, self._schema.types, strict=True)]
                 writer.write_table(self._pa.table(arrays, schema=self._schema))
-                yield self._taken()
-        yield self._taken()
-
-    def _taken(self) -> bytes:
-        taken, self._written = b"".join(self._written), []
-        return taken
+                yield buffer.getvalue()
+                buffer.seek(0)
+                buffer.truncate()
+        yield buffer.getvalue()

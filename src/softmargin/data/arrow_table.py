@@ -1,4 +1,4 @@
-"""From batches of Arrow to a data set: what parquet, Feather and the folders of `datasets` have in common."""
+"""From Arrow batches to a data set, for parquet, Feather and folders saved by `datasets`."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,16 +21,16 @@ __all__ = ["Table", "arrow_errors"]
 
 
 class Table:
-    """The schema of a table and which of its columns is what.
+    """The schema of a table and the roles of its columns.
 
     Parameters
     ----------
     schema : pyarrow.Schema
     where : str
-        Words that name the file in messages.
+        The name of the file in messages.
     options : ReadOptions
     names : dict of str to list of str
-        Names of the classes of integer columns.
+        Class names of integer columns.
     """
 
     def __init__(self, schema: Any, where: str, options: ReadOptions, names: dict[str, list[str]]) -> None:
@@ -46,16 +46,14 @@ class Table:
         """Return the data set of all rows of some batches."""
         parts = list(self.chunks(batches, name))
         if not parts:
-            raise DataError(f"{self.where} holds no rows.")
-        sizes = [part.image_shape or part.n_features for part in parts]
-        if wrong := [size for size in sizes if size != sizes[0]]:
-            raise DataError(
-                f"{self.where} has rows of {sizes[0]} and of {wrong[0]} features; all must have the same."
-            )
+            raise DataError(f"{self.where} has no rows.")
+        first, *others = dict.fromkeys(part.image_shape or part.n_features for part in parts)
+        if others:
+            raise DataError(f"{self.where} must have rows of equal size, got {first} and {others[0]} features.")
         return join_parts(parts)
 
     def chunks(self, batches: Iterable[Any], name: str) -> Iterator[Dataset]:
-        """Yield one data set a batch that has rows."""
+        """Yield one data set per batch that has rows."""
         start = 0
         for batch in batches:
             if batch.num_rows:
@@ -103,15 +101,13 @@ class Table:
             column = column.dictionary_decode()
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            raise self._error(name, start + row, "there is no value (null)")
+            raise self._error(name, start + row, "the value is missing (null)")
         return column
 
     def _numbers(self, batch: Any, name: str, start: int) -> NDArray[Any]:
         column = self._column(batch, name, start)
         if self._kind(column.type) != "number":
-            raise DataError(
-                f"{self.where} column {printable(name)!r} is of type {column.type}, and not of numbers."
-            )
+            raise DataError(f"{self.where} column {printable(name)!r} must hold numbers, got type {column.type}.")
         return np.asarray(column.to_numpy(zero_copy_only=False))
 
     def _lists(self, batch: Any, name: str, start: int) -> NDArray[Any]:
@@ -123,13 +119,13 @@ class Table:
             length = int(lengths[0])
             wrong = np.flatnonzero(lengths != length)
             if wrong.size:
-                text = f"{lengths[wrong[0]]} numbers, but {length} in row {start}; all rows must have the same"
+                text = f"got {lengths[wrong[0]]} numbers, but {length} in row {start}; expected equal lengths"
                 raise self._error(name, start + wrong[0], text)
         values = column.flatten()
         if values.null_count:
             entry = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
             row, column_number = divmod(entry, length)
-            raise self._error(name, start + row, f"number {column_number} is null")
+            raise self._error(name, start + row, f"number {column_number} is missing (null)")
         return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(batch.num_rows, length)
 
     def _images(self, batch: Any, name: str, start: int) -> tuple[NDArray[Any], ImageShape | None]:
@@ -137,7 +133,7 @@ class Table:
         where = [f"{self.where} row {start + row}" for row in range(len(files))]
         missing = next((row for row, file in enumerate(files, start) if not isinstance(file, bytes)), None)
         if missing is not None:
-            raise self._error(name, missing, "there is no image in it, only the path of one at most")
+            raise self._error(name, missing, "no image is stored (at most its path)")
         options = replace(self.options, progress=None)
         return decode_all(lambda k: (files[k], len(files[k])), where, options, "{}: the image")
 
@@ -153,7 +149,7 @@ class Table:
 
 @contextmanager
 def arrow_errors(where: str) -> Iterator[None]:
-    """Turn what pyarrow raises on damaged files into one sentence."""
+    """Convert the errors that pyarrow raises for damaged files to a `DataError`."""
     pa = pyarrow(f"Reading {where}")
     try:
         yield
@@ -162,4 +158,4 @@ def arrow_errors(where: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise DataError(f"{where} is damaged, cut off or of another format ({one_line(error)}).") from error
+        raise DataError(f"{where} is damaged, truncated or of another format ({one_line(error)}).") from error

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: a folder of batches, or one batch."""
+"""CIFAR-10 and CIFAR-100 in their binary version: a folder of batches or a single batch."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ N_PIXELS = 32 * 32 * 3
 
 
 class Kind(NamedTuple):
-    """What differs between the two sets: bytes of labels before the pixels, and the names of files."""
+    """The differences between the two sets: bytes of labels before the pixels, and names of files."""
 
     n_labels: int
     n_classes: int
@@ -30,55 +30,48 @@ class Kind(NamedTuple):
 
 TEN = Kind(1, 10, tuple(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin", "batches.meta.txt")
 HUNDRED = Kind(2, 100, ("train.bin",), "test.bin", "fine_label_names.txt")
-PICKLES = (
-    ("data_batch_1", "batches.meta"),
-    ("data_batch_1", "meta"),
-    ("train", "batches.meta"),
-    ("train", "meta"),
-)
-"""Files of the Python version, which is recognised to say that it is not read."""
+PICKLES, PICKLED_NAMES = ("data_batch_1", "train"), ("batches.meta", "meta")
+"""Files of the Python version, which is recognized for its error message."""
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a .bin file, or a folder with the files of CIFAR in it, of either version."""
+    """Return whether the source is a .bin file, or a folder with the files of either version of CIFAR."""
     if path.is_dir():
         return _kind_of_folder(path) is not None or _pickle(path) is not None
     return path.suffix.lower() == ".bin" and path.is_file()
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Read batches into rows of uint8 in the order height, width, channel (they are stored by channels).
+    """Read batches into rows of uint8 in the order height, width, channel (the file stores channels first).
 
-    A folder gives all training batches that are there, and the test batch as the test part. Labels are the names
-    in ``batches.meta.txt`` (``fine_label_names.txt`` for CIFAR-100) if that is beside them, else numbers.
+    A folder gives all its training batches, and the test batch as the test part. Labels are the names in
+    ``batches.meta.txt`` (``fine_label_names.txt`` for CIFAR-100) if that file is beside the batches, else numbers.
 
     Raises
     ------
     DataError
-        A file has another size than one of whole records, or the folder holds the Python version, which is
-        pickles: those are never loaded.
+        A file does not consist of whole records, or the folder holds the Python version, whose pickles are never
+        loaded.
     """
     if not path.is_dir():
         return _batches([path], _kind(path), path.stem)
     kind = _kind_of_folder(path)
     if kind is None:
-        raise DataError(
-            f"{printable(path / str(_pickle(path)))} is a Python pickle, which is never loaded: take the binary "
-            f"version of the set (its files end in .bin)."
-        )
+        found = printable(path / str(_pickle(path)))
+        raise DataError(f"{found} is a Python pickle, which is never loaded; use the binary version of CIFAR.")
     train = [path / name for name in kind.train if (path / name).is_file()]
     test = [path / kind.test] if (path / kind.test).is_file() else []
     if not train:
         return _batches(test, kind, path.name)
-    notes = []
+    notes: tuple[str, ...] = ()
     if len(train) < len(kind.train):
-        notes.append(f"only {len(train)} of the {len(kind.train)} training batches are in {printable(path.name)}")
+        notes = (f"only {len(train)} of the {len(kind.train)} training batches are in {printable(path.name)}",)
     held = _batches(test, kind, f"{path.name} (test)") if test else None
-    return _batches(train, kind, path.name, test=held, notes=tuple(notes))
+    return _batches(train, kind, path.name, test=held, notes=notes)
 
 
 def beside(path: Path) -> list[Path]:
-    """Return the file beside a batch that is read with it: the names of the classes."""
+    """Return the file beside a batch that is read with it: the class names."""
     return [path.parent / _kind(path).names]
 
 
@@ -91,41 +84,32 @@ def _kind_of_folder(folder: Path) -> Kind | None:
 
 
 def _pickle(folder: Path) -> str | None:
-    return next((file for file, meta in PICKLES if (folder / file).is_file() and (folder / meta).is_file()), None)
+    has_names = any((folder / names).is_file() for names in PICKLED_NAMES)
+    return next((file for file in PICKLES if has_names and (folder / file).is_file()), None)
 
 
 def _batches(files: list[Path], kind: Kind, name: str, **more: Any) -> Dataset:
-    counts = [_count(file, kind) for file in files]
-    X = np.empty((sum(counts), *SHAPE), np.uint8)
-    codes = np.empty(len(X), np.int64)
-    end = 0
-    for file, n in zip(files, counts, strict=True):
-        begin, end = end, end + n
-        records = np.fromfile(file, np.uint8)
-        if records.size != n * (kind.n_labels + N_PIXELS):
-            raise DataError(f"{printable(file)} changed while it was read.")
-        records = records.reshape(n, -1)
-        codes[begin:end] = records[:, kind.n_labels - 1]
-        X[begin:end] = records[:, kind.n_labels :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        wrong = np.flatnonzero(codes[begin:end] >= kind.n_classes)
-        if wrong.size:
-            raise DataError(
-                f"{printable(file)} record {wrong[0]}: the label is {codes[begin + wrong[0]]}, but there are only "
-                f"{kind.n_classes} classes; it is damaged, or no file of CIFAR."
-            )
+    records = np.concatenate([_records(file, kind) for file in files])
+    pixels = records[:, kind.n_labels :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    codes = records[:, kind.n_labels - 1].astype(np.int64)
     names = _names(files[0].parent / kind.names)
     y = codes if names is None or len(names) <= codes.max() else names[codes]
-    return Dataset(X.reshape(len(X), -1), y, name, image_shape=SHAPE, **more)
+    return Dataset(pixels.reshape(-1, N_PIXELS), y, name, image_shape=SHAPE, **more)
 
 
-def _count(file: Path, kind: Kind) -> int:
-    """Return the number of records in a file."""
+def _records(file: Path, kind: Kind) -> NDArray[np.uint8]:
+    """Return the records of a file, one per row."""
     n_bytes, size = file.stat().st_size, kind.n_labels + N_PIXELS
-    if n_bytes == 0 or n_bytes % size:
-        raise DataError(
-            f"{printable(file)} has {n_bytes:,} bytes; expected whole records of CIFAR, of {size:,} bytes each."
-        )
-    return n_bytes // size
+    whole = np.fromfile(file, np.uint8, n_bytes) if n_bytes % size == 0 else np.empty(0, np.uint8)
+    if whole.size == 0 or whole.size != n_bytes:
+        raise DataError(f"{printable(file)} must hold whole records of {size:,} bytes, got {n_bytes:,} bytes.")
+    records = whole.reshape(-1, size)
+    labels = records[:, kind.n_labels - 1]
+    wrong = np.flatnonzero(labels >= kind.n_classes)
+    if wrong.size:
+        expected = f"labels must be less than {kind.n_classes}"
+        raise DataError(f"{printable(file)} record {wrong[0]}: {expected}, got {labels[wrong[0]]}.")
+    return records
 
 
 def _names(path: Path) -> NDArray[np.str_] | None:
@@ -134,5 +118,5 @@ def _names(path: Path) -> NDArray[np.str_] | None:
     try:
         words = path.read_text("utf-8").split()
     except UnicodeDecodeError as error:
-        raise DataError(f"{printable(path)} is damaged: it holds no names of classes.") from error
+        raise DataError(f"{printable(path)} is damaged: the class names are not UTF-8.") from error
     return np.array(words, dtype=np.str_) if words else None

@@ -30,32 +30,32 @@ FINGERPRINT_BLOCK_BYTES = 1 << 22
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Features and labels as a source gave them.
+    """Features and labels of a source.
 
     Attributes
     ----------
     X : ndarray or csr_array, shape (N, D)
-        Features in the type they are stored in; memory-mapped and read-only where the file allows it.
+        Features in their stored dtype; memory-mapped and read-only where the format allows it.
     y : ndarray, shape (N,), or None
-        Labels as given (strings or integers), None if the source has none.
+        Labels (strings or integers), or None if the source has none.
     name : str
-        A short name: the file's stem, the folder's name or ``"digits"``.
+        A short name: the stem of the file, the name of the folder or ``"digits"``.
     ids : tuple of str, or None
-        For images, the path of each file relative to the folder or archive, with ``/`` between its parts (a name
-        that is not valid UTF-8 carries its bytes as surrogate escapes). For tables, the values of the id column.
+        For images, the path of each file relative to the folder or archive, with ``/`` between its parts (bytes
+        that are not valid UTF-8 become surrogate escapes). For tables, the values of the id column.
     image_shape : tuple of int (height, width, channels), or None
         Each row of X is the C-order flattening of an array of this shape.
     feature_names : tuple of str, or None
         The name of each column of X.
     test : Dataset, or None
-        The part the makers set aside for testing; never used in choosing anything.
+        The test set that belongs to the data; never used for model selection.
     notes : tuple of str
-        What was decided on the user's behalf, as sentences for the user.
+        What the reader decided automatically, as messages for the user.
 
     Raises
     ------
     DataError
-        X is not a table of real numbers with at least one column, or the parts do not fit each other.
+        X is not a table of real numbers with at least one column, or the sizes of the parts do not match.
     """
 
     X: Features
@@ -72,18 +72,16 @@ class Dataset:
         _check_table(self.X, name)
         n, d = self.X.shape
         if self.y is not None and self.y.shape != (n,):
-            raise DataError(f"{name}: {n} rows of X need labels of shape ({n},), found {self.y.shape}.")
+            raise DataError(f"{name}: y must have shape ({n},) for {n} rows of X, got {self.y.shape}.")
         if self.ids is not None and len(self.ids) != n:
-            raise DataError(f"{name}: {n} rows of X need as many ids, found {len(self.ids)}.")
+            raise DataError(f"{name}: ids must hold one id per row of X ({n} rows), got {len(self.ids)}.")
         if self.image_shape is not None and math.prod(self.image_shape) != d:
-            raise DataError(f"{name}: image shape {self.image_shape} does not fit {d} features.")
+            raise DataError(f"{name}: image_shape must match {d} features, got {self.image_shape}.")
         if self.feature_names is not None and len(self.feature_names) != d:
-            raise DataError(f"{name}: {d} features need as many names, found {len(self.feature_names)}.")
+            raise DataError(f"{name}: feature_names must hold {d} names, got {len(self.feature_names)}.")
         if self.test is not None and self.test.n_features != d:
-            raise DataError(
-                f"{name}: the training part has {d} features, the test part {self.test.n_features}; "
-                f"they must have the same."
-            )
+            test = f"test set {printable(self.test.name)}"
+            raise DataError(f"{name}: {test} must have {d} features, got {self.test.n_features}.")
 
     @property
     def n_samples(self) -> int:
@@ -96,10 +94,10 @@ class Dataset:
         return int(self.X.shape[1])
 
     def fingerprint(self) -> str:
-        """Identify the data: SHA-256 over type, shape and bytes of X and of y.
+        """Return the SHA-256 of dtype, shape and bytes of X and of y.
 
-        X is read once in blocks of rows of about 4 MiB; no copy of X is made (of a sparse X its stored entries
-        count, in their order). Memory layout does not matter, the name, the notes and the test part are left out.
+        X is read once, in blocks of rows of about 4 MiB, and not copied. The memory layout does not matter. For a
+        sparse X, the stored entries are hashed in their order. Name, notes and test set are not included.
 
         Returns
         -------
@@ -122,22 +120,22 @@ class Dataset:
         return digest.hexdigest()
 
     def __repr__(self) -> str:
-        """Sizes and types, no values."""
+        """Return a summary of sizes and dtypes."""
         kind = f"sparse {self.X.dtype}" if issparse(self.X) else str(self.X.dtype)
         words = [f"{self.n_samples:,} samples x {self.n_features:,} features ({kind})"]
         words.append("no labels" if self.y is None else f"labels {self.y.dtype}")
         if self.image_shape is not None:
             words.append("images " + "x".join(map(str, self.image_shape)))
         if self.test is not None:
-            words.append(f"test part of {self.test.n_samples:,}")
+            words.append(f"test set of {self.test.n_samples:,}")
         return f"<Dataset {printable(self.name)}: {', '.join(words)}>"
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the caller asked for; each reader takes what concerns it (see `softmargin.load_dataset`).
+    """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
-    ``only_features``: the labels of a table are not wanted, and not read.
+    With ``only_features``, the labels of a table are not read.
     """
 
     labels: Path | None = None
@@ -152,7 +150,7 @@ class ReadOptions:
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
-    """Return one data set of the rows of several with the same columns; the list is emptied, to free memory."""
+    """Concatenate the rows of data sets with the same columns; the list is emptied to free memory."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
@@ -168,20 +166,19 @@ def join_parts(parts: list[Dataset]) -> Dataset:
 
 
 def as_features(array: NDArray[Any], where: str) -> tuple[NDArray[Any], ImageShape | None]:
-    """Check an array of features, and flatten it if it is a stack of uint8 images.
+    """Check an array of features, and flatten uint8 images.
 
     Parameters
     ----------
     array : ndarray
         (N, D) real numbers, or uint8 images (N, H, W) or (N, H, W, 1 | 3).
     where : str
-        Words that name the array in messages.
+        The name of the array in messages.
 
     Returns
     -------
     X : ndarray, shape (N, D)
-        The same memory in its own type; a copy only if the bytes have to be swapped to the machine's order or
-        images are not in C order.
+        The same memory and dtype; copied only to convert the byte order, or images that are not in C order.
     image_shape : tuple of int (height, width, channels), or None
     """
     image_shape: ImageShape | None = None
@@ -189,8 +186,8 @@ def as_features(array: NDArray[Any], where: str) -> tuple[NDArray[Any], ImageSha
         height, width, channels = array.shape[1:] if array.ndim == 4 else (*array.shape[1:], 1)
         if channels not in (1, 3):
             raise DataError(
-                f"{where} has shape {array.shape}; images must be (N, height, width) or (N, height, width, "
-                f"channels) with 1 or 3 channels (from (N, channels, height, width), transpose(0, 2, 3, 1))."
+                f"{where}: images must have shape (N, height, width) or (N, height, width, 1 or 3 channels), got "
+                f"{array.shape}; for channels first, use transpose(0, 2, 3, 1)."
             )
         image_shape = (height, width, channels)
         array = array.reshape(array.shape[0], math.prod(image_shape))
@@ -200,13 +197,11 @@ def as_features(array: NDArray[Any], where: str) -> tuple[NDArray[Any], ImageSha
 
 def _check_table(array: Features, where: str) -> None:
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{where} has type {array.dtype}; features must be real numbers.")
+        raise DataError(f"{where}: features must be real numbers, got dtype {array.dtype}.")
     if array.ndim != 2:
-        raise DataError(
-            f"{where} has shape {array.shape}; features must be 2-D, one row a sample (reshape(N, -1) flattens)."
-        )
+        raise DataError(f"{where}: features must be 2-D, got shape {array.shape}; reshape(N, -1) flattens it.")
     if array.shape[1] == 0:
-        raise DataError(f"{where} has shape {array.shape}: there is not one feature.")
+        raise DataError(f"{where} must have at least one feature, got shape {array.shape}.")
 
 
 def _row_blocks(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""The built-in set ``digits``: 1,797 handwritten digits of 8 x 8 pixels, as scikit-learn carries them."""
+"""The built-in data set ``digits``: 1,797 handwritten digits of 8 x 8 pixels from scikit-learn."""
 
 import numpy as np
 
@@ -15,15 +15,15 @@ TEST_EVERY = 5
 def read(name: str, options: ReadOptions) -> Dataset:
     """Read the built-in digits.
 
-    The test part is fixed: within each class, in file order, the fifth, tenth, ... sample belongs to it (355
-    samples), all others to the training part (1,442 samples), each in file order.
+    The test set is fixed: every fifth sample of each class, in file order (355 samples). The other 1,442 samples
+    are the training set.
 
     Returns
     -------
     Dataset
-        X is float32, the stored intensities 0..16 divided by 16 (exact), shape (1442, 64); y is int64, 0..9.
+        X is float32 of shape (1442, 64), the stored intensities 0..16 divided by 16 (exact); y is int64, 0..9.
     """
-    from sklearn.datasets import load_digits  # 0.1 s that only this reader has to pay
+    from sklearn.datasets import load_digits  # takes 0.1 s to import
 
     bunch = load_digits()
     X = (bunch.data / 16).astype(np.float32)

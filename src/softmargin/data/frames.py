@@ -1,4 +1,4 @@
-"""Tables of Arrow: parquet, Feather, Arrow files, folders of shards, and what `datasets` saved to disk."""
+"""Arrow tables: parquet, Feather and Arrow files, folders of shards, and folders saved by `datasets`."""
 
 import json
 import re
@@ -17,17 +17,17 @@ from softmargin.text import pluralize, printable
 
 __all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read"]
 
-FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or one that datasets saved)"
+FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or a folder saved by datasets)"
 OPTIONS = frozenset({"label", "columns", "image_size", "image_channels"})
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"
-"""Files that describe a folder that ``save_to_disk`` of `datasets` wrote."""
+"""Files that describe a folder written by ``save_to_disk`` of `datasets`."""
 ROWS_AT_ONCE = 16384
 
 
 class _Part(NamedTuple):
-    """Files that are read as one table, what messages call them, and names of classes from elsewhere."""
+    """Files that are read as one table, their name in messages, and class names from another file."""
 
     files: list[Path]
     where: str
@@ -35,7 +35,7 @@ class _Part(NamedTuple):
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is such a file or folder."""
+    """Return whether the source is such a file or folder."""
     if path.is_dir():
         return _is_saved(path) or bool(list_files(path, *SUFFIXES))
     return path.suffix.lower() in SUFFIXES and path.is_file()
@@ -44,17 +44,17 @@ def accepts(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Read a table: columns of numbers, or one column of lists (embeddings) or of images.
 
-    A single column of lists in a single uncompressed batch of an Arrow file stays mapped; all else is read into
-    memory, in the type that it is stored in (the common type of several columns). The files of a folder are read
-    in the order of their names, as one table; where names begin with ``train`` and ``test``, the latter are the
-    test part, as is the split ``test`` beside ``train`` in a folder that `datasets` saved.
+    A single column of lists in a single uncompressed batch of an Arrow file stays mapped. All other data are read
+    into memory in their stored dtype (the common dtype of several columns). The files of a folder are read as one
+    table, in the order of their names. Files whose names begin with ``test`` beside others that begin with
+    ``train`` are the test set, as is the split ``test`` beside ``train`` in a folder saved by `datasets`.
 
     Raises
     ------
     CapabilityError
         pyarrow is not installed.
     DataError
-        The file is damaged, holds missing values or no features are recognised.
+        The file is damaged, has missing values or no recognizable features.
     """
     with arrow_errors(printable(path)):
         if not path.is_dir():
@@ -73,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
 
 
 def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
-    """Yield the rows of a single file in parts."""
+    """Yield the rows of a single file in chunks."""
     with arrow_errors(printable(path)), ExitStack() as opened:
         schema, batches = _open(path, opened)
         table = Table(schema, printable(path), options, _class_names_of(schema))
@@ -81,7 +81,7 @@ def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
 
 
 def _shards(folder: Path) -> tuple[_Part, _Part | None, list[str]]:
-    """Return the main part and the test part of a folder of files, and the names of those left out."""
+    """Return the training and the test part of a folder of files, and the names of the unused files."""
     files = list_files(folder, *SUFFIXES)
     train, test = (
         [f for f in files if re.match(rf"{word}(?![a-z0-9])", f.name.lower())] for word in ("train", "test")
@@ -93,39 +93,36 @@ def _shards(folder: Path) -> tuple[_Part, _Part | None, list[str]]:
 
 
 def _is_saved(folder: Path) -> bool:
-    """Tell whether a folder is one of a saved data set, or of several that belong together."""
+    """Return whether a folder is a saved data set, or one with several splits."""
     return (folder / PARTS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
 
 
 def _splits(folder: Path) -> tuple[_Part, _Part | None, list[str]]:
-    """Return the main part and the test part of a saved data set, and the names of splits left out."""
+    """Return the training and the test part of a saved data set, and the names of the unused splits."""
     if not (folder / PARTS).is_file():
         return _saved(folder), None, []
     splits = _json(folder / PARTS).get("splits")
     if not isinstance(splits, list) or not all(isinstance(s, str) and s and "/" not in s for s in splits):
-        raise DataError(f"{printable(folder / PARTS)} is damaged: it names no splits.")
+        raise DataError(f"{printable(folder / PARTS)} is damaged: it lists no splits.")
     main = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
     if main is None:
-        raise DataError(
-            f"{printable(folder)} holds no split train, only {', '.join(map(printable, splits))}: "
-            f"give one of them."
-        )
+        found = ", ".join(map(printable, splits))
+        raise DataError(f"{printable(folder)} must have a split train, got {found}; load one of these folders.")
     held = _saved(folder / "test") if main == "train" and "test" in splits else None
     return _saved(folder / main), held, [s for s in splits if s != main and not (held and s == "test")]
 
 
 def _saved(folder: Path) -> _Part:
-    """Return the files of one split: streams of Arrow."""
+    """Return the files of one split, which are Arrow streams."""
     state = _json(folder / STATE)
     if state.get("_indices_data_files"):
-        raise DataError(f"{printable(folder)} selects rows by an index, which is not followed: save it flattened.")
+        raise DataError(f"{printable(folder)} must not select rows by an index; save it after flatten_indices().")
     listed = state.get("_data_files")
-    found = (
-        [e.get("filename") if isinstance(e, dict) else None for e in listed] if isinstance(listed, list) else []
-    )
+    listed = listed if isinstance(listed, list) else []
+    found = [entry.get("filename") for entry in listed if isinstance(entry, dict)]
     files = [folder / file for file in found if isinstance(file, str) and Path(file).name == file]
-    if not files or len(files) < len(found):
-        raise DataError(f"{printable(folder / STATE)} is damaged: it names no files of data in this folder.")
+    if not files or len(files) < len(listed):
+        raise DataError(f"{printable(folder / STATE)} is damaged: it lists no data files in this folder.")
     return _Part(files, printable(folder), _class_names(_json(folder / INFO).get("features")))
 
 
@@ -133,13 +130,11 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise DataError(
-            f"{printable(path)} does not exist; expected a folder that datasets saved whole."
-        ) from None
+        raise DataError(f"{printable(path)} does not exist; expected a folder saved by datasets.") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{printable(path)} is damaged: it is no JSON.") from error
+        raise DataError(f"{printable(path)} is damaged: it is not valid JSON.") from error
     if not isinstance(found, dict):
-        raise DataError(f"{printable(path)} is damaged: it holds no table of names.")
+        raise DataError(f"{printable(path)} is damaged: it is not a JSON object.")
     return found
 
 
@@ -149,20 +144,15 @@ def _read(part: _Part, name: str, options: ReadOptions) -> Dataset:
         first = tables[0][0]
         for file, (schema, _) in zip(part.files, tables, strict=True):
             if (schema.names, schema.types) != (first.names, first.types):
-                raise DataError(
-                    f"{printable(file)} has other columns than {printable(part.files[0])}; "
-                    f"all shards must have the same."
-                )
+                raise DataError(f"{printable(file)} must have the same columns as {printable(part.files[0])}.")
         class_names = _class_names_of(first) if part.class_names is None else part.class_names
         table = Table(first, part.where, options, class_names)
         return table.dataset((batch for _, batches in tables for batch in batches(table.columns)), name)
 
 
 def _open(path: Path, opened: ExitStack) -> tuple[Any, Callable[[list[str]], Iterator[Any]]]:
-    """Return the schema of a file, and what yields its batches with at least the columns that are asked for."""
+    """Return the schema of a file, and a function that yields its batches with at least the given columns."""
     pa = pyarrow(f"Reading {printable(path)}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{printable(path)} is empty (0 bytes), expected a table.")
     if path.suffix.lower() in PARQUET:
         file = opened.enter_context(pa.parquet.ParquetFile(path, memory_map=False, pre_buffer=False))
         return file.schema_arrow, lambda used: file.iter_batches(ROWS_AT_ONCE, columns=used, use_threads=False)
@@ -175,20 +165,20 @@ def _open(path: Path, opened: ExitStack) -> tuple[Any, Callable[[list[str]], Ite
 
 
 def _valid(batch: Any) -> Any:
-    batch.validate(full=True)  # offsets beyond the buffers would be read as they are
+    batch.validate(full=True)  # pyarrow does not check offsets when it reads a batch
     return batch
 
 
 def _class_names_of(schema: Any) -> dict[str, list[str]]:
-    """Return the names of classes that `datasets` leaves in the metadata."""
+    """Return the class names that `datasets` stores in the metadata."""
     try:
         return _class_names(json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"])
     except (ValueError, TypeError, LookupError, RecursionError):
-        return {}  # a description that is not there, or cannot be read, takes nothing from the data
+        return {}  # the metadata are optional
 
 
 def _class_names(features: Any) -> dict[str, list[str]]:
-    """Return the names of classes from a description of features as `datasets` writes it."""
+    """Return the class names from a description of features by `datasets`."""
     entries = features.items() if isinstance(features, dict) else ()
     classes = {k: e.get("names") for k, e in entries if isinstance(e, dict) and e.get("_type") == "ClassLabel"}
     return {

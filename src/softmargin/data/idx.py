@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its kin, plain or compressed with gzip."""
+"""The IDX format of MNIST and similar sets, plain or compressed with gzip."""
 
 import gzip
 import math
@@ -18,29 +18,29 @@ from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
-FORMAT = "an IDX file of MNIST, .gz or not (or a folder of them)"
+FORMAT = "an IDX file as of MNIST, optionally .gz (or a folder of them)"
 OPTIONS: frozenset[str] = frozenset()
 NAME = re.compile(r"(.*[-.]idx[0-9]-ubyte|.*\.idx)(\.gz)?", re.IGNORECASE | re.DOTALL)
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is named like an IDX file, or is a folder with the training images of MNIST."""
+    """Return whether the source is named like an IDX file, or is a folder with the training images of MNIST."""
     if path.is_dir():
         return _training_images(path) is not None
     return NAME.fullmatch(path.name) is not None and path.is_file()
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Read images, with labels from the file beside them whose name says ``labels`` and ``idx1``.
+    """Read images, with labels from the file beside them whose name has ``labels`` and ``idx1`` instead.
 
-    With ``train`` in the name, the files with ``t10k`` (or ``test``) instead are the test part. Uncompressed
-    images of 8 bits stay on disk and are mapped.
+    If the name contains ``train``, the files with ``t10k`` (or ``test``) in its place are the test set.
+    Uncompressed 8-bit images are memory-mapped.
 
     Raises
     ------
     DataError
-        A file is damaged or cut off, or labels and images do not fit each other.
+        A file is damaged or truncated, or labels and images do not match.
     """
     images = _training_images(path) if path.is_dir() else path
     assert images is not None
@@ -54,7 +54,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     held_labels = None if held is None or labels is None else _beside(held, labels=True)
     if held is not None and held_labels is not None:
         test = _dataset(held, held_labels, "test")
-        notes.append(f"test part read from {printable(held.name)} and {printable(held_labels.name)}")
+        notes.append(f"test set read from {printable(held.name)} and {printable(held_labels.name)}")
     return _dataset(images, labels, name or "idx", test=test, notes=tuple(notes))
 
 
@@ -65,7 +65,7 @@ def _dataset(images: Path, labels: Path | None, name: str, **more: Any) -> Datas
 
 
 def beside(path: Path) -> list[Path]:
-    """Return the files beside a file of images that may be read with it: labels and the test part."""
+    """Return the files beside a file of images that may be read with it: labels and test set."""
     tests = [_beside(path, part=word) for word in ("t10k", "test")]
     images = [path, *(file for file in tests if file is not None)]
     found = [*images[1:], *(_beside(file, labels=True) for file in images)]
@@ -78,7 +78,7 @@ def _training_images(folder: Path) -> Path | None:
 
 
 def _beside(path: Path, *, labels: bool = False, part: str | None = None) -> Path | None:
-    """Return the file with the labels, or the same file of another part, if it is there and another one."""
+    """Return the file of labels, or the same file of another part, if it exists and differs from ``path``."""
     name = path.name
     if labels:
         name = re.sub(r"idx[0-9]", "idx1", name.replace("images", "labels"))
@@ -104,7 +104,7 @@ def _array(path: Path) -> NDArray[Any]:
                     raise _wrong_size(path, shape, n_bytes, f"{n_found:,}" if n_found < n_bytes else "more")
                 return values.view(dtype).reshape(shape)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{printable(path)} is damaged or cut off ({one_line(error)}).") from error
+        raise DataError(f"{printable(path)} is damaged or truncated ({one_line(error)}).") from error
     with path.open("rb") as file:
         dtype, shape, start = _header(file, path)
         n_bytes = math.prod(shape) * dtype.itemsize
@@ -116,16 +116,14 @@ def _array(path: Path) -> NDArray[Any]:
 def _header(stream: IO[bytes] | gzip.GzipFile, path: Path) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES or not 1 <= start[3] <= 4:
-        raise DataError(
-            f"{printable(path)} does not begin as an IDX file does; it is damaged or of another format."
-        )
+        raise DataError(f"{printable(path)} is damaged or not an IDX file: its header is invalid.")
     sizes = stream.read(4 * start[3])
     if len(sizes) < 4 * start[3]:
-        raise DataError(f"{printable(path)} is cut off in its header.")
+        raise DataError(f"{printable(path)} is truncated in its header.")
     return np.dtype(TYPES[start[2]]), tuple(np.frombuffer(sizes, ">u4").tolist()), 4 + len(sizes)
 
 
 def _wrong_size(path: Path, shape: tuple[int, ...], n_bytes: int, found: str) -> DataError:
     return DataError(
-        f"{printable(path)} has {found} bytes of values where its header asks for {n_bytes:,} (shape {shape})."
+        f"{printable(path)} must have {n_bytes:,} bytes of values by its header (shape {shape}), got {found}."
     )

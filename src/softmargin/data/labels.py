@@ -1,4 +1,4 @@
-"""Labels: their types, those that come as text, and those in a file of their own."""
+"""Labels: their dtypes, labels in text, and labels in a separate file."""
 
 import re
 from pathlib import Path
@@ -15,58 +15,53 @@ __all__ = ["as_labels", "labels_of_words", "name_labels", "plain_integers", "rea
 
 
 def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") -> NDArray[Any]:
-    """Check labels and bring them to integers or strings, one a row of X.
+    """Check labels, one per row of X, and convert them to integers or strings.
 
     Parameters
     ----------
     array : ndarray, shape (N,) or (N, 1)
-        Integers and strings stay as they are, booleans and integral floats become int64, byte strings are
-        read as UTF-8.
+        Integers and strings are kept, booleans and integral floats become int64, byte strings are decoded as
+        UTF-8.
     n_rows : int
-        Rows of X.
+        Number of rows of X.
     where : str
-        Words that name the labels in messages.
+        The name of the labels in messages.
     advice : str
-        Last sentence of the error message for a label that is not an integer.
+        End of the error message for a label that is not an integer.
 
     Raises
     ------
     DataError
-        Another shape, another number of rows, a label that is NaN or has a fraction, or another type.
+        The shape or the number of labels is wrong, a label is NaN or has a fraction, or the dtype is another.
     """
-    # Never a memmap or a view of one: labels are small, and a mapped file may change under us.
     array = np.asarray(array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError(f"{where} has shape {array.shape}; labels must be ({n_rows},) or ({n_rows}, 1).")
+        raise DataError(f"{where}: labels must have shape ({n_rows},) or ({n_rows}, 1), got {array.shape}.")
     if len(array) != n_rows:
-        raise DataError(
-            f"{where} has {pluralize(len(array), 'label')} for {pluralize(n_rows, 'row')} of X; "
-            f"every row needs exactly one."
-        )
+        found = f"{pluralize(len(array), 'label')} for {pluralize(n_rows, 'row')}"
+        raise DataError(f"{where} has {found} of X; expected one label per row.")
     kind = array.dtype.kind
     if kind == "f":
         # 2**63 itself does not fit into int64, and NaN fails every comparison.
         usable = (np.abs(array) < 2.0**63) & (array == np.floor(array))
         if not usable.all():
             row = int(np.argmin(usable))
-            raise DataError(f"{where} row {row}: the label {array[row]} is not a whole number{advice}.")
-        return array.astype(np.int64)
-    if kind == "S":
+            raise DataError(f"{where} row {row}: labels must be integers or strings, got {array[row]}{advice}.")
+    elif kind == "S":
         try:
             return np.char.decode(array, "utf-8")
         except UnicodeDecodeError as error:
-            raise DataError(f"{where} has byte strings that are not UTF-8.") from error
-    if kind == "b":
-        return array.astype(np.int64)
-    if kind not in "iuU":
-        raise DataError(f"{where} has type {array.dtype}; labels must be integers or strings.")
-    return array.astype(array.dtype.newbyteorder("="))
+            raise DataError(f"{where} contains byte strings that are not UTF-8.") from error
+    elif kind not in "biuU":
+        raise DataError(f"{where}: labels must be integers or strings, got dtype {array.dtype}.")
+    # Always a copy: labels are small, and a mapped file may change.
+    return array.astype(np.int64 if kind in "fb" else array.dtype.newbyteorder("="))
 
 
 def name_labels(y: NDArray[Any], names: NDArray[np.str_], where: str) -> NDArray[Any]:
-    """Return the names of integer labels 0, 1, …; labels that are strings stay as they are.
+    """Return the names of integer labels 0, 1, …; labels that are strings are kept.
 
     Raises
     ------
@@ -78,18 +73,17 @@ def name_labels(y: NDArray[Any], names: NDArray[np.str_], where: str) -> NDArray
     outside = (y < 0) | (y >= len(names))
     if outside.any():
         row = int(np.argmax(outside))
-        raise DataError(f"{where} row {row}: label {y[row]} has no name, there are {len(names)} class names.")
-    named: NDArray[Any] = names[y]
-    return named
+        raise DataError(f"{where} row {row}: label {y[row]} is not an index of the {len(names)} class names.")
+    return np.asarray(names[y])
 
 
 def read_labels(path: Path, n_rows: int, beside: Path) -> NDArray[Any]:
-    """Read the labels of another file from a ``.npy`` file, or from a ``.txt`` file with one label a line.
+    """Read labels from a ``.npy`` file, or from a ``.txt`` file with one label per line.
 
     Raises
     ------
     DataError
-        The file is missing, damaged or of another format, or has another number of labels.
+        The file is missing, damaged or of another format, or has the wrong number of labels.
     """
     where = printable(path)
     if not path.exists():
@@ -99,26 +93,26 @@ def read_labels(path: Path, n_rows: int, beside: Path) -> NDArray[Any]:
         return as_labels(map_npy(path), n_rows, where)
     if suffix == ".txt":
         return as_labels(_lines(path), n_rows, where)
-    raise DataError(f"{where} is of no known format for labels; expected .npy, or .txt with one label a line.")
+    raise DataError(f"{where} has an unknown format of labels; expected .npy, or .txt with one label per line.")
 
 
 def _lines(path: Path) -> NDArray[Any]:
-    """Read one label a line; integers if every line is one in its plain form (``007`` stays a string)."""
+    """Read one label per line, as integers if possible (see `plain_integers`)."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{printable(path)} line {line} is not UTF-8 text.") from error
-    # Not splitlines(): a label may hold U+2028 or a form feed.
+    # Not splitlines(), because a label may contain U+2028 or a form feed.
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     return plain_integers(lines)
 
 
 def plain_integers(words: list[str]) -> NDArray[Any]:
-    """Return integers if every word is one in its plain form (``007`` stays a string), else the words.
+    """Return integers if each word is an integer in its usual form (``007`` is not), else the words.
 
-    Words that are all ``true`` or ``false``, in any case, become 1 and 0, as the booleans of other formats do.
+    If all words are ``true`` or ``false``, in any case, they become 1 and 0 like the booleans of other formats.
     """
     if words and all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", word) for word in words):
         return np.array([int(word) for word in words], dtype=np.int64)
@@ -128,7 +122,7 @@ def plain_integers(words: list[str]) -> NDArray[Any]:
 
 
 def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
-    """Return labels that were text: integers if all are, or numbers with a point that are whole; else words."""
+    """Return labels read from text: integers if all words are integers (also as ``1.0``), else the words."""
     labels = plain_integers(words)
     if labels.dtype.kind == "U" and words and all(re.fullmatch(r"-?[0-9]+\.[0-9]*", word) for word in words):
         return as_labels(np.array([float(word) for word in words]), len(words), where, advice)

@@ -1,10 +1,10 @@
-"""Which reader a source is for, and what goes with it.
+"""Choose the reader of a source and check the options.
 
-A reader is a module with ``FORMAT`` (words for a message), ``OPTIONS`` (names of those it takes),
-``accepts(path)`` and ``read(path, options)``; ``chunks(path, options)`` if it can read in parts, and
-``beside(path)`` if it reads files beside the one that is named. Those of built-in and public sets have ``NAMES``
-instead of ``accepts``. Nothing here prints and nothing is ever unpickled. Adding a format is one such module and
-one name in ``READERS``.
+A reader is a module with ``FORMAT`` (a description for messages), ``OPTIONS`` (the options it uses),
+``accepts(path)`` and ``read(path, options)``; ``chunks(path, options)`` if it can read in chunks, and
+``beside(path)`` if it also reads files beside the given one. Readers of built-in and public data sets have
+``NAMES`` instead of ``accepts``. Readers print nothing and never unpickle anything. To add a format, add such a
+module and its name in ``READERS``.
 """
 
 import os
@@ -24,18 +24,18 @@ from softmargin.text import printable
 __all__ = ["belongs_to", "load_dataset", "options_of", "stream_dataset"]
 
 _MOST_PIXELS = 10_000_000
-"""More than this is a slip of the keyboard, not the size of a feature vector."""
+"""A larger image_size is certainly a typing error."""
 
 NAMED: tuple[Any, ...] = (digits, openml)
 READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, text, svmlight, idx, cifar, images)
-"""Asked in this order whether a path is theirs; folders that no other reader accepts are of images."""
+"""The readers of files and folders. The first that accepts a path reads it; `images` accepts any folder."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
 _OUTPUTS = (".safetensors", ".html")
-"""Models and pages: no reader looks for them in a folder."""
+"""Models and reports, which no reader reads from a folder."""
 
 _PARTS = (*images.SUFFIXES, *frames.SUFFIXES, ".npy", ".bin", "ubyte", ".gz", ".idx")
-"""What a file in a folder is named like if it may become part of the data."""
+"""Endings of the names of files in a folder that may become part of the data."""
 
 _USES = {
     "labels": "a file of features without labels (.npy, .npz, .safetensors)",
@@ -59,7 +59,7 @@ def load_dataset(
     progress: Progress | None = None,
     n_workers: int | None = None,
 ) -> Dataset:
-    """Read a data set from a name, a folder or a file; ``docs/guides/data.md`` tells all of it.
+    """Read a data set from a name, a folder or a file; see ``docs/guides/data.md``.
 
     Parameters
     ----------
@@ -70,39 +70,38 @@ def load_dataset(
         ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and CIFAR files; folders of
         ``.npy`` or ``.parquet`` shards, or saved by Hugging Face's `datasets`.
     labels : str or path, optional
-        Only with a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
-        label a line. Without it, those of a ``.npy`` file are looked for beside it under the usual names
-        (``X.npy`` and ``y.npy``).
+        Only for a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
+        label per line. By default, the labels of a ``.npy`` file are read from the file beside it with the usual
+        name (``X.npy`` and ``y.npy``).
     label : str, optional
-        Only with a table: the column that holds the labels, by name, or by position from 0 where columns have
-        no names. Without it, it is guessed where that is obvious.
+        Only for a table: the column of labels, by name, or by position from 0 if the columns have no names. By
+        default it is found by its name or type, if that is unambiguous.
     columns : sequence of str, optional
-        Only with a table that has names: the columns to take as features, in this order.
+        Only for a table with column names: the feature columns, in this order.
     n_features : int, optional
-        Only with sparse text: the number of features, where the largest index does not tell.
+        Only for sparse text: the number of features; by default the largest index.
     image_size : tuple of int (height, width), optional
-        Only with images: bring every image to this size (pixels).
+        Only for images: resize every image to this size (pixels).
     image_channels : int, optional
-        Only with images: 1 for grey, 3 for colour. By default grey if all images are.
+        Only for images: 1 for grey, 3 for colour. By default 1 if all images are grey, else 3.
     progress : callable, optional
-        ``progress(done, total, what)``, called at most about 20 times a second from the calling thread.
+        ``progress(done, total, what)``, called at most about 20 times per second from the calling thread.
     n_workers : int, optional
-        How many threads decode images. By default all processors, at most 8, and 2 for small images.
+        Number of threads that decode images. By default the number of cores, at most 8, or 2 for small images.
 
     Returns
     -------
     Dataset
-        X in the type it is stored in, memory-mapped where the format allows it; NaN and inf are not looked for
-        here.
+        X in its stored dtype, memory-mapped where the format allows it; it is not checked for NaN and infinity.
 
     Raises
     ------
     DataError
-        The source is missing, empty, damaged or of an unknown format, or its parts do not fit each other.
+        The source is missing, empty, damaged or of an unknown format, or the sizes of its parts do not match.
     ParameterError
-        An option is outside its domain or does not go with this kind of source.
+        An option is invalid or does not apply to this kind of source.
     CapabilityError
-        The format needs an optional package that is not installed.
+        The format requires an optional package that is not installed.
     """
     options = ReadOptions(
         labels=None if labels is None else Path(labels),
@@ -115,9 +114,7 @@ def load_dataset(
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
     )
     if image_channels not in (None, 1, 3):
-        raise ParameterError(
-            f"image_channels must be 1 or 3, or None for what the files are, found {image_channels!r}."
-        )
+        raise ParameterError(f"image_channels must be 1, 3 or None, got {image_channels!r}.")
     place = _place(source)
     with _errors_named(place):
         dataset: Dataset = _reader(place, options).read(place, options)
@@ -130,7 +127,7 @@ def stream_dataset(
     columns: Sequence[str] | None = None,
     n_features: int | None = None,
 ) -> Iterator[Dataset] | None:
-    """Return the rows of a source in parts, to be read one after the other, or None if it comes only as a whole.
+    """Return an iterator over the rows of a source in chunks, or None if it can only be read as a whole.
 
     The labels of a table are not read.
 
@@ -139,7 +136,7 @@ def stream_dataset(
     source : str, path or binary file
         A table, or sparse text; an open binary file is a table of text.
     columns, n_features
-        As in `load_dataset`; ignored where they do not belong.
+        As in `load_dataset`; ignored if they do not apply to the source.
     """
     options = ReadOptions(
         columns=None if columns is None else tuple(columns), n_features=n_features, only_features=True
@@ -159,20 +156,20 @@ def stream_dataset(
 
 
 def options_of(source: str | os.PathLike[str]) -> frozenset[str]:
-    """Return the names of the options that go with a source; none if nobody can read it."""
+    """Return the names of the options that apply to a source, or none if no reader accepts it."""
     try:
         options: frozenset[str] = getattr(_find(_place(source)), "OPTIONS", frozenset())
         return options
-    except (OSError, ValueError):  # what is wrong with it is said when it is read
+    except (OSError, ValueError):  # reading the source raises the error
         return frozenset()
 
 
 def belongs_to(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> bool:
-    """Tell whether a file that is to be written would replace, or become, a part of a source of data.
+    """Return whether writing a file would replace or add a part of a data source.
 
-    Parts are the file itself, those found beside it (labels, the test part), and in a folder every file that is
-    there, on whatever level, but for models and pages. A new file in a folder becomes a part if it is named like
-    data (an image, an array, a table).
+    Parts are the file itself, the files that are read beside it (labels, test set), and every file in a folder, at
+    any level, except models and reports. A new file in a folder becomes a part if it is named like data (an image,
+    an array, a table).
     """
     try:
         place = _place(source)
@@ -183,7 +180,7 @@ def belongs_to(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> 
             reader = _find(place)
             files = [place, *(reader.beside(place) if hasattr(reader, "beside") else ())]
             return any(same_file(target, file) for file in files)
-    except (OSError, ValueError):  # what is wrong with it is said when it is read
+    except (OSError, ValueError):  # reading the source raises the error
         return False
     folder = os.path.join(os.path.realpath(place), "")
     name = target.lower()
@@ -194,7 +191,7 @@ def belongs_to(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> 
 
 @contextmanager
 def _errors_named(place: str | Path) -> Iterator[None]:
-    """Turn errors of the operating system into a `DataError` that names the source."""
+    """Convert errors of the operating system to a `DataError` that names the source."""
     try:
         yield
     except OSError as error:
@@ -206,11 +203,11 @@ def _errors_named(place: str | Path) -> Iterator[None]:
 
 def _place(source: str | os.PathLike[str]) -> str | Path:
     if not isinstance(source, (str, os.PathLike)):
-        raise ParameterError(f"source must be a name or a path, found {type(source).__name__}.")
+        raise ParameterError(f"source must be a name or a path, got {type(source).__name__}.")
     if source == "":
-        raise ParameterError("source is an empty name; expected " + _formats() + ".")
-    # A name is only ever a string: Path("./digits") loses its "./" and still means the file. A file or folder with
-    # the name of a known set is what is meant: its user need not know that the set exists.
+        raise ParameterError(f"source must not be empty; expected {_formats()}.")
+    # Only a string is a name, because Path("./digits") loses its "./". A file or folder with the name of a known
+    # set takes precedence, because its user may not know the set.
     is_name = isinstance(source, str) and any(source in reader.NAMES for reader in NAMED)
     return source if isinstance(source, str) and is_name and not os.path.lexists(source) else Path(source)
 
@@ -223,19 +220,19 @@ def _find(place: str | Path) -> Any:
 
 
 def _reader(place: str | Path, options: ReadOptions) -> Any:
-    """Return the reader of a source, or say what is wrong with the source or the options."""
+    """Return the reader of a source, or raise an error about the source or the options."""
     reader = _find(place)
     if reader is not None:
         for name, use in _USES.items():
             if getattr(options, name) is not None and name not in reader.OPTIONS:
-                raise ParameterError(f"{name}= goes with {use}, which {printable(place)} is not.")
+                raise ParameterError(f"{name}= is only for {use}, got {printable(place)}.")
+        if isinstance(place, Path) and place.is_file() and place.stat().st_size == 0:
+            raise DataError(f"{printable(place)} is empty (0 bytes); expected {reader.FORMAT}.")
         return reader
     if Path(place).suffix.lower() in _PICKLES and os.path.isfile(place):
-        raise DataError(
-            f"{printable(place)} is named like a Python pickle, which may run any program and is never loaded; "
-            f"save its arrays as .npy, .npz or .safetensors."
-        )
-    found = "is of no known format" if os.path.exists(place) else "does not exist"
+        advice = "save its arrays as .npy, .npz or .safetensors"
+        raise DataError(f"{printable(place)} looks like a Python pickle, which is never loaded; {advice}.")
+    found = "has an unknown format" if os.path.exists(place) else "does not exist"
     raise DataError(f"{printable(place)} {found}; expected {_formats()}.")
 
 
@@ -252,9 +249,7 @@ def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         height = width = 0
     if height < 1 or width < 1:
-        raise ParameterError(
-            f"image_size must be (height, width) in pixels, at least 1 each, found {image_size!r}."
-        )
+        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {image_size!r}.")
     if height * width > _MOST_PIXELS:
-        raise ParameterError(f"image_size {height}x{width} has more than {_MOST_PIXELS:,} pixels.")
+        raise ParameterError(f"image_size must have at most {_MOST_PIXELS:,} pixels, got {height}x{width}.")
     return height, width

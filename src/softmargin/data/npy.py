@@ -1,4 +1,4 @@
-"""Feature files of NumPy, ``.npy``: memory-mapped, with labels given or found under the usual names."""
+"""Feature files of NumPy, ``.npy``: memory-mapped, with labels from another file."""
 
 from pathlib import Path
 from typing import Any
@@ -18,28 +18,28 @@ __all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 FORMAT = "a .npy file (or a folder of .npy shards)"
 OPTIONS = frozenset({"labels"})
 
-# The word of a file's name that says "features", and what stands in its place in the name of the labels.
-LABEL_WORDS = {"x": ("y",), "X": ("y", "Y"), "features": ("labels",), "embeddings": ("labels",)}
+# Words for features in the name of a file, and their replacements in the name of the file of labels.
+LABEL_WORDS = (("x", "y"), ("X", "y"), ("X", "Y"), ("features", "labels"), ("embeddings", "labels"))
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a file whose name ends in .npy, or a folder with such files in it."""
+    """Return whether the source is a .npy file or a folder with such files."""
     return bool(list_files(path, ".npy")) or (path.suffix.lower() == ".npy" and path.is_file())
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Map a .npy file of features, and read its labels and its test part if they are there.
+    """Map a .npy file of features, and read its labels and its test set if they exist.
 
-    X stays on disk and is mapped read-only (big-endian values are converted, in memory). Labels come from
-    ``options.labels``, else from a file beside it whose name differs in one word: ``X.npy`` and ``y.npy``,
-    ``X_train.npy`` and ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or
-    ``embeddings.npy`` and ``labels.npy``. With a word ``train`` in the name, the files with ``test`` instead
-    are the test part if both are there. What was found this way is said in the notes.
+    X is memory-mapped read-only (big-endian values are converted in memory). Labels come from ``options.labels``,
+    else from a file beside it whose name differs in one word: ``X.npy`` and ``y.npy``, ``X_train.npy`` and
+    ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or ``embeddings.npy`` and ``labels.npy``.
+    If the name has the word ``train``, the files with ``test`` instead are the test set if both exist. The notes
+    name the files that were found.
 
     Raises
     ------
     DataError
-        A file is damaged, holds Python objects, or the parts do not fit each other.
+        A file is damaged or holds Python objects, or the sizes of the parts do not match.
     """
     if path.is_dir():
         return _read_shards(path, options)
@@ -55,29 +55,24 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     test_labels_file = None if test_file is None or y is None else _labels_beside(test_file)
     if test_file is not None and test_labels_file is not None and test_file.is_file():
         X_test, test_shape = _map_features(test_file)
-        if X_test.shape[1] != X.shape[1]:
-            raise DataError(
-                f"{printable(test_file)} has {X_test.shape[1]} features, {printable(path)} has {X.shape[1]}; "
-                f"the test part must have the same."
-            )
         y_test = read_labels(test_labels_file, len(X_test), beside=test_file)
         test = Dataset(X_test, y_test, test_file.stem, image_shape=test_shape)
-        notes.append(f"test part read from {printable(test_file.name)} and {printable(test_labels_file.name)}")
+        notes.append(f"test set read from {printable(test_file.name)} and {printable(test_labels_file.name)}")
     return Dataset(X, y, path.stem, image_shape=image_shape, test=test, notes=tuple(notes))
 
 
 def beside(path: Path) -> list[Path]:
-    """Return the files beside a .npy file that may be read with it: labels and the test part."""
+    """Return the files beside a .npy file that may be read with it: labels and test set."""
     test = swap_word(path, "train", "test")
     tests = [] if test is None else [test, _labels_beside(test)]
     return [file for file in (_labels_beside(path), *tests) if file is not None]
 
 
 def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
-    """Join the .npy files of a folder, in the order of their names (2 before 10), into one array in memory.
+    """Concatenate the .npy files of a folder, in the order of their names (2 before 10), in memory.
 
     Labels come from ``options.labels`` (for all rows), else from a file beside each shard as for a single file.
-    Files with the word ``test`` in their name are the test part of those with ``train``.
+    Files with the word ``test`` in their name are the test set of those with ``train``.
     """
     files = list_files(folder, ".npy")
     labels = {_labels_beside(file) for file in files}
@@ -103,10 +98,8 @@ def _join(
     first, image_shape = mapped[0]
     for shard, (X, shape) in zip(shards, mapped, strict=True):
         if (X.shape[1], X.dtype, shape) != (first.shape[1], first.dtype, image_shape):
-            raise DataError(
-                f"{printable(shard)} has {X.shape[1]} features of type {X.dtype}, {printable(shards[0])} has "
-                f"{first.shape[1]} of type {first.dtype}; all shards must have the same."
-            )
+            expected = f"{first.shape[1]} features of type {first.dtype} like {printable(shards[0])}"
+            raise DataError(f"{printable(shard)} must have {expected}, got {X.shape[1]} of type {X.dtype}.")
     joined = np.concatenate([X for X, _ in mapped])
     folder = shards[0].parent
     if labels_file is not None:
@@ -117,21 +110,16 @@ def _join(
         return joined, None, image_shape
     missing = next((shard for shard, _, file in found if file is None), None)
     if missing is not None:
-        raise DataError(f"{printable(missing)} has no labels beside it, but other shards have; all or none must.")
+        raise DataError(f"{printable(missing)} must have a file of labels beside it, as other shards have.")
     if len({part.dtype.kind for part in labels}) > 1:
-        raise DataError(f"{printable(folder)} has labels of different types in its shards; expected one.")
+        raise DataError(f"{printable(folder)}: the labels of all shards must have the same type.")
     return joined, np.concatenate(labels), image_shape
 
 
-def _map_features(path: Path) -> tuple[NDArray[Any], tuple[int, int, int] | None]:
+def _map_features(path: Path) -> tuple[NDArray[Any], ImageShape | None]:
     return as_features(map_npy(path), printable(path))
 
 
 def _labels_beside(path: Path) -> Path | None:
-    found = (
-        candidate
-        for word, replacements in LABEL_WORDS.items()
-        for replacement in replacements
-        if (candidate := swap_word(path, word, replacement)) is not None and candidate.is_file()
-    )
-    return next(found, None)
+    files = (swap_word(path, word, replacement) for word, replacement in LABEL_WORDS)
+    return next((file for file in files if file is not None and file.is_file()), None)

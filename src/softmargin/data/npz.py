@@ -1,4 +1,4 @@
-"""Archives of NumPy, ``.npz``: features, labels and test part under the names in common use."""
+"""Archives of NumPy, ``.npz``: features, labels and test set, found by their usual names."""
 
 import zipfile
 import zlib
@@ -11,9 +11,10 @@ from scipy.sparse import csc_array, csr_array
 
 from softmargin.data.arrays import dataset_of, where_in, with_labels
 from softmargin.data.dataset import Dataset, ReadOptions
-from softmargin.data.files import inflate, largest_inflated, one_line
+from softmargin.data.files import check_unique, inflate, largest_inflated, one_line
 from softmargin.data.npy_header import read_npy_header
 from softmargin.errors import DataError
+from softmargin.samples import canonical_csr
 from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
@@ -25,41 +26,34 @@ MATRICES = {b"csr": csr_array, b"csc": csc_array}
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a file whose name ends in .npz."""
+    """Return whether the source is a .npz file."""
     return path.suffix.lower() == ".npz" and path.is_file()
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Read an archive of arrays into memory.
 
-    Which array is what is told by its name, see `softmargin.data.arrays`. What ``scipy.sparse.save_npz`` wrote
-    becomes a sparse X; its labels come in a file of their own (``options.labels``).
+    The names of the arrays tell their roles, see `softmargin.data.arrays`. A file of ``scipy.sparse.save_npz``
+    becomes a sparse X, with labels from another file (``options.labels``).
 
     Raises
     ------
     DataError
-        The archive is damaged or cut off, holds Python objects or a size that cannot be true, or no array, or
-        more than one, is recognised as the features.
+        The archive is damaged or truncated, holds Python objects, declares impossible sizes, or has no array of
+        features or more than one.
     """
-    if path.stat().st_size == 0:
-        raise DataError(f"{printable(path)} is empty (0 bytes), expected an archive of NumPy arrays.")
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive, path, options)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
-        # RuntimeError is how zipfile says that a password is needed, NotImplementedError an unknown
-        # compression.
+        # zipfile raises RuntimeError if a password is needed, NotImplementedError for an unknown compression.
         raise DataError(f"{printable(path)} is damaged or not a .npz archive ({one_line(error)}).") from error
 
 
 def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) -> Dataset:
-    entries: dict[str, zipfile.ZipInfo] = {}
-    for entry in archive.infolist():
-        if entry.filename.endswith(".npy"):
-            key = entry.filename.removesuffix(".npy")
-            if key in entries:
-                raise DataError(f"{printable(path)} holds {printable(key)} twice.")
-            entries[key] = entry
+    members = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
+    check_unique((entry.filename for entry in members), printable(path), "array")
+    entries = {entry.filename.removesuffix(".npy"): entry for entry in members}
 
     def load(key: str) -> NDArray[Any]:
         return _read_entry(archive, entries[key], path)
@@ -72,26 +66,22 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) ->
 
 
 def _read_sparse(path: Path, load: Callable[[str], NDArray[Any]]) -> Dataset:
-    """Return the matrix that ``scipy.sparse.save_npz`` wrote, in CSR form."""
-    kind = load("format").tobytes().replace(b"\0", b"")  # bytes or text, as the version of SciPy has it
+    """Return the matrix of a file of ``scipy.sparse.save_npz``, as CSR."""
+    where = printable(path)
+    kind = load("format").tobytes().replace(b"\0", b"")  # bytes or text, depending on the version of SciPy
     if kind not in MATRICES:
-        raise DataError(f"{printable(path)} holds a sparse matrix of another format than csr or csc.")
+        raise DataError(f"{where} must hold a sparse matrix in csr or csc format.")
     shape = load("shape")
     parts = tuple(load(key) for key in ("data", "indices", "indptr"))
-    if shape.shape != (2,) or shape.dtype.kind not in "iu" or any(part.ndim != 1 for part in parts):
-        raise DataError(f"{printable(path)} holds a sparse matrix whose arrays do not fit together.")
-    if parts[0].dtype.kind not in "biuf" or any(part.dtype.kind not in "iu" for part in parts[1:]):
-        raise DataError(
-            f"{printable(path)} holds a sparse matrix of type {parts[0].dtype}; expected real numbers."
-        )
+    if parts[0].dtype.kind not in "biuf":
+        raise DataError(f"{where} must hold a sparse matrix of real numbers, got type {parts[0].dtype}.")
     try:
+        if shape.size != 2 or any(part.ndim != 1 or part.dtype.kind not in "iu" for part in (shape, *parts[1:])):
+            raise ValueError("shape, indices and indptr must be 1-D arrays of integers")
         matrix = MATRICES[kind](parts, shape=tuple(shape.tolist()))
-        matrix.check_format(full_check=True)
-        X = csr_array(matrix)
-        X.sum_duplicates()
     except (ValueError, OverflowError) as error:
-        raise DataError(f"{printable(path)} holds no valid sparse matrix ({one_line(error)}).") from error
-    return Dataset(X, None, path.stem)
+        raise DataError(f"{where} is not a valid sparse matrix ({one_line(error)}).") from error
+    return Dataset(canonical_csr(matrix, where), None, path.stem)
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
@@ -99,14 +89,13 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
     n_stored = min(entry.compress_size, path.stat().st_size)
     if entry.file_size > largest_inflated(n_stored):
         raise DataError(
-            f"{where} claims {entry.file_size:,} bytes, but its {n_stored:,} compressed bytes "
-            f"cannot hold that many."
+            f"{where} claims {entry.file_size:,} bytes, impossible from {n_stored:,} compressed bytes."
         )
     with archive.open(entry) as stream:
         header = read_npy_header(stream, entry.file_size, where)
         values, n_found = inflate(stream, header.n_bytes)
     if n_found < header.n_bytes:
-        raise DataError(f"{where} is cut off after {n_found:,} of {header.n_bytes:,} bytes of values.")
+        raise DataError(f"{where} is truncated after {n_found:,} of {header.n_bytes:,} bytes of values.")
     return values.view(header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
@@ -118,4 +107,4 @@ def _listing(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> s
                 listed.append(f"{printable(key)} {read_npy_header(stream, entry.file_size, key).shape}")
             except DataError:
                 listed.append(f"{printable(key)} (unreadable)")
-    return ", ".join(listed) or "no array at all"
+    return ", ".join(listed) or "no arrays"

@@ -1,4 +1,4 @@
-"""Files of named tensors, ``.safetensors``: memory-mapped, under the names in common use."""
+"""Files of named tensors, ``.safetensors``: memory-mapped, found by their usual names."""
 
 import json
 from pathlib import Path
@@ -7,48 +7,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.arrays import dataset_of, part_of, where_in, with_labels
+from softmargin.data.arrays import dataset_of, has_features, where_in, with_labels
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.errors import DataError
 from softmargin.io.safetensors import TYPES, Header, Tensor, read_header
-from softmargin.text import printable as shown
+from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "holds_data", "read"]
 
 FORMAT = "a .safetensors file"
 OPTIONS = frozenset({"labels"})
 NAMES = ("classes", "class_names", "target_names", "feature_names")
-"""Lists of strings, which no tensor can hold: they may stand in the metadata, as JSON."""
+"""Lists of strings, which tensors cannot hold; they may be in the metadata, as JSON."""
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a file whose name ends in .safetensors."""
+    """Return whether the source is a .safetensors file."""
     return path.suffix.lower() == ".safetensors" and path.is_file()
 
 
 def holds_data(path: Path) -> bool:
-    """Tell whether a file is a whole safetensors file with features in it, and no model."""
+    """Return whether a file is a valid safetensors file with features, and not a model."""
     try:
         tensors, metadata = _header(path)
     except (DataError, OSError):
         return False
-    return part_of(tensors) and "softmargin" not in metadata
+    return has_features(tensors) and "softmargin" not in metadata
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Map the tensors of a file; which is what is told by its name, see `softmargin.data.arrays`.
+    """Map the tensors of a file; their names tell their roles, see `softmargin.data.arrays`.
 
-    X stays on disk and is mapped read-only; bfloat16, which NumPy does not have, becomes float32 in memory.
-    Names of classes and of features may stand in the metadata, as JSON lists.
+    X is memory-mapped read-only; bfloat16, which NumPy lacks, becomes float32 in memory. Class names and feature
+    names may be in the metadata, as JSON lists.
 
     Raises
     ------
     DataError
-        The file is damaged or a model file, or its tensors do not fit each other.
+        The file is damaged or a model file, or the sizes of its tensors do not match.
     """
     tensors, metadata = _header(path)
     if "softmargin" in metadata:
-        raise DataError(f"{shown(path)} is a model file, but DATA is wanted in its place.")
+        raise DataError(f"{printable(path)} is a model file; expected a data file.")
     words = {
         name: _words(metadata[name], name, path) for name in NAMES if name in metadata and name not in tensors
     }
@@ -57,7 +57,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         return words[name] if name in words else _map(path, tensors[name])
 
     def listing() -> str:
-        return ", ".join(f"{shown(name)} {entry.shape}" for name, entry in tensors.items()) or "nothing"
+        return ", ".join(f"{printable(name)} {entry.shape}" for name, entry in tensors.items()) or "no tensors"
 
     dataset = dataset_of(path, [*tensors, *words], load, listing)
     return with_labels(dataset, options.labels, path)
@@ -65,15 +65,13 @@ def read(path: Path, options: ReadOptions) -> Dataset:
 
 def _header(path: Path) -> Header:
     with path.open("rb") as stream:
-        return read_header(stream, shown(path))
+        return read_header(stream, printable(path))
 
 
 def _map(path: Path, tensor: Tensor) -> NDArray[Any]:
     kind, shape, begin, end = tensor
     if kind not in TYPES:
-        raise DataError(
-            f"{shown(path)} holds tensors of type {shown(str(kind))}; expected one of {', '.join(TYPES)}."
-        )
+        raise DataError(f"{printable(path)} has tensors of type {printable(kind)}; expected {', '.join(TYPES)}.")
     if begin == end:
         return np.empty(shape, TYPES[kind])
     values = np.memmap(path, TYPES[kind], "r", begin, shape)

@@ -24,8 +24,9 @@ LARGEST_INDEX = 2**31 - 1
 
 NUMBER = rb"[+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+"
 LABEL = rb"[^\S\n]*+[+-]?[0-9.]++"
-LINES = re.compile(rb"(?:(?:" + LABEL + rb"(?:[^\S\n]++[0-9]{1,10}+:" + NUMBER + rb")*+)?+[^\S\n]*+(?:\n|\Z))*+")
-"""Lines that need no closer look."""
+ENTRY = rb"[0-9]{1,10}+:" + NUMBER
+LINES = re.compile(rb"(?:(?:" + LABEL + rb"(?:[^\S\n]++" + ENTRY + rb")*+)?+[^\S\n]*+(?:\n|\Z))*+")
+"""A block of valid lines."""
 
 
 class _Rows(NamedTuple):
@@ -36,20 +37,20 @@ class _Rows(NamedTuple):
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a file whose name ends in .svm, .libsvm or .svmlight."""
+    """Return whether the source is a .svm, .libsvm or .svmlight file."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Read a file into a sparse matrix of float64; empty lines, comments and ``qid:`` are passed over.
+    """Read a file into a sparse matrix of float64; empty lines, comments and ``qid:`` are ignored.
 
-    Indices count from 1 and may come in any order, but each once a line. D is the largest index, or
-    ``options.n_features`` if that is given. Labels are whole numbers.
+    Indices start at 1 and may be in any order, but must be unique within a line. D is ``options.n_features``, by
+    default the largest index. Labels are integers.
 
     Raises
     ------
     DataError
-        A line cannot be read; the message names it and what is wrong with it.
+        A line is invalid; the message names the line and the problem.
     """
     parts = list(_parts(path))
     labels = [label for part in parts for label in part.labels]
@@ -58,7 +59,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
 
 
 def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
-    """Yield the same rows in parts of about a megabyte; ``options.n_features`` must be given."""
+    """Yield the same rows in chunks of about 1 MB; ``options.n_features`` is required."""
     for part in _parts(path):
         if part.labels:
             yield _dataset(path, part, options.n_features)
@@ -67,9 +68,9 @@ def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
 def _dataset(path: Path, rows: _Rows, n_features: int | None) -> Dataset:
     largest = int(rows.indices.max()) if rows.indices.size else 0
     if n_features is not None and largest > n_features:
-        raise DataError(f"{printable(path)} has the index {largest}, but there are only {n_features} features.")
+        raise DataError(f"{printable(path)} must have at most {n_features} features, got index {largest}.")
     if largest == 0 and n_features is None:
-        raise DataError(f"{printable(path)} holds no entry: there is not one feature.")
+        raise DataError(f"{printable(path)} must have at least one feature, got no index:value pairs.")
     indptr = np.concatenate([[0], np.cumsum(rows.lengths)])
     narrow = np.int32 if max(largest, len(rows.indices)) <= LARGEST_INDEX else np.int64
     shape = (len(rows.labels), largest if n_features is None else n_features)
@@ -78,13 +79,11 @@ def _dataset(path: Path, rows: _Rows, n_features: int | None) -> Dataset:
     y = labels_of_words([label.decode().removeprefix("+") for label in rows.labels], printable(path))
     if y.dtype.kind == "U" and y.size:
         row = next(k for k, label in enumerate(y.tolist()) if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", label))
-        raise DataError(f"{printable(path)} row {row}: the label {printable(y[row])} is not a whole number.")
+        raise DataError(f"{printable(path)} row {row}: labels must be integers, got {printable(y[row])}.")
     return Dataset(X, y.astype(np.int64), path.stem)
 
 
 def _parts(path: Path) -> Iterator[_Rows]:
-    if path.stat().st_size == 0:
-        raise DataError(f"{printable(path)} is empty (0 bytes), expected one sample a line.")
     with path.open("rb") as stream:
         n_read = 0
         while lines := stream.readlines(BLOCK_BYTES):
@@ -104,7 +103,7 @@ def _parse(block: bytes, path: Path, line: int) -> _Rows:
     labels = [lines[k].split(None, 1)[0] for k in used]
     lengths = np.array([lines[k].count(b":") for k in used], dtype=np.int64)
     entries = re.sub(rb"(?m)^" + LABEL, b"", block).replace(b":", b" ")
-    # An index has at most ten digits, so float64 holds it as it is.
+    # An index has at most ten digits, so float64 represents it exactly.
     numbers = np.fromstring(entries, sep=" ") if lengths.any() else np.empty(0)
     indices, values = numbers[::2].astype(np.int64), numbers[1::2]
     _check_entries(indices, values, lengths, line + np.array(used, dtype=np.int64), path)
@@ -112,20 +111,17 @@ def _parse(block: bytes, path: Path, line: int) -> _Rows:
 
 
 def _check_line(text: bytes, where: str) -> None:
-    """Raise an error that says what is wrong with a line, if anything is."""
-    words = text.split()
-    if not words:
-        return
-    label, *entries = words
-    if re.fullmatch(rb"[+-]?[0-9.]+", label) is None:
-        found = printable(label[:40].decode("ascii", "backslashreplace"))
-        raise DataError(f"{where} begins with {found}, which is no label; expected a whole number.")
-    for entry in entries:
-        index, colon, value = entry.partition(b":")
-        if colon and re.fullmatch(rb"[0-9]{1,10}", index) and re.fullmatch(NUMBER, value):
-            continue
-        found = printable(entry[:40].decode("ascii", "backslashreplace"))
-        raise DataError(f"{where} has the entry {found}; expected index:value, a whole number and a finite one.")
+    """Raise a `DataError` if a line is invalid."""
+    label, *entries = text.split() or [b"0"]
+    if re.fullmatch(LABEL, label) is None:
+        raise DataError(f"{where} starts with {_short(label)}; expected an integer label.")
+    wrong = next((entry for entry in entries if re.fullmatch(ENTRY, entry) is None), None)
+    if wrong is not None:
+        raise DataError(f"{where} has the entry {_short(wrong)}; expected index:value, an integer and a number.")
+
+
+def _short(word: bytes) -> str:
+    return printable(word[:40].decode("ascii", "backslashreplace"))
 
 
 def _check_entries(
@@ -135,28 +131,26 @@ def _check_entries(
     lines: NDArray[np.int64],
     path: Path,
 ) -> None:
-    """Refuse index 0, an index twice in a line, indices and values that are too large."""
+    """Raise a `DataError` for index 0, duplicate indices in a line, and indices or values that are too large."""
 
     def where(entry: int) -> str:
         row = int(np.searchsorted(np.cumsum(lengths), entry, side="right"))
         return f"{printable(path)} line {lines[row]}"
 
     if (zero := np.flatnonzero(indices == 0)).size:
-        raise DataError(
-            f"{where(zero[0])} has index 0, but indices count from 1 (with scikit-learn: "
-            f"dump_svmlight_file(…, zero_based=False))."
-        )
+        advice = "in scikit-learn, use dump_svmlight_file(…, zero_based=False)"
+        raise DataError(f"{where(zero[0])} has index 0, but indices must start at 1; {advice}.")
     if (large := np.flatnonzero(indices > LARGEST_INDEX)).size:
-        raise DataError(f"{where(large[0])} has the index {indices[large[0]]}; the largest is {LARGEST_INDEX}.")
+        index = indices[large[0]]
+        raise DataError(f"{where(large[0])} has index {index}, but the largest allowed is {LARGEST_INDEX}.")
     if (infinite := np.flatnonzero(~np.isfinite(values))).size:
-        raise DataError(
-            f"{where(infinite[0])} has a value at index {indices[infinite[0]]} beyond the range of float64."
-        )
+        index = indices[infinite[0]]
+        raise DataError(f"{where(infinite[0])} has a value outside the range of float64 at index {index}.")
     rows = np.repeat(np.arange(len(lengths)), lengths)
     if not ((np.diff(rows) == 0) & (np.diff(indices) <= 0)).any():
-        return  # in order, as nearly always
+        return  # sorted, as usual
     order = np.lexsort((indices, rows))
     same = (np.diff(rows[order]) == 0) & (np.diff(indices[order]) == 0)
     if same.any():
         entry = int(order[1:][same].min())
-        raise DataError(f"{where(entry)} has the index {indices[entry]} twice; expected each once a line.")
+        raise DataError(f"{where(entry)} has index {indices[entry]} twice; expected unique indices per line.")

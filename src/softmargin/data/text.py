@@ -1,4 +1,4 @@
-"""Tables of text, ``.csv`` and ``.tsv``: read in blocks of rows, from a file or from a stream."""
+"""Text tables, ``.csv`` and ``.tsv``: read in blocks of rows, from a file or from a stream."""
 
 import csv
 import io
@@ -28,21 +28,21 @@ LONGEST_LINE = 1 << 24
 BLANKS = " \t"
 
 Rows = list[tuple[int, list[str]]]
-"""Cells of records, each with the number of its line."""
+"""Records, each with the number of its line."""
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a file whose name ends in .csv or .tsv."""
+    """Return whether the source is a .csv or .tsv file."""
     return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Read a table into memory: numbers become float64, labels integers if all of them are, else strings.
+    """Read a table into memory: numbers become float64, labels integers if possible, else strings.
 
-    Cells are divided by commas, tabs or semicolons, whichever the first line has most of; quotes are those of
-    RFC 4180; blanks around a cell do not count unless it is in quotes. The first line holds names unless one of
-    its cells is a number (and none the usual name of a label). A column is one of numbers if every cell is a
-    number, and of words if none is; where both occur the first cell that does not fit is named.
+    Cells are separated by commas, tabs or semicolons, by the most frequent of them in the first line. Quotes
+    follow RFC 4180, and blanks around a cell without quotes are ignored. The first line is a header unless one of
+    its cells is a number (and none the usual name of a label). A column must hold only numbers or only text; if it
+    mixes them, the error names the first wrong cell.
 
     Raises
     ------
@@ -51,18 +51,18 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     """
     pairs = list(_chunks(path, options))
     where, parts = pairs[0][0], [part for _, part in pairs]
-    del pairs  # so that a part goes as soon as it is copied
+    del pairs  # so that each part is freed as soon as it is copied
     data = join_parts(parts)
     return data if data.y is None else replace(data, y=labels_of_words(data.y.tolist(), where, ADVICE))
 
 
 def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
-    """Yield the same table in parts of some thousand rows, with labels as the words that they are."""
+    """Yield the same table in chunks of some thousand rows, with labels as text."""
     yield from (part for _, part in _chunks(path, options))
 
 
 def read_stream(stream: IO[bytes], where: str, name: str, options: ReadOptions) -> Iterator[Dataset]:
-    """Yield the parts of a table that comes from a binary stream; ``where`` names it in messages."""
+    """Yield the chunks of a table from a binary stream; ``where`` is its name in messages."""
     yield from (part for _, part in _parts(stream, where, name, options, tabs=False))
 
 
@@ -74,16 +74,16 @@ def _chunks(path: Path, options: ReadOptions) -> Iterator[tuple[str, Dataset]]:
 def _parts(
     stream: IO[bytes], where: str, name: str, options: ReadOptions, *, tabs: bool
 ) -> Iterator[tuple[str, Dataset]]:
-    """Yield parts of a table, each with what messages call the column of its labels."""
+    """Yield chunks of a table, each with the name of the label column for messages."""
     text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
     try:
         first = text.readline(LONGEST_LINE)
         if not first.strip():
-            raise DataError(f"{where} is empty, or begins with an empty line; expected a table.")
+            raise DataError(f"{where} is empty or starts with an empty line; expected a table.")
         if len(first) == LONGEST_LINE:
-            raise DataError(f"{where} has a first line of more than {LONGEST_LINE:,} characters.")
+            raise DataError(f"{where} must have a first line of less than {LONGEST_LINE:,} characters.")
         if "\0" in first:
-            raise DataError(f"{where} holds bytes of 0: it is no text in UTF-8.")
+            raise DataError(f"{where} is not UTF-8 text: it contains null bytes.")
         delimiter = "\t" if tabs else max(DELIMITERS, key=first.count)
         rows = _records(itertools.chain([first], text), delimiter, where)
         line, head = next(rows)
@@ -101,9 +101,9 @@ def _parts(
         while block := list(itertools.islice(rows, n_rows)):
             yield label, table.dataset(block, made, name)
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not text in UTF-8 ({error.reason}).") from error
+        raise DataError(f"{where} is not UTF-8 text ({error.reason}).") from error
     except csv.Error as error:
-        raise DataError(f"{where} is no table that can be read ({error}).") from error
+        raise DataError(f"{where} is not a valid table ({error}).") from error
     finally:
         text.detach()
 
@@ -116,13 +116,13 @@ class _Table(NamedTuple):
     where: str
 
     def dataset(self, block: Rows, made: Plan, name: str, notes: tuple[str, ...] = ()) -> Dataset:
-        """Return the data set of some rows; labels stay words."""
+        """Return the data set of some rows, with labels as text."""
         X = self._numbers(block, made.features)
         y = ids = names = None
         if made.label is not None:
             y = np.array([row[made.label] for _, row in block], dtype=np.str_)
             if unlabelled := [line for line, row in block if not row[made.label].strip()]:
-                raise DataError(f"{self.where} line {unlabelled[0]} has no label: its cell is empty.")
+                raise DataError(f"{self.where} line {unlabelled[0]} has no label (the cell is empty).")
         if made.ids is not None:
             ids = tuple(row[made.ids] for _, row in block)
         if self.named:
@@ -130,20 +130,18 @@ class _Table(NamedTuple):
         return Dataset(X, y, name, ids, feature_names=names, notes=notes)
 
     def kinds(self, block: Rows, label: str | None) -> list[Kind]:
-        """Return what each column holds: words if its first cell that is not empty is not a number."""
+        """Return the content of each column: numbers if its first non-empty cell is a number, else text."""
         kinds: list[Kind] = []
         for k, name in enumerate(self.names):
             first = next((row[k] for _, row in block if row[k].strip()), "0")
             is_number = _is_number(first)
             if not is_number and label != name and name.lower() not in LABELS:
-                # A stray word at the top of a column of numbers must not lose the whole column.
+                # Text in the first cell of a column of numbers must not discard the whole column.
                 number = next((line for line, row in block if _is_number(row[k])), None)
                 if number is not None:
-                    raise DataError(
-                        f"{self.where} column {printable(name)!r} holds words such as "
-                        f"{printable(first[:40])!r} and, on line {number}, a number: make it one of the two, or "
-                        f"name the label with label=, or --label."
-                    )
+                    where = f"{self.where} column {printable(name)!r}"
+                    found = f"{printable(first[:40])!r} and a number on line {number}"
+                    raise DataError(f"{where} must hold only numbers or only text, got {found}{ADVICE}.")
             kinds.append("number" if is_number else "text")
         return kinds
 
@@ -158,15 +156,14 @@ class _Table(NamedTuple):
                 X[i] = list(map(float, cells))
             except ValueError:
                 k = next(k for k in features if not _is_number(row[k]))
-                found = f"{printable(row[k][:40])!r} is not a number" if row[k].strip() else "is empty"
-                raise DataError(
-                    f"{self.where} line {line}, column {printable(self.names[k])!r}: {found}."
-                ) from None
+                where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
+                found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
+                raise DataError(f"{where} must hold a number, got {found}.") from None
         return X
 
 
 def _records(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each record that is not an empty line, with the number of its last line."""
+    """Yield the cells of each non-empty record, with the number of its last line."""
     raw: list[str] = []
     n_cells = 0
 
@@ -182,15 +179,15 @@ def _records(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple
         if row:
             n_cells = n_cells or len(row)
             if len(row) != n_cells:
-                cells = pluralize(len(row), "cell")
-                raise DataError(f"{where} line {reader.line_num} has {cells}, but the first has {n_cells}.")
+                found = f"line {reader.line_num} has {pluralize(len(row), 'cell')}"
+                raise DataError(f"{where} {found}; expected {n_cells} as in the first line.")
             if " " in text or (delimiter != "\t" and "\t" in text):
                 row = [_bare(cell, text) for cell in row]
             yield reader.line_num, row
 
 
 def _bare(cell: str, text: str) -> str:
-    """Return a cell without the blanks around it, unless it stands in quotes in the text of its record."""
+    """Return a cell without surrounding blanks, unless it is quoted in the text of its record."""
     bare = cell.strip(BLANKS)
     if bare == cell or ('"' in text and '"{}"'.format(cell.replace('"', '""')) in text):
         return cell

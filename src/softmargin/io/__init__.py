@@ -1,1 +1,1 @@
-"""Files: written in one step, mapped into memory, and the safetensors format."""
+"""Atomic writes, memory-mapped files and the safetensors format."""

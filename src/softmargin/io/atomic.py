@@ -1,8 +1,8 @@
-"""Files that are either the old one or the new one, whole, whatever happens while they are written.
+"""Atomic writes: a file holds either its old or its new content, even if the process is killed.
 
-The bytes go into a temporary file beside the target, which takes the target's name only when all of it is on
-the disk. A process that is killed leaves that temporary file behind; it held a lock on it, and the next write
-to the same target removes every such file whose lock is free. (Windows has no such locks: there it stays.)
+The bytes go into a temporary file beside the target, which is renamed to the target when all of it is on the disk.
+A process that is killed leaves its temporary file behind. Since the process held a lock on it, the next write to
+the same target removes every such file without a lock (except on Windows, which lacks such locks).
 """
 
 import errno
@@ -23,32 +23,32 @@ __all__ = ["write_atomically"]
 _Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _NAME_CHARACTERS = 50
-"""So much of the target's name stands in the temporary one: a name may have 255 bytes, a letter four."""
+"""Characters of the target's name in the temporary name: a name may have 255 bytes, and a character four."""
 
 
 def write_atomically(path: str | os.PathLike[str], data: _Bytes | Iterable[_Bytes]) -> None:
-    """Write a file so that no reader ever sees a part of it.
+    """Write a file so that a reader sees either the old or the new content.
 
     Parameters
     ----------
     path : str or path
-        The target. A symbolic link stays one: the file it leads to is replaced. An existing file keeps its
-        permissions, a new one gets those that the umask leaves. A pipe or device is written to directly.
+        The target. A symbolic link is kept, and the file that it points to is replaced. An existing file keeps its
+        permissions; those of a new file follow the umask. A pipe or device is written to directly.
     data : bytes, bytearray, memoryview or iterable of these
-        The content, at once or in pieces.
+        The content, whole or in pieces.
 
     Raises
     ------
     OSError
-        The folder is missing, the file is read-only or the disk is full. Here, and on any other error raised
-        by ``data`` or by Ctrl-C, the old file is whole and the temporary one is gone.
+        The folder is missing, the file is read-only or the disk is full. After any error, also one raised by
+        ``data`` or by Ctrl-C, the old file is intact and the temporary file is removed.
     """
     pieces = [data] if isinstance(data, (bytes, bytearray, memoryview)) else data
     mode: int | None = None
     with suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
     if mode is not None and not stat.S_ISREG(mode):
-        with open(path, "wb") as direct:  # a folder fails here, and elsewhere nothing could be kept whole
+        with open(path, "wb") as direct:  # a folder raises an error here
             direct.writelines(pieces)
         return
     target = os.path.realpath(path)
@@ -56,7 +56,7 @@ def write_atomically(path: str | os.PathLike[str], data: _Bytes | Iterable[_Byte
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
     folder, name = os.path.split(target)
     prefix = f".{name[:_NAME_CHARACTERS]}."
-    _remove_litter(folder, prefix)
+    _remove_leftovers(folder, prefix)
     temporary, stream = _create_locked(folder, prefix)
     try:
         with stream:
@@ -66,14 +66,14 @@ def write_atomically(path: str | os.PathLike[str], data: _Bytes | Iterable[_Byte
             stream.flush()
             os.fsync(stream.fileno())
             if sys.platform != "win32":
-                os.replace(temporary, target)  # before the lock is free
+                os.replace(temporary, target)  # before the lock is released
         if sys.platform == "win32":
-            os.replace(temporary, target)  # an open file cannot be renamed there
+            os.replace(temporary, target)  # Windows cannot rename an open file
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    with suppress(OSError):  # the file is in place; not every file system can do this
+    with suppress(OSError):  # the file is in place, and some file systems cannot sync a folder
         _sync_folder(folder)
 
 
@@ -84,11 +84,11 @@ def _create_locked(folder: str, prefix: str) -> tuple[str, BinaryIO]:
         stream = open(temporary, "xb")  # noqa: SIM115 (the caller closes it)
         try:
             if sys.platform != "win32":
-                with suppress(OSError):  # a file system without locks; nobody can take ours for litter there
+                with suppress(OSError):  # without locks, no other writer removes the file
                     fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
             if os.fstat(stream.fileno()).st_nlink > 0:
                 return temporary, stream
-            stream.close()  # another writer took it for litter before it was locked
+            stream.close()  # another writer removed it before it was locked
         except BaseException:
             stream.close()
             with suppress(OSError):
@@ -96,8 +96,8 @@ def _create_locked(folder: str, prefix: str) -> tuple[str, BinaryIO]:
             raise
 
 
-def _remove_litter(folder: str, prefix: str) -> None:
-    """Remove the temporary files of this prefix that no living process has locked."""
+def _remove_leftovers(folder: str, prefix: str) -> None:
+    """Remove the temporary files with this prefix that no running process has locked."""
     if sys.platform == "win32":
         return
     pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{16}\.tmp")
@@ -110,7 +110,7 @@ def _remove_litter(folder: str, prefix: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a new name in this folder survive a loss of power."""
+    """Make a new name in this folder survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Arrays that lie in a mapped file: one that is cut short under us is an error.
+"""Memory-mapped arrays: detect a file that was truncated after it was mapped.
 
-The operating system ends a process that reads a mapped page whose file no longer reaches so far. Whoever walks
-over such an array asks first. What happens during the walk itself is not seen in time.
+The operating system kills a process (SIGBUS) that reads a mapped page beyond the end of its file. Therefore the
+file is checked before each pass over such an array; a file truncated during the pass is not detected in time.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from softmargin.text import printable
+
 __all__ = ["MappedFile"]
 
 
 class MappedFile:
-    """The file behind an array; there is nothing to ask where the array lies in memory.
+    """The file that an array is mapped from, if any.
 
     Parameters
     ----------
     array : object
-        An ndarray; whatever else it is counts as memory.
+        An ndarray; any other object counts as not mapped.
     """
 
     def __init__(self, array: object) -> None:
@@ -31,28 +33,23 @@ class MappedFile:
             if isinstance(array, np.memmap) and array.filename is not None:
                 self._path = os.fspath(array.filename)
             array = array.base if isinstance(array, np.ndarray) else array.obj
-        # Memory that processes share has no size, a device one of 0.
+        # Shared memory has no size, and a device has size 0.
         if isinstance(array, mmap.mmap) and _size(array) >= (0 if self._path else 1):
             self._map = array
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the map behind: where this arrives, the array is a copy."""
+        """Leave out the map, because a pickled array is a copy in memory."""
         return {"_map": None, "_path": None}
 
     def check(self, error: type[Exception]) -> None:
-        """Raise this error, with a sentence, if the file is shorter than what is mapped."""
-        if self._map is None:
-            return
-        size, needed = _size(self._map), len(self._map)
-        if size >= needed:
-            return
-        name = self._path or "the file that X is mapped from"
-        name = name if name.isprintable() else repr(name)
-        raise error(f"{name} was cut short while it was in use: {needed:,} bytes are needed, found {size:,}.")
+        """Raise this error if the file is shorter than its map."""
+        if self._map is not None and (size := _size(self._map)) < len(self._map):
+            name = printable(self._path or "The file that X is mapped from")
+            raise error(f"{name} was truncated while in use: expected {len(self._map):,} bytes, got {size:,}.")
 
 
 def _size(mapped: mmap.mmap) -> int:
-    """Return the present size of the file behind a map, or -1 if there is none."""
+    """Return the current size of a mapped file, or -1 if there is none."""
     try:
         return mapped.size()
     except (OSError, ValueError):

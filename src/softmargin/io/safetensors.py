@@ -1,8 +1,8 @@
 """The safetensors format: a header of JSON, then the bytes of the tensors.
 
 `read_header` reads the header of any such file. Files that softmargin writes (models, checkpoints) also hold a
-record in the metadata and a checksum over record and tensors: `encode_record` and `read_record`. There is exactly
-one such file for each content, so a change of any single bit is noticed. Nothing in a file is ever executed.
+record in the metadata and a checksum of record and tensors: `encode_record` and `read_record`. Equal content gives
+equal bytes, so that any changed bit is detected. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
     "I64": "<i8", "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
-"""NumPy's names of the types; bfloat16, which NumPy does not have, as the upper half of a float32."""
+"""NumPy's names of the types; bfloat16, which NumPy lacks, is read as the upper half of a float32."""
 
 _LARGEST_HEADER = 100_000_000
 _FORMAT = "1"
 
 
 class Tensor(NamedTuple):
-    """Where a tensor lies: ``begin`` and ``end`` are bytes from the start of the file."""
+    """The entry of a tensor in the header; ``begin`` and ``end`` are bytes from the start of the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -57,27 +57,25 @@ def read_header(stream: BinaryIO, where: str) -> Header:
     Parameters
     ----------
     stream : binary file
-        At its beginning; left behind the header.
+        At its start; afterwards, at the end of the header.
     where : str
         The name of the file in messages.
 
     Raises
     ------
     DataError
-        The header is damaged, or a tensor does not lie where the file has room for it.
+        The header is damaged, or a tensor does not fit into the file.
     """
     size = os.fstat(stream.fileno()).st_size
-    if size == 0:
-        raise DataError(f"{where} is empty (0 bytes), expected a safetensors file.")
     length = int.from_bytes(stream.read(8), "little")
     if not 2 <= length <= min(size - 8, _LARGEST_HEADER):
-        raise DataError(f"{where} is cut off, or no safetensors file: its header has no true length.")
+        raise DataError(f"{where} is truncated or not a safetensors file: its header has an invalid length.")
     start = 8 + length
     try:
         entries = json.loads(stream.read(length).decode())
         metadata = entries.pop("__metadata__", {})
         if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
-            raise ValueError("metadata are strings")
+            raise ValueError("metadata must be strings")
         tensors = {name: _tensor(entry, start) for name, entry in entries.items()}
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise DataError(f"{where} has a damaged safetensors header.") from error
@@ -85,9 +83,9 @@ def read_header(stream: BinaryIO, where: str) -> Header:
         what = f"{where}[{printable(name)}]"
         n_bytes = tensor.end - tensor.begin
         if n_bytes < 0 or tensor.end > size:
-            raise DataError(f"{what} is cut off: it ends at byte {tensor.end - start:,} of {size - start:,}.")
+            raise DataError(f"{what} is truncated: it ends at byte {tensor.end - start:,} of {size - start:,}.")
         if tensor.dtype in TYPES and math.prod(tensor.shape) * np.dtype(TYPES[tensor.dtype]).itemsize != n_bytes:
-            raise DataError(f"{what} has shape {tensor.shape}, which does not fit its {n_bytes:,} bytes.")
+            raise DataError(f"{what} has shape {tensor.shape}, which does not match its {n_bytes:,} bytes.")
     rest = size - max((tensor.end for tensor in tensors.values()), default=start)
     if rest:
         raise DataError(f"{where} has {pluralize(rest, 'byte')} after its last tensor; expected none.")
@@ -97,14 +95,14 @@ def read_header(stream: BinaryIO, where: str) -> Header:
 def _tensor(entry: dict[str, Any], start: int) -> Tensor:
     shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
     if not all(type(length) is int and length >= 0 for length in (*shape, begin, end)):
-        raise ValueError("sizes are whole numbers")
+        raise ValueError("sizes must be integers ≥ 0")
     return Tensor(entry["dtype"], shape, start + begin, start + end)
 
 
 def encode(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
     """Return a file of float64 tensors in pieces: the header, then the tensors in the order of their names.
 
-    (The safetensors package orders its header anew each time.)
+    Equal input gives equal bytes, which the safetensors package does not guarantee.
     """
     header: dict[str, Any] = {"__metadata__": metadata}
     end = 0
@@ -117,7 +115,7 @@ def encode(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> list[b
 
 
 def encode_record(record: str, tensors: Mapping[str, Floats]) -> list[bytes | memoryview]:
-    """Return the file of a record and its tensors, with a checksum over both, in pieces."""
+    """Return the file of a record and its tensors, with a checksum of both, in pieces."""
     described = [(name, "F64", tensor.shape) for name, tensor in sorted(tensors.items())]
     digest = hashlib.sha256(json.dumps([_FORMAT, record, described]).encode("ascii"))
     for _, tensor in sorted(tensors.items()):
@@ -131,12 +129,12 @@ def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
     Raises
     ------
     ModelFileError
-        The file is damaged in as little as one bit, of another kind or of a newer format.
+        The file is damaged (even by one bit), of another kind or of a newer format.
     """
     size = os.fstat(stream.fileno()).st_size
     if size == 0:
-        raise ModelFileError(f"{where} is empty (0 bytes): copy it again, or fit the model again.")
-    foreign = ModelFileError(f"{where} is not a softmargin model: give a file that softmargin saved.")
+        raise ModelFileError(f"{where} is empty (0 bytes); copy it again, or fit the model again.")
+    foreign = ModelFileError(f"{where} is not a softmargin model; expected a file saved by softmargin.")
     if stream.read(9)[8:] not in (b"{", b""):
         raise foreign
     stream.seek(0)
@@ -148,10 +146,8 @@ def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
         raise foreign
     number = metadata.get("format", "")
     if number != _FORMAT and number.isdecimal():
-        raise ModelFileError(
-            f"{where} has the format {number} of model files, but this version ({__version__}) knows only "
-            f"{_FORMAT}: install a newer softmargin."
-        )
+        supported = f"softmargin {__version__} supports only format {_FORMAT}; install a newer softmargin"
+        raise ModelFileError(f"{where} has model file format {number}, but {supported}.")
     lengths = [tensor.end - tensor.begin for tensor in found.values() if tensor.dtype == "F64"]
     if len(lengths) < len(found) or sum(lengths) != size - stream.tell():
         raise damaged(where)
@@ -168,8 +164,10 @@ def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
 
 
 def damaged(where: str) -> ModelFileError:
-    """Return the error about a file that is damaged."""
-    return ModelFileError(f"{where} is cut off or damaged: copy it again from its source, or fit the model again.")
+    """Return the error for a damaged file."""
+    return ModelFileError(
+        f"{where} is truncated or damaged; copy it again from its source, or fit the model again."
+    )
 
 
 def _bytes_of(tensor: Floats) -> memoryview:

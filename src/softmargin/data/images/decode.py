@@ -1,7 +1,7 @@
-"""Image files to rows of 8-bit pixels, in threads.
+"""Decode image files into rows of 8-bit pixels, in threads.
 
-Pillow releases the GIL while it decodes. Its work on small images is mostly Python, where more than two threads
-only wait for each other.
+Pillow releases the GIL while it decodes. For small images most of its work is Python code, where more than two
+threads bring no speedup.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Read", "decode_all"]
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"))
 ALPHA_MODES = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
 ORIENTATION_TAG = 0x0112
-# What undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
+# The transposition that undoes each EXIF orientation (Exif 2.32, table 6, "Orientation").
 T = Image.Transpose
 TURN_BACK = dict(
     enumerate(
@@ -34,52 +34,52 @@ TURN_BACK = dict(
     )
 )
 _MOST_EXIF = 1 << 20
-"""Bytes of metadata that are looked at for the orientation."""
+"""Largest metadata (bytes) that are parsed for the orientation."""
 
 BATCH_FILES = 8
 SMALL_IMAGE = 1 << 14  # bytes of pixels
-MOST_THREADS = 8  # by default; more than these are rarely fed by one disk
+MOST_THREADS = 8  # by default; a disk rarely keeps more threads busy
 PROGRESS_EVERY = 0.05  # seconds
 
 Read = Callable[[int], tuple[bytes, int]]
-"""Returns the bytes of a file by its number, and how many they are where they are stored."""
+"""Returns the content of a file by its number, and its stored (compressed) size in bytes."""
 
 
 class _InColour(ImageProblem):
-    """One channel was asked for, and the file is stored in colour."""
+    """The image is in colour, but one channel was requested."""
 
 
 def decode_all(
-    read: Read, names: Sequence[str], options: ReadOptions, subject: str = "the image {}"
+    read: Read, names: Sequence[str], options: ReadOptions, subject: str = "Image {}"
 ) -> tuple[NDArray[np.uint8], ImageShape]:
     """Decode files into the rows of one array.
 
-    Every file becomes 8 bits a channel, upright: grey if all files are stored as grey, else RGB. The first frame
-    counts. Orientation from EXIF is applied. Alpha is composited over white. 16-bit grey v becomes
-    round(v / 257), so that 65535 becomes 255 (Pillow itself keeps the high byte of 16-bit colour). CMYK, YCbCr
-    and palettes become RGB by Pillow's own rules. Resizing is bilinear and antialiased.
+    Every file is converted to 8 bits per channel: grey if all files are grey, else RGB. Only the first frame is
+    used. The EXIF orientation is applied. Alpha is composited over white. 16-bit grey v becomes round(v / 257), so
+    that 65535 becomes 255 (for 16-bit colour, Pillow keeps the high byte). CMYK, YCbCr and palettes are converted
+    to RGB by Pillow. Resizing is bilinear and antialiased.
 
     Parameters
     ----------
     read : callable
         May be called from several threads.
     names : sequence of str
-        Of the files, for messages.
+        Names of the files, for messages.
     options : ReadOptions
         ``progress`` is called from this thread.
     subject : str
-        What a message about a file begins with.
+        The start of a message about a file.
 
     Returns
     -------
     X : ndarray of uint8, shape (N, height * width * channels)
-        The same for any number of threads.
+        The result does not depend on the number of threads.
     image_shape : tuple of int (height, width, channels)
 
     Raises
     ------
     DataError
-        For the first file in order that cannot be used; no thread is left running.
+        For the first file in order that cannot be read; all threads have ended.
     OSError
         A file cannot be read.
     """
@@ -98,8 +98,8 @@ def decode_all(
         try:
             return _decode_rows(one, names, options, options.image_channels)
         except _InColour:
-            # The first files were grey and this one is not: begin again in RGB. Headers are not read ahead for
-            # this, because opening a small image takes as long as decoding it.
+            # The first files were grey and this one is not: start again in RGB. Reading all headers first would
+            # not be faster, because opening a small image takes as long as decoding it.
             return _decode_rows(one, names, options, 3)
 
 
@@ -123,9 +123,9 @@ def _decode_rows(
             pixels = one(k, channels)
             if pixels.shape != first.shape:
                 raise DataError(
-                    f"the images differ in size: {printable(names[0])} is {height}x{width} (height x width), "
-                    f"{printable(names[k])} is {pixels.shape[0]}x{pixels.shape[1]}; bring all to one size with "
-                    f"image_size=(H, W), or --image-size HxW."
+                    f"Images must have the same size, but {printable(names[0])} is {height}x{width} (height x "
+                    f"width) and {printable(names[k])} is {pixels.shape[0]}x{pixels.shape[1]}; resize them with "
+                    f"image_size=(H, W) (--image-size HxW)."
                 )
             X[k] = pixels.reshape(-1)
         return batch.stop
@@ -154,7 +154,7 @@ def _decode(
     image = open_image(data, n_stored)
     is_grey = image.mode in GREY_MODES
     if channels == 1 and not is_grey:
-        raise _InColour("is in colour")
+        raise _InColour("is in colour, but image_channels is 1")
     wanted = "L" if channels == 1 or (channels is None and is_grey) else "RGB"
     image.load()
     turn = _turn_back(image)
@@ -169,24 +169,24 @@ def _decode(
 
 def _turn_back(image: Image.Image) -> Image.Transpose | None:
     if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
-        return None  # nearly all images of large sets; parsing nothing would still take a tenth of the time
+        return None  # the usual case, for which getexif() would take a tenth of the time
     if any(len(image.info.get(name) or "") > _MOST_EXIF for name in ("exif", "Raw profile type exif")):
         return None
     try:
         return TURN_BACK.get(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # damaged metadata does not make the picture unusable
+    except Exception:  # damaged metadata does not make the pixels unusable
         return None
 
 
 def _to_eight_bits(image: Image.Image, wanted: str) -> Image.Image:
     if image.mode == "F":
-        raise ImageProblem("holds floating-point pixels, which have no fixed range; convert it to 8 bits")
+        raise ImageProblem("has floating-point pixels, whose range is unknown; convert it to 8 bits")
     if image.mode.startswith("I"):
         image = image.convert("I")
         low, high = image.getextrema()
         if low < 0 or high > 65535:  # type: ignore[operator]
-            raise ImageProblem("holds pixels of more than 16 bits; convert it to 8 bits")
-        image = image.point(lambda v: v * (1 / 257) + 0.5).convert("L")  # the sum is cut to an integer
+            raise ImageProblem("has pixels of more than 16 bits; convert it to 8 bits")
+        image = image.point(lambda v: v * (1 / 257) + 0.5).convert("L")  # the sum is truncated to an integer
     elif image.mode in ALPHA_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -1,9 +1,8 @@
-"""Images: folders with one folder a class, zip archives of such folders, plain images, and single files."""
+"""Images: folders with one folder per class, zip archives of such folders, folders of images, and single files."""
 
 import os
 import threading
 import zipfile
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.dataset import Dataset, ImageShape, ReadOptions
-from softmargin.data.files import one_line
+from softmargin.data.files import check_unique, one_line
 from softmargin.data.images.decode import Read, decode_all
 from softmargin.data.images.guard import SUFFIXES, read_entry
 from softmargin.data.images.tree import Part, Tree, scan, scan_names
@@ -21,36 +20,35 @@ from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 
-FORMAT = "a folder of images (one folder a class), a .zip archive of one or a single image"
+FORMAT = "a folder of images (one folder per class), a .zip archive of one or a single image"
 OPTIONS = frozenset({"image_size", "image_channels"})
 
 
 def accepts(path: Path) -> bool:
-    """Tell whether the source is a folder, or a file named like an image or like a zip archive."""
+    """Return whether the source is a folder, or a file named like an image or a zip archive."""
     return path.is_dir() or (path.suffix.lower() in (*SUFFIXES, ".zip") and path.is_file())
 
 
 def read(root: Path, options: ReadOptions) -> Dataset:
-    """Decode a folder of images, an archive of one (which is not unpacked), or one image.
+    """Decode a folder of images, a zip archive of one (without unpacking it to disk), or one image.
 
-    ``root/CLASS/**`` gives labels named after the folders; ``root/train/CLASS/**`` with
-    ``root/test/CLASS/**`` gives a test part too; images without class folders give y = None. Classes are
-    sorted by name, files by path. Every file becomes one row of 8-bit pixels: grey (1 channel) if all files
-    of all parts are stored as grey, else RGB. Alpha is composited over white, 16-bit grey is divided by 257,
-    EXIF orientation is applied and the first frame of animations counts. Hidden files are passed over, other
-    files that are not images are counted in the notes.
+    ``root/CLASS/**`` gives labels named after the folders; ``root/train/CLASS/**`` with ``root/test/CLASS/**``
+    also gives a test set; images without class folders give y = None. Classes are sorted by name, files by path.
+    Every file becomes one row of 8-bit pixels: grey (1 channel) if all files of both parts are grey, else RGB.
+    Alpha is composited over white, 16-bit grey is divided by 257, the EXIF orientation is applied, and only the
+    first frame of an animation is used. Hidden files are ignored; other files that are not images are counted in
+    the notes.
 
     Returns
     -------
     Dataset
-        X is uint8, (N, height * width * channels); the two parts are views of one array, which is the only
-        copy.
+        X is uint8, (N, height * width * channels); training and test set are views of one array.
 
     Raises
     ------
     DataError
-        A file is damaged or too large, sizes differ and no ``options.image_size`` is given, a class folder
-        contains no image, or no image was found.
+        A file is damaged or too large, sizes differ without ``options.image_size``, a class folder has no images,
+        or no image was found.
     """
     with ExitStack() as opened:
         if root.is_dir():
@@ -77,14 +75,14 @@ def read(root: Path, options: ReadOptions) -> Dataset:
 def _read_paths(files: list[str]) -> Read:
     def read(k: int) -> tuple[bytes, int]:
         with open(files[k], "rb") as stream:
-            data = stream.read()  # not left to Pillow, which may map the file: it could change under us
+            data = stream.read()  # Pillow might map the file, which could then change
         return data, len(data)
 
     return read
 
 
 def _read_entries(archive: zipfile.ZipFile, names: list[str]) -> Read:
-    lock = threading.Lock()  # zipfile does not promise that several threads may open entries
+    lock = threading.Lock()  # zipfile is not documented to be thread-safe
 
     def read(k: int) -> tuple[bytes, int]:
         with lock:
@@ -94,8 +92,6 @@ def _read_entries(archive: zipfile.ZipFile, names: list[str]) -> Read:
 
 
 def _open_archive(path: Path) -> zipfile.ZipFile:
-    if path.stat().st_size == 0:
-        raise DataError(f"{printable(path)} is empty (0 bytes), expected an archive of images.")
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
@@ -103,18 +99,14 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def _check_names(path: Path, archive: zipfile.ZipFile) -> list[str]:
-    """Return the names of the files in an archive, which are plain paths and differ."""
+    """Return the names of the files in an archive, or raise a `DataError` unless they are unique plain paths."""
     names = [entry.filename for entry in archive.infolist() if not entry.filename.endswith("/")]
     odd = next((name for name in names if not {"", ".", ".."}.isdisjoint(name.split("/"))), None)
     if odd is not None:
-        raise DataError(
-            f"{printable(path)} holds the entry {printable(odd)!r}, which is no plain path inside the archive."
-        )
-    twice = next((name for name, times in Counter(names).items() if times > 1), None)
-    if twice is not None:
-        raise DataError(f"{printable(path)} holds more than one entry {printable(twice)!r}; names must differ.")
+        raise DataError(f"{printable(path)} must hold only plain relative paths, got {printable(odd)!r}.")
+    check_unique(names, printable(path), "entry")
     if any(name.endswith(".npy") for name in names):
-        raise DataError(f"{printable(path)} holds NumPy arrays: rename it to end in .npz.")
+        raise DataError(f"{printable(path)} contains NumPy arrays; rename it to .npz.")
     return names
 
 

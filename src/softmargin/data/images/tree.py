@@ -1,4 +1,4 @@
-"""What lies in a folder of images: parts, classes and files, in a fixed order."""
+"""The contents of a folder of images: parts, classes and files, in a fixed order."""
 
 import os
 from collections.abc import Callable, Hashable, Iterable
@@ -13,7 +13,7 @@ from softmargin.text import pluralize, printable
 
 __all__ = ["Part", "Tree", "scan", "scan_names"]
 
-# Litter of file browsers, passed over without a word like hidden files.
+# Files of file browsers, silently ignored like hidden files.
 IGNORED = frozenset(("thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin"))
 
 TRAIN, TEST = "train", "test"
@@ -22,7 +22,7 @@ VALIDATION = frozenset(("val", "valid", "validation"))
 
 @dataclass(frozen=True)
 class Part:
-    """The images of one part: paths relative to the root with ``/``, and a label each (or None)."""
+    """The images of one part: paths relative to the root with ``/``, and their labels (or None)."""
 
     files: tuple[str, ...]
     labels: tuple[str, ...] | None
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Tree:
-    """A whole folder: the images to learn from, those set aside, and sentences about what was decided."""
+    """A whole folder: the training images, the test images, and notes for the user."""
 
     main: Part
     test: Part | None
@@ -38,13 +38,13 @@ class Tree:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of all images, those of the test part behind the others."""
+        """The paths of all images, with the test images last."""
         return self.main.files + (() if self.test is None else self.test.files)
 
 
 @dataclass
 class _Folder:
-    """One directory, listed: sorted names."""
+    """The sorted names in one directory."""
 
     images: list[str]
     folders: list[str]
@@ -52,7 +52,7 @@ class _Folder:
 
 
 class _Place(NamedTuple):
-    """Folders on disk or in an archive: what lies in one, and what two names of the same one have in common."""
+    """Folders on disk or in an archive: functions that list a folder and that identify it if it has two names."""
 
     list: Callable[[str], _Folder]
     identity: Callable[[str], Hashable]
@@ -61,9 +61,9 @@ class _Place(NamedTuple):
 def scan(root: Path) -> Tree:
     """Find the images below a folder.
 
-    Classes are sorted by name, files by relative path. Hidden files and folders and the litter of file
-    browsers are passed over. A file is an image if its name ends like one. Links to folders are followed,
-    each folder at most once a class, and never back to one that contains it.
+    Classes are sorted by name, files by relative path. Hidden files and folders and files of file browsers are
+    ignored. A file is an image if it has the suffix of one. Links to folders are followed, each folder at most
+    once per class, and never to a folder that contains it.
 
     Parameters
     ----------
@@ -74,7 +74,9 @@ def scan(root: Path) -> Tree:
     Raises
     ------
     DataError
-        There is no image, a class folder has none, or a folder cannot be read.
+        The folder or a class folder has no images.
+    OSError
+        A folder cannot be read.
     """
     return _scan(root, _Place(_list_folder, _device_and_inode))
 
@@ -82,22 +84,22 @@ def scan(root: Path) -> Tree:
 def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
     """Find the images among the names of an archive, by the same rules.
 
-    Folders that hold nothing but one folder (as where the archive is of a folder) are gone through.
+    Outer folders that contain only one folder are skipped.
 
     Parameters
     ----------
     root : Path
         The archive, for messages.
     names : iterable of str
-        Of its files, with ``/`` between their parts.
+        Names of its files, with ``/`` between their parts.
 
     Returns
     -------
     Tree
     prefix : str
-        What stands before the relative paths of the tree: "", or folders and a ``/``.
+        The skipped outer folders with a final ``/``, or "": the start of every path in the tree.
     """
-    names = [name for name in names if not _is_passed_over(name.split("/"))]
+    names = [name for name in names if not _is_ignored(name.split("/"))]
     prefix = ""
     while True:
         inner = {name[len(prefix) :].partition("/") for name in names}
@@ -107,7 +109,7 @@ def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
         [head] = heads
         below = [name[len(prefix) + len(head) + 1 :] for name in names]
         if head in (TRAIN, TEST) or any("/" not in name for name in below):
-            break  # a part, or the one class that there is
+            break  # a part, or the only class
         prefix += f"{head}/"
     folders = _folders_of(str(root), [name[len(prefix) :] for name in names])
     return _scan(root, _Place(folders.__getitem__, str)), prefix
@@ -127,7 +129,7 @@ def _scan(root: Path, place: _Place) -> Tree:
         test, more = _part(root, TEST, inner[TEST], place)
         notes += more
     elif TEST in inner:
-        others.add(TEST)  # without class folders it has no labels, and nothing can be tested on it
+        others.add(TEST)  # without class folders it has no labels
     return Tree(main, test, notes + left_out(root, sorted(others)))
 
 
@@ -141,7 +143,7 @@ def _part(root: Path, part: str, listed: _Folder, place: _Place) -> tuple[Part, 
     above = {place.identity(str(folder)) for folder in (real, *real.parents)}
     for name in listed.folders:
         if place.identity(os.path.join(where, name)) in above:
-            continue  # a link back up: it would make one class of everything
+            continue  # a link to a parent would make one class of all images
         found, n_others = _files_below(os.path.join(where, name), f"{prefix}{name}", set(above), place)
         classes[name] = sorted(found)
         n_skipped += n_others
@@ -153,15 +155,12 @@ def _part(root: Path, part: str, listed: _Folder, place: _Place) -> tuple[Part, 
     if not any(classes.values()):
         if listed.images and not part:
             return Part(tuple(listed.images), None), notes
-        has = f"found {pluralize(len(classes), 'folder')} and {pluralize(n_skipped, 'other file')}"
-        raise DataError(
-            f"{printable(where)} holds no image; expected folders named after the classes with images in them, "
-            f"{has}."
-        )
-    empty = [name for name, files in classes.items() if not files]
-    if empty:
-        folder = printable(os.path.join(where, empty[0]))
-        raise DataError(f"the class folder {folder} holds no image; fill it, or remove it.")
+        has = f"{pluralize(len(classes), 'folder')} and {pluralize(n_skipped, 'other file')}"
+        raise DataError(f"{printable(where)} has no images; expected one folder of images per class, got {has}.")
+    empty = next((name for name, files in classes.items() if not files), None)
+    if empty is not None:
+        folder = printable(os.path.join(where, empty))
+        raise DataError(f"Class folder {folder} has no images; add images or remove the folder.")
     if listed.images:
         notes += (
             f"skipped {pluralize(len(listed.images), 'image')} beside the class folders in {printable(where)}",
@@ -188,36 +187,33 @@ def _files_below(folder: str, relative: str, seen: set[Hashable], place: _Place)
 
 
 def _list_folder(folder: str) -> _Folder:
-    """Return what lies in a folder on disk."""
+    """List a folder on disk."""
     listed = _Folder([], [], 0)
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _is_passed_over([entry.name]):
-                    continue
-                # entry.is_dir() raises on a link that leads to itself, os.path.isdir() does not.
-                is_link = entry.is_symlink()
-                if os.path.isdir(entry.path) if is_link else entry.is_dir():
-                    listed.folders.append(entry.name)
-                elif _is_image(entry.name) and (os.path.isfile(entry.path) if is_link else entry.is_file()):
-                    listed.images.append(entry.name)
-                else:
-                    listed.n_skipped += 1
-    except OSError as error:
-        raise DataError(f"the folder {printable(folder)} cannot be read: {error.strerror}.") from error
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_ignored([entry.name]):
+                continue
+            # entry.is_dir() raises for a link that points to itself, os.path.isdir() does not.
+            is_link = entry.is_symlink()
+            if os.path.isdir(entry.path) if is_link else entry.is_dir():
+                listed.folders.append(entry.name)
+            elif _is_image(entry.name) and (os.path.isfile(entry.path) if is_link else entry.is_file()):
+                listed.images.append(entry.name)
+            else:
+                listed.n_skipped += 1
     listed.images.sort()
     listed.folders.sort()
     return listed
 
 
 def _device_and_inode(folder: str) -> Hashable:
-    """Return what two names of the same folder have in common."""
+    """Return what is equal for two names of the same folder, and differs for different folders."""
     status = os.stat(folder)
     return status.st_dev, status.st_ino
 
 
 def _folders_of(root: str, names: Iterable[str]) -> dict[str, _Folder]:
-    """Return what lies in each folder of an archive, which has no links."""
+    """List every folder of an archive, which has no links."""
     folders = {root: _Folder([], [], 0)}
     for name in sorted(set(names)):
         *parts, file = name.split("/")
@@ -241,5 +237,5 @@ def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _is_passed_over(parts: Iterable[str]) -> bool:
+def _is_ignored(parts: Iterable[str]) -> bool:
     return any(part.startswith(".") or part.lower() in IGNORED for part in parts)
