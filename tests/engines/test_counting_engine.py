@@ -123,7 +123,7 @@ def test_a_checkpoint_is_the_one_place_where_rows_are_saved(loss, tmp_path):
 @pytest.mark.parametrize(
     ("solver", "engine", "said"),
     [
-        (SGD(), CountingEngine, "CountingEngine does not support ROWS, needed for gradients of a few samples."),
+        (SGD(), CountingEngine, "CountingEngine does not support ROWS, needed for mini-batches."),
         (DualAscent(), CountingEngine, "CountingEngine does not support DUAL_ASCENT, needed for dual ascent."),
         (
             DualAscent(LBFGS()),
@@ -133,7 +133,7 @@ def test_a_checkpoint_is_the_one_place_where_rows_are_saved(loss, tmp_path):
         (
             TruncatedNewton(fallback=LBFGS()),
             CountingEngine,
-            r"The engine does not support HESSIAN, needed for Newton steps; take LBFGS\(\).",
+            r"TruncatedNewton requires an engine with Hessians; use LBFGS\(\) instead.",
         ),
     ],
 )

@@ -195,7 +195,7 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(digits):
 
 def test_a_fit_that_did_not_converge_warns(digits):
     X, y = digits
-    with pytest.warns(ConvergenceWarning, match="instead of 1e-09") as said:
+    with pytest.warns(ConvergenceWarning, match=r"gap \S+ > tol=1e-9\. Reached max_passes=10;") as said:
         classifier = sm.LinearClassifier("hinge", reg=1e-5, tol=1e-9, max_passes=10).fit(X, y)
     assert not classifier.converged_
     with pytest.warns(ConvergenceWarning) as also_said:
@@ -374,7 +374,7 @@ def test_tables_of_every_make(digits):
         ({"tol": "x"}, "tol must be a number, got 'x'"),
         ({"tol": None}, "tol must be a number"),
         ({"max_passes": "x"}, "max_passes must be a number, got 'x'"),
-        ({"callback": 3}, "callback must be a function that takes a Step, but it is 3"),
+        ({"callback": 3}, "callback must be a callable that takes a Step, got 3"),
         ({"class_weight": {0: -1.0}}, r"class_weight\[0\] must be a finite number ≥ 0, got -1.0"),
         ({"class_weight": {0: np.nan}}, r"class_weight\[0\] must be a finite number ≥ 0"),
         ({"class_weight": {0: "heavy"}}, r"class_weight\[0\] must be a number, got 'heavy'"),
