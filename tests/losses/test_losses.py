@@ -316,14 +316,14 @@ def test_infinite_scores():
 @pytest.mark.parametrize(
     ("scores", "y", "said"),
     [
-        ([[0.0, np.inf]], [0], r"scores\[0\]"),
-        ([[0.0, 1.0], [np.nan, 0.0]], [0, 1], r"scores\[1\]"),
-        ([[-np.inf, -np.inf]], [0], r"scores\[0\]"),
+        ([[0.0, np.inf]], [0], "in row 0"),
+        ([[0.0, 1.0], [np.nan, 0.0]], [0, 1], "in row 1"),
+        ([[-np.inf, -np.inf]], [0], "in row 0"),
         ([[0.0, 1.0]], [2], r"y\[0\] is 2"),
         ([[0.0, 1.0]], [-1], r"y\[0\] is -1"),
         ([[0.0, 1.0]], [0.0], "integer class numbers"),
         ([[0.0, 1.0]], [0, 1], r"shape \(1,\)"),
-        ([[0.0]], [0], "at least two classes"),
+        ([[0.0]], [0], "at least two columns"),
         ([0.0, 1.0], [0], "two axes"),
         ([[0.0, 1.0]], [2**40], rf"y\[0\] is {2**40}"),
     ],

@@ -310,7 +310,7 @@ def test_an_honest_forgery_is_a_model(tmp_path):
         (put(classes=["a", "b", "a"]), ["repeated"]),
         (put(loss="hinge"), ['has a card on which the loss is "hinge"']),
         (put(loss={"name": "hinge"}), ["no name and parameters"]),
-        (put(loss={"name": "hinge", "parameters": {"delta": -1.0}}), ["delta must be positive"]),
+        (put(loss={"name": "hinge", "parameters": {"delta": -1.0}}), ["`delta` must be a finite number"]),
         (put(loss={"name": "hinge", "parameters": {"delta": "1"}}), ["delta"]),
         (put(comment="\N{SNOWMAN}" * 99), ["The card of", "has the entry", "of which this version knows nothing"]),
         (lambda card, tensors: card.pop("n_passes") and None, ["The card of", "has no entry 'n_passes'"]),

@@ -286,8 +286,8 @@ def test_data_that_cannot_be_used(change, said):
     [
         ({"loss": "hinge"}, r"pass Hinge\(\) instead of 'hinge'"),
         ({"loss": sm.Hinge}, r"pass Hinge\(\) instead of <class"),
-        ({"loss": "l2"}, r"loss must be a loss such as softmargin.Hinge\(\), but it is 'l2'"),
-        ({"loss": None}, "loss must be a loss"),
+        ({"loss": "l2"}, r"`loss` must be an instance of a loss, such as softmargin.Hinge\(\), got 'l2'"),
+        ({"loss": None}, "`loss` must be an instance of a loss"),
         ({"n_classes": "3"}, "n_classes must be a whole number, but it is '3'"),
         ({"n_classes": 1}, "n_classes must be at least 2"),
         ({"n_threads": True}, "n_threads must be a whole number"),
@@ -555,11 +555,11 @@ def test_folds_and_parts_that_are_not_there_are_named():
     for call, said in (
         (lambda: plain.fold(0), "have no folds"),
         (lambda: plain.values_and_grads(**points, folds=[0]), "have no folds"),
-        (lambda: folded.fold(1), "from 0 to 0, but it is 1"),
+        (lambda: folded.fold(1), "from 0 to 0, got 1"),
         (lambda: folded.fold(0.5), "fold must be a whole number"),
         (lambda: folded.values_and_grads(**points, folds=0), "each of 1 points"),
-        (lambda: folded.fold(0).quality(W, b, "rest"), "part must be 'training' or 'held_out'"),
-        (lambda: plain.quality(W, b, "held_out"), "Nothing is held out"),
+        (lambda: folded.fold(0).quality(W, b, "rest"), "`part` must be 'training' or 'held_out', got 'rest'"),
+        (lambda: plain.quality(W, b, "held_out"), "have no held-out part"),
     ):
         with pytest.raises(ParameterError, match=said):
             call()

@@ -613,7 +613,7 @@ def test_an_interrupted_search_leaves_the_estimator_as_it_was(blobs):
     [
         ({"losses": []}, "losses must be a list of at least one loss"),
         ({"losses": "hinge"}, "losses must be a list"),
-        ({"losses": ["l2"]}, "loss must be one of cross_entropy, squared_hinge, hinge"),
+        ({"losses": ["l2"]}, "`loss` must be one of cross_entropy, squared_hinge, hinge"),
         ({"regs": "many"}, "regs must be 'auto', a count or a list of λ, but it is 'many'"),
         ({"regs": [0.0]}, "regs holds 0"),
         ({"regs": True}, "regs must be"),
@@ -907,5 +907,5 @@ def test_reasons_say_what_was_compared(blobs):
     alone = sm.compare(*blobs, ["hinge"], REGS, cv=4, scoring="loss")
     assert "each reg by the loss" not in alone.sentences()[0]
     assert "by its loss of" in alone.sentences()[0]
-    with pytest.raises(ParameterError, match="loss must be a loss"):
+    with pytest.raises(ParameterError, match="`loss` must be an instance of a loss"):
         sm.compare(*blobs, ["hing"], REGS)

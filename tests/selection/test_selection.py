@@ -154,7 +154,7 @@ def test_the_watcher_sees_the_work(digits):
         (
             {"losses": ["hing"]},
             ParameterError,
-            r"loss must be a loss such as softmargin.Hinge\(\), but it is 'hing'",
+            r"`loss` must be an instance of a loss, such as softmargin.Hinge\(\), got 'hing'",
         ),
         ({"regs": []}, ParameterError, "regs holds no λ"),
         ({"regs": [0.1, "x"]}, ParameterError, "reg must be a number, but it is 'x'"),

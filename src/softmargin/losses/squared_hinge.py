@@ -1,4 +1,4 @@
-"""The squared form of the multiclass SVM loss (L2-SVM)."""
+"""The squared multiclass SVM loss (L2-SVM)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ class SquaredHinge(MarginLoss, _Parameters):
     Parameters
     ----------
     delta : float, default 1.0
-        The margin Δ, at least 1e-100. It need not be searched: the minimiser at (Δ, λ) is Δ times the one at
-        (1, λ).
+        The margin Δ ≥ 1e-100. It need not be tuned: the minimiser at (Δ, λ) is Δ times the minimiser at (1, λ).
 
     Examples
     --------
@@ -64,7 +63,7 @@ class SquaredHinge(MarginLoss, _Parameters):
         return super().__new__(cls, check_delta(delta))
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return 1; parameters as in `Loss.balance_stiffness`."""
+        """Return 1."""
         return 1.0
 
     def _values(self, scores: Array, y: Array) -> Array:
@@ -83,8 +82,8 @@ class SquaredHinge(MarginLoss, _Parameters):
         return 2.0 * namespace(t).astype(t > 0.0, t.dtype)
 
     def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may exceed the computed one; parameters as in `Loss`."""
-        n_rivals = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each, and Cauchy and Schwarz
+        """Return a bound on the true minus the computed mean loss; the parameters are those of `Loss`."""
+        n_rivals = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each rival, and Cauchy–Schwarz
         return 4.0 * error * math.sqrt(n_rivals * value) + 4.0 * n_rivals * error * error
 
 
