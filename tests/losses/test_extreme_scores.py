@@ -167,7 +167,7 @@ def test_narrow_data_are_summed_in_wider_precision(dtype: Any, large: float, tmp
         objective = sm.Objective(sm.CrossEntropy(), X, y, 0.0, engine=engine)
         assert np.array_equal(objective.scores(W, b), np.tile([1.0, 0.0], (300, 1)))
         assert objective.value(W, b) == near(exact, rel=1e-13)
-        mean = [large, 1.0, -large]  # of 300 rows, whose sums are no float16
+        mean = [large, 1.0, -large]  # of 300 rows, whose sums overflow in float16
         assert objective.moments[0] == near(mean, rel=300 * EPS)
     assert np.array_equal(classifier_at(W, b).decision_function(X), np.full(300, -1.0))
     assert np.array_equal(predicted(tmp_path, model_at(W, b), X, "--scores"), np.tile([1.0, 0.0], (300, 1)))

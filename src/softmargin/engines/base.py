@@ -42,19 +42,15 @@ class RowState(Protocol):
 
     def scaled(self, factor: float) -> RowState:
         """Return the rows times a factor."""
-        ...
 
     def moved(self, target: RowState, step: float, low: float, high: float) -> RowState:
         """Return rows + step · (target - rows), clipped to [low, high]."""
-        ...
 
     def non_negative(self) -> RowState:
         """Return max(rows, 0) in float32."""
-        ...
 
     def save(self) -> NDArray[Any]:
         """Return the rows as an array for a checkpoint; `Engine.rows_from` restores them."""
-        ...
 
 
 class Evaluation(NamedTuple):
@@ -147,7 +143,6 @@ class Hessian(Protocol):
 
     def product(self) -> Callable[[Vector, Vector], tuple[Vector, Vector]] | None:
         """Return the product with a direction (V, c), approximately, on stored features; None if not cheap."""
-        ...
 
     def solve(self, G: Vector, reg: float, floor: float | None, preconditioner: Preconditioner) -> Vector | None:
         """Return the inverse, with 2λ added for W and ``floor`` for b, times G (D + 1, C), on mapped features.
@@ -155,7 +150,6 @@ class Hessian(Protocol):
         Return None if this form has no solver, or if the matrix is not positive definite after rounding.
         ``floor`` is None if b is fixed. ``preconditioner`` is that of the engine for the same features.
         """
-        ...
 
 
 class Preconditioner(Protocol):
@@ -163,7 +157,6 @@ class Preconditioner(Protocol):
 
     def solve(self, curvature: float, reg: float, G: Vector) -> Vector:
         """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
-        ...
 
 
 class Batch(Protocol):
@@ -171,7 +164,6 @@ class Batch(Protocol):
 
     def gradient(self, loss: Loss, W: Vector, b: Vector) -> tuple[float, Vector, Vector]:
         """Return unbiased estimates of the mean loss and of its gradient at a point."""
-        ...
 
 
 class DualState(Protocol):
@@ -182,49 +174,38 @@ class DualState(Protocol):
     @property
     def n_passes(self) -> float:
         """Mean number of visits per row so far."""
-        ...
 
     @property
     def P(self) -> Vector:
         """W and b as a new array (D + 1, C)."""
-        ...
 
     @property
     def rows(self) -> RowState:
         """The dual rows, as a view that later sweeps change."""
-        ...
 
     def start_from_classes(self, rows: Floats, W: Vector, b: Vector) -> None:
         """Start with the same row for all samples of a class; ``rows`` is (C, C), and W and b correspond to it."""
-        ...
 
     def start_from_point(self, W: Vector, b: Vector) -> None:
         """Start with dL/ds at a point; two passes."""
-        ...
 
     def start_from(self, before: DualState, factor: float) -> None:
         """Start with the rows of another λ times a factor."""
-        ...
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
         """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
-        ...
 
     def balancing_shift(self) -> Floats:
         """Return the shift (C,) of all scores for which the rebalanced dual rows sum to zero."""
-        ...
 
     def to_double(self) -> None:
         """Continue in float64."""
-        ...
 
     def save(self) -> dict[str, Any]:
         """Return everything that sweeps change, for a checkpoint: arrays and values that JSON can hold."""
-        ...
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Restore what `save` returned."""
-        ...
 
 
 class Engine(ABC):

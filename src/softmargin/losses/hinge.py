@@ -47,6 +47,7 @@ class Hinge(MarginLoss, _Parameters):
     title: ClassVar[str] = "multiclass SVM (hinge)"
     smooth: ClassVar[bool] = False
     ascends: ClassVar[bool] = True
+    _conjugate_curvature = 0.0
 
     def __new__(cls, delta: float = 1.0) -> Hinge:
         return super().__new__(cls, check_delta(delta))
@@ -71,10 +72,6 @@ class Hinge(MarginLoss, _Parameters):
     def _gradient(self, scores: Array, y: Array) -> Array:
         active = margin_violations(scores, y, self.delta) > 0.0
         return with_target(namespace(scores).astype(active, scores.dtype), y)
-
-    @property
-    def _conjugate_curvature(self) -> float:
-        return 0.0
 
     def _mobility(self, t: Array) -> Array:
         return t * (1.0 - t)  # only entries strictly between the bounds can change

@@ -74,10 +74,12 @@ def for_each_record(install: Callable[[Record], None]) -> None:
         install(record)
 
 
-def _register(record: Record) -> None:
+def _register(called: Callable[..., Any], function: _Function, **conditions: Any) -> _Function:
+    record = Record(called, function, **conditions)
     _RECORDS.append(record)
     for install in _LISTENERS:
         install(record)
+    return function
 
 
 def row_function(
@@ -93,22 +95,12 @@ def row_function(
     fastmath : frozenset of str, optional
         What the compiler may do with floating-point operations, for example `ANY_ORDER`.
     """
-
-    def register(function: _Function) -> _Function:
-        _register(Record(called, function, loss_type=loss_type, fastmath=fastmath))
-        return function
-
-    return register
+    return lambda function: _register(called, function, loss_type=loss_type, fastmath=fastmath)
 
 
 def row_helper(fastmath: FastMath = _AS_WRITTEN) -> Callable[[_Function], _Function]:
     """Register the decorated function as a helper of row functions."""
-
-    def register(function: _Function) -> _Function:
-        _register(Record(function, function, fastmath=fastmath))
-        return function
-
-    return register
+    return lambda function: _register(function, function, fastmath=fastmath)
 
 
 def by_precision(single: Callable[..., None], double: Callable[..., None]) -> Callable[..., None]:
@@ -117,8 +109,8 @@ def by_precision(single: Callable[..., None], double: Callable[..., None]) -> Ca
     def chosen(s: NDArray[Any], *arguments: Any) -> None:
         (single if s.dtype == np.float32 else double)(s, *arguments)
 
-    _register(Record(chosen, single, single=True))
-    _register(Record(chosen, double, single=False))
+    _register(chosen, single, single=True)
+    _register(chosen, double, single=False)
     return chosen
 
 

@@ -57,6 +57,7 @@ class SquaredHinge(MarginLoss, _Parameters):
     title: ClassVar[str] = "squared multiclass SVM (L2-SVM)"
     curves_in_pairs: ClassVar[bool] = True
     ascends: ClassVar[bool] = True
+    _conjugate_curvature = 0.5
     _cap: ClassVar[float] = math.inf
 
     def __new__(cls, delta: float = 1.0) -> SquaredHinge:
@@ -73,10 +74,6 @@ class SquaredHinge(MarginLoss, _Parameters):
     def _gradient(self, scores: Array, y: Array) -> Array:
         u = margin_violations(scores, y, self.delta)
         return with_target(2.0 * at_least(u, 0.0), y)
-
-    @property
-    def _conjugate_curvature(self) -> float:
-        return 0.5
 
     def _mobility(self, t: Array) -> Array:
         return 2.0 * namespace(t).astype(t > 0.0, t.dtype)

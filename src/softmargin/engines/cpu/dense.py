@@ -181,9 +181,6 @@ class DenseEngine(BlockEngine):
         X, dtype = self.samples.X, self._single_dtype if single else self._block_dtype
         return bool(self._contiguous and X.dtype == dtype and X.flags.c_contiguous)
 
-    def _back_panel(self, X: NDArray[Any], A: NDArray[Any], G: Floats) -> None:
-        G += X.T @ A
-
     def _evaluate(
         self, loss: Loss, W: Floats, b: Floats, offsets: OptionalRows, scores_out: OptionalRows, single: bool
     ) -> tuple[float, Floats, Floats]:

@@ -148,10 +148,6 @@ class PartitionedEngine(InMemoryEngine):
         """Whether `_block` returns a view of X."""
         raise NotImplementedError
 
-    def _back_panel(self, X: Any, A: NDArray[Any], G: Floats) -> None:
-        """Add ``X.T @ A`` to G, for some of the features or classes."""
-        raise NotImplementedError
-
     def _transposed(self, W: Floats, single: bool = False) -> NDArray[Any]:
         """Return W.T in the layout that `_score_block` reads."""
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
@@ -231,19 +227,19 @@ class PartitionedEngine(InMemoryEngine):
         shape = (min(n_chunk, len(self.rows)), C)
         buffers: list[Any] = [np.empty(shape, np.float32 if single else np.float64) for _ in range(2)]
 
-        def rows_of(X: Any, rows: Ints, A: Any, place: slice, stop: threading.Event) -> Any:
+        def dual_rows(X: Any, rows: Ints, A: Any, place: slice, stop: threading.Event) -> Any:
             part = self._block(rows[place], single)
             if X is not None:
                 X[place] = part
             return step(part, rows[place], A[place])
 
-        def features_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
-            self._back_panel(X[:, panel], A, G[panel])
+        def add_features(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
+            G[panel] += X[:, panel].T @ A
 
-        def columns_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
-            self._back_panel(X, A[:, panel], G[:, panel])
+        def add_classes(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
+            G[:, panel] += X.T @ A[:, panel]
 
-        def classes_of(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
+        def add_rows(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
             _add_rows(A, y, g, panel.start, panel.stop)
 
         parts: list[Any] = []
@@ -254,15 +250,15 @@ class PartitionedEngine(InMemoryEngine):
             copy = None if self._in_place(single) else np.empty((len(rows), D), A.dtype)
             X = self._block(rows, single) if copy is None else copy
             n_before = len(tasks)
-            tasks += [partial(rows_of, copy, rows, A, place) for place in panels(len(rows), CHUNK_PARTS)]
+            tasks += [partial(dual_rows, copy, rows, A, place) for place in panels(len(rows), CHUNK_PARTS)]
             parts += self.workers.run(tasks, len(rows) * D * C)[n_before:]
             tasks = []
             if gradient:
-                back_of, size = (columns_of, C) if C > 2 * D else (features_of, D)
+                add, size = (add_classes, C) if C > 2 * D else (add_features, D)
                 n_parts = 2 if size < _NARROW else int(np.clip(size // _PANEL, 4, _MOST_PANELS))
-                tasks += [partial(back_of, X, A, panel) for panel in panels(size, n_parts)]
+                tasks += [partial(add, X, A, panel) for panel in panels(size, n_parts)]
                 n_parts = int(np.clip(A.size // _SUMMED, 1, 8))
-                tasks += [partial(classes_of, A, y, panel) for panel in panels(C, n_parts)]
+                tasks += [partial(add_rows, A, y, panel) for panel in panels(C, n_parts)]
             buffers.reverse()
         self.workers.run(tasks, n_chunk * D * C)
         return BlockSums(parts, G, g)

@@ -124,7 +124,7 @@ def gradient_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
     Its arguments are the parameters of the loss, the scores (n, C) of the ``dtype``, n, C, the classes (int64)
     and the weights (float64) of the rows.
     """
-    return _code(loss, np.dtype(dtype).name, _gradient_function)
+    return _code_of(loss, dtype, _gradient_function)
 
 
 def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
@@ -133,16 +133,20 @@ def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
     Its arguments are the parameters of the loss, s (C), a (C) of the ``dtype``, C, y, q, the change (C), a buffer
     (C) and the address of the gap; it returns the loss.
     """
-    return _code(loss, np.dtype(dtype).name, _ascent_function)
+    return _code_of(loss, dtype, _ascent_function)
+
+
+def _code_of(loss: Any, dtype: np.dtype[Any], function: Any) -> Code:
+    kind: Any = type(loss)
+    return _code(kind, tuple(loss), np.dtype(dtype).name, function)
 
 
 @cache  # building the signature takes longer than a small pass
-def _code(loss: Any, dtype: str, function: Any) -> Code:
-    kind: Any = type(loss)
+def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> Code:
     _check_rows(kind)
     given = _POINTER(getattr(types, dtype))
     compiled = _compiled(kind, function, types.float64(_FLOATS, *_ARGUMENTS[function](given)))
-    return compiled.address, np.array(list(loss), np.float64)
+    return compiled.address, np.array(numbers, np.float64)
 
 
 @cache
