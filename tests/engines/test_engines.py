@@ -577,6 +577,6 @@ def test_read_only_memory_is_read_in_place():
     expected = DenseEngine(samples).evaluate(LOSSES[0], W, b)[2:5]
     samples.X.flags.writeable = False
     engine = DenseEngine(samples)
-    assert engine._numbers.ctypes.data == samples.X.ctypes.data
+    assert engine._tile_X.ctypes.data == samples.X.ctypes.data
     for part, right in zip(engine.evaluate(LOSSES[0], W, b)[2:5], expected, strict=True):
         np.testing.assert_array_equal(part, right)
