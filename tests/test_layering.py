@@ -1,4 +1,4 @@
-"""Imports point downwards: every import of the package is read and held against the table of layers."""
+"""Imports point downwards: every import of the package is checked against the table of layers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LAYERS = {
     "textbook": HELPERS,
     "threads": HELPERS,
     "vectors": HELPERS,
-    # What a fit is made of.
+    # Parts of a fit.
     "samples": 1,
     "losses": 2,
     "data": 2,
@@ -43,7 +43,7 @@ LAYERS = {
     "solvers": 5,
     "selection": 6,
     "model": 6,
-    # What users meet.
+    # User interfaces.
     "estimators": 7,
     "report": 8,
     "cli": 9,
@@ -57,24 +57,24 @@ IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "array-api-compat": 
 """Distributions whose import name is another one."""
 
 ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
-"""What is for the terminal stays with what writes to a terminal."""
+"""Packages for the terminal are imported only by code that writes to a terminal."""
 
 OPTIONAL = {
     "matplotlib": ("softmargin.report.figures",),
     "onnx": ("softmargin.model.exports.onnx",),
     "pyarrow": ("softmargin.data.arrow",),
 }
-"""What only an extra installs, and the file that imports it: when it is needed, missing it in one sentence."""
+"""Optional packages, and the files that may import them, on first use."""
 
 COMPILERS = {"numba", "llvmlite"}
 CONCRETE_LOSSES = {"Hinge", "SquaredHinge", "SmoothedHinge", "CrossEntropy"}
 PRINTERS = {"print", "pprint", "echo", "secho", "Console"}
 CONTAINERS = {"dict", "frozenset", "set", "tuple"}
 WORKING_INITS = {"softmargin", "softmargin.cli"}
-"""The two ``__init__.py`` that do something: load names when they are first used, and parse the command line."""
+"""The two ``__init__.py`` with code: they load names on first use and parse the command line."""
 
 MOST_LINES = 39
-"""Of any other ``__init__.py``."""
+"""Maximum number of lines of any other ``__init__.py``."""
 
 
 class Import(NamedTuple):
@@ -102,7 +102,7 @@ FOLDERS = {name for name, path in FILES.items() if path.name == "__init__.py"}
 
 
 def imports(tree: ast.AST, module: str, folders: Collection[str], modules: Collection[str]) -> Iterator[Import]:
-    """Yield every import, those inside functions and under TYPE_CHECKING included."""
+    """Yield every import, including those inside functions and under TYPE_CHECKING."""
     types_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -142,7 +142,7 @@ def third_party() -> set[str]:
 
 
 def may_import(module: str, target: str) -> bool:
-    """Tell whether the layers allow an import between two files or folders of the package."""
+    """Return whether the layers allow an import between two files or folders of the package."""
     here, there = LAYERS[unit(module)], LAYERS[unit(target)]
     return there < here or here == there == HELPERS
 
@@ -150,7 +150,7 @@ def may_import(module: str, target: str) -> bool:
 def offences(
     source: str, module: str, folders: Collection[str] = FOLDERS, modules: Collection[str] = tuple(FILES)
 ) -> list[Offence]:
-    """Return what the rules forbid in the source of a module."""
+    """Return the violations of the rules in the source of a module."""
     if unit(module) not in LAYERS:
         return [Offence("layers", f"{module} has no layer: add it to the table")]
     tree = ast.parse(source)
@@ -172,7 +172,7 @@ def offences(
 
 
 def wrong_import(module: str, target: str) -> Iterator[tuple[str, str]]:
-    """Yield each rule against which a module may not import a target, and why."""
+    """Yield each rule that forbids a module to import a target, with the reason."""
     top = target.partition(".")[0]
     if top in COMPILERS and not is_inside(module, "softmargin.engines.cpu"):
         yield "compilers", "is imported outside engines/cpu"
@@ -190,7 +190,7 @@ def wrong_import(module: str, target: str) -> Iterator[tuple[str, str]]:
 
 
 def wrong_node(module: str, node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each rule against which a piece of a module's source is, and why."""
+    """Yield each rule that a part of a module's source violates, with the reason."""
     if isinstance(node, ast.Call):
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         if name in PRINTERS and unit(module) != "cli":
@@ -206,7 +206,7 @@ def wrong_node(module: str, node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def asked_types(node: ast.AST) -> Iterator[str]:
-    """Yield the names of the types that a piece of source asks an object for."""
+    """Yield the names of the types that an expression compares the type of an object with."""
     asked: list[ast.AST] = []
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
         asked = node.args[1:]
@@ -222,7 +222,7 @@ def asked_types(node: ast.AST) -> Iterator[str]:
 
 
 def re_exports(node: ast.stmt) -> bool:
-    """Tell whether a statement may stand in an ``__init__.py``: an import, a docstring, a plain constant."""
+    """Return whether an ``__init__.py`` may contain a statement: an import, a docstring or a plain constant."""
     if isinstance(node, ast.If):
         return ast.unparse(node.test).endswith("TYPE_CHECKING") and all(map(re_exports, node.body))
     if isinstance(node, ast.Expr):
@@ -237,7 +237,7 @@ def re_exports(node: ast.stmt) -> bool:
 
 
 def cycles(sources: Mapping[str, str], folders: Collection[str]) -> list[str]:
-    """Return a sentence for each folder whose files import each other in a circle; imports for types do not count.
+    """Return a sentence for each folder with an import cycle between its files; imports for types are ignored.
 
     A folder inside a folder counts as one of its files, and so does its ``__init__.py``.
     """
@@ -289,7 +289,7 @@ def test_every_dependency_is_imported():
     assert third_party() - used == set()
 
 
-# The rules must see what they forbid. These examples stand in a small tree of their own.
+# The rules must detect violations. These examples belong to a small artificial package.
 
 TREE_FOLDERS = {"softmargin"} | {
     f"softmargin.{name}"
@@ -476,7 +476,7 @@ def test_a_circle_of_imports_is_named(sources, expected):
 
 @pytest.mark.parametrize("module", ["softmargin", "softmargin.cli"])
 def test_the_command_line_starts_quickly(module):
-    """Numba and scikit-learn take seconds to import, which --help need not wait for."""
+    """Importing Numba and scikit-learn takes seconds, which --help must not need."""
     code = f"import sys, {module}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in run.stdout.split()}

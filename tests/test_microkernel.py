@@ -1,4 +1,4 @@
-"""The micro-kernels: vector instructions emitted one by one against plain loops, within what rounding allows."""
+"""The micro-kernels: emitted vector instructions agree with plain loops, up to rounding."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def _compiled(module):
 
     @numba.njit
     def run(X, Wt, S, A, Gt):
-        scores(X, 0, Wt, 0, S, 0, 1, 4, 2)  # with a prefetch, which changes nothing
+        scores(X, 0, Wt, 0, S, 0, 1, 4, 2)  # with a prefetch, which must not change the result
         scores(X, 0, Wt, 2, S, 0, 0, 4, 3)
         scores(X, 4, Wt, 4, S, 0, 0, 1, 1)
         gradient(X, 0, A, 0, Gt, 0, 1, 4, 2)
@@ -52,7 +52,7 @@ def test_the_two_forms_agree(dtype, number):
         exact, sizes = X.astype(np.float64), np.abs(X.astype(np.float64))
         mask = np.ones((5, 5))
         mask[:4, :] = 1.0
-        mask[4, :4] = 0.0  # the last row meets the last class alone
+        mask[4, :4] = 0.0  # the last row is multiplied with the last class only
         S = 1.0 + mask * (exact @ Wt[:, :d].T.astype(np.float64))
         Gt = 1.0 + (mask * A).T.astype(np.float64) @ exact
         S_bound = (d + 2) * eps * (1.0 + sizes @ np.abs(Wt[:, :d]).T)
@@ -60,7 +60,7 @@ def test_the_two_forms_agree(dtype, number):
         for scores, gradient in found:
             assert np.all(np.abs(scores - S) <= S_bound)
             assert np.all(np.abs(gradient[:, :d] - Gt) <= G_bound)
-            assert np.all(gradient[:, d:] == 1.0)  # what follows in the rows is left alone
+            assert np.all(gradient[:, d:] == 1.0)  # padding is not modified
 
 
 def test_plain_loops_serve_versions_that_were_not_tested(tmp_path):
@@ -80,7 +80,7 @@ G = np.zeros((7, 37))
 tiles.accumulate_gradient(X, S, G, 0)
 print(np.allclose(S, X @ W.T, atol=1e-12), np.allclose(G, S.T @ X, atol=1e-10))
 """
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # these kernels are not for other tests
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # a separate cache
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -73,7 +73,7 @@ def test_every_primal_solver_reaches_the_optimum(loss, shape, engine, fit_interc
     assert bool(crossed.calls["hessian"]) == (engine is HessianCountingEngine)
     assert crossed.calls["evaluate"] + crossed.calls["dual_sums"] <= fit.n_passes
     n_calls, vector = crossed.calls.total(), 8 * (shape[1] + 1) * shape[2]
-    # What crosses with a call are a few vectors like W and b: N plays no part.
+    # Each call passes a few vectors like W and b, whose size does not depend on N.
     assert 0 < crossed.bytes_out <= 2 * vector * n_calls
     assert 0 < crossed.bytes_in <= 3 * vector * n_calls
     if not fit_intercept:
@@ -121,7 +121,7 @@ def test_a_checkpoint_is_the_one_place_where_rows_are_saved(loss, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("solver", "engine", "said"),
+    ("solver", "engine", "message"),
     [
         (SGD(), CountingEngine, "CountingEngine does not support ROWS, needed for mini-batches."),
         (DualAscent(), CountingEngine, "CountingEngine does not support DUAL_ASCENT, needed for dual ascent."),
@@ -137,9 +137,9 @@ def test_a_checkpoint_is_the_one_place_where_rows_are_saved(loss, tmp_path):
         ),
     ],
 )
-def test_what_the_engine_cannot_do_is_refused_in_a_sentence_and_before_a_gradient(solver, engine, said):
+def test_what_the_engine_cannot_do_is_refused_in_a_sentence_and_before_a_gradient(solver, engine, message):
     counted = objective(sm.CrossEntropy(), engine)
-    with pytest.raises(CapabilityError, match=f"^{said}$"):
+    with pytest.raises(CapabilityError, match=f"^{message}$"):
         sm.minimize(counted, solver=solver)
     assert border(counted).calls["evaluate"] == border(counted).calls["dual_sums"] == 0
 
@@ -217,7 +217,7 @@ def test_the_border_sees_what_it_forbids():
         engine.evaluate(sm.CrossEntropy(), np.zeros((5, 3)), b)
     with pytest.raises(AssertionError, match="N must differ"):
         CountingEngine(Samples.check(X[:, :3], np.arange(97) % 97))
-    with pytest.raises(AssertionError, match="no place"):
+    with pytest.raises(AssertionError, match="not part of the protocol"):
         engine.dual_sums(sm.CrossEntropy(), W, b, object())
     assert not hasattr(engine, "samples")
     assert not hasattr(engine, "rows")

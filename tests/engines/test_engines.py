@@ -1,4 +1,4 @@
-"""The engines: the fast one against the reference, the reference against the textbook, the same bits always."""
+"""The engines: CPU against reference, reference against the textbook, and results reproducible to the bit."""
 
 import copy
 import os
@@ -72,7 +72,7 @@ def _everything(engine, loss, W, b, offsets):
 
 
 def _kept(engine, loss, W, b, offsets):
-    """What stays with the engine: scores and dual rows, perhaps in float32."""
+    """Return what stays with the engine: scores and dual rows, possibly in float32."""
     shift = None if offsets is None else ArrayRows(offsets)
     scores = engine.evaluate(loss, W, b, shift, keep_scores=True).scores
     rows = engine.dual_sums(loss, W, b, Gradients(loss, shift, keep=True)).rows
@@ -80,7 +80,7 @@ def _kept(engine, loss, W, b, offsets):
 
 
 def _steering(engine):
-    """What may be made in float32: it steers a search and proves nothing."""
+    """Return what may be in float32, since it affects only the speed of solvers."""
     samples, d = engine.samples, engine.samples.X.shape[1]
     affine = Affine(np.full(d, 60.0), np.full(d, 0.1))
     covariance = np.tril(engine.covariance(affine, engine.rows[::2], single=True))
@@ -181,17 +181,17 @@ def test_same_bits_for_any_number_of_threads(shape, loss):
 
 
 def _placed(X, n_before):
-    """Return a copy of X that begins so many numbers after a line of the cache."""
-    room = np.empty(X.size + 64 // X.itemsize + n_before, X.dtype)
-    first = -room.ctypes.data % 64 // X.itemsize + n_before
-    there = room[first : first + X.size].reshape(X.shape)
-    there[:] = X
-    return there
+    """Return a copy of X that begins ``n_before`` numbers after the start of a cache line."""
+    buffer = np.empty(X.size + 64 // X.itemsize + n_before, X.dtype)
+    first = -buffer.ctypes.data % 64 // X.itemsize + n_before
+    copy = buffer[first : first + X.size].reshape(X.shape)
+    copy[:] = X
+    return copy
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(60, 1040, 5), (60, 1043, 3), (200, 48, 7)], ids=str)
-def test_same_bits_wherever_X_lies(shape, dtype):
+def test_same_bits_for_any_address_of_X(shape, dtype):
     samples = _samples(*shape, dtype=dtype)
     X, loss = samples.X, sm.CrossEntropy()
     W, b = _point(samples)
@@ -337,7 +337,7 @@ def _random_folds(n, n_folds, seed):
 
 
 @pytest.mark.parametrize("case", POINTS_AT_ONCE, ids=str)
-def test_points_at_once_of_folds_of_their_own(case):
+def test_points_at_once_with_one_fold_each(case):
     *shape, dtype, n_points = case
     loss, folds = sm.SquaredHinge(), _random_folds(shape[0], n_points, 5)
     samples = replace(_samples(*shape, dtype=dtype), folds=folds)
@@ -371,7 +371,7 @@ def test_points_at_once_take_one_pass_where_they_can():
 
 
 @pytest.mark.parametrize("n_points", [1, 2, 33, 65])  # 32 of two classes at once: one may be left over
-def test_a_row_without_weight_leaves_nothing_though_its_scores_leave_the_range(n_points):
+def test_a_row_of_weight_zero_does_not_contribute_if_its_scores_overflow(n_points):
     X, y = np.array([[1e300], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
     samples = Samples(X, y, np.full(4, 0.25), 2, (Fold(np.array([1, 1, 2, 3]), np.array([0])),))
     W, b, folds = [np.array([[1e100, -1e100]])] * n_points, [np.zeros(2)] * n_points, [0] * n_points
@@ -385,7 +385,7 @@ def test_a_row_without_weight_leaves_nothing_though_its_scores_leave_the_range(n
             assert got == pytest.approx(true, rel=1e-12)
 
 
-def test_an_infinite_dual_row_has_the_same_bits_wherever_X_lies():
+def test_an_infinite_dual_row_has_the_same_bits_for_any_address_of_X():
     X, W = np.zeros((4, 1040), np.float32), np.zeros((1040, 2))
     X[:, 600], X[:, :40], W[600, 0] = 1.0, 0.5, 2e38
     weights = np.full(4, 0.25)
@@ -415,16 +415,16 @@ def test_an_interrupt_stops_all_threads():
     engine = DenseEngine(samples, 2)
     seen = []
 
-    def lane(blocks):
+    def partition(blocks):
         for _ in blocks:
             seen.append(1)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine._run_partitions(lane, engine._n_partitions(640))
+        engine._run_partitions(partition, engine._n_partitions(640))
     assert len(seen) <= engine._n_partitions(640)
     W, b = _point(samples)
-    assert np.isfinite(engine.value(sm.Hinge(), W, b))  # and it goes on working
+    assert np.isfinite(engine.value(sm.Hinge(), W, b))  # the engine is still usable
 
 
 FORKS = """
@@ -433,7 +433,7 @@ import numpy as np
 import softmargin as sm
 
 rng = np.random.default_rng(0)
-X, y = rng.normal(size=(4000, 64)), np.arange(4000) % 10  # more work than one thread is given
+X, y = rng.normal(size=(4000, 64)), np.arange(4000) % 10  # enough work for several threads
 objective = sm.Objective(sm.CrossEntropy(), X, y, 1.0, n_threads=2)
 before = sm.minimize(objective).W
 fork = multiprocessing.get_context("fork")
@@ -446,7 +446,7 @@ sys.exit("the child hangs" if child.is_alive() else not np.array_equal(queue.get
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
-def test_a_forked_child_has_threads_of_its_own():
+def test_a_forked_child_starts_new_threads():
     command = [sys.executable, "-W", "ignore", "-c", FORKS]
     run = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert (run.returncode, run.stderr) == (0, "")
@@ -476,7 +476,7 @@ def test_cores_are_those_this_process_may_use(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int16", "float64"])
 @pytest.mark.parametrize(("d", "c"), [(768, 200), (512, 300), (2048, 100)])
 def test_blocks_of_both_precisions_end_with_the_rows(dtype, d, c):
-    """W fits the tiles in float32, but not in float64: the blocks are of different size."""
+    """W fits the tiles in float32 but not in float64, so that the blocks have different sizes."""
     rng = np.random.default_rng(0)
     X = np.abs(5.0 * rng.normal(size=(1000, d))).astype(dtype)
     y = np.arange(1000) % c
@@ -500,7 +500,7 @@ def test_every_float16_becomes_the_same_float32():
 
 
 def _chunked(shape, dtype, zeros):
-    """Samples whose W is too large for lanes; the chunks are made so short that there are several."""
+    """Return samples whose W is too large for one sum per partition."""
     samples = _samples(*shape, dtype=dtype, zeros=zeros)
     y = np.concatenate([np.arange(shape[2]), samples.y[shape[2] :]])[: shape[0]]
     return Samples(samples.X, y, samples.weights, shape[2])
@@ -522,7 +522,7 @@ def test_chunks_agree_with_reference_and_for_any_number_of_threads(monkeypatch, 
         np.testing.assert_allclose(got, true, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(true).max()))
     single, *same = [engine.evaluate(loss, W, b, single=True)[2:5] for engine in engines]
     for got, true in zip(single, engines[0].evaluate(loss, W, b)[2:5], strict=True):
-        # At a kink a rounded score gives another subgradient, of that one sample and class.
+        # Near a kink, rounding a score can change the subgradient of that sample and class.
         np.testing.assert_allclose(got, true, rtol=1e-3, atol=1e-2 * np.abs(true).max())
     for other, first in [(other, one) for other in others] + [(other, single) for other in same]:
         for got, true in zip(other, first, strict=True):
@@ -536,7 +536,7 @@ TILE_TYPES = [np.bool_, np.uint8, np.int8, np.float16, np.float32, np.float64]
 @pytest.mark.parametrize("dtype", TILE_TYPES, ids=lambda t: np.dtype(t).name)
 @pytest.mark.parametrize("d", [1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 70])
 def test_the_compiled_loop_agrees_with_reference(d, dtype, single):
-    """Rows shorter and longer than a vector, blocks and groups of classes that do not come out even."""
+    """Rows shorter and longer than a vector; N and C that are no multiples of the block and group sizes."""
     for c, n, zeros in [(2, 5, 0), (3, 259, 1), (4, 1040, 0), (5, 523, 1), (8, 61, 1), (11, 45, 0)]:
         samples = _samples(n, d, c, dtype, seed=c, zeros=zeros)
         W, b = _point(samples)
@@ -571,12 +571,12 @@ def test_the_compiled_loop_gives_the_same_bits_for_any_number_of_threads(dtype, 
                     np.testing.assert_array_equal(part, first)
 
 
-def test_memory_that_may_not_be_written_to_is_read_in_place():
+def test_read_only_memory_is_read_in_place():
     samples = _samples(300, 20, 4, np.float32)
     W, b = _point(samples)
     expected = DenseEngine(samples).evaluate(LOSSES[0], W, b)[2:5]
     samples.X.flags.writeable = False
     engine = DenseEngine(samples)
-    assert engine._numbers.ctypes.data == samples.X.ctypes.data
+    assert engine._tile_X.ctypes.data == samples.X.ctypes.data
     for part, right in zip(engine.evaluate(LOSSES[0], W, b)[2:5], expected, strict=True):
         np.testing.assert_array_equal(part, right)

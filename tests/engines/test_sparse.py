@@ -1,4 +1,4 @@
-"""Sparse X: the same numbers as its dense form gives, without ever making it."""
+"""Sparse X: the same results as for its dense form, which is never created."""
 
 import tracemalloc
 import warnings
@@ -125,7 +125,7 @@ def test_the_bits_do_not_depend_on_threads(loss, dtype):
     for engine in others:
         for got, true in zip(everything(engine, loss), expected, strict=True):
             assert np.array_equal(got, true)
-        assert engine.workers.started  # it did take turns
+        assert engine.workers.started
 
 
 def test_indices_of_64_bits_give_the_same_bits_and_are_kept():
@@ -176,8 +176,8 @@ def test_moments_are_right_where_a_difference_of_sums_would_not_be(n):
     assert mean == pytest.approx(true_mean.astype(float), rel=4 * EPS)
     # A mean that is off by ε·mean moves the variance by the square of that; sums of n terms round n times.
     for column in range(6):
-        room = 2 * n * EPS * float(true_variance[column]) + (4 * EPS * float(true_mean[column])) ** 2
-        assert abs(variance[column] - true_variance[column]) <= room
+        bound = 2 * n * EPS * float(true_variance[column]) + (4 * EPS * float(true_mean[column])) ** 2
+        assert abs(variance[column] - true_variance[column]) <= bound
     assert sp.csr_array(X)[:, [5]].nnz == 0
     assert mean[5] == variance[5] == 0.0
 
@@ -363,8 +363,8 @@ def test_the_place_of_a_number_that_is_none(value):
     X = clean.toarray()
     X[7, 3] = X[9, 1] = value
     X = sp.csr_array(X)
-    said = "NaN" if np.isnan(value) else "infinity"
-    with pytest.raises(DataError, match=rf"{said}.* row 7, column 3, and 1 more"):
+    name = "NaN" if np.isnan(value) else "infinity"
+    with pytest.raises(DataError, match=rf"{name}.* row 7, column 3, and 1 more"):
         sm.LinearClassifier().fit(X, y)
     with pytest.raises(DataError, match=r"row 7, column 3"):
         sm.choose(X.tocoo(), y, [sm.CrossEntropy()])
@@ -376,7 +376,7 @@ def test_the_place_of_a_number_that_is_none(value):
 
 
 @pytest.mark.parametrize(
-    ("X", "said"),
+    ("X", "message"),
     [
         (sp.csr_array((0, 2)), "at least one sample"),
         (sp.csr_array((3, 0)), "one feature"),
@@ -387,8 +387,8 @@ def test_the_place_of_a_number_that_is_none(value):
     ],
     ids=str,
 )
-def test_data_that_cannot_be_used(X, said):
-    with pytest.raises(DataError, match=said):
+def test_data_that_cannot_be_used(X, message):
+    with pytest.raises(DataError, match=message):
         sm.Objective(sm.Hinge(), X, [0, 1, 2], 0.1)
 
 
@@ -497,6 +497,6 @@ def test_a_wide_matrix_is_fitted_at_the_size_of_its_entries():
     finally:
         tracemalloc.stop()
     assert classifier.converged_
-    # N·D and D·D numbers are 160 and 80 GB. The solver keeps about twenty (D, C) arrays and the lanes some (each
-    # 2.4 MB), the samples their labels and weights, a certificate no (N, C) at all.
+    # Arrays of N·D and D·D numbers would take 160 and 80 GB. The solver keeps about 20 (D, C) arrays of 2.4 MB,
+    # and the partitions some. Labels and weights have length N. A certificate needs no (N, C) array.
     assert peak < 200e6

@@ -77,9 +77,9 @@ def test_a_score_of_inf_names_its_row(n_classes: int, tmp_path: Path) -> None:
     S = np.zeros((3, n_classes))
     S[1, 1] = np.inf
     for loss in LOSSES:
-        refused(lambda loss=loss: loss.values(S, [0, 0, 0]), "scores[1]", "inf")
-        refused(lambda loss=loss: loss.gradient(S, [0, 0, 0]), "scores[1]", "inf")
-    refused(lambda: sm.softmax(S), "scores[1]", "inf")
+        refused(lambda loss=loss: loss.values(S, [0, 0, 0]), "in row 1", "inf")
+        refused(lambda loss=loss: loss.gradient(S, [0, 0, 0]), "in row 1", "inf")
+    refused(lambda: sm.softmax(S), "in row 1", "inf")
     W, b, X = np.full((1, n_classes), 1e200), np.zeros(n_classes), np.array([[0.0], [1e200], [1e200]])
     W[0, 0] = 0.0
     classifier = classifier_at(W, b)
@@ -126,9 +126,9 @@ def test_a_target_of_minus_inf_costs_inf(tmp_path: Path) -> None:
 
 def test_nothing_but_minus_inf_is_an_error(tmp_path: Path) -> None:
     S = np.array([[0.0, 0.0, 0.0], [-np.inf] * 3])
-    refused(lambda: sm.softmax(S), "scores[1]", "-inf")
+    refused(lambda: sm.softmax(S), "in row 1", "-inf")
     for loss in LOSSES:
-        refused(lambda loss=loss: loss.values(S, [0, 1]), "scores[1]", "-inf")
+        refused(lambda loss=loss: loss.values(S, [0, 1]), "in row 1", "-inf")
         infinite(loss, np.eye(3), np.zeros((3, 3)), S[1])
         infinite(loss, 1e150 * np.eye(3), [[-1.0] * 3, [0.0] * 3, [0.0] * 3], np.zeros(3), scale=1e160)
     W, b, X = np.full((1, 3), -1e200), np.zeros(3), np.array([[0.0], [1e200]])
@@ -167,7 +167,7 @@ def test_narrow_data_are_summed_in_wider_precision(dtype: Any, large: float, tmp
         objective = sm.Objective(sm.CrossEntropy(), X, y, 0.0, engine=engine)
         assert np.array_equal(objective.scores(W, b), np.tile([1.0, 0.0], (300, 1)))
         assert objective.value(W, b) == near(exact, rel=1e-13)
-        mean = [large, 1.0, -large]  # of 300 rows, whose sums are no float16
+        mean = [large, 1.0, -large]  # of 300 rows, whose sums overflow in float16
         assert objective.moments[0] == near(mean, rel=300 * EPS)
     assert np.array_equal(classifier_at(W, b).decision_function(X), np.full(300, -1.0))
     assert np.array_equal(predicted(tmp_path, model_at(W, b), X, "--scores"), np.tile([1.0, 0.0], (300, 1)))

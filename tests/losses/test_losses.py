@@ -43,7 +43,7 @@ def _scores(seed, n=60, c=7, size=3.0):
 
 
 def extreme_rows(n_rows, seed=0):
-    """Score rows as users never want them: huge, tiny, tied, target far ahead or far behind."""
+    """Return difficult score rows: huge, tiny, tied, or with a target far above or below the rivals."""
     rng = np.random.default_rng(seed)
     for _ in range(n_rows):
         c = int(rng.choice([2, 3, 4, 7, 10, 17, 40]))
@@ -52,7 +52,7 @@ def extreme_rows(n_rows, seed=0):
         s = rng.normal(size=c)
         if kind == 0:
             s *= 10.0 ** rng.uniform(-12, 3)
-        elif kind == 1:  # the target ahead, up to where the loss underflows
+        elif kind == 1:  # target above the rivals, until the loss underflows
             s[y] = s.max() + 10.0 ** rng.uniform(-3, 2.84)
         elif kind == 2:
             s[y] = s.min() - 10.0 ** rng.uniform(-3, 6)
@@ -60,7 +60,7 @@ def extreme_rows(n_rows, seed=0):
             s += 10.0 ** rng.uniform(0, 8)
         elif kind == 4:
             s = np.round(s * 4) * 10.0 ** rng.integers(0, 30)
-        elif kind == 5:  # differences of hundreds that are no binary fractions
+        elif kind == 5:  # differences of hundreds that binary fractions cannot represent
             s = rng.uniform(-350, 350, size=c)
         else:  # all but one equal, and the two largest an ulp apart
             s[:] = s[0]
@@ -318,23 +318,23 @@ def test_infinite_scores():
 
 
 @pytest.mark.parametrize(
-    ("scores", "y", "said"),
+    ("scores", "y", "message"),
     [
-        ([[0.0, np.inf]], [0], r"scores\[0\]"),
-        ([[0.0, 1.0], [np.nan, 0.0]], [0, 1], r"scores\[1\]"),
-        ([[-np.inf, -np.inf]], [0], r"scores\[0\]"),
+        ([[0.0, np.inf]], [0], "in row 0"),
+        ([[0.0, 1.0], [np.nan, 0.0]], [0, 1], "in row 1"),
+        ([[-np.inf, -np.inf]], [0], "in row 0"),
         ([[0.0, 1.0]], [2], r"y\[0\] is 2"),
         ([[0.0, 1.0]], [-1], r"y\[0\] is -1"),
         ([[0.0, 1.0]], [0.0], "integer class numbers"),
         ([[0.0, 1.0]], [0, 1], r"shape \(1,\)"),
-        ([[0.0]], [0], "at least two classes"),
+        ([[0.0]], [0], "at least two columns"),
         ([0.0, 1.0], [0], "two axes"),
         ([[0.0, 1.0]], [2**40], rf"y\[0\] is {2**40}"),
     ],
 )
 @pytest.mark.parametrize("loss", ALL[:5:2], ids=repr)
-def test_wrong_scores_and_labels(loss, scores, y, said):
-    with pytest.raises(DataError, match=said):
+def test_wrong_scores_and_labels(loss, scores, y, message):
+    with pytest.raises(DataError, match=message):
         loss.values(scores, np.asarray(y))
 
 

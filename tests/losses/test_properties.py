@@ -21,7 +21,7 @@ at_any_scores = settings(max_examples=n_cases(60, 300), deadline=None)
 
 @st.composite
 def rows(draw, elements, n_more=0):
-    """Return scores of one row, as many more arrays of that length as asked for, and a class."""
+    """Return the scores of one row, ``n_more`` further arrays of that length, and a class."""
     n_classes = draw(st.integers(2, 7))
     arrays = [draw(hnp.arrays(np.float64, n_classes, elements=elements)) for _ in range(1 + n_more)]
     return *arrays, draw(st.integers(0, n_classes - 1))

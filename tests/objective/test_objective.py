@@ -560,7 +560,7 @@ def test_folds_and_parts_that_are_not_there_are_named():
     for call, said in (
         (lambda: plain.fold(0), "have no folds"),
         (lambda: plain.values_and_grads(**points, folds=[0]), "have no folds"),
-        (lambda: folded.fold(1), "from 0 to 0, but it is 1"),
+        (lambda: folded.fold(1), "from 0 to 0, got 1"),
         (lambda: folded.fold(0.5), "fold must be a whole number"),
         (lambda: folded.values_and_grads(**points, folds=0), r"one fold number per point \(1\)"),
         (lambda: folded.fold(0).quality(W, b, "rest"), "part must be 'training' or 'held_out'"),

@@ -160,7 +160,7 @@ def test_the_callback_receives_each_step(digits):
         (
             {"losses": ["hing"]},
             ParameterError,
-            r"loss must be a loss such as softmargin.Hinge\(\), but it is 'hing'",
+            r"loss must be an instance of a loss, such as softmargin.Hinge\(\), got 'hing'",
         ),
         ({"regs": []}, ParameterError, "regs must contain at least one λ"),
         ({"regs": [0.1, "x"]}, ParameterError, "reg must be a number, got 'x'"),

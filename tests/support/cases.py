@@ -1,4 +1,4 @@
-"""Small problems, and what functions, estimators and the command line must make of them alike."""
+"""Small problems on which functions, estimators and the command line must give the same results."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def model_at(W: Any, b: Any, **changes: Any) -> sm.Model:
 
 
 def infinite(loss: Any, X: np.ndarray, W: Any, b: Any, scale: float = 1.0) -> None:
-    """No number stands for the mean of losses that are none, and nothing is proved; a row of X for each class."""
+    """Check that F is infinite and the certificate claims nothing, for X with one row per class and NaN losses."""
     y, W, b, scales = np.arange(len(X)), np.asarray(W, float), np.asarray(b, float), np.full(X.shape[1], scale)
     objectives = [sm.Objective(loss, X, y, 0.1, engine=engine, scale=scales) for engine in ENGINES]
     for objective in (*objectives, sm.Objective(loss, sp.csr_array(X), y, 0.1, scale=scales)):
@@ -96,7 +96,7 @@ def infinite(loss: Any, X: np.ndarray, W: Any, b: Any, scale: float = 1.0) -> No
 
 
 def agree(*fits: Any) -> None:
-    """No proved bound on the minimum is above a value: all of these have solved the same problem."""
+    """Check that fits have solved the same problem: no lower bound exceeds any of the values."""
     found = [(fit.value_, fit.lower_bound_, fit.converged_) if hasattr(fit, "value_") else
              (fit.value, fit.lower_bound, fit.converged) for fit in fits]  # fmt: skip
     assert all(converged for _, _, converged in found)
@@ -104,13 +104,13 @@ def agree(*fits: Any) -> None:
 
 
 def near(expected: Any, rel: float) -> Any:
-    """Return what compares equal within a relative error, however small the numbers are."""
+    """Return an object that compares equal within a relative error, also for tiny numbers."""
     return pytest.approx(expected, rel=rel, abs=0.0)
 
 
 def peak_of(work: Callable[[], Any]) -> int:
-    """Return the bytes of arrays that are made during some work, at most at a time."""
-    work()  # whatever is compiled or imported is there
+    """Return the peak size in bytes of the arrays that are allocated during some work."""
+    work()  # compile and import everything first
     tracemalloc.start()
     try:
         work()
@@ -120,7 +120,7 @@ def peak_of(work: Callable[[], Any]) -> int:
 
 
 def every_door_reads(X: np.ndarray, folder: Path) -> None:
-    """X gives the results of its copy in float64: values and gradients, fits, the scores of a model."""
+    """Check that X gives the same values, fits and scores as its copy in float64, through every interface."""
     wide, y = X.astype(np.float64), np.arange(len(X)) % 3
     W, b = point(X.shape[1])
     W /= np.abs(wide).max()
@@ -143,7 +143,7 @@ def every_door_reads(X: np.ndarray, folder: Path) -> None:
 
 
 def wrong_matrices(kind: str) -> dict[str, Any]:
-    """Return sparse matrices that would lead a kernel beyond their memory."""
+    """Return sparse matrices for which an unchecked kernel would access memory out of bounds."""
     made = {}
     pointers = [] if kind == "coo" else [("indptr", 2, 1), ("indptr", 1, 10**6), ("indptr", 2, -1)]
     for part, place, value in [("indices", 1, 30), ("indices", 0, -1), ("indices", 7, 2**31 - 1), *pointers]:

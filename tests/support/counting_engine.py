@@ -1,4 +1,4 @@
-"""An engine that holds solvers and objectives to the protocol: its vectors are those of `array_api_strict`."""
+"""An engine that checks how the protocol is used; its vectors are those of `array_api_strict`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ StrictArray = type(array_api_strict.zeros(1))
 
 
 class Border:
-    """What crosses between an engine and those that use it: calls, and bytes in each direction.
+    """Checks and counts the calls between an engine and its users, and the bytes in each direction.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Border:
             return Rows(value, self)
         if is_dataclass(value):
             return replace(value, **{field.name: convert(getattr(value, field.name)) for field in fields(value)})
-        raise AssertionError(f"{value!r} has no place in the protocol")
+        raise AssertionError(f"{value!r} is not part of the protocol")
 
     def _check(self, array: np.ndarray) -> None:
         assert self.n_samples not in array.shape, f"an array of shape {array.shape} crosses the protocol"
@@ -74,14 +74,14 @@ class Border:
 
 @dataclass(frozen=True)
 class Handle:
-    """Something that stays with the engine, by which it is called."""
+    """A handle for an object that stays with the engine."""
 
     inside: Any
     border: Border
 
 
 class Rows(Handle):
-    """A `RowState`: nothing can be read from it but what a checkpoint has to hold."""
+    """A `RowState` that gives access to its numbers only through `save`."""
 
     def scaled(self, factor: float) -> Rows:
         return Rows(self.inside.scaled(factor), self.border)
@@ -111,14 +111,14 @@ class Solves(Handle):
 
 
 class CountingEngine(Engine):
-    """Wraps the reference; supports nothing but sums over all samples, and lets nobody see a row.
+    """Wraps the reference engine; supports only sums over all samples, and gives no access to rows.
 
     It is what `Objective` takes as its ``engine``.
 
     Attributes
     ----------
     border : Border
-        What was called, and what has crossed.
+        Counts of the calls and bytes.
     """
 
     xp = array_api_strict
@@ -127,7 +127,7 @@ class CountingEngine(Engine):
         self._engine = samples if isinstance(samples, ReferenceEngine) else ReferenceEngine(samples)
         self.shape = self._engine.shape
         sizes = {self.shape.n_features, self.shape.n_features + 1, self.shape.n_classes}
-        assert self.shape.n_samples not in sizes, "N must differ from every other size to be known by"
+        assert self.shape.n_samples not in sizes, "N must differ from every other size"
         self.border = Border(self.shape.n_samples)
 
     @property
@@ -201,7 +201,7 @@ _AT_A_POINT = {"evaluate", "value", "hessian_product", "dual_sums", "mean_curvat
 
 
 class HessianCountingEngine(CountingEngine):
-    """One that has Hessians, too, which stay with it."""
+    """A `CountingEngine` that supports Hessians, too."""
 
     supports = frozenset({Capability.HESSIAN})
 

@@ -52,7 +52,7 @@ def same(first, second):
 
 
 def wide_model(n_features: int, classes: list[str], seed: int = 0, **settings) -> Model:
-    """Return a model that nobody fitted."""
+    """Return a model without fitting one."""
     rng = np.random.default_rng(seed)
     D, C = n_features, len(classes)
     record = {"value": 1.0, "lower_bound": 0.5, "gap": 0.5, "tol": 1e-4, "converged": False, "n_passes": 3}

@@ -1,4 +1,4 @@
-"""Problems for the tests, and their optima by a route that shares no code with the package."""
+"""Problems for the tests, and their optima, computed independently of the package."""
 
 import os
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class Problem:
         return sm.Objective(loss, self.X, self.y, self.reg, self.weights, **options)
 
     def features(self):
-        """Return what the weights see of X, rounded."""
+        """Return X after centring and scaling, with rounding."""
         X = self.X.astype(float)
         return X if self.scale is None else (X - self.mean) * self.scale
 
@@ -62,14 +62,14 @@ def random_problem(seed):
         X = np.clip(X, np.iinfo(dtype).min, np.iinfo(dtype).max)
     X = X > 0 if dtype is np.bool_ else X.astype(dtype)
     weights = rng.choice([0.0, 0.5, 1.0, 2.0], size=n_samples) if seed % 3 else np.ones(n_samples)
-    weights[:n_classes] = rng.uniform(0.5, 1.5, n_classes)  # no class is without weight
+    weights[:n_classes] = rng.uniform(0.5, 1.5, n_classes)  # each class has positive weight
     size = float((X.astype(float).var(axis=0)).mean()) + 0.1
     reg = size * 10.0 ** rng.uniform(-4, 1)
     return Problem(X, y, weights, n_classes, float(rng.choice([0.5, 1.0, 3.0])), reg)
 
 
 def spread(problem, seed):
-    """Return the problem with columns of sizes 1e-8 … 1e8, which a scale undoes, and with a centre somewhere."""
+    """Return the problem with columns of sizes 1e-8 … 1e8, the scale that undoes this, and a random mean."""
     rng = np.random.default_rng(seed)
     sizes = 10.0 ** rng.uniform(-8.0, 8.0, problem.X.shape[1])
     mean = rng.normal(size=len(sizes)) * sizes * rng.choice([0.0, 1.0, 100.0])
@@ -78,14 +78,14 @@ def spread(problem, seed):
 
 @threadpool_limits.wrap(limits=1)  # threads inside such small systems thrash
 def optimum(problem, loss_name):
-    """Return numbers around min F, closely: (below, above), by Newton's method on plain NumPy formulas.
+    """Return close bounds on min F, (lower, upper), by Newton's method with plain NumPy formulas.
 
     The hinge is smoothed: with Huber's function of width μ its F lies between the smoothed F and that plus
     μ/2 for each pair, so a small μ leaves a small bracket.
     """
     X = np.hstack([problem.X.astype(np.float64), np.ones((len(problem.y), 1))])
     mean = problem.weights @ X[:, :-1] / problem.weights.sum()
-    X[:, :-1] -= mean  # an unpenalised bias makes this no change, and Newton's systems far better
+    X[:, :-1] -= mean  # no change for an unpenalised bias, but much better conditioned
     weights = problem.weights / problem.weights.sum()
     n_features, n_classes = X.shape[1], problem.n_classes
     one_hot = np.eye(n_classes)[problem.y]
@@ -136,7 +136,7 @@ def optimum(problem, loss_name):
         for _ in range(500):
             gradient, hessian = derivatives(P, width)
             size = np.trace(hessian) / len(hessian)
-            while damping < 1e12:  # Levenberg and Marquardt: more damping until a step goes down
+            while damping < 1e12:  # Levenberg–Marquardt: increase damping until F decreases
                 step = np.linalg.solve(hessian + damping * size * np.eye(len(hessian)), gradient)
                 if F(P - step.reshape(P.shape), width) <= F(P, width) - 1e-4 * (step @ gradient):
                     break

@@ -1,4 +1,4 @@
-"""The rule for every refusal: one sentence on one line that names what is wrong."""
+"""The rule for error messages: one sentence on one line that names the problem."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from softmargin.errors import DataError, SoftmarginError
 
 
 def one_sentence(message: object, *words: str) -> str:
-    """Hold a message against the rule: one sentence, on one line, with these words in it."""
+    """Check that a message is one sentence on one line and contains these words."""
     text = str(message)
     for word in words:
         assert word in text, (word, text)
@@ -21,7 +21,7 @@ def one_sentence(message: object, *words: str) -> str:
 
 
 def refused(call: Callable[[], Any], *words: str, error: type[SoftmarginError] = DataError) -> str:
-    """Hold a call against the rule: it raises one sentence with these words in it."""
+    """Check that a call raises an error whose message is one sentence with these words."""
     with pytest.raises(error) as caught:
         call()
     return one_sentence(caught.value, *words)

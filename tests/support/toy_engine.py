@@ -1,4 +1,4 @@
-"""An engine in one file: sums over shards in memory, and nothing that the protocol does not ask for."""
+"""A minimal engine in one file: sums over shards in memory, and only what the protocol requires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines: read X once per pass, in the place where it lives."""
+"""Engines: they read X once per pass, where it is stored."""
 
 from softmargin.engines.base import (
     Capability,

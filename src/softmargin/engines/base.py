@@ -1,18 +1,18 @@
-"""The engine protocol: what reads X, wherever X lives, and knows neither penalty nor solver.
+"""The engine protocol. An engine reads X where it is stored, and is independent of the penalty and the solver.
 
-Three rules make the same solvers run in main memory, on a GPU and on a cluster:
+With three rules, the same solvers run in main memory, on a GPU and on a cluster:
 
-1. Nothing of length N crosses the protocol. Scores, offsets, multipliers and dual rows stay where X is, behind a
-   `RowState`. (A checkpoint is the exception: `RowState.save` returns what a file has to hold.)
-2. W, b and gradients are arrays of the engine's namespace ``xp``, on its device. Code that works with them uses
-   the array API.
-3. A solver looks at ``supports`` before it asks for more than sums over all samples.
+1. No array of length N crosses the protocol. Scores, offsets, multipliers and dual rows stay where X is, behind a
+   `RowState`. (The exception is `RowState.save`, which returns an array for a checkpoint.)
+2. W, b and gradients are arrays of the engine's namespace ``xp``, on its device. Code that uses them is written
+   for the array API.
+3. A solver checks ``supports`` before it uses anything but sums over all samples.
 
 Conventions
 -----------
-X is the stored array, untouched. W is (D, C) float64, b is (C,) float64, weights sum to one, and only samples of
-positive weight are read. Dual rows are ``dL/ds``. An `Affine` map is given where features are wanted centred and
-scaled. Every result is float64, and its bits do not depend on the number of threads or workers.
+X is the array as it is stored. W is (D, C) float64, b is (C,) float64, the weights sum to one, and only samples of
+positive weight are read. Dual rows are ``dL/ds``. Methods that use centred and scaled features take an `Affine`
+map. Every result is float64, and does not depend on the number of threads or workers, to the last bit.
 """
 
 from __future__ import annotations
@@ -38,38 +38,34 @@ __all__ = [
 
 
 class RowState(Protocol):
-    """Numbers for each sample and class, (N, C), that stay with the engine that made them."""
+    """An array (N, C), one number per sample and class, that stays with the engine that created it."""
 
     def scaled(self, factor: float) -> RowState:
-        """Return them times a factor."""
-        ...
+        """Return the rows times a factor."""
 
     def moved(self, target: RowState, step: float, low: float, high: float) -> RowState:
-        """Return them moved by ``step`` of the way to a target, and clipped to low … high."""
-        ...
+        """Return rows + step · (target - rows), clipped to [low, high]."""
 
     def non_negative(self) -> RowState:
-        """Return them with 0 in place of what is negative, in float32."""
-        ...
+        """Return max(rows, 0) in float32."""
 
     def save(self) -> NDArray[Any]:
-        """Return them for a checkpoint; `Engine.rows_from` is the way back."""
-        ...
+        """Return the rows as an array for a checkpoint; `Engine.rows_from` restores them."""
 
 
 class Evaluation(NamedTuple):
-    """What one pass computed at a point.
+    """The value and the gradient of the mean loss at a point, from one pass.
 
     Attributes
     ----------
     W, b : array of shape (D, C) and (C,)
-        The point, on the features as they are stored.
+        The point, for the features as they are stored.
     value : float
         Σ ω_i L(s_i, y_i).
     dW, db : array of shape (D, C) and (C,)
         Its gradient.
     scores : RowState or None
-        The scores plus offsets, where they were kept.
+        The scores plus offsets; None unless `Engine.evaluate` was called with ``keep_scores``.
     """
 
     W: Vector
@@ -82,7 +78,7 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class Gradients:
-    """Dual rows that are dL/ds of a loss at the scores of a point.
+    """Dual rows to compute: dL/ds of a loss at the scores of a point.
 
     Attributes
     ----------
@@ -90,7 +86,7 @@ class Gradients:
     offsets : RowState, optional
         Added to the scores.
     keep : bool
-        Whether `DualSums.rows` should hold them.
+        Whether to return the rows as `DualSums.rows`.
     """
 
     loss: Loss
@@ -100,7 +96,7 @@ class Gradients:
 
 @dataclass(frozen=True)
 class GivenRows:
-    """Dual rows as they are given: made feasible, and moved as a shift of all scores moves them.
+    """Existing dual rows, to be made feasible and then rebalanced by a shift of the scores.
 
     Attributes
     ----------
@@ -116,7 +112,7 @@ DualSource: TypeAlias = Gradients | GivenRows
 
 
 class DualSums(NamedTuple):
-    """Weighted sums over the dual rows of all samples, made in one pass.
+    """Weighted sums over the dual rows of all samples, from one pass.
 
     Attributes
     ----------
@@ -131,7 +127,7 @@ class DualSums(NamedTuple):
     classes : ndarray of shape (C, C)
         Row c is the sum of ω_i a_i over the samples of class c.
     rows : RowState or None
-        The dual rows, where they were to be kept.
+        The dual rows, if `Gradients.keep` was true.
     """
 
     value: float
@@ -143,99 +139,84 @@ class DualSums(NamedTuple):
 
 
 class Hessian(Protocol):
-    """The Hessian of the mean loss at an evaluated point, in a form that is cheap against passes."""
+    """The Hessian of the mean loss at an evaluated point, in a form whose use is cheap compared with a pass."""
 
     def product(self) -> Callable[[Vector, Vector], tuple[Vector, Vector]] | None:
-        """Return what multiplies a direction (V, c), approximately, on stored features; None if not cheap."""
-        ...
+        """Return the product with a direction (V, c), approximately, on stored features; None if not cheap."""
 
     def solve(self, G: Vector, reg: float, floor: float | None, preconditioner: Preconditioner) -> Vector | None:
         """Return the inverse, with 2λ added for W and ``floor`` for b, times G (D + 1, C), on mapped features.
 
-        It is None where this form cannot be solved with, or rounding leaves no positive definite matrix.
-        ``floor`` is None if b is fixed. ``preconditioner`` is the engine's for the same features.
+        Return None if this form has no solver, or if the matrix is not positive definite after rounding.
+        ``floor`` is None if b is fixed. ``preconditioner`` is that of the engine for the same features.
         """
-        ...
 
 
 class Preconditioner(Protocol):
     """An approximate inverse of ``c Σ + 2λ I`` with the second moment Σ of the mapped features."""
 
     def solve(self, curvature: float, reg: float, G: Vector) -> Vector:
-        """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
-        ...
+        """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
 
 
 class Batch(Protocol):
-    """A few samples drawn at random."""
+    """A random mini-batch of samples."""
 
     def gradient(self, loss: Loss, W: Vector, b: Vector) -> tuple[float, Vector, Vector]:
-        """Return unbiased estimates of the mean loss and its gradient at a point."""
-        ...
+        """Return unbiased estimates of the mean loss and of its gradient at a point."""
 
 
 class DualState(Protocol):
-    """Dual rows of all samples, with the W and b that belong to them, which sweeps improve in place."""
+    """The dual rows of all samples with the corresponding W and b; sweeps improve them in place."""
 
     reg: float
 
     @property
     def n_passes(self) -> float:
-        """How often each row was visited so far, on average."""
-        ...
+        """Mean number of visits per row so far."""
 
     @property
     def P(self) -> Vector:
-        """W and b, (D + 1, C); a copy."""
-        ...
+        """W and b as a new array (D + 1, C)."""
 
     @property
     def rows(self) -> RowState:
-        """The dual rows; a view, which later sweeps change."""
-        ...
+        """The dual rows, as a view that later sweeps change."""
 
     def start_from_classes(self, rows: Floats, W: Vector, b: Vector) -> None:
-        """Give every sample the row (C,) of its class, for which W and b are known."""
-        ...
+        """Start with the same row for all samples of a class; ``rows`` is (C, C), and W and b correspond to it."""
 
     def start_from_point(self, W: Vector, b: Vector) -> None:
-        """Take the dL/ds of a point, in two passes."""
-        ...
+        """Start with dL/ds at a point; two passes."""
 
     def start_from(self, before: DualState, factor: float) -> None:
-        """Take the rows of another λ times a factor."""
-        ...
+        """Start with the rows of another λ times a factor."""
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
-        """Visit the rows in random order."""
-        ...
+        """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
 
     def balancing_shift(self) -> Floats:
-        """Return the shift (C,) of all scores that brings the sum of the dual rows to zero."""
-        ...
+        """Return the shift (C,) of all scores for which the rebalanced dual rows sum to zero."""
 
     def to_double(self) -> None:
-        """Go on in float64."""
-        ...
+        """Continue in float64."""
 
     def save(self) -> dict[str, Any]:
-        """Return all that sweeps change, for a checkpoint: arrays, and what JSON can hold."""
-        ...
+        """Return everything that sweeps change, for a checkpoint: arrays and values that JSON can hold."""
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Take what was saved."""
-        ...
+        """Restore what `save` returned."""
 
 
 class Engine(ABC):
-    """Reads X; a method that returns sums over the samples is one pass, unless it says otherwise.
+    """Base class of engines. A method that returns sums over the samples takes one pass, unless documented.
 
     Attributes
     ----------
     shape : Shape
     supports : frozenset of Capability
     xp : namespace
-        That of W, b and gradients.
+        The array namespace of W, b and gradients.
     """
 
     shape: Shape
@@ -245,19 +226,19 @@ class Engine(ABC):
     @property
     @abstractmethod
     def n_passes(self) -> float:
-        """How often X was read so far; to read some of the rows counts as that share."""
+        """Number of passes over X so far; reading some of the rows counts as a fraction of a pass."""
 
     @property
     def n_threads(self) -> int:
-        """How many threads of this process read X."""
+        """Number of threads of this process that read X."""
         return 1
 
     def asarray(self, array: Any) -> Vector:
-        """Return a NumPy array as one of the engine's, in float64."""
+        """Return a NumPy array as a float64 array of the engine's namespace."""
         return self.xp.asarray(array, dtype=self.xp.float64)
 
     def require(self, capability: Capability, purpose: str) -> None:
-        """Raise a `CapabilityError` if the engine lacks a capability that is needed for a purpose."""
+        """Raise a `CapabilityError` unless the engine supports a capability; ``purpose`` says what needs it."""
         if capability not in self.supports:
             raise CapabilityError(
                 f"{type(self).__name__} does not support {capability.name}, needed for {purpose}."
@@ -278,9 +259,10 @@ class Engine(ABC):
         single: bool = False,
         keep_scores: bool = False,
     ) -> Evaluation:
-        """Return the value and gradient at a point; the scores are X @ W + b, plus offsets if given.
+        """Return the value and the gradient at a point; the scores are X @ W + b, plus offsets if given.
 
-        With ``single`` products may be made in float32. With ``keep_scores`` the scores are kept for `hessian`.
+        With ``single``, products may be computed in float32. With ``keep_scores``, the result holds the scores,
+        as `hessian` requires.
         """
 
     def evaluate_many(
@@ -292,13 +274,13 @@ class Engine(ABC):
         *,
         single: bool = False,
     ) -> list[Evaluation]:
-        """Return the values and gradients at several points, from one reading of X where the engine can do that.
+        """Return the values and gradients at several points, from a single pass if the engine supports it.
 
-        ``folds`` are the numbers of the folds whose training weights each point has; by default all samples count.
+        ``folds`` holds one fold number per point, whose training weights are used; by default, all samples are.
         """
         engines = [self] * len(W) if folds is None else [self.with_fold(k) for k in folds]
         if any(engine.shape.n_classes < self.shape.n_classes for engine in engines):
-            raise CapabilityError(f"{type(self).__name__} cannot weigh by a fold that lacks a class.")
+            raise CapabilityError(f"{type(self).__name__} does not support folds that lack a class.")
         return [e.evaluate(loss, W_k, b_k, single=single) for e, W_k, b_k in zip(engines, W, b, strict=True)]
 
     @abstractmethod
@@ -308,20 +290,20 @@ class Engine(ABC):
         """Return the product of the Hessian at (W, b) with the direction (V, c)."""
 
     def hessian(self, loss: Loss, at: Evaluation, affine: Affine) -> Hessian | None:
-        """Return the Hessian where scores were kept; None where no form of it is cheap against passes."""
+        """Return the Hessian at an evaluation that holds its scores; None if a pass is cheaper in any form."""
         return None
 
     @abstractmethod
     def dual_sums(self, loss: Loss, W: Vector, b: Vector, source: DualSource) -> DualSums:
-        """Return the value of ``loss`` at (W, b), and the sums of dual rows with its conjugate, in float64."""
+        """Return the value of ``loss`` at (W, b) and the sums over dual rows, with its conjugate, in float64."""
 
     @abstractmethod
     def rows_from(self, saved: NDArray[Any] | None) -> RowState:
-        """Return rows that `RowState.save` returned, or float32 zeros."""
+        """Return the rows that `RowState.save` returned, or zeros in float32."""
 
     @abstractmethod
     def moments(self) -> Moments:
-        """Return mean and variance of each feature; two passes."""
+        """Return the mean and the variance of each feature; two passes."""
 
     @abstractmethod
     def class_features(self) -> Vector:
@@ -329,22 +311,22 @@ class Engine(ABC):
 
     @abstractmethod
     def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
-        """Return a preconditioner that costs no more than a few passes; made in float32 if that may be."""
+        """Return a preconditioner that costs no more than a few passes; with ``single``, it may be in float32."""
 
     @abstractmethod
     def mean_curvature(self, loss: Loss, W: Vector, b: Vector, offsets: RowState | None = None) -> float:
-        """Return the mean curvature of the loss in score space: the trace of its Hessian there over C - 1.
+        """Return the mean curvature of the loss in score space: the trace of its Hessian divided by C - 1.
 
-        Few samples serve. The same ones, and the same random directions, are taken each time.
+        It is estimated from few samples. Each call uses the same samples and the same random directions.
         """
 
     @abstractmethod
     def score_square(self, G: Vector, b: Vector) -> float:
-        """Return Σ ω_i of the mean square of the scores x_i G + b: the sum behind the largest λ."""
+        """Return Σ ω_i ‖x_i G + b‖² / C, from which the largest λ of a path is derived."""
 
     @abstractmethod
     def quality(self, loss: Loss, W: Vector, b: Vector, part: str) -> Quality:
-        """Return how a point does on the "training" samples, or on the "held_out" ones of a fold."""
+        """Return the loss and accuracy of a point on the "training" or, of a fold, on the "held_out" samples."""
 
     @abstractmethod
     def rounding(self) -> float:
@@ -352,27 +334,27 @@ class Engine(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of X, labels and weights; it tells whether a checkpoint is of the same data."""
+        """Return a hash of X, labels and weights, to detect a checkpoint of other data."""
 
     @abstractmethod
     def with_fold(self, k: int) -> Engine:
-        """Return the engine of the training part of a fold, by number: same X, other weights."""
+        """Return the engine of the training samples of fold ``k``: the same X with other weights."""
 
     def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
-        """Return dual rows for dual ascent, in float32 if that may be.
+        """Return dual rows for dual ascent; with ``single``, they may be in float32.
 
-        ``penalty`` is what a sum of the dual rows costs at first, in units of scores; 0 if there is no bias.
+        ``penalty`` is the initial penalty on the sum of the dual rows, in units of scores; 0 without a bias.
         """
         raise CapabilityError(f"{type(self).__name__} does not support dual ascent.")
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield all samples of positive weight in random order, so many at a time."""
-        raise CapabilityError(f"{type(self).__name__} does not give access to rows.")
+        """Yield all samples of positive weight in random order, in mini-batches of ``size``."""
+        raise CapabilityError(f"{type(self).__name__} does not support access to rows.")
 
     def scores(self, W: Vector, b: Vector, rows: Ints) -> Floats:
         """Return the scores of chosen samples, (n, C)."""
-        raise CapabilityError(f"{type(self).__name__} does not give access to rows.")
+        raise CapabilityError(f"{type(self).__name__} does not support access to rows.")
 
     def held_out_scores(self, W: Vector, b: Vector) -> tuple[Floats, Ints, Floats, Ints]:
-        """Return scores, classes, weights and row numbers of the held-out samples of known classes of a fold."""
-        raise CapabilityError(f"{type(self).__name__} does not give access to rows.")
+        """Return the scores, classes, weights and row numbers of a fold's held-out samples of known classes."""
+        raise CapabilityError(f"{type(self).__name__} does not support access to rows.")

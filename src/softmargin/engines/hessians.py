@@ -1,7 +1,7 @@
-"""Hessians of the mean loss at a point whose scores were kept: a small matrix, or a sum over active pairs.
+"""Hessians of the mean loss at an evaluated point: a small matrix, or a sum over active pairs.
 
-A margin loss curves along ``e_j - e_y`` for the rival classes j whose margin is violated: these pairs of a sample
-and a class are *active*. Once most samples are settled, a product with the Hessian costs only their rows.
+A margin loss has curvature along ``e_j - e_y`` for each rival class j whose margin is violated. Such a pair of a
+sample and a class is *active*. When few pairs are active, a product with the Hessian reads only their rows.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = ["DenseHessian", "PairHessian", "PairProduct", "Pairs", "can_multiply"
 _BLOCK_ROWS = 512
 
 _MOST_PAIRS = 0.125
-"""Up to this share of all pairs of a sample and a class, products with their Hessian are cheap against passes."""
+"""Up to this fraction of all pairs, a product with the Hessian of the active pairs is cheaper than a pass."""
 
 _COPY_BYTES = 1 << 26
-"""A copy of rows in float32 may always have this many bytes."""
+"""Size in bytes that a float32 copy of rows may always have."""
 
 _MATRIX_BYTES = 1 << 28
-"""The matrix of the products of all active pairs may have this many bytes."""
+"""Maximum size in bytes of the matrix of the products between active pairs."""
 
 PairProduct: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
-"""A symmetric matrix, as what it makes of a direction (V, c), shapes (D, C) and (C,)."""
+"""The product of a symmetric matrix with a direction (V, c), of shapes (D, C) and (C,)."""
 
 
 class Pairs(NamedTuple):
-    """Active pairs: numbers of the samples, the rival and the target class, and the factor of each.
+    """Active pairs: for each, the row number, the rival and the target class, and a factor.
 
     They are sorted by target and rival class.
     """
@@ -56,12 +56,7 @@ class DenseHessian:
     """The whole Hessian as a matrix: rows and columns are those of the flattened (D + 1, C) array of W and b."""
 
     def __init__(
-        self,
-        engine: InMemoryEngine,
-        loss: Loss,
-        scores: Floats,
-        active: NDArray[np.bool_] | None,
-        affine: Affine,
+        self, engine: InMemoryEngine, loss: Loss, scores: Floats, active: NDArray[np.bool_] | None, affine: Affine
     ) -> None:
         places = np.arange(len(engine.rows)) if active is None else np.flatnonzero(active.any(axis=1))
         D, C = engine.shape.n_features + 1, engine.shape.n_classes
@@ -74,18 +69,18 @@ class DenseHessian:
             Z[:, :-1] = engine.mapped_rows(rows, affine)
             y, weights = engine.samples.y[rows], engine.samples.weights[rows]
             add = partial(_add_columns, self._blocks, loss, Z, scores[part], y, weights)
-            tasks = [partial(add, j) for j in reversed(range(C))]  # the largest first
+            tasks = [partial(add, j) for j in reversed(range(C))]  # largest first, to balance the threads
             engine.workers.run(tasks, len(rows) * D * C * D * C)
         for j in range(C):
             for k in range(j):
                 self._blocks[k, j] = self._blocks[j, k]
 
     def product(self) -> None:
-        """Return None: the matrix is for `solve`."""
+        """Return None: use `solve`."""
         return None
 
     def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
-        """Return the inverse times G (D + 1, C), or None if rounding leaves no positive definite matrix."""
+        """Return the inverse times G (D + 1, C), or None if the matrix is not positive definite after rounding."""
         blocks = self._blocks.copy()
         C, D = blocks.shape[0], blocks.shape[2]
         for j in range(C):
@@ -103,14 +98,7 @@ class DenseHessian:
 
 
 def _add_columns(
-    blocks: Floats,
-    loss: Loss,
-    Z: Floats,
-    scores: Floats,
-    y: Ints,
-    weights: Floats,
-    j: int,
-    stop: threading.Event,
+    blocks: Floats, loss: Loss, Z: Floats, scores: Floats, y: Ints, weights: Floats, j: int, stop: threading.Event
 ) -> None:
     C, D = blocks.shape[0], Z.shape[1]
     unit = np.broadcast_to(np.eye(C)[j], scores.shape)
@@ -126,9 +114,9 @@ class PairHessian:
     ----------
     engine : InMemoryEngine
     active : ndarray of shape (n, C)
-        Which rivals of the samples of positive weight are active.
+        Which rival classes of the samples of positive weight are active.
     curvature : float
-        Of each pair, for a sample of weight 1.
+        Curvature of each pair, for a sample of weight 1.
     affine : Affine
     """
 
@@ -138,7 +126,7 @@ class PairHessian:
         self._engine, self._active, self._curvature, self._affine = engine, active, curvature, affine
 
     def product(self) -> PairProduct | None:
-        """Return the product on stored features, approximately, or None if it is not cheap against passes."""
+        """Return the approximate product on stored features, or None if a pass is cheaper."""
         engine, samples = self._engine, self._engine.samples
         if not can_multiply(engine.shape, self._active):
             return None
@@ -160,12 +148,12 @@ class PairHessian:
         engine.count(2 * len(engine.rows))
         try:
             return preconditioner.solve_pairs(pairs, reg, 0.0 if floor is None else 1.0 / floor, G)
-        except LinAlgError:  # the smallest curvature is lost to rounding
+        except LinAlgError:  # the smallest curvature is below the rounding error
             return None
 
 
 def can_multiply(shape: Shape, active: Any) -> bool:
-    """Return whether products with the pairs are cheap, and the copy of their rows no larger than X or small."""
+    """Return whether products with the pairs are cheaper than a pass and the copy of their rows is small."""
     n_pairs = int(np.count_nonzero(active))
     affordable = max(shape.n_samples, _COPY_BYTES // (8 * shape.n_features))
     return 0 < n_pairs <= min(affordable, _MOST_PAIRS * active.size)

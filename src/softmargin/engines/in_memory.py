@@ -1,7 +1,7 @@
-"""What the engines for X in the memory of one machine share: rows can be chosen, copied and weighted.
+"""The common base of the engines for X in the memory of one machine, which can select, copy and weight rows.
 
-A subclass gives the sums over the rows with NumPy arrays of length N as arguments, in methods that begin with an
-underscore. The protocol around them hides these arrays behind `ArrayRows`.
+A subclass computes the sums over the rows. Private methods take NumPy arrays of length N, which the public methods
+hide behind `ArrayRows`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,8 @@ from softmargin.arguments import check_count
 from softmargin.engines.base import (
     Batch,
     Capability,
-    DualSource,
-    DualSums,
     Engine,
     Evaluation,
-    GivenRows,
     Hessian,
     Moments,
     Preconditioner,
@@ -41,7 +38,7 @@ from softmargin.engines.preconditioners import (
     PanelProduct,
     panel_product,
 )
-from softmargin.engines.rows import ArrayRows, array_of
+from softmargin.engines.rows import ArrayRows, OptionalRows, array_of
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints, Loss
@@ -51,19 +48,19 @@ from softmargin.threads import Workers
 __all__ = ["InMemoryEngine"]
 
 _DENSE_FEATURES = 6144
-"""Up to this many features a (D, D) matrix is made (300 MB at the limit); beyond, a diagonal serves."""
+"""Up to this many features, the preconditioner is a (D, D) matrix (at most 300 MB), beyond that a diagonal."""
 
 _SPARSE_FEATURES = 2048
-"""The same for sparse X, whose passes are so cheap that a (D, D) matrix soon outweighs them."""
+"""The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix."""
 
 _ROWS = 4096
-"""Rows whose scores are looked at together."""
+"""Number of rows whose scores are computed at a time."""
 
 _HASHED_ROWS = 1024
 
 _CURVATURE_ROWS = 2048
 _EXACT_TRACE_CLASSES = 16
-"""Up to this many classes a trace is summed exactly; beyond, from this many random directions."""
+"""Up to this many classes, traces are exact; beyond, they are estimated from this many random directions."""
 
 
 class _Batch(NamedTuple):
@@ -86,14 +83,14 @@ class InMemoryEngine(Engine):
     ----------
     samples : Samples
     workers : Workers
-        The threads it works with.
+        The threads to use.
 
     Attributes
     ----------
     rows : ndarray of int64
-        Numbers of the samples of positive weight, ascending.
+        Row numbers of the samples of positive weight, in ascending order.
     has_single : bool
-        Whether float32 holds X.
+        Whether float32 represents X exactly.
     """
 
     has_single = False
@@ -109,6 +106,7 @@ class InMemoryEngine(Engine):
         n_samples, n_features = samples.X.shape
         self.shape = Shape(n_samples, n_features, n_classes, len(self.rows), square, shares, numbers)
         self.supports = frozenset({Capability.ROWS, Capability.HESSIAN})
+        self._scoring_weights = weights if samples.scoring_weights is None else samples.scoring_weights
         self._n_read = 0
         self._file = MappedFile(samples.X)
         self._file.check(DataError)
@@ -117,56 +115,34 @@ class InMemoryEngine(Engine):
 
     @property
     def n_passes(self) -> float:
-        """How often X was read so far; to read some of the rows counts as that share."""
+        """Number of passes over X so far; reading some of the rows counts as a fraction of a pass."""
         return self._n_read / max(1, len(self.rows))
 
     @property
     def n_threads(self) -> int:
-        """How many threads read X."""
+        """Number of threads that read X."""
         return self.workers.n_threads
 
     def count(self, n_rows: int) -> None:
-        """Note that so many rows are read now, or raise a `DataError` if X is mapped from a file that changed."""
+        """Count rows that will be read; raise a `DataError` if X is mapped from a file that has changed."""
         self._file.check(DataError)
-        self._n_read += n_rows  # a whole number: fits that were interrupted must not round differently
+        self._n_read += n_rows  # an integer, so that a resumed fit counts without rounding
 
-    # -- what a subclass gives -------------------------------------------------------------------------
+    # -- implemented by subclasses -----------------------------------------------------------------------
 
     @abstractmethod
     def dense_rows(self, rows: Ints, dtype: Any = np.float64) -> NDArray[Any]:
-        """Return a dense copy of any rows of X: of the ``dtype``, but float64 where float32 cannot hold X."""
+        """Return a dense copy of any rows of X, of the ``dtype``, or float64 if float32 cannot represent X."""
 
     @abstractmethod
     def _evaluate(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        offsets: Floats | None,
-        kept: NDArray[Any] | None,
-        single: bool,
+        self, loss: Loss, W: Floats, b: Floats, offsets: OptionalRows, scores_out: OptionalRows, single: bool
     ) -> tuple[float, Floats, Floats]:
-        """Return value and gradient; write the scores plus offsets into ``kept`` (N, C), if given."""
+        """Return value and gradient; write the scores plus offsets into ``scores_out`` (N, C), if given."""
 
     @abstractmethod
     def _pair_product(self, pairs: Pairs) -> PairProduct:
-        """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(x_k (e_j - e_y)ᵀ)ᵀ``, in float32 if X fits."""
-
-    @abstractmethod
-    def _dual_sums(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        source: Loss,
-        offsets: Floats | None,
-        given: tuple[NDArray[Any], Floats] | None,
-        kept: NDArray[Any] | None,
-    ) -> DualSums:
-        """Return the sums of the dual rows: dL/ds of ``source``, or given rows (N, C) with their shift (C,).
-
-        They are written into ``kept`` (N, C), if given.
-        """
+        """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(…)ᵀ``, in float32 if it can represent X."""
 
     @abstractmethod
     def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
@@ -185,12 +161,12 @@ class InMemoryEngine(Engine):
         keep_scores: bool = False,
     ) -> Evaluation:
         """Return the weighted mean loss and its gradient."""
-        kept = None
-        if keep_scores:  # an exact step wants exact scores
+        scores = None
+        if keep_scores:  # exact steps need scores in float64
             exact = self.shape.has_small_hessian or self.shape.has_few_rows
-            kept = np.zeros((self.shape.n_samples, self.shape.n_classes), np.float64 if exact else np.float32)
-        found = self._evaluate(loss, W, b, array_of(offsets), kept, single)
-        return Evaluation(W, b, *found, None if kept is None else ArrayRows(kept))
+            scores = self._zero_rows(np.float64 if exact else np.float32)
+        found = self._evaluate(loss, W, b, array_of(offsets), array_of(scores), single)
+        return Evaluation(W, b, *found, scores)
 
     def evaluate_many(
         self,
@@ -209,23 +185,23 @@ class InMemoryEngine(Engine):
                 return [Evaluation(*point) for point in zip(W, b, *found, strict=True)]
         if weights is None:
             return super().evaluate_many(loss, W, b, single=single)
-        samples = [replace(self.samples, weights=of_point) for of_point in weights]
-        engines = [self._remade(of_point, self.shape.classes) for of_point in samples]
+        samples = [replace(self.samples, weights=weights_k) for weights_k in weights]
+        engines = [self._with_samples(samples_k, self.shape.classes) for samples_k in samples]
         self.count(sum(len(engine.rows) for engine in engines))
         return [e.evaluate(loss, W_k, b_k, single=single) for e, W_k, b_k in zip(engines, W, b, strict=True)]
 
     def _evaluate_many(
         self, loss: Loss, W: Floats, b: Floats, weights: Floats | None, single: bool
     ) -> tuple[list[float], Floats, Floats] | None:
-        """Return values (K,) and gradients (K, D, C), (K, C) from one reading of X, or None if that saves nothing.
+        """Return values (K,) and gradients (K, D, C), (K, C) from a single pass, or None if that saves no time.
 
-        ``weights`` (K, N) are those of each point, by default always those of the samples.
+        ``weights`` (K, N) are the sample weights at each point, by default those of the samples.
         """
         return None
 
     def hessian(self, loss: Loss, at: Evaluation, affine: Affine) -> Hessian | None:
-        """Return the Hessian as a small matrix, or by the active pairs if these are few."""
-        assert isinstance(at.scores, ArrayRows), "hessian needs an evaluation that kept its scores"
+        """Return the Hessian as a small matrix, or as a sum over active pairs if these are few."""
+        assert isinstance(at.scores, ArrayRows), "hessian requires an evaluation with keep_scores=True"
         if not (self.shape.has_small_hessian or loss.curves_in_pairs):
             return None
         scores = at.scores.array[self.rows].astype(np.float64, copy=False)
@@ -236,20 +212,12 @@ class InMemoryEngine(Engine):
             return None
         return PairHessian(self, *pairs, affine)
 
-    def dual_sums(self, loss: Loss, W: Floats, b: Floats, source: DualSource) -> DualSums:
-        """Return the value and the sums of the dual rows."""
-        if isinstance(source, GivenRows):
-            given = array_of(source.rows), source.shift
-            return self._dual_sums(loss, W, b, loss, None, given, None)
-        kept = np.zeros((self.shape.n_samples, self.shape.n_classes), np.float32) if source.keep else None
-        sums = self._dual_sums(loss, W, b, source.loss, array_of(source.offsets), None, kept)
-        return sums if kept is None else sums._replace(rows=ArrayRows(kept))
-
     def rows_from(self, saved: NDArray[Any] | None) -> ArrayRows:
-        """Return rows that were saved, or float32 zeros."""
-        if saved is None:
-            saved = np.zeros((self.shape.n_samples, self.shape.n_classes), np.float32)
-        return ArrayRows(saved)
+        """Return the saved rows, or zeros in float32."""
+        return self._zero_rows() if saved is None else ArrayRows(saved)
+
+    def _zero_rows(self, dtype: Any = np.float32) -> ArrayRows:
+        return ArrayRows(np.zeros((self.shape.n_samples, self.shape.n_classes), dtype))
 
     def scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         """Return the scores of chosen samples."""
@@ -260,23 +228,23 @@ class InMemoryEngine(Engine):
     def _scores(self, W: Floats, b: Floats, rows: Ints) -> Floats: ...
 
     def _score_parts(self, W: Floats, b: Floats, rows: Ints) -> Iterator[tuple[slice, Floats]]:
-        """Yield the scores of chosen samples, a part at a time."""
+        """Yield the scores of chosen samples in parts, each with its slice."""
         for start in range(0, len(rows), _ROWS):
             part = slice(start, min(start + _ROWS, len(rows)))
             yield part, self.scores(W, b, rows[part])
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield all samples of positive weight in random order, so many at a time."""
+        """Yield all samples of positive weight in random order, in mini-batches of ``size``."""
         order = rng.permutation(self.rows)
         for start in range(0, len(order), size):
             yield _Batch(self, order[start : start + size])
 
     def mean_curvature(self, loss: Loss, W: Floats, b: Floats, offsets: RowState | None = None) -> float:
-        """Return the mean curvature of the loss in score space, over at most 2,048 samples.
+        """Return the mean curvature of the loss in score space, over at most 4,095 samples.
 
-        It is the trace of the mean C×C Hessian over C - 1, from the C unit directions or, for many classes, by
-        Hutchinson's estimator. All samples see the same directions, so neither their order nor weights in place
-        of repeated samples change it.
+        It is the trace of the mean (C, C) Hessian divided by C - 1, from the C unit directions or, for many
+        classes, by Hutchinson's estimator. The directions are the same for all samples, so the result depends
+        neither on the order of the samples nor on whether a sample is repeated or has a larger weight.
         """
         rows = self.rows[:: max(1, len(self.rows) // _CURVATURE_ROWS)]
         scores, y, n_classes = self.scores(W, b, rows), self.samples.y[rows], self.shape.n_classes
@@ -301,37 +269,35 @@ class InMemoryEngine(Engine):
     def quality(self, loss: Loss, W: Floats, b: Floats, part: str) -> Quality:
         """Return mean loss and accuracy on training or held-out samples."""
         if part not in ("training", "held_out"):
-            raise ParameterError(f"part must be 'training' or 'held_out', but it is {part!r}.")
+            raise ParameterError(f"part must be 'training' or 'held_out', got {part!r}.")
         rows = self.rows if part == "training" else self._held_out
         if len(rows) == 0:
-            raise ParameterError("Nothing is held out of these samples: they are not a fold.")
+            raise ParameterError("These samples are not a fold, so they have no held-out part.")
         known = rows if part == "training" else self._known
-        given = self.samples.scoring_weights
-        weights = self.samples.weights if given is None else given
-        weights = weights / weights.max()  # equal ones are 1, so that shares are exact
+        # Equal weights become exactly 1, so that fractions are exact.
+        weights = self._scoring_weights / self._scoring_weights.max()
         value = hits = 0.0
         for place, scores in self._score_parts(W, b, known):
             y, share = self.samples.y[known[place]], weights[known[place]]
             value += float(share @ loss._values(scores, y))
             hits += float(share @ (scores.argmax(axis=1) == y))
         total = float(weights[known].sum())
-        # Samples of classes that the training part lacks are in no loss, and never right.
+        # Samples of classes without training samples are left out of the loss and count as misclassified.
         return Quality(value / total if total > 0.0 else np.inf, hits / float(weights[rows].sum()))
 
     def held_out_scores(self, W: Floats, b: Floats) -> tuple[Floats, Ints, Floats, Ints]:
         """Return scores, classes, weights and row numbers of the held-out samples of known classes."""
-        given, known = self.samples.scoring_weights, self._known
-        weights = self.samples.weights if given is None else given
+        known = self._known
         scores = np.empty((len(known), self.shape.n_classes))
         for part, found in self._score_parts(W, b, known):
             scores[part] = found
-        return scores, self.samples.y[known], weights[known], known
+        return scores, self.samples.y[known], self._scoring_weights[known], known
 
     def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
         """Return a preconditioner from the covariance, the Gram matrix of few rows, or the variances.
 
-        The covariance is estimated from so many rows that it costs no more than a few passes, but from at least
-        twice as many as there are features where there are so many.
+        The covariance is estimated from as many rows as cost a few passes, but from at least 2 D rows if there are
+        as many.
         """
         X, rows, D = self.samples.X, self.rows, self.shape.n_features
         sparse = issparse(X)
@@ -354,7 +320,7 @@ class InMemoryEngine(Engine):
         Z = self.dense_rows(rows, dtype)
         nearest = affine.mean.astype(Z.dtype)
         if nearest.any():
-            Z -= nearest  # close to the mean this is exact, and what float32 cannot hold of the mean follows
+            Z -= nearest  # exact for x close to the mean; the rest of the mean, which float32 cannot hold, follows
         rest = (affine.mean - nearest).astype(Z.dtype)
         if rest.any():
             Z -= rest
@@ -381,29 +347,29 @@ class InMemoryEngine(Engine):
         if n_folds == 0:
             raise ParameterError("These samples have no folds.")
         if check_count("fold", k, 0) >= n_folds:
-            raise ParameterError(f"fold must be a number from 0 to {n_folds - 1}, but it is {k!r}.")
+            raise ParameterError(f"fold must be a whole number from 0 to {n_folds - 1}, got {k!r}.")
         counts = np.bincount(self.samples.folds[k].training, minlength=self.shape.n_samples)
         weights = self.samples.weights * counts
-        weights /= weights.max()  # as all weights are, so that those that are equal stay so
+        weights /= weights.max()  # as for all weights, so that equal weights stay equal
         return np.asarray(weights / weights.sum())
 
     def with_fold(self, k: int) -> InMemoryEngine:
-        """Return the engine of the training part of a fold; classes without a sample there are left out."""
+        """Return the engine of the training samples of a fold; classes without a training sample are left out."""
         samples, weights = self.samples, self._training_weights(k)
         classes = np.unique(samples.y[weights > 0.0])
         if len(classes) < 2:
-            raise DataError(f"Fold {k} of cv has training samples of one class only: two are needed.")
+            raise DataError(f"Fold {k} of `cv` must have training samples of at least two classes, got one class.")
         known = np.isin(samples.y, classes)
         codes = np.where(known, np.searchsorted(classes, samples.y), 0)
-        given = samples.weights if samples.scoring_weights is None else samples.scoring_weights
-        of_fold = replace(
-            samples, y=codes, weights=weights, n_classes=len(classes), folds=(), scoring_weights=given
+        scoring = self._scoring_weights
+        training = replace(
+            samples, y=codes, weights=weights, n_classes=len(classes), folds=(), scoring_weights=scoring
         )
-        fold = self._remade(of_fold, classes)
+        fold = self._with_samples(training, classes)
         fold._held_out = samples.folds[k].validation
         fold._known = fold._held_out[known[fold._held_out]]
         return fold
 
-    def _remade(self, samples: Samples, classes: Ints) -> InMemoryEngine:
-        """Return an engine of this kind for other samples, with the same threads."""
+    def _with_samples(self, samples: Samples, classes: Ints) -> InMemoryEngine:
+        """Return an engine of this type for other samples, with the same threads."""
         return type(self)(samples, self.workers, classes)

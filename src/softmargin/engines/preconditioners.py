@@ -1,11 +1,11 @@
-"""The inverse of the feature covariance, which turns ill-conditioned features into easy ones.
+"""Preconditioners: the approximate inverse of the feature covariance, for ill-conditioned features.
 
 With output curvature c, the Hessian of F in W is close to ``c Σ + 2λ I`` for every class, where Σ is the
 covariance of the features. Σ is made once and serves every λ, class and fold.
 
-``Σ + (2λ/c) I = L Lᵀ`` is solved with L⁻¹ rather than L: two products with a triangle are far quicker than two
-triangular solves with few columns, they read it once, and in float32 they are still those of a positive matrix.
-The preconditioner only steers a search.
+``Σ + (2λ/c) I = L Lᵀ`` is solved with L⁻¹ rather than L. For few columns, two products with a triangular matrix
+are much faster than two triangular solves. They read it once, and in float32 the product is still that of a
+positive definite matrix. A preconditioner affects only the speed of a solver, not the accuracy of its result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 _PANEL = 512
-"""Rows of a triangle that one thread works on at a time."""
+"""Number of rows of a triangular matrix per task."""
 
 PanelProduct: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """Returns ``(panelᵀ panel G)ᵀ`` for a panel of rows of L⁻¹ and Gᵀ, cut to the columns of the panel."""
@@ -37,25 +37,25 @@ PanelProduct: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], N
 _SMALLEST = 1e-300
 
 _STEP = 6.0
-"""2λ/c is rounded to a power of this, so that one triangle serves many: which one depends on 2λ/c alone."""
+"""2λ/c is rounded to a power of this, so that few factors are needed, each determined by 2λ/c alone."""
 
 _MOST_KEPT = 3
-"""Triangles that are kept: folds that are fitted at once need the same few."""
+"""Number of cached factors; folds that are fitted concurrently need the same few."""
 
 _MAKING = ForkLock()
 
 
 class GramPairs(NamedTuple):
-    """Pairs of classes that a sample takes part in with curvature: ``curvature · (z (e_j - e_y)ᵀ)(…)ᵀ`` each.
+    """Active pairs of a sample and a class, with the Hessian ``curvature · (z (e_j - e_y)ᵀ)(…)ᵀ`` each.
 
     Attributes
     ----------
     rows : ndarray of int64
-        The samples, as numbers of the rows that `GramPreconditioner` was given.
+        The samples, as row numbers of the Z of `GramPreconditioner`.
     rival, target : ndarray of int64
         The classes j and y.
     curvature : float
-        Of each, for a sample of weight 1.
+        Curvature of each pair, for a sample of weight 1.
     """
 
     rows: Ints
@@ -70,16 +70,16 @@ def panel_product(panel: NDArray[np.float32], Gt: NDArray[np.float32]) -> NDArra
 
 
 class CovariancePreconditioner:
-    """Solves with about ``c Σ + 2λ I``, by an inverse triangle that is made anew only when 2λ/c has moved.
+    """Solves approximately with ``c Σ + 2λ I``, by an inverse triangular factor for each 2λ/c, rounded.
 
-    Fits in several threads may share it; the last few triangles are kept.
+    Fits in several threads may share it; the last few factors are cached.
 
     Parameters
     ----------
     covariance : ndarray of shape (D, D)
-        Σ, or an estimate of it from a part of the rows; only its lower triangle is read.
+        Σ, or an estimate of Σ from some of the rows; only the lower triangle is read.
     workers : Workers
-        What shares the work.
+        The threads to use.
     product : callable
         The product with a panel.
     """
@@ -87,12 +87,12 @@ class CovariancePreconditioner:
     def __init__(self, covariance: Floats, workers: Workers, product: PanelProduct = panel_product) -> None:
         self._covariance, self._workers, self._product = covariance, workers, product
         self._unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
-        # Rounding can push the smallest eigenvalues of Σ below zero by about this much.
+        # By rounding, the smallest eigenvalues of Σ may be negative, of about this size.
         self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(covariance))
         self._made: dict[int, list[NDArray[np.float32]]] = {}
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
-        """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
+        """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
         with _MAKING.lock:
             if power not in self._made:
@@ -106,16 +106,16 @@ class CovariancePreconditioner:
         def of_panel(panel: NDArray[np.float32], stop: threading.Event) -> NDArray[np.float32]:
             return self._product(panel, np.ascontiguousarray(Gt[:, : panel.shape[1]]))
 
-        tasks = [partial(of_panel, panel) for panel in reversed(panels)]  # the largest first
+        tasks = [partial(of_panel, panel) for panel in reversed(panels)]  # largest first, to balance the threads
         total = np.zeros(Gt.shape)
         for part in self._workers.run(tasks, len(G) * G.size):
             total[:, : part.shape[1]] += part
         return total.T * (size / curvature / self._unit)
 
     def _inverse(self, power: int) -> list[NDArray[np.float32]]:
-        """Return panels of the rows of L⁻¹ for the ratio of this power, or the next that rounding lets serve."""
+        """Return row panels of L⁻¹ for the ratio of this power, or the next for which the matrix is definite."""
         while True:
-            shifted = self._covariance / self._unit  # float32 will hold what is near 1
+            shifted = self._covariance / self._unit  # close to 1, for float32
             shifted[np.diag_indices_from(shifted)] += _STEP**power
             try:
                 corners = _cholesky(shifted, self._workers)
@@ -124,23 +124,23 @@ class CovariancePreconditioner:
                 power += 1
         tasks = [partial(_inverse_columns, shifted, corners, k) for k in range(len(corners))]
         columns = self._workers.run(tasks, shifted.size)
-        # Row panel k of the inverse triangle, from the panels of its columns.
+        # Row panel k of L⁻¹, from the panels of its columns.
         return [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
 
 
 class GramPreconditioner:
     """Solves with ``c Σ + 2λ I`` for Σ = ZᵀZ of fewer rows than columns, through the small matrix Z Zᵀ.
 
-    ``(ZᵀZ + r I)⁻¹ = (I - Zᵀ (Z Zᵀ + r I)⁻¹ Z) / r``, and likewise for the Hessian of a sum of pairs of classes.
+    ``(ZᵀZ + r I)⁻¹ = (I - Zᵀ (Z Zᵀ + r I)⁻¹ Z) / r``, and similarly for the Hessian of active pairs.
 
     Parameters
     ----------
     Z : ndarray of shape (n, D)
-        Preprocessed rows, each times the square root of its weight.
+        Preprocessed rows, each multiplied by the square root of its weight.
     roots : ndarray of shape (n,)
         These square roots.
     workers : Workers
-        What shares the work.
+        The threads to use.
     """
 
     def __init__(self, Z: Floats, roots: Floats, workers: Workers) -> None:
@@ -161,7 +161,7 @@ class GramPreconditioner:
         self._factor: tuple[Floats, list[Floats]] = self._gram, []
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
-        """Return about (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
+        """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
         ratio = self._unit * _STEP**power
         if power != self._current:
@@ -171,21 +171,21 @@ class GramPreconditioner:
         return (G - self._back(_solved(*self._factor, self._forth(G)))) / (curvature * ratio)
 
     def solve_pairs(self, pairs: GramPairs, reg: float, pull: float, G: Floats) -> Floats:
-        """Return the inverse of the Hessian of these pairs and of the penalty times G of shape (D + 1, C).
+        """Return the inverse Hessian of the pairs plus penalty, times G of shape (D + 1, C).
 
         Parameters
         ----------
         pairs : GramPairs
         reg : float
-            λ; the penalty's own Hessian in W is 2λ.
+            λ; the Hessian of the penalty in W is 2λ.
         pull : float
-            The inverse of that in b, or 0 if b stays where it is.
+            The inverse of the same for b, or 0 if b is fixed.
         G : ndarray of shape (D + 1, C)
 
         Raises
         ------
         LinAlgError
-            If rounding has eaten the smallest curvature.
+            If the matrix is not positive definite after rounding.
         """
         rows, rival, target, _ = pairs
         near = self._forth(G[:-1]) / (2.0 * reg) + pull * np.outer(self._roots, G[-1])
@@ -202,7 +202,7 @@ class GramPreconditioner:
         corners = _cholesky(products, self._workers)
         amounts = _solved(products, corners, (near[rows, rival] - near[rows, target])[:, None])[:, 0]
         A = np.zeros(near.shape)
-        A[rows, rival] = amounts  # each pair is there once
+        A[rows, rival] = amounts  # each pair occurs once
         np.subtract.at(A, (rows, target), amounts)
         return np.vstack([(G[:-1] - self._back(A)) / (2.0 * reg), pull * (G[-1:] - self._roots @ A)])
 
@@ -223,7 +223,7 @@ def _pair_products(
     products: Floats, first: int, last: int, pairs: GramPairs, incidence: Floats, gram: Floats, reg: float,
     roots: Floats, pull: float,
 ) -> None:  # fmt: skip
-    """Fill some rows of the lower triangle of the products of the pairs with each other."""
+    """Fill some rows of the lower triangle of the matrix of products between the pairs."""
     mine, all_rows = pairs.rows[first:last], pairs.rows[:last]
     found = gram[np.ix_(mine, all_rows)]
     found *= 0.5 / reg
@@ -235,7 +235,7 @@ def _pair_products(
 
 
 def _power(ratio: float) -> int:
-    """Return the power of `_STEP` next to a ratio."""
+    """Return the exponent of the power of `_STEP` closest to a ratio."""
     return round(math.log(max(ratio, _SMALLEST), _STEP))
 
 
@@ -248,9 +248,9 @@ def _back(panel: Floats, rows: Floats, stop: threading.Event) -> Floats:
 
 
 def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
-    """Overwrite the lower triangle of A with its Cholesky factor L, but for the panels on the diagonal.
+    """Overwrite the lower triangle of A with its Cholesky factor L, except for the diagonal blocks.
 
-    Return the inverses of these. The bits are the same for any number of threads.
+    Return the inverses of these blocks. The result is the same, to the last bit, for any number of threads.
     """
     n = len(A)
     corners: list[Floats] = []
@@ -274,7 +274,7 @@ def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
 
 
 def _solved(L: Floats, corners: list[Floats], B: Floats) -> Floats:
-    """Return (L Lᵀ)⁻¹ B, with what `_cholesky` made."""
+    """Return (L Lᵀ)⁻¹ B, from the results of `_cholesky`."""
     X, n = B.copy(), len(L)
     slices = [slice(start, min(start + _PANEL, n)) for start in range(0, n, _PANEL)]
     for rows, corner in zip(slices, corners, strict=True):
@@ -285,7 +285,7 @@ def _solved(L: Floats, corners: list[Floats], B: Floats) -> Floats:
 
 
 def _inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.Event) -> list[NDArray[np.float32]]:
-    """Return panel k of the columns of L⁻¹, as its panels of rows from the diagonal down."""
+    """Return column panel k of L⁻¹, as blocks from the diagonal down."""
     found = [corners[k]]
     start = k * _PANEL
     for j in range(k + 1, len(corners)):
@@ -299,7 +299,7 @@ def _inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.E
 
 
 class DiagonalPreconditioner:
-    """Solves with ``c diag(σ²) + 2λ I``: for features too many for a (D, D) array.
+    """Solves with ``c diag(σ²) + 2λ I``, for too many features for a (D, D) array.
 
     Parameters
     ----------

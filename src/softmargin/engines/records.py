@@ -12,26 +12,26 @@ from softmargin.vectors import Vector
 __all__ = ["Capability", "Moments", "Quality", "Shape", "Sweep"]
 
 _SMALL_HESSIAN = 1024
-"""Up to this many weights the whole Hessian is a small matrix."""
+"""Up to this many weights, the whole Hessian is a small matrix."""
 
 _CHEAP_FEATURES = 512
-"""Up to this many features a (D, D) matrix is cheap, even where there are fewer rows than that."""
+"""Up to this many features, a (D, D) matrix is cheap even if there are fewer rows than features."""
 
 _FEW_ROWS_BYTES = 1 << 28
-"""A float64 copy of few rows may take this much memory."""
+"""Maximum size of a float64 copy of few rows."""
 
 
 class Capability(Enum):
-    """What an engine can do beyond sums over all samples."""
+    """What an engine supports beyond sums over all samples."""
 
     DUAL_ASCENT = auto()
     """`Engine.dual_state`."""
     HESSIAN = auto()
-    """Evaluations keep their scores, and `Engine.hessian` makes a matrix or a sum over active pairs of them."""
+    """Evaluations can keep their scores, and `Engine.hessian` returns a matrix or a sum over active pairs."""
     ROWS = auto()
-    """Samples can be chosen: `Engine.batches` and `Engine.scores`."""
+    """Access to chosen samples: `Engine.batches` and `Engine.scores`."""
     SINGLE = auto()
-    """Products in float32, where X fits that."""
+    """Products in float32, if float32 represents X exactly."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Shape:
     n_samples, n_features, n_classes : int
         N, D and C.
     n_active : int
-        Samples of positive weight.
+        Number of samples of positive weight.
     weight_square : float
         Σ ω_i².
     class_weights : ndarray of shape (C,)
-        The share of each class in the weight of all samples.
+        Sum of the weights of each class; they sum to one.
     classes : ndarray of shape (C,)
-        The number of each class in the data that the engine was made for: a fold may lack some.
+        The number of each class in the whole data set; a fold may lack some.
     """
 
     n_samples: int
@@ -62,17 +62,17 @@ class Shape:
 
     @property
     def n_products(self) -> int:
-        """Multiplications in X @ W."""
+        """Number of multiplications in X @ W."""
         return self.n_samples * self.n_features * self.n_classes
 
     @property
     def has_small_hessian(self) -> bool:
-        """Whether the whole Hessian, of all weights at once, is a small matrix."""
+        """Whether the Hessian in all weights is a small matrix."""
         return (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
 
     @property
     def has_few_rows(self) -> bool:
-        """Whether there are fewer samples than features, and so few that a float64 copy of them is small."""
+        """Whether there are fewer samples than features, few enough for a float64 copy of X."""
         size = 8 * self.n_active * self.n_features
         return _CHEAP_FEATURES < self.n_features > self.n_active and size <= _FEW_ROWS_BYTES
 
@@ -85,14 +85,14 @@ class Moments(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """How a point does on some samples, by the weights that scores are made with.
+    """Loss and accuracy of a point on some samples, with the weights for scoring.
 
     Attributes
     ----------
     loss : float
         Mean loss over the samples of known classes; infinite if there are none.
     accuracy : float
-        Share of the samples whose class has the largest score.
+        Fraction of the samples whose class has the largest score.
     """
 
     loss: float
@@ -100,14 +100,14 @@ class Quality(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What one sweep over the dual rows saw.
+    """Estimates from one sweep over the dual rows.
 
     Attributes
     ----------
     value : float
-        F, approximately: each row's loss was seen when its turn came.
+        F, approximately: the loss of each row is taken when the row is visited.
     gap : float
-        F minus the dual, approximately, of the rows that were visited.
+        Approximate F minus the dual, over the visited rows.
     """
 
     value: float

@@ -1,7 +1,7 @@
-"""The engine that is plain NumPy: short, generic over losses, and the oracle of the fast ones.
+"""The reference engine: plain NumPy for any loss, short, and the oracle that tests compare the fast engines with.
 
-It converts X to float64 as a whole, so it is meant for small data and for tests. It needs no compiled code, and
-has no dual ascent, which visits rows one after the other.
+It converts all of X to float64, so it is meant for small data and for tests. It needs no compiled code, but does
+not support dual ascent, which visits the rows one by one.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softmargin.affine import Affine
-from softmargin.engines.base import DualSums, Moments, RowState
+from softmargin.engines.base import DualSource, DualSums, GivenRows, Moments, RowState
 from softmargin.engines.hessians import PairProduct, Pairs
 from softmargin.engines.in_memory import InMemoryEngine
-from softmargin.engines.rows import array_of
+from softmargin.engines.rows import OptionalRows, array_of
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.threads import Workers
@@ -24,7 +23,7 @@ __all__ = ["ReferenceEngine"]
 
 
 class ReferenceEngine(InMemoryEngine):
-    """Plain NumPy over a float64 copy of the samples of positive weight."""
+    """Plain NumPy on a float64 copy of the samples of positive weight."""
 
     def __init__(self, samples: Samples, workers: Workers | None = None, classes: Ints | None = None) -> None:
         super().__init__(samples, workers or Workers(1), classes)
@@ -49,17 +48,11 @@ class ReferenceEngine(InMemoryEngine):
         return float(self._weights @ loss._values(self._score(W, b), self._y))
 
     def _evaluate(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        offsets: Floats | None,
-        kept: NDArray[Any] | None,
-        single: bool,
+        self, loss: Loss, W: Floats, b: Floats, offsets: OptionalRows, scores_out: OptionalRows, single: bool
     ) -> tuple[float, Floats, Floats]:
         scores = self._score(W, b, offsets)
-        if kept is not None:
-            kept[self.rows] = scores
+        if scores_out is not None:
+            scores_out[self.rows] = scores
         rows = self._weights[:, None] * loss._gradient(scores, self._y)
         return float(self._weights @ loss._values(scores, self._y)), self._X.T @ rows, rows.sum(axis=0)
 
@@ -85,29 +78,23 @@ class ReferenceEngine(InMemoryEngine):
 
         return product
 
-    def _dual_sums(
-        self,
-        loss: Loss,
-        W: Floats,
-        b: Floats,
-        source: Loss,
-        offsets: Floats | None,
-        given: tuple[NDArray[Any], Floats] | None,
-        kept: NDArray[Any] | None,
-    ) -> DualSums:
-        scores = self._score(W, b)
+    def dual_sums(self, loss: Loss, W: Floats, b: Floats, source: DualSource) -> DualSums:
+        """Return the value and the sums over the dual rows."""
+        scores, kept = self._score(W, b), None
         value = float(self._weights @ loss._values(scores, self._y))
-        if given is None:
-            rows = source._gradient(scores if offsets is None else scores + offsets[self.rows], self._y)
+        if isinstance(source, GivenRows):
+            rows = loss._feasible(array_of(source.rows)[self.rows].astype(np.float64), self._y)
+            rows = loss._rebalanced(rows, self._y, source.shift)
         else:
-            rows = loss._feasible(given[0][self.rows].astype(np.float64), self._y)
-            rows = loss._rebalanced(rows, self._y, given[1])
-        if kept is not None:
-            kept[self.rows] = rows
+            offsets = array_of(source.offsets)
+            rows = source.loss._gradient(scores if offsets is None else scores + offsets[self.rows], self._y)
+            if source.keep:
+                kept = self._zero_rows()
+                kept.array[self.rows] = rows
         conjugate = float(self._weights @ loss._conjugate(rows, self._y))
         square = float(self._weights @ (rows**2).sum(axis=1))
         rows *= self._weights[:, None]
-        return DualSums(value, conjugate, square, self._X.T @ rows, self._one_hot().T @ rows)
+        return DualSums(value, conjugate, square, self._X.T @ rows, self._one_hot().T @ rows, kept)
 
     def moments(self) -> Moments:
         """Return the weighted mean and variance of each feature."""

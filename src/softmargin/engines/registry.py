@@ -1,4 +1,4 @@
-"""The engines by name. A new one is a file, and an entry in `ENGINES`."""
+"""The engines by name. A new engine is a file and an entry in `ENGINES`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from softmargin.samples import Samples
 __all__ = ["ENGINES", "EngineFactory", "make_engine"]
 
 EngineFactory = Callable[[Samples, int | None], Engine]
-"""Makes an engine for checked samples and a number of threads, by default one for each usable core."""
+"""A function that creates an engine from validated samples and a number of threads (None: one per usable core)."""
 
 _TINY = 1 << 16
-"""Up to this many multiplications in X @ W a pass of plain NumPy takes less than a millisecond: not worth the ten
-seconds in which the kernels of the other engines are compiled, where they are not yet."""
+"""Up to this many multiplications in X @ W, a pass of plain NumPy takes less than a millisecond. Compiling the
+kernels of the other engines, which takes ten seconds once, would not pay."""
 
 
 def _reference(samples: Samples, n_threads: int | None) -> Engine:
@@ -28,7 +28,7 @@ def _reference(samples: Samples, n_threads: int | None) -> Engine:
 
 
 def _cpu(samples: Samples, n_threads: int | None) -> Engine:
-    from softmargin.engines.cpu import DenseEngine, SparseEngine  # Numba is imported where it is needed
+    from softmargin.engines.cpu import DenseEngine, SparseEngine  # imported here because Numba takes long to load
 
     return (SparseEngine if issparse(samples.X) else DenseEngine)(samples, n_threads)
 
@@ -42,19 +42,19 @@ ENGINES: dict[str, EngineFactory] = {"auto": _auto, "cpu": _cpu, "reference": _r
 
 
 def make_engine(engine: str | EngineFactory, samples: Samples, n_threads: int | None = None) -> Engine:
-    """Return the engine of this name for these samples, or what a factory makes of them.
+    """Return the engine of this name for the samples; a factory is called with the samples and threads.
 
-    "auto" is the CPU's for any X in memory, dense or sparse, but plain NumPy for dense X of very small problems.
+    "auto" selects "cpu" for X in memory, dense or sparse, and "reference" for very small problems with dense X.
 
     Raises
     ------
     ParameterError
-        If there is no engine of this name, or ``n_threads`` is not a number of threads.
+        If no engine has this name, or ``n_threads`` is not a positive whole number.
     """
     if n_threads is not None:
         check_count("n_threads", n_threads)
     if callable(engine):
         return engine(samples, n_threads)
     if not isinstance(engine, str) or engine not in ENGINES:
-        raise ParameterError(f"engine must be one of {', '.join(map(repr, ENGINES))}, but it is {engine!r}.")
+        raise ParameterError(f"engine must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}.")
     return ENGINES[engine](samples, n_threads)

@@ -1,9 +1,9 @@
-"""Numbers for each sample and class as NumPy arrays: the `RowState` of engines for X in memory."""
+"""The `RowState` of engines for X in memory: a NumPy array."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from softmargin.engines.base import RowState
 from softmargin.losses.base import Floats
 
-__all__ = ["ArrayRows", "array_of", "sum_in_order"]
+__all__ = ["ArrayRows", "OptionalRows", "array_of", "sum_in_order"]
+
+OptionalRows: TypeAlias = NDArray[Any] | None
+"""An array (N, C), if there is one."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,16 @@ class ArrayRows:
     array: NDArray[Any]
 
     def scaled(self, factor: float) -> ArrayRows:
-        """Return them times a factor."""
+        """Return the rows times a factor."""
         return ArrayRows(factor * self.array)
 
     def moved(self, target: RowState, step: float, low: float, high: float) -> ArrayRows:
-        """Return them moved towards a target, and clipped."""
+        """Return the rows moved towards a target, and clipped."""
         assert isinstance(target, ArrayRows)
         return ArrayRows(np.clip(self.array + step * (target.array - self.array), low, high))
 
     def non_negative(self) -> ArrayRows:
-        """Return them with 0 in place of what is negative, in float32."""
+        """Return max(rows, 0) in float32."""
         return ArrayRows(np.maximum(self.array, 0.0, dtype=np.float32))
 
     def save(self) -> NDArray[Any]:
@@ -39,13 +42,13 @@ class ArrayRows:
 
 
 def array_of(rows: RowState | None) -> Any:
-    """Return the array (N, C) behind rows, or None."""
+    """Return the array (N, C) of a `RowState`, or None."""
     assert rows is None or isinstance(rows, ArrayRows)
     return None if rows is None else rows.array
 
 
 def sum_in_order(parts: list[Floats]) -> Floats:
-    """Return the sum of the parts, added from the first to the last."""
+    """Return the sum of the parts, added in order."""
     total = parts[0].copy(order="K")
     for part in parts[1:]:
         total += part

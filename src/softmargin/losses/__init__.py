@@ -1,4 +1,4 @@
-"""The losses, in score space only: they know nothing of data, weights or penalties."""
+"""The losses as functions of scores and targets, independent of data, weights and penalties."""
 
 from softmargin.losses.base import Loss
 from softmargin.losses.cross_entropy import CrossEntropy

@@ -1,6 +1,6 @@
 """Operations on arrays (N, C) of any library that follows the array API standard.
 
-Four of them have a form of their own for NumPy, for which the standard's takes several times as long.
+Four of them have a separate form for NumPy, since the standard's form takes several times as long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Array: TypeAlias = Any
 
 
 def is_target(rows: Array, y: Array) -> Array:
-    """Return an (N, C) mask that is true at the target of each row."""
+    """Return a mask (N, C) that is true at the target of each row."""
     xp = namespace(rows)
     classes = xp.arange(rows.shape[1], dtype=y.dtype, device=device(rows))
     return classes[None, :] == y[:, None]
@@ -44,24 +44,24 @@ def at_target(rows: Array, y: Array) -> Array:
 
 
 def number(value: float, like: Array) -> Array:
-    """Return a number in a form that functions of two arrays take, of the type and on the device of an array."""
+    """Return a number as an operand for functions of two arrays, with the type and device of ``like``."""
     if isinstance(like, np.ndarray):
         return value
     return namespace(like).asarray(value, dtype=like.dtype, device=device(like))
 
 
 def filled(rows: Array, mask: Array, value: float) -> Array:
-    """Return a copy of the rows with a number wherever the mask is true."""
+    """Return a copy of the rows with ``value`` where the mask is true."""
     return namespace(rows).where(mask, number(value, rows), rows)
 
 
 def at_least(rows: Array, value: float) -> Array:
-    """Return the larger of each entry and a number; NaN stays NaN."""
+    """Return the maximum of each entry and a number; NaN propagates."""
     return namespace(rows).maximum(rows, number(value, rows))
 
 
 def at_most(rows: Array, value: float) -> Array:
-    """Return the smaller of each entry and a number; NaN stays NaN."""
+    """Return the minimum of each entry and a number; NaN propagates."""
     return namespace(rows).minimum(rows, number(value, rows))
 
 
@@ -81,9 +81,9 @@ def sums_by_class(rows: Array, y: Array) -> Array:
 
 
 def target_set(rows: Array, y: Array, values: Array | float) -> Array:
-    """Return the rows with the target's entries set to a number or to values (N,).
+    """Return the rows with the targets' entries set to a number or to values (N,).
 
-    The rows must be the caller's own: NumPy's are written in place.
+    NumPy arrays are modified in place.
     """
     if isinstance(rows, np.ndarray):
         rows[np.arange(len(y)), y] = values
@@ -94,6 +94,6 @@ def target_set(rows: Array, y: Array, values: Array | float) -> Array:
 
 
 def with_target(rows: Array, y: Array) -> Array:
-    """Return the rows with the target's entry set to minus the sum of the others; as in `target_set`."""
+    """Return the rows with the target's entry set to minus the sum of the others, in place for NumPy."""
     rows = target_set(rows, y, 0.0)
     return target_set(rows, y, -namespace(rows).sum(rows, axis=1))

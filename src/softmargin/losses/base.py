@@ -1,14 +1,13 @@
-"""What every loss is: a small immutable record of its parameters that knows score space only.
+"""The base class of all losses: a small immutable record of parameters, with formulas in score space only.
 
 Conventions
 -----------
-``scores`` is (N, C) float64 or float32, ``y`` is (N,) integer with values in 0 … C-1. ``dual`` rows are what
-``gradient`` returns: their entries sum to zero.
+``scores`` is (N, C) float64 or float32, ``y`` is (N,) integer with values in 0 … C-1. ``dual`` rows have the form
+that ``gradient`` returns: their entries sum to zero.
 
-A loss writes each formula twice on purpose. The array methods are the readable form: they take arrays of any
-library that follows the array API standard, and return arrays of that library. The row functions, see
-`softmargin.losses.rows`, are the textbook's loop over one row, which is the fast form on a CPU. The tests compare
-the two.
+Each formula is written twice on purpose. The array methods are the readable form. They accept and return arrays of
+any library that follows the array API standard. The row functions, see `softmargin.losses.rows`, are the
+textbook's loop over one row, which is the fast form on a CPU. The tests compare both.
 """
 
 from __future__ import annotations
@@ -19,39 +18,30 @@ from typing import ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.arguments import as_floats
+from softmargin.arguments import as_floats, check_number
 from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.labels import check_codes, check_labels
 from softmargin.losses.arrays import Array
 
-__all__ = [
-    "Balance",
-    "Floats",
-    "Ints",
-    "Loss",
-    "check_delta",
-    "check_positive",
-    "check_scores",
-    "first_unusable",
-]
+__all__ = ["Balance", "Floats", "Ints", "Loss", "check_delta", "check_positive", "check_scores", "first_unusable"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
 
 class Balance(NamedTuple):
-    """How dual rows with a small imbalance are made exactly feasible.
+    """The map that makes dual rows with a small weighted sum exactly feasible.
 
-    The rows ``shrink * a_i + shift[y_i]`` are dual feasible and their weighted sum is zero.
+    The rows ``shrink * a_i + shift[y_i]`` are dual feasible, and their weighted sum is zero.
 
     Attributes
     ----------
     shrink : float
-        Factor in (0, 1] on every dual row.
+        Factor in (0, 1] of all dual rows.
     shift : ndarray of shape (C, C)
-        ``shift[c]`` is added to each row of class c.
+        ``shift[c]`` is added to each dual row of class c.
     conjugate : float
-        An upper bound on the weighted mean of L* over the new rows.
+        Upper bound on the weighted mean of L* over the new rows.
     """
 
     shrink: float
@@ -60,25 +50,25 @@ class Balance(NamedTuple):
 
 
 class Loss:
-    """Mixin of every loss; the parameters themselves come from a NamedTuple.
+    """Mixin of all losses; the parameters are the fields of a NamedTuple.
 
-    Being a tuple lets Numba pass a loss to compiled code by value. Equality and truth are those of a
-    record, not of a tuple: two losses are equal only if they are the same loss.
+    Since a loss is a tuple, Numba can pass it to compiled code by value. Unlike tuples, losses of different types
+    are never equal, and a loss without parameters is true.
     """
 
     __slots__ = ()
     name: ClassVar[str]
-    """The name used on the command line and in model files."""
+    """Name on the command line and in model files."""
     title: ClassVar[str]
-    """The name used in sentences."""
+    """Name in reports."""
     smooth: ClassVar[bool] = True
-    """Whether the gradient is continuous, which the smooth solvers need."""
+    """Whether the gradient is continuous, as solvers for smooth losses require."""
     probabilistic: ClassVar[bool] = False
-    """Whether the softmax of the scores estimates probabilities."""
+    """Whether the softmax of the scores estimates class probabilities."""
     curves_in_pairs: ClassVar[bool] = False
     """Whether the Hessian of a row is a sum over active pairs, see `_active_pairs`."""
     ascends: ClassVar[bool] = False
-    """Whether there is a row function that maximises the dual over one row."""
+    """Whether `row_ascent` is implemented, as dual ascent requires."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.parameters() == other.parameters()
@@ -93,21 +83,21 @@ class Loss:
         return True
 
     def parameters(self) -> dict[str, float]:
-        """Return the parameters by name, for model files and reports."""
+        """Return the parameters by name."""
         return dict(self._asdict())  # type: ignore[attr-defined]
 
     @property
     def score_scale(self) -> float:
-        """The size of a score difference that matters: Δ for the margin losses, 1 for cross-entropy."""
+        """Typical size of score differences: Δ for the margin losses, 1 for cross-entropy."""
         return self.parameters().get("delta", 1.0)
 
     @property
     def reg_scale(self) -> float:
-        """In units of `score_scale` the optimum depends on λ times this number alone: Δ for the hinge, else 1."""
+        """In units of `score_scale`, the optimum depends only on λ times this number: Δ for the hinge, else 1."""
         return 1.0
 
     def smoothed(self, width: float) -> Loss | None:
-        """Return this loss with its kinks rounded over a width in units of the scores; None if it has no kinks."""
+        """Return a smooth approximation that differs within ``width`` (in scores) of the kinks; None if smooth."""
         return None
 
     def is_dual_feasible_for(self, other: Loss) -> bool:
@@ -115,9 +105,9 @@ class Loss:
         return self == other
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return a scale of the curvature of the dual in the sum of the dual rows, in units of scores.
+        """Return a scale for the penalty of dual ascent on the sum of the dual rows, in units of scores.
 
-        Dual ascent derives from it the penalty on that sum, which a free bias requires to be zero.
+        With a free bias, that sum must be zero.
         """
         raise NotImplementedError
 
@@ -138,12 +128,12 @@ class Loss:
         Raises
         ------
         DataError
-            If shapes or labels do not fit or a score is no real number, NaN or ``+inf``.
+            If shapes or labels are inconsistent, or if a score is not a real number, is NaN or is ``+inf``.
         """
         return self._values(*check_scores(scores, y))
 
     def gradient(self, scores: ArrayLike, y: ArrayLike) -> Floats:
-        """Return dL/ds of each sample, shape (N, C) float64; parameters as in `values`."""
+        """Return dL/ds of each sample, (N, C) float64; the parameters are those of `values`."""
         return self._gradient(*check_scores(scores, y))
 
     def _values(self, scores: Array, y: Array) -> Array:
@@ -154,10 +144,10 @@ class Loss:
 
     def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
         """Return (d²L/ds²)·direction of each row, shape (N, C)."""
-        raise CapabilityError(f"{self!r} has no Hessian: choose a solver for non-smooth losses.")
+        raise CapabilityError(f"{self!r} is not smooth and has no Hessian; use a solver for non-smooth losses.")
 
     def _active_pairs(self, scores: Array, y: Array) -> tuple[Array, float] | None:
-        """Return in which classes j a row is curved along e_j - e_y, (N, C) bool, and the curvature h.
+        """Return the active rival classes j of each row, (N, C) bool, and their curvature h.
 
         The Hessian of a row is ``Σ_j h (e_j - e_y)(e_j - e_y)ᵀ`` over these. None unless `curves_in_pairs`.
         """
@@ -168,7 +158,7 @@ class Loss:
         raise NotImplementedError
 
     def _feasible(self, dual: Array, y: Array) -> Array:
-        """Return dual feasible rows close to the given ones."""
+        """Return dual feasible rows close to the given rows."""
         raise NotImplementedError
 
     def _rebalanced(self, dual: Array, y: Array, shift: Array) -> Array:
@@ -180,18 +170,18 @@ class Loss:
         raise NotImplementedError
 
     def _first_mix(self, class_weights: Floats, cost: float) -> float:
-        """Return the θ for which the rows θ (π - e_y) have the best dual: -Σ_c π_c L*(θ (π - e_c)) - cost θ².
+        """Return the θ that maximises the dual of the rows θ (π - e_y): -Σ_c π_c L*(θ (π - e_c)) - cost θ².
 
-        π are the weights of the classes; these rows sum to zero and are feasible up to some θ.
+        π are the class weights. These rows sum to zero, and are feasible up to some θ.
         """
         raise NotImplementedError
 
     def _first_bias(self, class_weights: Floats) -> Floats:
-        """Return the bias that goes with W = 0."""
+        """Return a bias to start from with W = 0."""
         return np.zeros(len(class_weights))
 
     def conjugate_scale(self, class_sums: Floats, square: float) -> float:
-        """Return a bound on the weighted mean size of the terms that L* adds up, beyond their sum.
+        """Return a bound on the weighted mean of the absolute terms of L* minus their sum, for rounding errors.
 
         Parameters
         ----------
@@ -203,16 +193,16 @@ class Loss:
         return 2.0 * square + 2.0 * abs(float(np.trace(class_sums)))
 
     def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may be larger than computed if no score is off by more than ``error``.
+        """Return a bound on the true minus the computed mean loss, given the errors of the scores.
 
         Parameters
         ----------
         error : float
-            Root of the weighted mean, over the samples, of the square of the largest error of a score.
+            Root mean square, over the samples, of the largest error of a score of the sample.
         value : float
             Mean loss, as computed.
         square : float
-            Weighted mean of ‖a‖² over the dual rows of the certificate; at the point itself they are dL/ds.
+            Weighted mean of ‖a‖² over the dual rows of the certificate, for example dL/ds at the point.
         n_classes : int
         """
         return 2.0 * error * math.sqrt(square)
@@ -223,22 +213,22 @@ class Loss:
         Parameters
         ----------
         purpose : str
-            What a smooth loss is needed for.
+            The feature that requires a smooth loss, to complete the message.
         """
         if not self.smooth:
-            raise CapabilityError(f"{self!r} is not smooth, so it cannot serve for {purpose}.")
+            raise CapabilityError(f"{self!r} is not smooth, as required for {purpose}.")
 
     def balance(self, class_sums: Floats, class_weights: Floats, conjugate: float) -> Balance:
-        """Make dual rows feasible for the unpenalised bias.
+        """Return how to make dual rows feasible for an unpenalised bias: their weighted sum becomes zero.
 
         Parameters
         ----------
         class_sums : ndarray of shape (C, C)
             Row c is the weighted sum of the dual rows of class c.
         class_weights : ndarray of shape (C,)
-            Weight of each class; positive, summing to one.
+            Weight of each class, positive; they sum to one.
         conjugate : float
-            Weighted mean of L* over the dual rows as they are.
+            Weighted mean of L* over the given dual rows.
 
         Returns
         -------
@@ -252,25 +242,25 @@ def check_scores(scores: ArrayLike, y: ArrayLike) -> tuple[Floats, Ints]:
     """Return ``scores`` as float64 (N, C) and ``y`` as int64 (N,), or raise a `DataError`."""
     scores, labels = as_floats("scores", scores), check_labels(y)
     if scores.ndim != 2:
-        raise DataError(f"scores must have two axes (samples, classes), but their shape is {scores.shape}.")
+        raise DataError(f"scores must have two axes (samples, classes), got shape {scores.shape}.")
     n_samples, n_classes = scores.shape
     if n_classes < 2:
-        raise DataError(f"scores must have a column for each of at least two classes, but they have {n_classes}.")
+        raise DataError(f"scores must have at least two columns, one per class, got {n_classes}.")
     if labels.shape != (n_samples,):
-        raise DataError(f"y must have shape ({n_samples},) to match the scores, but its shape is {labels.shape}.")
+        raise DataError(f"y must have shape ({n_samples},) to match scores, got shape {labels.shape}.")
     if labels.dtype.kind not in "iu":
-        raise DataError(f"y must hold integer class numbers, but its dtype is {labels.dtype}.")
+        raise DataError(f"y must contain integer class numbers, got dtype {labels.dtype}.")
     labels = check_codes(labels, n_classes)
     row = first_unusable(scores)
     if row is not None:
-        seen = np.array2string(scores[row], max_line_width=1000, threshold=10)
-        raise DataError(f"scores[{row}] holds NaN, +inf or nothing but -inf: {seen}.")
+        text = np.array2string(scores[row], max_line_width=1000, threshold=10)
+        raise DataError(f"scores contain NaN, +inf or only -inf in row {row}: {text}.")
     return scores, labels
 
 
 def first_unusable(scores: Floats) -> int | None:
-    """Return the first row that holds NaN, +inf or nothing but -inf: its largest score is not finite."""
-    if np.isfinite(scores).all():  # as almost always, and quicker where there are few classes
+    """Return the first row that contains NaN, +inf or only -inf, so that its maximum is not finite, or None."""
+    if np.isfinite(scores).all():  # the usual case, and faster for few classes
         return None
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(scores.max(axis=1))
@@ -278,23 +268,18 @@ def first_unusable(scores: Floats) -> int | None:
 
 
 LEAST_DELTA = 1e-100
-"""The smallest margin: the minimiser shrinks with it, and its square must be a number."""
+"""The smallest margin: the minimiser is proportional to it, and its square must not underflow."""
 
 
 def check_delta(delta: float) -> float:
     """Return a margin as a float, or raise a `ParameterError`."""
-    number = check_positive("delta", delta)
-    if number < LEAST_DELTA:
-        raise ParameterError(f"delta must be at least {LEAST_DELTA:g}, but it is {delta!r}.")
-    return number
+    return check_positive("delta", delta, LEAST_DELTA)
 
 
-def check_positive(name: str, value: float) -> float:
-    """Return ``value`` as a float, or raise a `ParameterError` that names it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ParameterError(f"{name} must be a positive number, but it is {value!r}.") from None
-    if not (0.0 < number < np.inf):
-        raise ParameterError(f"{name} must be positive and finite, but it is {value!r}.")
+def check_positive(name: str, value: float, least: float = 0.0) -> float:
+    """Return ``value`` as a positive float of at least ``least``, or raise a `ParameterError` that names it."""
+    number = check_number(name, value)
+    if not (0.0 < number < np.inf and number >= least):
+        bound = f"≥ {least:g}" if least else "> 0"
+        raise ParameterError(f"{name} must be a finite number {bound}, got {value!r}.")
     return number

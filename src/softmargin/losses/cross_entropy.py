@@ -1,11 +1,11 @@
-"""Softmax cross-entropy, right to the last digits for any scores.
+"""Softmax cross-entropy, accurate to a few units in the last place for any scores.
 
-Careless code loses digits in three places:
+Three formulas need care to not lose accuracy:
 
-- ``exp(s_j - m)`` multiplies the rounding error of the difference, see `softmargin.losses.rounding`.
-- when the target has the largest score, the loss is ``log1p(Σ_{j≠y} e^{s_j - s_y})``: adding the 1 first
-  would lose every digit of a small loss.
-- the target's gradient is minus the sum of the others', never ``p_y - 1``.
+- ``exp(s_j - m)`` amplifies the rounding error of the difference, see `softmargin.losses.rounding`.
+- If the target has the largest score, the loss is ``log1p(Σ_{j≠y} e^{s_j - s_y})``. With ``log(1 + …)``, a small
+  loss would lose all its digits.
+- The target's gradient is minus the sum of the others, not ``p_y - 1``.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ __all__ = ["CrossEntropy"]
 
 _MAX_NEWTON_STEPS = 30
 _NEWTON_TOLERANCE = 1e-6
-"""Newton's method ends when the square of its step is this share of that of the first."""
+"""Tolerance of Newton's method: the squared step, relative to the squared distance at the start."""
 
 _STIFF = 4.0
-"""From this q on Newton's method starts close to the old probabilities, not at the softmax."""
+"""From this q on, Newton's method starts near the old probabilities instead of at the softmax."""
 
 _LONGEST_STEP = 4.0
-"""Newton's step in the logarithm of a probability is cut at this."""
+"""Maximum of Newton's step in the logarithm of a probability."""
 
 
 class _Parameters(NamedTuple):
@@ -79,7 +79,7 @@ class CrossEntropy(Loss, _Parameters):
     ascends: ClassVar[bool] = True
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return 8 C; parameters as in `Loss.balance_stiffness`."""
+        """Return 8 C."""
         return 8.0 * n_classes
 
     def _values(self, scores: Array, y: Array) -> Array:
@@ -97,7 +97,7 @@ class CrossEntropy(Loss, _Parameters):
         return with_target(softmax_rows(scores), y)
 
     def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
-        # With u_j = t_j - t_y the target's own u is 0, so no digit is lost when p_y is close to 1.
+        # With u_j = t_j - t_y the target's u is 0, so the result is accurate for p_y close to 1.
         rivals = target_set(softmax_rows(scores), y, 0.0)
         u = directions - at_target(directions, y)
         mean = namespace(scores).sum(rivals * u, axis=1, keepdims=True)
@@ -144,12 +144,12 @@ class CrossEntropy(Loss, _Parameters):
         return np.log(class_weights)
 
     def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may exceed the computed one; parameters as in `Loss`."""
+        """Return a bound on the true minus the computed mean loss; the parameters are those of `Loss`."""
         # |dL/ds| sums to 2 (1 - p_y), which is at most 2 and at most 2 L.
         return 2.0 * error * math.sqrt(min(1.0, value + 2.0 * error))
 
     def balance(self, class_sums: Floats, class_weights: Floats, conjugate: float) -> Balance:
-        """Mix the dual rows with one that is the same for a whole class; L* is convex, so the bound holds."""
+        """Mix the dual rows with rows that are equal within each class; the bound holds since L* is convex."""
         imbalance = class_sums.sum(axis=0)
         mean_probabilities = imbalance + class_weights
         surplus = np.maximum(imbalance, 0.0)
@@ -163,7 +163,7 @@ class CrossEntropy(Loss, _Parameters):
 
 
 def _probabilities(dual: Array, y: Array) -> Array:
-    """Return dual rows plus one at the target: p of the rows p - e_y."""
+    """Return the probabilities p of dual rows p - e_y."""
     return target_set(namespace(dual).asarray(dual, copy=True), y, at_target(dual, y)[:, 0] + 1.0)
 
 
@@ -218,9 +218,9 @@ def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
 def _row_ascent(
     loss: CrossEntropy, s: Floats, a: Floats, y: int, q: float, change: Floats, work: Floats
 ) -> tuple[float, float]:
-    # The new probabilities p obey log p_j + q p_j = z_j - ν with z = s + q (a + e_y), for the ν that makes
-    # them sum to one: Newton's method in log p, from between the old ones and the softmax of s. Should it not get
-    # there, a short step towards the softmax, which always raises the dual, serves (by Pinsker's inequality).
+    # The new probabilities p satisfy log p_j + q p_j = z_j - ν with z = s + q (a + e_y), and ν such that they sum
+    # to one. Newton's method in log p starts between the old probabilities and the softmax of s. If it does not
+    # converge, take a short step towards the softmax, which always increases the dual (by Pinsker's inequality).
     C = s.size
     z, p, log_p = s, change, work
     a[y] += 1.0
@@ -246,17 +246,17 @@ def _row_ascent(
         for j in range(C):
             p[j] = max(a[j], 0.0) + (p[j] - a[j]) / (1.0 + q)
             log_p[j] = quick_log(p[j])
-    arrived = False
+    converged = False
     for _ in range(_MAX_NEWTON_STEPS):
-        above = 0.0
-        below = 0.0
+        numerator = 0.0
+        denominator = 0.0
         total = 0.0
         for j in range(C):
             weight = p[j] / (1.0 + q * p[j])
-            above += weight * (z[j] - q * p[j] - log_p[j])
-            below += weight
+            numerator += weight * (z[j] - q * p[j] - log_p[j])
+            denominator += weight
             total += p[j]
-        nu = (above + total - 1.0) / below
+        nu = (numerator + total - 1.0) / denominator
         moved = 0.0
         for j in range(C):
             log_p[j] += min((z[j] - q * p[j] - log_p[j] - nu) / (1.0 + q * p[j]), _LONGEST_STEP)
@@ -264,11 +264,11 @@ def _row_ascent(
             moved += (new - p[j]) ** 2
             p[j] = new
         if moved <= _NEWTON_TOLERANCE * distance * (1.0 if q < 1.0 else 1.0 / (q * q)):
-            arrived = True
+            converged = True
             break
     total = 0.0
     for j in range(C):
-        if not arrived:
+        if not converged:
             p[j] = a[j] + (quick_exp(z[j] - q * a[j]) - a[j]) / (1.0 + q)
         total += p[j]
     p[y] = a[y] = 0.0  # the target's entry is minus the sum of the others
@@ -276,7 +276,7 @@ def _row_ascent(
     for j in range(C):
         old = a[j]
         a[j] = p[j] / total
-        change[j] = a[j] - old  # of what is stored, which may be float32
+        change[j] = a[j] - old  # of the stored value, which may be in float32
         moved += change[j]
         others += a[j]
     a[y], change[y] = -others, -moved

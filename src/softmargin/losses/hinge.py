@@ -1,4 +1,4 @@
-"""The multiclass SVM loss of Weston and Watkins (1999): the sum of the hinges over all wrong classes."""
+"""The multiclass SVM loss of Weston and Watkins (1999): the sum of the hinges over all rival classes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Hinge(MarginLoss, _Parameters):
     Parameters
     ----------
     delta : float, default 1.0
-        The margin Δ, at least 1e-100, that the true class must keep. It need not be searched: the minimiser at
+        The margin Δ ≥ 1e-100 between the target and each rival class. It need not be tuned: the minimiser at
         (Δ, λ) is Δ times the minimiser at (1, Δλ).
 
     References
@@ -47,6 +47,7 @@ class Hinge(MarginLoss, _Parameters):
     title: ClassVar[str] = "multiclass SVM (hinge)"
     smooth: ClassVar[bool] = False
     ascends: ClassVar[bool] = True
+    _conjugate_curvature = 0.0
 
     def __new__(cls, delta: float = 1.0) -> Hinge:
         return super().__new__(cls, check_delta(delta))
@@ -57,11 +58,11 @@ class Hinge(MarginLoss, _Parameters):
         return self.delta
 
     def smoothed(self, width: float) -> SmoothedHinge:
-        """Return this loss with its kinks rounded over a width in units of the scores."""
+        """Return a smooth approximation that differs from this loss within ``width`` of the kinks."""
         return SmoothedHinge(self.delta, width)
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return Δ; parameters as in `Loss.balance_stiffness`."""
+        """Return Δ."""
         return self.delta
 
     def _values(self, scores: Array, y: Array) -> Array:
@@ -72,12 +73,8 @@ class Hinge(MarginLoss, _Parameters):
         active = margin_violations(scores, y, self.delta) > 0.0
         return with_target(namespace(scores).astype(active, scores.dtype), y)
 
-    @property
-    def _conjugate_curvature(self) -> float:
-        return 0.0
-
     def _mobility(self, t: Array) -> Array:
-        return t * (1.0 - t)  # only what lies strictly between the bounds may move
+        return t * (1.0 - t)  # only entries strictly between the bounds can change
 
 
 @row_function(row_gradient, Hinge)

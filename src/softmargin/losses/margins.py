@@ -1,4 +1,4 @@
-"""What the pairwise margin losses share: all that follows from the conjugate of one term.
+"""The common base of the pairwise margin losses: everything that follows from the conjugate of one term.
 
 The margin violation of a class j is u_j = s_j - s_y + Δ. A margin loss is ``L(s, y) = Σ_{j≠y} φ(u_j)`` with
 ``φ*(t) = (κ/2) t²`` on ``0 ≤ t ≤ cap``, so that ``L*(a) = Δ a_y + (κ/2) Σ_{j≠y} a_j²``.
@@ -28,26 +28,19 @@ from softmargin.losses.rows import ANY_ORDER, row_helper
 from softmargin.vectors import namespace
 
 __all__ = [
-    "MarginLoss",
-    "ascend_margins",
-    "margin_violations",
-    "pairwise_jacobian",
-    "pairwise_shift",
-    "row_hinges",
-    "row_margin_conjugate",
-    "row_margin_hessian",
-    "row_violations",
-]
+    "MarginLoss", "ascend_margins", "margin_violations", "pairwise_jacobian", "pairwise_shift", "row_hinges",
+    "row_margin_conjugate", "row_margin_hessian", "row_violations",
+]  # fmt: skip
 
 _MAX_STEPS = 40
 _STEP_TOLERANCE = 1e-6
-"""The dual of one row of a margin loss is maximised by Newton's method, to this share of the target's change."""
+"""Tolerance of Newton's method for the dual of one row, relative to the change of the target's entry."""
 
 _SMALLEST = 1e-200
-"""Less than this is taken for zero where it would divide."""
+"""Lower bound on divisors."""
 
 _FAR_BELOW = -1e300
-"""A violation that no class has. It is given to the target, so that no loop needs to leave the target out."""
+"""The violation that is stored for the target, so that loops need not skip it."""
 
 
 class MarginLoss(Loss):
@@ -112,11 +105,11 @@ class MarginLoss(Loss):
         return min(0.5 * slope / max(cost + curvature, _SMALLEST), self._cap / float(class_weights.max()))
 
     def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may exceed the computed one; parameters as in `Loss`."""
-        return 2.0 * (n_classes - 1) * error  # near a kink all may count, whatever the dual rows are
+        """Return a bound on the true minus the computed mean loss; the parameters are those of `Loss`."""
+        return 2.0 * (n_classes - 1) * error  # near kinks all rivals may contribute, independent of the dual rows
 
     def balance(self, class_sums: Floats, class_weights: Floats, conjugate: float) -> Balance:
-        """Make dual rows feasible; the conjugate of the new rows is exact before they are shrunk."""
+        """Return how to make dual rows feasible; the conjugate of the new rows is exact before they shrink."""
         shift = pairwise_shift(class_sums, class_weights)
         rivals = shift - np.diag(np.diag(shift))
         exact = conjugate + self.delta * float(class_weights @ np.diag(shift))
@@ -131,8 +124,8 @@ class MarginLoss(Loss):
 def margin_violations(scores: Array, y: Array, delta: float) -> Array:
     """Return s_j - s_y + Δ of each class, (N, C), and 0 for the target.
 
-    They are infinite where s_y is not finite: if it is -inf the loss is +inf, if it has overflowed the loss is no
-    number.
+    They are infinite if s_y is not finite: if s_y is -inf, the loss is +inf; if s_y has overflowed, the loss is
+    not a number.
     """
     xp, target = namespace(scores), at_target(scores, y)
     unusable = ~xp.isfinite(target)
@@ -146,15 +139,15 @@ def margin_violations(scores: Array, y: Array, delta: float) -> Array:
 def pairwise_shift(class_sums: Floats, class_weights: Floats) -> Floats:
     """Return the rows Q (C, C) that cancel the imbalance r when ``Q[y]`` is added to each row of class y.
 
-    ``Q[y, j] = r_y⁺ r_j⁻ / (π_y Σ r⁺)`` for j ≠ y is never negative and ``Q[y, y] = -Σ_j Q[y, j]``, so
-    every pairwise margin loss keeps its sign constraints.
+    ``Q[y, j] = r_y⁺ r_j⁻ / (π_y Σ r⁺)`` for j ≠ y is never negative, and ``Q[y, y] = -Σ_j Q[y, j]``. So the sign
+    constraints of all pairwise margin losses still hold.
     """
     imbalance = class_sums.sum(axis=0)
     positive, negative = np.maximum(imbalance, 0.0), np.maximum(-imbalance, 0.0)
     total = positive.sum()
     if total == 0.0:
         return np.zeros_like(class_sums)
-    # The ratio of sums is 1 up to rounding; using each side's own sum would leave r uncancelled by that much.
+    # Σ r⁺ and Σ r⁻ are equal up to rounding; one sum for both sides cancels r without that error.
     shift = np.outer(positive / class_weights, negative / total)
     return np.asarray(with_target(shift, np.arange(len(shift))))
 
@@ -171,9 +164,9 @@ def pairwise_jacobian(mobility: Array, y: Array, weights: Array) -> Array:
 
 @row_helper()
 def row_hinges(s: NDArray[Any], y: int, delta: float) -> None:
-    """Turn scores into max(0, s_j - s_y + Δ), in place and in their own precision; the target's becomes 0.
+    """Replace scores by max(0, s_j - s_y + Δ), in the precision of the row; the target's entry becomes 0.
 
-    NaN stays NaN, and is the target's, too, where its score is not finite: then no sum of these is a loss.
+    NaN propagates. If the target's score is not finite, its entry becomes NaN, so that the loss is NaN.
     """
     number = s.dtype.type
     target, shift, zero = s[y], number(delta), number(0)
@@ -185,7 +178,7 @@ def row_hinges(s: NDArray[Any], y: int, delta: float) -> None:
 
 @row_helper()
 def row_violations(s: Floats, a: Floats, y: int, delta: float) -> None:
-    """Turn scores into margin violations in place; the target's is far below 0, and its dual entry 0."""
+    """Replace scores by margin violations; the target gets a very negative violation and the dual entry 0."""
     target = s[y]
     for j in range(s.size):
         s[j] = (s[j] - target) + delta
@@ -195,20 +188,20 @@ def row_violations(s: Floats, a: Floats, y: int, delta: float) -> None:
 
 @row_helper(ANY_ORDER)
 def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap: float, change: Floats) -> None:
-    """Maximise the dual of a margin loss over one row ``a`` with 0 at its target, in place.
+    """Maximise the dual of a margin loss over one row ``a``, whose target entry is 0, in place.
 
-    L* is ``-Σ_j Δ t_j + (curvature/2) t_j²`` on 0 ≤ t_j ≤ cap, and u are the `row_violations`. When the target's
-    entry has moved by -m, every other has moved by ``clip((u_j - curvature·a_j - q·m) / (q + curvature))``: m is
-    the root of a decreasing function that is linear in pieces, found by Newton's method inside a bracket.
+    L* is ``-Σ_j Δ t_j + (curvature/2) t_j²`` on 0 ≤ t_j ≤ cap, and u are the `row_violations`. If the target's
+    entry changes by -m, every other entry changes by ``clip((u_j - curvature·a_j - q·m) / (q + curvature))``. So m
+    is the root of a decreasing, piecewise linear function. It is found by Newton's method with a bracket.
     """
-    steep = 1.0 / (q + curvature)
+    inverse = 1.0 / (q + curvature)
     m = low = high = 0.0
     for step in range(_MAX_STEPS):
         total = 0.0
         free = 0.0
         for j in range(u.size):
             old = a[j]
-            wanted = old + (u[j] - curvature * old - q * m) * steep
+            wanted = old + (u[j] - curvature * old - q * m) * inverse
             new = min(max(wanted, 0.0), cap)
             total += new - old
             free += 1.0 if new == wanted else 0.0
@@ -221,14 +214,14 @@ def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap
             low = m
         else:
             high = m
-        m += excess / (1.0 + free * q * steep)
-        if not low < m < high:  # at an end Newton's method goes round in circles
+        m += excess / (1.0 + free * q * inverse)
+        if not low < m < high:  # Newton's method may cycle; bisect
             m = 0.5 * (low + high)
     total = moved = 0.0
     for j in range(u.size):
         old = a[j]
-        a[j] = min(max(old + (u[j] - curvature * old - q * m) * steep, 0.0), cap)
-        change[j] = a[j] - old  # of what is stored, which may be float32
+        a[j] = min(max(old + (u[j] - curvature * old - q * m) * inverse, 0.0), cap)
+        change[j] = a[j] - old  # of the stored value, which may be in float32
         moved += change[j]
         total += a[j]
     a[y], change[y] = -total, -moved
@@ -246,7 +239,7 @@ def row_margin_conjugate(a: Floats, y: int, delta: float, curvature: float) -> f
 
 @row_helper()
 def row_margin_hessian(s: Floats, y: int, t: Floats, delta: float, limit: float, curvature: float) -> None:
-    """Turn a direction t into its Hessian product in place: φ''(u) is 1/κ for 0 < u < limit and 0 elsewhere."""
+    """Replace a direction t by its Hessian product: φ''(u) is 1/κ for 0 < u < limit and 0 elsewhere."""
     target = s[y]
     along_target = t[y]
     total = 0.0

@@ -29,7 +29,7 @@ def softmax(scores: ArrayLike) -> Floats:
     Raises
     ------
     DataError
-        If a score is no real number, NaN or ``+inf``, or a row holds nothing but ``-inf``.
+        If a score is not a real number, is NaN or is ``+inf``, or if a row contains only ``-inf``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The losses a user chooses from, by name."""
+"""The losses for users, by name."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from softmargin.losses.squared_hinge import SquaredHinge
 __all__ = ["LOSSES", "check_loss", "make_loss"]
 
 LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (CrossEntropy, SquaredHinge, Hinge)}
-"""The losses by name; between equally good ones the first is taken."""
+"""The losses by name; model selection breaks ties in this order."""
 
 
 def make_loss(name: str | Loss, delta: float = 1.0) -> Loss:
-    """Return the loss of this name; a `Loss` is returned as it is.
+    """Return the loss of this name; a `Loss` is returned unchanged.
 
     Raises
     ------
     ParameterError
-        If there is no loss of this name or ``delta`` is not positive.
+        If no loss has this name, or ``delta`` is not positive.
     """
     if isinstance(name, Loss):
         return name
     if not isinstance(name, str) or name not in LOSSES:
-        raise ParameterError(f"loss must be one of {', '.join(LOSSES)}, but it is {name!r}.")
+        raise ParameterError(f"loss must be one of {', '.join(LOSSES)}, got {name!r}.")
     chosen = LOSSES[name]
     return chosen(delta) if "delta" in chosen._fields else chosen()  # type: ignore[attr-defined, call-arg]
 
 
 def check_loss(loss: Loss) -> Loss:
-    """Return the loss, or raise a `ParameterError` that says which object to pass."""
+    """Return the loss, or raise a `ParameterError` that names an object to pass."""
     if isinstance(loss, Loss):
         return loss
-    meant: object = LOSSES.get(loss) if isinstance(loss, str) else loss
-    if isinstance(meant, type) and issubclass(meant, Loss):
-        raise ParameterError(f"loss must be a loss itself: pass {meant.__name__}() instead of {loss!r}.")
-    raise ParameterError(f"loss must be a loss such as softmargin.Hinge(), but it is {loss!r}.")
+    kind: object = LOSSES.get(loss) if isinstance(loss, str) else loss
+    example = f"{kind.__name__}()" if isinstance(kind, type) and issubclass(kind, Loss) else "softmargin.Hinge()"
+    raise ParameterError(f"loss must be an instance of a loss, such as {example}, got {loss!r}.")

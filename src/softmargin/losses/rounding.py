@@ -1,7 +1,7 @@
-"""Differences, exponentials and logarithms that keep their digits, for arrays and for row functions.
+"""Accurate differences, exponentials and logarithms, for arrays and for row functions.
 
-``exp(a - b)`` multiplies the absolute rounding error of the difference, so the difference is taken with its error
-term (Knuth's two-sum): ``exp(d + e) ≈ exp(d)·(1 + e)``.
+In ``exp(a - b)``, the absolute rounding error of the difference becomes a relative error. So the difference is
+computed together with its error (Knuth's two-sum): ``exp(d + e) ≈ exp(d)·(1 + e)``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,12 @@ from softmargin.losses.rows import CONTRACTED, by_precision, row_helper
 from softmargin.vectors import namespace
 
 __all__ = [
-    "exp_difference",
-    "quick_exp",
-    "quick_log",
-    "row_divide",
-    "row_exp_differences",
-    "two_sum_difference",
-    "x_log_x",
-    "x_log_x_beside_one",
-]
+    "exp_difference", "quick_exp", "quick_log", "row_divide", "row_exp_differences", "two_sum_difference",
+    "x_log_x", "x_log_x_beside_one",
+]  # fmt: skip
 
 _EXP_UNDERFLOW = -746.0
-"""exp is 0 in float64 from here down; the error term of such a difference may be NaN and is not needed."""
+"""exp underflows to 0 in float64 below this; the error of such a difference may be NaN and is ignored."""
 
 
 def two_sum_difference(a: Array, b: Array) -> tuple[Array, Array]:
@@ -39,7 +33,7 @@ def two_sum_difference(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def exp_difference(a: Array, b: Array) -> Array:
-    """Return exp(a - b) to a few units in the last place, for a ≤ b."""
+    """Return exp(a - b) for a ≤ b, with an error of a few units in the last place."""
     d, e = two_sum_difference(a, b)
     e += 1.0
     e *= namespace(d).exp(d)
@@ -47,26 +41,26 @@ def exp_difference(a: Array, b: Array) -> Array:
 
 
 def x_log_x(x: Array) -> Array:
-    """Return x·log x, and 0 at 0."""
+    """Return x·log x, which is 0 at 0."""
     zero = x == 0.0
     return filled(x * namespace(x).log(filled(x, zero, 1.0)), zero, 0.0)
 
 
 def x_log_x_beside_one(x: Array) -> Array:
-    """Return (1 + x) log(1 + x), and 0 at -1, without loss of digits where x is small."""
+    """Return (1 + x) log(1 + x), which is 0 at -1, accurate for small x."""
     zero = x == -1.0
     return filled((1.0 + x) * namespace(x).log1p(filled(x, zero, 0.0)), zero, 0.0)
 
 
 @row_helper(CONTRACTED)
 def _double_exp_difference(a: float, b: float) -> float:
-    """Return exp(a - b) to about a unit in the last place, for a ≤ b, in a form that turns into vectors."""
+    """Return exp(a - b) for a ≤ b, with an error of about one unit in the last place; it can be vectorised."""
     d = a - b
     part = d - a
     error = (a - (d - part)) - (b + part)
     tiny = d < _EXP_UNDERFLOW
     x = _EXP_UNDERFLOW if tiny else d
-    # Adding this number rounds to a whole one, whose bits then stand at the end.
+    # Adding this number rounds to an integer, which the lowest bits then hold.
     rounded = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
     whole = rounded - 6755399441055744.0
     r = (x - whole * 6.93147180369123816490e-01) - whole * 1.90821492927058770002e-10  # ln 2 in two parts
@@ -75,7 +69,7 @@ def _double_exp_difference(a: float, b: float) -> float:
     p = 1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0 + r * p))
     p = 0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * p))
     power = rounded.view(np.int64) - 4843621399236968448
-    half = power >> 1  # in two factors, the power of two may go below the normal numbers
+    half = power >> 1  # as two factors, the power of two may be subnormal
     first = np.int64((half + 1023) << 52).view(np.float64)
     second = np.int64((power - half + 1023) << 52).view(np.float64)
     return (1.0 + (r + (r * r) * p)) * (1.0 + (0.0 if tiny else error)) * first * second
@@ -83,7 +77,7 @@ def _double_exp_difference(a: float, b: float) -> float:
 
 @row_helper(CONTRACTED)
 def _single_exp(x: Any) -> Any:
-    """Return exp(x) of a float32 to about a unit in the last place, for x ≤ 0, but at least 1e-38."""
+    """Return exp(x) of a float32 x ≤ 0 with an error of about one unit in the last place, but at least 1e-38."""
     x = np.float32(-87.0) if x < np.float32(-87.0) else x  # NaN stays NaN
     rounded = np.float32(x * np.float32(1.4426950408889634) + np.float32(12582912.0))
     whole = rounded - np.float32(12582912.0)
@@ -105,7 +99,7 @@ def _single_exp_differences(s: Any, top: Any) -> None:
 
 
 row_exp_differences = by_precision(_single_exp_differences, _double_exp_differences)
-"""Turn each entry of a row into exp(entry - top), in its own precision."""
+"""Replace each entry of a row by exp(entry - top), in the precision of the row."""
 
 
 def _double_divide(s: Any, total: Any) -> None:
@@ -120,14 +114,14 @@ def _single_divide(s: Any, total: Any) -> None:
 
 
 row_divide = by_precision(_single_divide, _double_divide)
-"""Divide each entry of a row by the total: in float32, where one more rounding does not matter, by its inverse."""
+"""Divide each entry of a row by the total; in float32, multiply by its inverse, which adds one rounding."""
 
 
 @row_helper(CONTRACTED)
 def quick_log(x: float) -> float:
-    """Return log(x) to ten digits, for x ≥ 1e-300."""
+    """Return log(x) for x ≥ 1e-300, to ten digits."""
     bits = np.float64(max(x, 1e-300)).view(np.int64)
-    whole = (bits - 4604544271217802189) >> 52  # of the power of two that leaves a factor in √½ … √2
+    whole = (bits - 4604544271217802189) >> 52  # the exponent that leaves a factor between √½ and √2
     m = np.int64(bits - (whole << 52)).view(np.float64)
     t = (m - 1.0) / (m + 1.0)
     w = t * t
@@ -138,9 +132,9 @@ def quick_log(x: float) -> float:
 
 @row_helper(CONTRACTED)
 def quick_exp(x: float) -> float:
-    """Return exp(x) to ten digits, for x ≤ 700: a polynomial that compilers turn into vectors."""
+    """Return exp(x) for x ≤ 700, to ten digits, by a polynomial that compilers vectorise."""
     x = max(x, -700.0)
-    # Adding this number rounds to a whole one, whose bits then stand at the end.
+    # Adding this number rounds to an integer, which the lowest bits then hold.
     rounded = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
     whole = rounded - 6755399441055744.0
     r = (x - whole * 0.693145751953125) - whole * 1.42860682030941723212e-6  # ln 2 in two parts

@@ -1,8 +1,8 @@
 """Row functions: the formulas of a loss as loops over one row of scores, in plain Python.
 
-Each loss keeps its row functions beside its array methods and registers them here. This module records them and
-compiles nothing: an engine whose loops are compiled installs the records in its compiler, see
-`softmargin.engines.cpu.row_code`. Called from Python, the functions run as they stand.
+Each loss defines its row functions next to its array methods and registers them here. This module only records
+them. An engine with compiled loops passes the records to its compiler, see `softmargin.engines.cpu.row_code`.
+Called from Python, the functions run as plain Python.
 """
 
 from __future__ import annotations
@@ -17,55 +17,43 @@ if TYPE_CHECKING:
     from softmargin.losses.base import Floats, Loss
 
 __all__ = [
-    "ANY_ORDER",
-    "CONTRACTED",
-    "Record",
-    "by_precision",
-    "for_each_record",
-    "has_form",
-    "row_ascent",
-    "row_conjugate",
-    "row_function",
-    "row_gradient",
-    "row_helper",
-    "row_hessian_product",
-    "row_max",
-    "row_squares",
+    "ANY_ORDER", "CONTRACTED", "Record", "by_precision", "for_each_record", "has_form", "row_ascent",
+    "row_conjugate", "row_function", "row_gradient", "row_helper", "row_hessian_product", "row_max", "row_squares",
     "row_sum",
-]
+]  # fmt: skip
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 FastMath: TypeAlias = frozenset[str]
 
 ANY_ORDER: FastMath = frozenset({"reassoc", "contract", "nsz"})
-"""A sum may be computed in any order, so that it becomes vector instructions; inf and NaN keep their meaning. In a
-loss only for sums whose terms have one sign: these lose no digits in any order."""
+"""Sums may be computed in any order, so that they can be vectorised; inf and NaN keep their meaning. Losses use
+this only for sums whose terms have the same sign, which are accurate in any order."""
 
 CONTRACTED: FastMath = frozenset({"contract"})
-"""A product and a sum may be rounded once (fused multiply-add); the order of operations stays."""
+"""Products and sums may be fused (fused multiply-add); the order of operations is fixed."""
 
 _LARGEST: FastMath = frozenset({"nnan", "nsz"})
-"""For the largest of several numbers, none of which is NaN."""
+"""For the maximum of numbers without NaN."""
 
 _AS_WRITTEN: FastMath = frozenset()
 """Every operation is rounded as written."""
 
 
 class Record(NamedTuple):
-    """A function for compiled loops.
+    """A function that compiled loops may call.
 
     Attributes
     ----------
     called : callable
-        The function by whose name other row functions call it.
+        The name, as a Python function, by which other row functions call it.
     function : callable
-        The code that is compiled for such a call.
+        The function to compile for such a call.
     loss_type : type, optional
-        Only for calls whose first argument is a loss of this type.
+        Restricts the record to calls whose first argument is a loss of this type.
     single : bool, optional
-        Only for calls whose first argument is a float32 array (true) or any other array (false).
+        Restricts the record to calls whose first argument is (true) or is not (false) a float32 array.
     fastmath : frozenset of str
-        What the compiler may do with floating-point operations: LLVM's names of the flags.
+        LLVM's fast-math flags, which state what the compiler may do with floating-point operations.
     """
 
     called: Callable[..., Any]
@@ -80,22 +68,24 @@ _LISTENERS: list[Callable[[Record], None]] = []
 
 
 def for_each_record(install: Callable[[Record], None]) -> None:
-    """Call ``install`` with every record, now with those there are and later with each new one."""
+    """Call ``install`` with all existing and all future records."""
     _LISTENERS.append(install)
     for record in _RECORDS:
         install(record)
 
 
-def _register(record: Record) -> None:
+def _register(called: Callable[..., Any], function: _Function, **conditions: Any) -> _Function:
+    record = Record(called, function, **conditions)
     _RECORDS.append(record)
     for install in _LISTENERS:
         install(record)
+    return function
 
 
 def row_function(
     called: Callable[..., Any], loss_type: type[Loss], fastmath: FastMath = _AS_WRITTEN
 ) -> Callable[[_Function], _Function]:
-    """Register the decorated function as the form of ``called`` for one type of loss.
+    """Register the decorated function as the implementation of ``called`` for one type of loss.
 
     Parameters
     ----------
@@ -105,37 +95,27 @@ def row_function(
     fastmath : frozenset of str, optional
         What the compiler may do with floating-point operations, for example `ANY_ORDER`.
     """
-
-    def register(function: _Function) -> _Function:
-        _register(Record(called, function, loss_type=loss_type, fastmath=fastmath))
-        return function
-
-    return register
+    return lambda function: _register(called, function, loss_type=loss_type, fastmath=fastmath)
 
 
 def row_helper(fastmath: FastMath = _AS_WRITTEN) -> Callable[[_Function], _Function]:
-    """Register the decorated function as one that row functions call."""
-
-    def register(function: _Function) -> _Function:
-        _register(Record(function, function, fastmath=fastmath))
-        return function
-
-    return register
+    """Register the decorated function as a helper of row functions."""
+    return lambda function: _register(function, function, fastmath=fastmath)
 
 
 def by_precision(single: Callable[..., None], double: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that row functions call: ``single`` if its first argument is float32, else ``double``."""
+    """Return a helper of row functions that calls ``single`` if its first argument is float32, else ``double``."""
 
     def chosen(s: NDArray[Any], *arguments: Any) -> None:
         (single if s.dtype == np.float32 else double)(s, *arguments)
 
-    _register(Record(chosen, single, single=True))
-    _register(Record(chosen, double, single=False))
+    _register(chosen, single, single=True)
+    _register(chosen, double, single=False)
     return chosen
 
 
 def has_form(called: Callable[..., Any], kind: type[Loss]) -> bool:
-    """Return whether a row function is registered for a type of loss."""
+    """Return whether a row function is implemented for a type of loss."""
     return any(record.called is called and record.loss_type is kind for record in _RECORDS)
 
 
@@ -147,12 +127,12 @@ def _form(called: Callable[..., Any], loss: Loss) -> Callable[..., Any]:
 
 
 def row_gradient(loss: Any, s: Floats, y: int) -> float:
-    """Return L(s, y) and turn ``s`` into dL/ds in place."""
+    """Return L(s, y) and replace ``s`` by dL/ds."""
     return float(_form(row_gradient, loss)(loss, s, y))
 
 
 def row_hessian_product(loss: Any, s: Floats, y: int, t: Floats) -> None:
-    """Turn the direction ``t`` into (d²L/ds²)·t in place; ``s`` is scratch afterwards."""
+    """Replace the direction ``t`` by (d²L/ds²)·t; ``s`` is overwritten."""
     _form(row_hessian_product, loss)(loss, s, y, t)
 
 
@@ -166,8 +146,8 @@ def row_ascent(
 ) -> tuple[float, float]:
     """Maximise the dual over one row ``a`` in place; return estimates of its loss and its duality gap before.
 
-    The maximiser of ``-L*(a') + ⟨a', s⟩ - (q/2) ‖a' - a‖²``: s are the scores at the dual row as it was, and
-    q says how much they follow when it moves. ``change`` becomes a' - a; ``s`` and ``work`` are scratch.
+    The new row a' maximises ``-L*(a') + ⟨a', s⟩ - (q/2) ‖a' - a‖²``, where s are the scores at the old row, and q
+    is their rate of change with the row. ``change`` becomes a' - a; ``s`` and ``work`` are overwritten.
     """
     value, gap = _form(row_ascent, loss)(loss, s, a, y, q, change, work)
     return value, gap
@@ -175,7 +155,7 @@ def row_ascent(
 
 @row_helper(ANY_ORDER)
 def row_sum(s: NDArray[Any]) -> float:
-    """Return the sum of entries that are not negative, in float64."""
+    """Return the sum of non-negative entries, in float64."""
     total = 0.0
     for j in range(s.size):
         total += s[j]

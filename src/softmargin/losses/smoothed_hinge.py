@@ -1,4 +1,4 @@
-"""The hinge with its kinks rounded off: what the augmented Lagrangian of the hinge is made of."""
+"""The hinge with smoothed kinks, which the augmented Lagrangian for the hinge uses."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class _Parameters(NamedTuple):
 
 
 class SmoothedHinge(MarginLoss, _Parameters):
-    """Multiclass SVM loss whose kinks are rounded over a width μ (Huber's function of each violation).
+    """Multiclass SVM loss, smoothed over a width μ (Huber's function of each violation).
 
-    ``L(s, y) = Σ_{j≠y} h(s_j - s_y + Δ)`` with ``h(u) = max_{0≤t≤1} t·u - (μ/2) t²``, that is 0 for u ≤ 0,
-    ``u²/(2μ)`` up to u = μ and ``u - μ/2`` beyond.
+    ``L(s, y) = Σ_{j≠y} h(s_j - s_y + Δ)`` with ``h(u) = max_{0≤t≤1} t·u - (μ/2) t²``: 0 for u ≤ 0, ``u²/(2μ)`` for
+    0 ≤ u ≤ μ, and ``u - μ/2`` for u ≥ μ.
 
     Parameters
     ----------
     delta : float, default 1.0
         The margin Δ > 0.
     width : float, default 1.0
-        The width μ > 0 of the rounding, in units of the scores.
+        The width μ > 0 of the smoothing, in units of the scores.
     """
 
     __slots__ = ()
@@ -41,7 +41,7 @@ class SmoothedHinge(MarginLoss, _Parameters):
         return super().__new__(cls, check_delta(delta), check_positive("width", width))
 
     def is_dual_feasible_for(self, other: Loss) -> bool:
-        """Return whether the gradients are dual feasible for ``other``: for the hinge, too."""
+        """Return whether the gradients are dual feasible for ``other``, which may be a hinge."""
         return self == other or isinstance(other.smoothed(self.width), SmoothedHinge)
 
     def _values(self, scores: Array, y: Array) -> Array:
@@ -62,7 +62,7 @@ class SmoothedHinge(MarginLoss, _Parameters):
 @row_function(row_gradient, SmoothedHinge)
 def _row_gradient(loss: SmoothedHinge, s: Floats, y: int) -> float:
     target = s[y]
-    value = target - target  # NaN, as no loss, where it is not finite
+    value = target - target  # NaN if it is not finite, as then is the loss
     total = 0.0
     for j in range(s.size):
         u = s[j] - target + loss.delta

@@ -1,4 +1,4 @@
-"""The squared form of the multiclass SVM loss (L2-SVM)."""
+"""The squared multiclass SVM loss (L2-SVM)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ class SquaredHinge(MarginLoss, _Parameters):
     Parameters
     ----------
     delta : float, default 1.0
-        The margin Δ, at least 1e-100. It need not be searched: the minimiser at (Δ, λ) is Δ times the one at
-        (1, λ).
+        The margin Δ ≥ 1e-100. It need not be tuned: the minimiser at (Δ, λ) is Δ times the minimiser at (1, λ).
 
     Examples
     --------
@@ -58,13 +57,14 @@ class SquaredHinge(MarginLoss, _Parameters):
     title: ClassVar[str] = "squared multiclass SVM (L2-SVM)"
     curves_in_pairs: ClassVar[bool] = True
     ascends: ClassVar[bool] = True
+    _conjugate_curvature = 0.5
     _cap: ClassVar[float] = math.inf
 
     def __new__(cls, delta: float = 1.0) -> SquaredHinge:
         return super().__new__(cls, check_delta(delta))
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return 1; parameters as in `Loss.balance_stiffness`."""
+        """Return 1."""
         return 1.0
 
     def _values(self, scores: Array, y: Array) -> Array:
@@ -75,16 +75,12 @@ class SquaredHinge(MarginLoss, _Parameters):
         u = margin_violations(scores, y, self.delta)
         return with_target(2.0 * at_least(u, 0.0), y)
 
-    @property
-    def _conjugate_curvature(self) -> float:
-        return 0.5
-
     def _mobility(self, t: Array) -> Array:
         return 2.0 * namespace(t).astype(t > 0.0, t.dtype)
 
     def value_error_bound(self, error: float, value: float, square: float, n_classes: int) -> float:
-        """Return by how much the mean loss may exceed the computed one; parameters as in `Loss`."""
-        n_rivals = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each, and Cauchy and Schwarz
+        """Return a bound on the true minus the computed mean loss; the parameters are those of `Loss`."""
+        n_rivals = n_classes - 1  # (u + 2e)² = u² + 4eu + 4e² for each rival, and Cauchy–Schwarz
         return 4.0 * error * math.sqrt(n_rivals * value) + 4.0 * n_rivals * error * error
 
 

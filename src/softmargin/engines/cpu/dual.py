@@ -1,13 +1,14 @@
-"""Ascent of the dual, block by block: the scores and the kernel of a block by BLAS, its rows one after the other.
+"""Dual ascent in blocks: products for the scores and the Gram matrix of a block, then a step for each of its rows.
 
-With ``W = -Σ ω_i z_i a_iᵀ / (2λ)`` a change of one dual row moves the scores of the others through the products
-of their features. For a block of rows these products are one small matrix, so the rows can be maximised in
-turn without touching W; one product brings the block's changes into W. The work is that of a pass and of the
-kernels; what a row does is the loss's business.
+With ``W = -Σ ω_i z_i a_iᵀ / (2λ)``, a change of one dual row changes the scores of the others through the products
+of their features. For a block of rows, these products are a small Gram matrix. So the dual can be maximised over
+one row after the other without reading W, and one product adds the changes of the block to W. A sweep costs about
+as much as a pass plus the Gram matrices. The loss implements the step of a single row.
 
-The unpenalised bias asks that the dual rows sum to zero. It is treated as the multiplier of that constraint in
-an augmented Lagrangian: inside a sweep b is the multiplier less the penalty's pull, and moves as the weight of a
-constant feature would; where it ends is the next multiplier, and the b of the rows. See ``docs/mathematics.md``.
+With an unpenalised bias, the dual rows must sum to zero. The bias is the multiplier of that constraint in an
+augmented Lagrangian. During a sweep, b is the multiplier minus the gradient of the penalty, and is updated like
+the weight of a constant feature. Its final value is the next multiplier, and the b of the rows. See
+``docs/mathematics.md``.
 
 References
 ----------
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.affine import Affine
-from softmargin.engines.base import DualState, Sweep
+from softmargin.engines.base import DualState, GivenRows, Sweep
 from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE, TILE_BYTES, TILE_ROWS, multiply_within, visit
 from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.engines.in_memory import InMemoryEngine
@@ -38,15 +39,14 @@ __all__ = ["DualRows"]
 
 _LONGEST_WAIT = 16
 _FAIR_SHARE = 0.3
-"""A row is left alone until it has to gain about this share of the mean, but for at most so many sweeps."""
+"""A row is skipped, for up to `_LONGEST_WAIT` sweeps, until its gain is about this fraction of the mean gain."""
 
 
-_STRETCH_SIZE = 1 << 18
-"""About so many numbers of X are prepared by one thread while another ascends."""
-
+_PREPARED_SIZE = 1 << 18
+"""Approximate number of entries of X that one thread prepares while another performs the ascent."""
 
 _MOST_ROWS, _MOST_ROWS_BLAS = 36, 60
-"""Rows of a block: whole tiles, and more of them where BLAS needs tall blocks."""
+"""Maximum number of rows of a block: a multiple of the tile height, and larger for BLAS."""
 
 _MAX_NEWTON_STEPS = 4
 _NEGLIGIBLE = 1e-3
@@ -54,28 +54,28 @@ _SINGULAR = 1e-12
 _CHUNK = 2048
 _COST_OF_IMBALANCE = 0.3
 _COST_ONCE_BALANCED = 0.05
-"""What dual rows that sum to one, in size, cost a bound, in units of the scores: as they are, and rebalanced."""
+"""Estimated loss of the lower bound per unit of the absolute sum of the dual rows, in units of scores: for the
+rows as they are, and after rebalancing."""
 
 
 class DualRows:
-    """Dual rows of all samples and the W and b that belong to them.
+    """The dual rows of all samples with the corresponding W and b.
 
-    Kept beyond X: one number of type ``dtype`` for each sample and class, and 24 bytes per sample.
+    Memory beyond X: one number of type ``dtype`` per sample and class, and 24 bytes per sample.
 
     Parameters
     ----------
     engine : InMemoryEngine
     loss : Loss
-        One whose ``ascends`` is true.
+        A loss with ``ascends = True``.
     reg : float
         λ > 0.
     affine : Affine
-        Of the features.
+        The map of the features.
     penalty : float
-        In units of scores, what a sum of the dual rows costs at first, which a free bias wants to be zero; 0 if
-        there is no bias.
+        The initial penalty on the sum of the dual rows, in units of scores; 0 without a bias.
     dtype : dtype
-        float32 or float64: of the products and of the dual rows.
+        float32 or float64: the type of the products and of the dual rows.
     """
 
     def __init__(
@@ -97,20 +97,20 @@ class DualRows:
         self._waits = np.ones(len(samples.y), dtype=np.float32)
         self._due = np.ones(len(samples.y), dtype=np.float32)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
-        # The products among the rows of a block should cost no more than those with W.
+        # The Gram matrix of a block should cost no more than its products with W.
         most = _MOST_ROWS if self._Wt.nbytes <= TILE_BYTES else _MOST_ROWS_BLAS
         self._n_block = int(np.clip(2 * n_classes // TILE_ROWS * TILE_ROWS, TILE_ROWS, most))
 
     @property
     def P(self) -> Floats:
-        """W and b that belong to the rows, (D + 1, C); a copy."""
+        """The W and b of the rows as a new array (D + 1, C)."""
         P = np.empty((self._Wt.shape[1] + 1, len(self.b)))
         P[:-1], P[-1] = self._Wt.T, self.b
         return P
 
     @property
     def rows(self) -> ArrayRows:
-        """The dual rows, a view."""
+        """The dual rows, as a view."""
         return ArrayRows(self.A)
 
     def _start(self, A: NDArray[Any], W: Floats, b: Floats, sums: Floats) -> None:
@@ -118,31 +118,31 @@ class DualRows:
         self._Wt = np.ascontiguousarray(W.T, dtype=self.A.dtype)
 
     def start_from_classes(self, rows: Floats, W: Floats, b: Floats) -> None:
-        """Give every sample the row (C,) of its class, for which W and b are known; the rows sum to zero."""
+        """Start with the same row for all samples of a class, (C, C), with its W and b; the rows sum to zero."""
         samples = self._engine.samples
         A = rows.astype(self.A.dtype)[samples.y]
         A[samples.weights == 0.0] = 0.0
         self._start(A, W, b, np.zeros(len(b)))
 
     def start_from_point(self, W: Floats, b: Floats) -> None:
-        """Take the dL/ds of a point, in two passes."""
+        """Start with dL/ds at a point; two passes."""
         engine, folded = self._engine, self._affine.fold(W, b)
         scores = engine.scores(*folded, np.arange(len(self.A)))
         A = self._loss._gradient(scores, engine.samples.y).astype(self.A.dtype)
-        # The sums are those of these very rows, rounded as they are.
-        sums = engine._dual_sums(self._loss, *folded, self._loss, None, (A, np.zeros(len(b))), None)
+        # W and the sum must correspond to the rows as they are stored, which may be in float32.
+        sums = engine.dual_sums(self._loss, *folded, GivenRows(ArrayRows(A), np.zeros(len(b))))
         imbalance = sums.classes.sum(axis=0)
         G = self._affine.unfold_gradient(sums.features, imbalance)
         self._start(A, -G / (2.0 * self.reg), b, imbalance)
 
     def start_from(self, before: DualState, factor: float) -> None:
-        """Take the rows of another λ times a factor, and the W, b and sums that belong to these."""
+        """Start with the rows of another λ times a factor, and the corresponding W, b and sums."""
         assert isinstance(before, DualRows)
         W = before.P[:-1] * (factor * before.reg / self.reg)
         self._start(before.A * before.A.dtype.type(factor), W, before.b, before._sums * factor)
 
     def save(self) -> dict[str, Any]:
-        """Return copies of all that moves, for a checkpoint."""
+        """Return a copy of everything that sweeps change, for a checkpoint."""
         return {
             "A": self.A.copy(), "Wt": self._Wt.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
             "waits": self._waits.copy(), "due": self._due.copy(), "values": self._values.copy(),
@@ -150,49 +150,43 @@ class DualRows:
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore what `save` returned."""
         self.A, self._Wt, self.b, self._sums = saved["A"], saved["Wt"], saved["b"], saved["sums"]
         self._waits, self._due, self._values, self._gaps = (saved[k] for k in ("waits", "due", "values", "gaps"))
         self._penalty, self._visits = saved["penalty"], saved["visits"]
 
     def to_double(self) -> None:
-        """Go on in float64."""
+        """Continue in float64."""
         self.A, self._Wt = self.A.astype(np.float64, copy=False), self._Wt.astype(np.float64, copy=False)
 
     @property
     def n_passes(self) -> float:
-        """How often each row was visited so far, in the mean."""
+        """Mean number of visits per row so far."""
         return self._visits / max(1, len(self._engine.rows))
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
-        """Visit the rows in random order, those with little to gain in some sweeps only.
-
-        Parameters
-        ----------
-        rng : Generator
-            Of the order.
-        """
+        """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
         rows = self._engine.rows
         self._due[rows] -= 1.0
         rows = rng.permutation(rows[self._due[rows] < 1.0])
         self._engine.count(len(rows))
         self._visits += len(rows)
-        size = self._n_block * max(1, _STRETCH_SIZE // (self._n_block * self._Wt.shape[1]))
+        size = self._n_block * max(1, _PREPARED_SIZE // (self._n_block * self._Wt.shape[1]))
         workers = self._engine.workers
-        together = workers.helps and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
-        stretches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        concurrent = workers.helps and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
+        chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
         self.b -= self._penalty * self._sums
         with one_blas_thread():
-            ahead: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
-            for n, stretch in enumerate(stretches):
-                read = self._features(stretch) if ahead is None else ahead.result()
-                if together and n + 1 < len(stretches):
-                    ahead = workers.submit(self._features, stretches[n + 1])
-                self._visit(*read)
-        everyone = self._engine.rows
-        value, gap = float(self._values[everyone].sum()), float(self._gaps[everyone].sum())
-        # What a row left alone has to gain grows with the square of the time: all should gain about as much.
-        fair = np.sqrt(_FAIR_SHARE * gap / len(everyone) / np.maximum(self._gaps[rows], 1e-300))
+            prefetched: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
+            for n, chunk in enumerate(chunks):
+                prepared = self._features(chunk) if prefetched is None else prefetched.result()
+                if concurrent and n + 1 < len(chunks):
+                    prefetched = workers.submit(self._features, chunks[n + 1])
+                self._visit(*prepared)
+        all_rows = self._engine.rows
+        value, gap = float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum())
+        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
+        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(self._gaps[rows], 1e-300))
         self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, _LONGEST_WAIT)
         self._due[rows] += self._waits[rows]
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
@@ -202,14 +196,14 @@ class DualRows:
         return Sweep(value + self.reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
 
     def balancing_shift(self) -> Floats:
-        """Return the shift (C,) of the scores that brings the sum of the dual rows to zero, by Newton's method."""
+        """Return the shift (C,) of all scores for which the rebalanced rows sum to zero, by Newton's method."""
         shift = np.zeros_like(self.b)
         if not self._penalty:
             return shift
         rows = self._engine.rows
         parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         work = len(rows) * len(shift) * (len(shift) + 8)
-        enough = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.score_scale
+        negligible = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.score_scale
         best, smallest, factor = shift, np.inf, None
         with one_blas_thread():
             for _ in range(_MAX_NEWTON_STEPS):
@@ -221,11 +215,11 @@ class DualRows:
                 if not size < 0.5 * smallest:
                     break
                 best, smallest = shift, size
-                if size <= enough:
+                if size <= negligible:
                     break
                 if factor is None:
                     jacobian = sum_in_order([jacobians for _, jacobians in found])
-                    # All scores shifted alike move nothing, nor do classes whose rows lie at their bounds.
+                    # Singular: equal shifts have no effect, and neither have classes with all rows at bounds.
                     least = max(_SINGULAR * float(np.trace(jacobian)), SMALLEST_CURVATURE)
                     jacobian[np.diag_indices_from(jacobian)] += least
                     factor = cho_factor(jacobian, check_finite=False)
@@ -235,18 +229,16 @@ class DualRows:
     def _rebalanced_sums(
         self, part: Ints, shift: Floats, with_jacobian: bool, stop: threading.Event
     ) -> tuple[Floats, Floats]:
-        """Return the sum (C,) of some rebalanced rows and, if asked for, its derivative (C, C) at no shift."""
+        """Return the sum (C,) of some rebalanced rows and, if requested, its derivative (C, C) at shift 0."""
         y, weights = self._engine.samples.y[part], self._engine.samples.weights[part]
         dual = self._loss._feasible(self.A[part].astype(np.float64), y)
         jacobian = self._loss._balance_jacobian(dual, y, weights) if with_jacobian else np.zeros(0)
         return weights @ self._loss._rebalanced(dual, y, shift), jacobian
 
     def _features(self, rows: Ints) -> tuple[Ints, NDArray[Any], NDArray[Any]]:
-        """Return rows in blocks, each in ascending order, their features and the products within each block."""
+        """Return the rows (sorted within each block), their features and the Gram matrix of each block."""
         size, last = self._n_block, len(self._waits) - 1
-        blocks = np.full(
-            (-(-len(rows) // size), size), last + 1
-        )  # the end of the last block, which are never visited
+        blocks = np.full((-(-len(rows) // size), size), last + 1)  # pads the last block
         blocks.ravel()[: len(rows)] = rows
         blocks.sort(axis=1)
         filled = np.minimum(blocks.ravel(), last)

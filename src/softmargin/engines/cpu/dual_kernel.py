@@ -1,7 +1,7 @@
-"""The kernel of dual ascent: rows of some blocks, visited one after the other.
+"""The kernel of dual ascent: it visits the rows of some blocks one by one.
 
-For a block of rows the products of their features are one small matrix, so the rows can be maximised in turn
-without touching W; one product brings the block's changes into W.
+For a block of rows, the products of their features are a small Gram matrix. So the dual can be maximised over one
+row after the other without reading W, and one product adds the changes of the block to W.
 """
 
 from __future__ import annotations
@@ -11,57 +11,43 @@ from typing import Any
 import numba
 import numpy as np
 from numba.extending import register_jitable
-from numpy.typing import NDArray
 
 from softmargin.engines.cpu.row_code import call_code
-from softmargin.engines.cpu.tiles import accumulate_gradient, add_scores
+from softmargin.engines.cpu.tiles import Array, accumulate_gradient, add_scores
 from softmargin.losses.base import Floats, Ints
 from softmargin.losses.rows import ANY_ORDER
 
 __all__ = ["SMALLEST_CURVATURE", "TILE_BYTES", "TILE_ROWS", "multiply_within", "visit"]
 
 _FEW = 8
-"""A row is gone through by a list of its changed entries where they are fewer than the classes over this."""
+"""The changes of a row are processed as a list of entries if at most 1/8 of its entries changed."""
 
 _COST_OF_ENTRY = 4
-"""What a changed entry brought into W by itself takes, where 1 is its share of a whole product."""
+"""Cost of adding a single changed entry to W, relative to its part of the cost of the full product."""
 
 TILE_ROWS = 12
 
 SMALLEST_CURVATURE = 1e-200
 
 TILE_BYTES = 1 << 20
-"""Up to this size of W the compiled tiles multiply, which take short blocks better than BLAS does."""
+"""Up to this size of W in bytes, compiled tiles multiply, which are faster than BLAS for short blocks."""
 
 
 @numba.njit(nogil=True, cache=True)
 def visit(
-    code: int,
-    numbers: Floats,
-    Z: NDArray[Any],
-    products: NDArray[Any],
-    Wt: NDArray[Any],
-    b: Floats,
-    sums: Floats,
-    A: NDArray[Any],
-    rows: Ints,
-    y: Ints,
-    weights: Floats,
-    factor: float,
-    pull: float,
-    values: Floats,
-    gaps: Floats,
-) -> None:
-    """Maximise the dual over some blocks of rows in turn.
+    code: int, numbers: Floats, Z: Array, products: Array, Wt: Array, b: Floats, sums: Floats, A: Array,
+    rows: Ints, y: Ints, weights: Floats, factor: float, pull: float, values: Floats, gaps: Floats,
+) -> None:  # fmt: skip
+    """Maximise the dual over the rows of some blocks, one by one.
 
-    ``products`` (blocks, rows, rows) are those of the features within each block, ``pull`` is the square of the
-    constant feature. ``values`` and ``gaps`` become the weighted losses and gaps of the rows as they were found.
+    ``products`` (blocks, rows, rows) are the Gram matrices of the blocks, and ``pull`` is the square of the
+    constant feature. ``values`` and ``gaps`` become the weighted losses and gaps of the rows before their visit.
     """
     n_block, n_classes = products.shape[1], Wt.shape[0]
     scores = np.empty((n_block, n_classes), Z.dtype)
     changes = np.empty((n_block, n_classes))
     s, change, scratch, gap = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes), np.empty(1)
-    # A margin loss changes few entries of a row: these rows are gone through by a list of the entries.
+    # A margin loss changes few entries of a row; such rows are processed by a list of these entries.
     few = max(2, n_classes // _FEW)
     entries, n_entries = np.empty((n_block, few), np.int64), np.empty(n_block, np.int64)
     full, listed = np.empty(n_block, np.int64), np.empty(n_block, np.int64)
@@ -78,7 +64,7 @@ def visit(
         for i in range(n):
             for j in range(n_classes):
                 s[j] = b[j] + scores[i, j]
-            _take_off(s, K[i], pull, changes, full[:n_full])
+            _subtract_changes(s, K[i], pull, changes, full[:n_full])
             for k in listed[:n_listed]:
                 product = K[i, k] + pull
                 for j in entries[k, : n_entries[k]]:
@@ -100,10 +86,10 @@ def visit(
                 full[n_full] = i
                 n_full += 1
             else:
-                _list_entries(change, entries[i])
+                _list_changed(change, entries[i])
                 listed[n_listed] = i
                 n_listed += 1
-        _bring_in(part, changes[:n], n_entries[:n], full[:n_full], listed[:n_listed], entries, Wt)
+        _update_weights(part, changes[:n], n_entries[:n], full[:n_full], listed[:n_listed], entries, Wt)
         for k in full[:n_full]:
             for j in range(n_classes):
                 b[j] -= pull * changes[k, j]
@@ -115,25 +101,25 @@ def visit(
 
 
 @register_jitable(fastmath=set(ANY_ORDER), forceinline=True)
-def _take_off(s: Floats, k: NDArray[Any], pull: float, changes: Floats, movers: Ints) -> None:
-    """Take off the scores what the rows before have changed, four of them at a time."""
+def _subtract_changes(s: Floats, k: Array, pull: float, changes: Floats, changed: Ints) -> None:
+    """Subtract the effect of the changed rows on the scores, for four rows at a time."""
     n = 0
-    while n + 4 <= movers.size:
-        i0, i1, i2, i3 = movers[n], movers[n + 1], movers[n + 2], movers[n + 3]
+    while n + 4 <= changed.size:
+        i0, i1, i2, i3 = changed[n], changed[n + 1], changed[n + 2], changed[n + 3]
         k0, k1, k2, k3 = k[i0] + pull, k[i1] + pull, k[i2] + pull, k[i3] + pull
         c0, c1, c2, c3 = changes[i0], changes[i1], changes[i2], changes[i3]
         for j in range(s.size):
             s[j] -= (k0 * c0[j] + k1 * c1[j]) + (k2 * c2[j] + k3 * c3[j])
         n += 4
-    while n < movers.size:
-        c, k0 = changes[movers[n]], k[movers[n]] + pull
+    while n < changed.size:
+        c, k0 = changes[changed[n]], k[changed[n]] + pull
         for j in range(s.size):
             s[j] -= k0 * c[j]
         n += 1
 
 
 @register_jitable(forceinline=True)
-def _list_entries(change: Floats, entries: Ints) -> None:
+def _list_changed(change: Floats, entries: Ints) -> None:
     n = 0
     for j in range(change.size):
         if change[j] != 0.0:
@@ -142,16 +128,10 @@ def _list_entries(change: Floats, entries: Ints) -> None:
 
 
 @register_jitable(forceinline=True)
-def _bring_in(
-    X: NDArray[Any],
-    changes: Floats,
-    n_entries: Ints,
-    full: Ints,
-    listed: Ints,
-    entries: Ints,
-    Wt: NDArray[Any],
+def _update_weights(
+    X: Array, changes: Floats, n_entries: Ints, full: Ints, listed: Ints, entries: Ints, Wt: Array
 ) -> None:
-    """Wt -= changes.T @ X: the whole product, or where most entries are zero the others one by one."""
+    """Wt -= changes.T @ X, by the full product or, if most entries are zero, by single entries."""
     if _COST_OF_ENTRY * n_entries.sum() > changes.size:
         steps = np.empty(changes.shape, X.dtype)
         for i in range(len(X)):
@@ -172,14 +152,14 @@ def _bring_in(
 
 
 @register_jitable(forceinline=True)
-def _add_row(w: NDArray[Any], x: NDArray[Any], factor: Any) -> None:
+def _add_row(w: Array, x: Array, factor: Any) -> None:
     for d in range(x.size):
         w[d] += factor * x[d]
 
 
 @numba.njit(nogil=True, cache=True)
-def multiply_within(Z: NDArray[Any], products: NDArray[Any]) -> None:
-    """Add the products of each row with those before it in its block to ``products`` (blocks, rows, rows)."""
+def multiply_within(Z: Array, products: Array) -> None:
+    """Add the products of each row with itself and the earlier rows of its block to ``products``."""
     size = products.shape[1]
     for block in range(len(products)):
         part = Z[block * size : (block + 1) * size]

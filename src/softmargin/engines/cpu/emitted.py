@@ -1,7 +1,7 @@
 """The micro-kernels of the products: a few rows times a few classes, whose sums stay in registers.
 
-They are emitted as vector instructions, one operation at a time. So their sums have the same order, and the same
-bits, whatever an optimiser finds out about a loop; and as nothing is left to find out, they compile quickly.
+They are emitted as vector instructions, one operation at a time. So the order of each sum, and every bit of the
+result, is fixed and independent of the optimiser. There is little left to optimise, so they compile quickly.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ __all__ = ["LINE", "MOST_CLASSES", "READS_HALF", "accumulate_tile_gradient", "ad
 def _processor() -> dict[str, bool]:
     try:
         return dict(binding.get_host_cpu_features())
-    except RuntimeError:  # the compiler does not know it
+    except RuntimeError:  # unknown processor
         return {}
 
 
 _WIDTH = 64 if _processor().get("avx512f") else 32
-"""Bytes of a vector. Where registers are narrower the compiler takes two of them."""
+"""Size of a vector in bytes. If registers are narrower, the compiler uses two of them."""
 
 LINE = 64
-"""Bytes that memory delivers at once."""
+"""Size of a cache line in bytes."""
 
 MOST_CLASSES = 5 if _WIDTH == 64 else 3
-"""Classes whose sums with four rows stay in registers, beside what they are made of: there are 32 or 16."""
+"""Maximum number of classes whose sums for four rows fit into the 32 or 16 registers, with the operands."""
 
 READS_HALF = bool(_processor().get("f16c") or _processor().get("fullfp16"))
-"""Whether the processor itself turns float16 into float32. Its bits are given to the tiles as uint16."""
+"""Whether the processor converts float16 to float32 in hardware. Tiles read float16 as uint16."""
 
 _INDEX, _BYTE, _PLACE = ir.IntType(64), ir.IntType(8), ir.IntType(32)
 
 
 class _Rows(NamedTuple):
-    """An array of two axes that holds its rows contiguously, with what is needed to find its items."""
+    """A 2-D array with contiguous rows: the address of its first item, its strides and its item types."""
 
     first: Any
     strides: Any
@@ -50,18 +50,18 @@ class _Rows(NamedTuple):
     kind: Any
 
     def address(self, builder: Any, row: Any, column: Any) -> Any:
-        """Return the address of an item in bytes."""
+        """Return the address of an item, as a pointer to bytes."""
         first = builder.gep(self.first, [builder.mul(row, builder.extract_value(self.strides, 0))])
         return builder.gep(first, [builder.mul(column, _INDEX(self.size))])
 
     @property
     def size(self) -> int:
-        """Bytes of an item."""
+        """Size of an item in bytes."""
         return int(self.kind.bitwidth // 8)
 
 
 class _Emitter:
-    """Emits operations on vectors of ``number``, or on single numbers where ``n_lanes`` is 1."""
+    """Emits operations on vectors of ``number``, or on scalars if ``n_lanes`` is 1."""
 
     def __init__(self, builder: Any, number: Any, n_lanes: int) -> None:
         self._builder, self._number, self.n_lanes = builder, number, n_lanes
@@ -69,7 +69,7 @@ class _Emitter:
         self.layout = ir.VectorType(single, n_lanes) if n_lanes > 1 else single
 
     def load(self, rows: _Rows, row: Any, column: Any) -> Any:
-        """Return what stands from a place of a row on, as numbers."""
+        """Load a vector from a row, from a column on, and convert it to the type of the arithmetic."""
         item = ir.VectorType(rows.item, self.n_lanes) if self.n_lanes > 1 else rows.item
         address = self._builder.bitcast(rows.address(self._builder, row, column), item.as_pointer())
         found = self._builder.load(address, align=rows.kind.bitwidth // 8)
@@ -81,12 +81,12 @@ class _Emitter:
         return (self._builder.fpext if narrower else self._builder.fptrunc)(found, self.layout)
 
     def store(self, rows: _Rows, row: Any, column: Any, value: Any) -> None:
-        """Write numbers of the type of the array from a place of a row on."""
+        """Store a vector, of the type of the array, into a row from a column on."""
         address = self._builder.bitcast(rows.address(self._builder, row, column), self.layout.as_pointer())
         self._builder.store(value, address, align=rows.kind.bitwidth // 8)
 
     def add_product(self, total: Any, a: Any, b: Any) -> Any:
-        """Return total + a · b, rounded once where the processor can."""
+        """Return total + a · b, as a fused multiply-add if the processor has one."""
         bits, lanes = self._number.bitwidth, f"v{self.n_lanes}" if self.n_lanes > 1 else ""
         kind = ir.FunctionType(self.layout, [self.layout] * 3)
         function = _function(self._builder.module, kind, f"llvm.fmuladd.{lanes}f{bits}")
@@ -96,30 +96,30 @@ class _Emitter:
         """Return zeros."""
         return ir.Constant(self.layout, [0.0] * self.n_lanes if self.n_lanes > 1 else 0.0)
 
-    def spread(self, value: Any) -> Any:
-        """Return one number in every place."""
-        return value if self.n_lanes == 1 else self._spread(value, self.layout)
+    def splat(self, value: Any) -> Any:
+        """Return a vector of copies of a number."""
+        return value if self.n_lanes == 1 else self._splat(value, self.layout)
 
     def total(self, vector: Any) -> Any:
-        """Return the sum of the numbers of a vector: of its two halves, then of their halves, and so on."""
+        """Return the sum of a vector's entries, by repeatedly adding its two halves."""
         while (count := vector.type.count) > 1:
-            low, high = (self._picked(vector, list(range(n, n + count // 2))) for n in (0, count // 2))
+            low, high = (self._shuffled(vector, list(range(n, n + count // 2))) for n in (0, count // 2))
             vector = self._builder.fadd(low, high)
         return self._builder.extract_element(vector, _PLACE(0))
 
     def between(self, vector: Any, others: Any, first: Any, end: Any) -> Any:
-        """Return the vector from ``first`` on and before ``end``, and what stands in ``others`` elsewhere."""
+        """Return the entries first:end of ``vector``, and elsewhere those of ``others``."""
         indices = ir.VectorType(_INDEX, self.n_lanes)
         places = ir.Constant(indices, list(range(self.n_lanes)))
-        begun = self._builder.icmp_signed(">=", places, self._spread(first, indices))
-        going_on = self._builder.icmp_signed("<", places, self._spread(end, indices))
+        begun = self._builder.icmp_signed(">=", places, self._splat(first, indices))
+        going_on = self._builder.icmp_signed("<", places, self._splat(end, indices))
         return self._builder.select(self._builder.and_(begun, going_on), vector, others)
 
-    def _spread(self, value: Any, layout: Any) -> Any:
+    def _splat(self, value: Any, layout: Any) -> Any:
         nothing = ir.Constant(layout, ir.Undefined)
-        return self._picked(self._builder.insert_element(nothing, value, _PLACE(0)), [0] * self.n_lanes)
+        return self._shuffled(self._builder.insert_element(nothing, value, _PLACE(0)), [0] * self.n_lanes)
 
-    def _picked(self, vector: Any, places: list[int]) -> Any:
+    def _shuffled(self, vector: Any, places: list[int]) -> Any:
         nothing = ir.Constant(vector.type, ir.Undefined)
         return self._builder.shuffle_vector(
             vector, nothing, ir.Constant(ir.VectorType(_PLACE, len(places)), places)
@@ -127,16 +127,16 @@ class _Emitter:
 
 
 _New: TypeAlias = Callable[[Any, Any], Any]
-"""Emits the choice of a vector in the columns that are new, and of another in those that have been."""
+"""Emits a selection: the first vector in new columns, the second in columns that were processed before."""
 
 _Body: TypeAlias = Callable[[_Emitter, Any, _New, list[Any]], list[Any]]
-"""Emits what is done from a column on; returns the sums."""
+"""Emits the work for a vector of columns; returns the new sums."""
 
 
 class _Tile:
-    """Some rows of X against some classes, as the arguments (X, i, second, j, third, …) of both tiles have them.
+    """Some rows of X and some classes, from the arguments (X, i, second, j, third, …) of either micro-kernel.
 
-    It emits the loops over the columns: by vectors, or by single numbers where they are fewer.
+    It emits the loops over the columns, by vectors, or by scalars if there are fewer columns than a vector has.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class _Tile:
         self._n_columns = builder.extract_value(arrays[0].shape, 1)
         self.arrays = []
         for kind, array in zip((kinds[0], kinds[2], kinds[4]), arrays, strict=True):
-            # uint16 are the bits of float16.
+            # uint16 stands for float16.
             item = ir.HalfType() if kind.dtype == types.uint16 else context.get_data_type(kind.dtype)
             first = builder.bitcast(array.data, _BYTE.as_pointer())
             self.arrays.append(_Rows(first, array.strides, item, kind.dtype))
@@ -157,9 +157,9 @@ class _Tile:
         self.classes = [builder.add(arguments[3], _INDEX(c)) for c in range(n_classes)]
 
     def over_columns(self, body: _Body, n_sums: int, head: Any) -> list[Any]:
-        """Emit the loops over all columns and return so many sums over them.
+        """Emit the loops over all columns and return ``n_sums`` sums over them.
 
-        Whole vectors begin at the column ``head``, which is less than a vector holds.
+        Full vectors begin at column ``head``, which is less than the size of a vector.
         """
         builder, D, L = self._builder, self._n_columns, _INDEX(self.vectors.n_lanes)
         fits = builder.icmp_signed(">=", D, L)
@@ -171,7 +171,7 @@ class _Tile:
             return body(self.vectors, column, lambda vector, others: vector, sums)
 
         def at_an_end(which: Any, sums: list[Any]) -> list[Any]:
-            # These vectors overlap with whole ones: only the new columns may count.
+            # These vectors overlap with full ones, so only their new columns count.
             last = builder.icmp_signed("==", which, _INDEX(1))
             column = builder.select(last, builder.sub(D, L), _INDEX(0))
             first = builder.select(last, builder.sub(L, rest), _INDEX(0))
@@ -193,13 +193,13 @@ class _Tile:
         return self._repeat(builder.select(fits, D, _INDEX(0)), D, _INDEX(1), totals, one_by_one, (1, 100))
 
     def head(self, array: _Rows) -> Any:
-        """Return before which column of an array's row of the first class vectors would lie in two cache lines."""
+        """Return the column of the first class's row at which vectors must begin to not cross cache lines."""
         address = self._builder.ptrtoint(array.address(self._builder, self.classes[0], _INDEX(0)), _INDEX)
         n_bytes = self._builder.and_(self._builder.neg(address), _INDEX(_WIDTH - 1))
         return self._builder.udiv(n_bytes, _INDEX(array.size))
 
     def prefetching(self, row: Any, n_rows: Any) -> Callable[[_Emitter, Any], None]:
-        """Return what prefetches ``n_rows`` rows of X from ``row`` on, a piece with each vector of columns."""
+        """Return a function that prefetches ``n_rows`` rows of X from ``row`` on, a part per vector of columns."""
         builder, x = self._builder, self.arrays[0]
         n_bytes = builder.mul(n_rows, _INDEX(self.vectors.n_lanes * x.size))
         n_lines = builder.udiv(builder.add(n_bytes, _INDEX(LINE - 1)), _INDEX(LINE))
@@ -213,17 +213,12 @@ class _Tile:
         return fetch
 
     def _repeat(
-        self,
-        first: Any,
-        end: Any,
-        step: Any,
-        carried: list[Any],
-        body: Callable[[Any, list[Any]], list[Any]],
+        self, first: Any, end: Any, step: Any, carried: list[Any], body: Callable[[Any, list[Any]], list[Any]],
         odds: tuple[int, int],
-    ) -> list[Any]:
-        """Emit a loop from first, in steps, as long as it is below the end; return what it carried.
+    ) -> list[Any]:  # fmt: skip
+        """Emit a loop over ``range(first, end, step)`` with carried values; return their final values.
 
-        The compiler is told the odds of another turn, so that it leaves the registers to the loop that needs them.
+        ``odds`` tell the compiler how likely another iteration is, so that the hottest loop gets the registers.
         """
         builder, before = self._builder, self._builder.block
         head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
@@ -245,28 +240,20 @@ class _Tile:
 
 
 def _sizes(*given: Any) -> list[int] | None:
-    """Return the numbers of rows and classes, or None where they are not known when this is compiled."""
+    """Return the numbers of rows and classes, or None if they are not constants at compile time."""
     known = all(isinstance(n, types.IntegerLiteral) for n in given)
     return [n.literal_value for n in given] if known else None
 
 
 def _add_tile_scores(
-    typing: Any,
-    X: Any,
-    i: Any,
-    Wt: Any,
-    j: Any,
-    S: Any,
-    prefetch: Any,
-    n_prefetch: Any,
-    n_rows: Any,
+    typing: Any, X: Any, i: Any, Wt: Any, j: Any, S: Any, prefetch: Any, n_prefetch: Any, n_rows: Any,
     n_classes: Any,
-) -> Any:
-    """Add the products of rows of X, from i on, with rows of Wt, from j on, to S: so many of both.
+) -> Any:  # fmt: skip
+    """Add the products of ``n_rows`` rows of X, from i on, with ``n_classes`` rows of Wt, from j on, to S.
 
-    They are added up in the type of Wt, in an order that no address has a part in. Meanwhile
-    ``n_prefetch`` rows of X from ``prefetch`` on are prefetched, which may lie anywhere: nothing of them is read.
-    Where rows are prefetched, X is contiguous.
+    Sums have the type of Wt, and their order does not depend on memory addresses. Meanwhile ``n_prefetch`` rows of
+    X from ``prefetch`` on are prefetched. These may lie outside of X, since they are not read. If rows are
+    prefetched, X must be contiguous.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:
@@ -298,20 +285,12 @@ def _add_tile_scores(
 
 
 def _accumulate_tile_gradient(
-    typing: Any,
-    X: Any,
-    i: Any,
-    A: Any,
-    j: Any,
-    Gt: Any,
-    prefetch: Any,
-    n_prefetch: Any,
-    n_rows: Any,
+    typing: Any, X: Any, i: Any, A: Any, j: Any, Gt: Any, prefetch: Any, n_prefetch: Any, n_rows: Any,
     n_classes: Any,
-) -> Any:
-    """Add rows of X, from i on, times their factors in A, columns from j on, to rows of Gt: so many of both.
+) -> Any:  # fmt: skip
+    """Add ``n_rows`` rows of X, from i on, times factors in A, to ``n_classes`` rows of Gt; both from class j on.
 
-    They are added up in the type of Gt, row after row. Meanwhile rows are prefetched as in the other tile.
+    Sums have the type of Gt, and rows are added in order. Rows are prefetched as in `_add_tile_scores`.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:
@@ -328,7 +307,7 @@ def _accumulate_tile_gradient(
             before = found = [emit.load(g, c, column) for c in tile.classes]
             for r, of_row in zip(tile.rows, factors, strict=True):
                 features = emit.load(x, r, column)
-                found = [emit.add_product(h, features, emit.spread(f)) for h, f in zip(found, of_row, strict=True)]
+                found = [emit.add_product(h, features, emit.splat(f)) for h, f in zip(found, of_row, strict=True)]
             for c, total, old in zip(tile.classes, found, before, strict=True):
                 emit.store(g, c, column, new(total, old))
             return sums
@@ -340,7 +319,7 @@ def _accumulate_tile_gradient(
 
 
 def _prefetch(builder: Any, address: Any) -> None:
-    """Prefetch a cache line: to be read, as data, not into the first of the caches."""
+    """Prefetch a cache line of data for reading, into the L2 cache."""
     kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), _PLACE, _PLACE, _PLACE])
     function = builder.module.declare_intrinsic("llvm.prefetch", [_BYTE.as_pointer()], kind)
     builder.call(function, [address, _PLACE(0), _PLACE(2), _PLACE(1)])

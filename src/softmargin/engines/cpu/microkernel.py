@@ -1,4 +1,4 @@
-"""The micro-kernels that the tiles use: emitted as vector instructions if that was tested, else plain loops."""
+"""The micro-kernels of the tiles: vector instructions for the tested compiler versions, otherwise plain loops."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numba
 __all__ = ["LINE", "MOST_CLASSES", "READS_HALF", "accumulate_tile_gradient", "add_tile_scores", "is_tested"]
 
 _BELOW = {"numba": (0, 69), "llvmlite": (0, 51)}
-"""The emitter uses interfaces of these two that may change from one minor version to the next: it is tested with
-those below. ``pyproject.toml`` states the same bounds."""
+"""The emitter uses internal interfaces of both packages, which may change in a minor version. It is tested with
+versions below these bounds, which ``pyproject.toml`` repeats."""
 
 
 def is_tested(**versions: str) -> bool:

@@ -1,21 +1,22 @@
-"""How the engines for X in main memory add up: blocks of rows that stay in cache, over several threads.
+"""Sums over blocks of rows on several threads, in an order that does not depend on the number of threads.
 
-The rows are cut into *partitions*, whose number depends on the shape of the problem alone. A partition adds up its
-blocks in order, the partitions are added up in order, and threads only take turns at the partitions: the same bits
-come out for any number of threads.
+The rows are divided into *partitions*, whose number depends only on the shape of the problem. Each partition adds
+its blocks in order, and the sums of the partitions are added in order. Threads share only the partitions, so the
+result is the same to the last bit for any number of threads.
 
-Where W is large a sum for each partition would cost more than the rows do. There the threads work together
-on one *chunk* of rows after the other: they share its rows until these are dual rows, and then the columns of the
-one sum that the chunk is multiplied back into.
+If W is large, one sum per partition would cost more than the products. Then all threads work on one *chunk* of
+rows at a time. First, each computes the dual rows of a part of the chunk. Then each adds the products of all rows
+to a part of the single sum.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numba
@@ -28,52 +29,46 @@ from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Samples
 from softmargin.threads import Workers, one_blas_thread, usable_cores
 
-__all__ = ["CHUNK_PARTS", "PartitionedEngine", "panels"]
+__all__ = ["CHUNK_PARTS", "BlockSums", "PartitionedEngine", "panels"]
 
 _Result = TypeVar("_Result")
 
 _PARTITION_BYTES = 1 << 25
-"""All partial gradients together should not exceed this."""
+"""Maximum size in bytes of all partial gradients together."""
 
 _PARTITION_ROWS = 1024
-"""A partition should have at least so many rows."""
+"""Minimum number of rows of a partition."""
 
 CHUNK_PARTS = 4
-"""Parts that the rows of a chunk are cut into for the threads: tall ones, for BLAS lays W out anew for each."""
+"""Number of parts of a chunk that the threads share. They are few, since BLAS copies W for each part."""
 
 _NARROW, _PANEL, _MOST_PANELS = 768, 512, 8
-"""Features or classes, whichever are more, that one task multiplies back: wide ones for the same reason, and four
-at least where there are that many."""
+"""Columns of the gradient (features or classes) per task: wide panels for the same reason, but at least four from
+`_NARROW` columns on."""
 
 _SUMMED = 1 << 17
-"""How many dual variables a task adds up by class: one more thread that wakes would take longer."""
+"""Number of dual variables that a task sums by class; starting another thread for fewer would take longer."""
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_by_class(A: Floats, y: Ints, sums: Floats, first: int, last: int) -> None:
-    """Add each row of A to the row of ``sums`` of its class, in the columns from first to last."""
-    for i in range(A.shape[0]):
-        row, total = A[i, first:last], sums[y[i], first:last]
-        for j in range(total.size):
-            total[j] += row[j]
-
-
-@numba.njit(nogil=True, cache=True)
-def _add_up(A: Floats, sums: Floats, first: int, last: int) -> None:
-    """Add each row of A to ``sums``, in the columns from first to last."""
-    total = sums[first:last]
+def _add_rows(A: Floats, y: Ints, sums: Floats, first: int, last: int) -> None:
+    """Add the columns first:last of each row of A to ``sums`` (C,), or to row y of ``sums`` (C, C)."""
     for i in range(A.shape[0]):
         row = A[i, first:last]
+        if sums.ndim == 2:  # noqa: SIM108 (only a statement lets Numba type the two cases separately)
+            total = sums[y[i], first:last]
+        else:
+            total = sums[first:last]
         for j in range(total.size):
             total[j] += row[j]
 
 
 _Step: TypeAlias = Callable[[Any, Ints, Any], Any]
-"""What makes of a block of X and the numbers of its rows a part of the result, and fills in the dual rows."""
+"""Takes a block of X and its row numbers, fills in the dual rows, and returns a part of the result."""
 
 
-class _Sums(NamedTuple):
-    """What a pass adds up: the parts in order, ``Σ x aᵀ`` (D, C), and Σ a (C,) or, by class, (C, C)."""
+class BlockSums(NamedTuple):
+    """Sums of a pass: the results of the steps in order, ``Σ x aᵀ`` (D, C), and Σ a (C,) or, by class, (C, C)."""
 
     parts: list[Any]
     features: Floats
@@ -81,25 +76,25 @@ class _Sums(NamedTuple):
 
 
 class PartitionedEngine(InMemoryEngine):
-    """Blocks of rows in cache, over threads, with a fixed order of summation.
+    """Sums over blocks of rows that stay in cache, on several threads, in a fixed order.
 
     Parameters
     ----------
     samples : Samples
     threads : int or Workers, optional
-        Number of threads, by default one for each core this process may use; or those to share.
+        Number of threads, by default one per core that this process may use; or existing threads to share.
     classes : ndarray of shape (C,), optional
-        The numbers of the classes in the data as a whole.
+        The numbers of the classes in the whole data set.
     n_block : int
-        Rows of a block.
+        Number of rows of a block.
     row_size : int
-        Numbers that a row takes to read and to multiply: D where all are stored.
+        Number of stored entries of a row: D if X is dense.
     n_single : int, optional
-        Rows of a block where the products are made in float32; by default ``n_block``.
+        Number of rows of a block if products are in float32; by default ``n_block``.
     """
 
     _order: ClassVar[Literal["C", "F"]] = "C"
-    """The layout of the (C, D) arrays that the products read and fill."""
+    """The memory layout of the (C, D) arrays that the products read and write."""
 
     def __init__(
         self,
@@ -118,47 +113,43 @@ class PartitionedEngine(InMemoryEngine):
         self._row_size = row_size
 
     def _n_partitions(self, size: int, least: int = 4, n_rows: int = _PARTITION_ROWS) -> int:
-        """Return the number of partitions, each of which adds up this many numbers over at least so many rows.
+        """Return the number of partitions.
 
-        There are at least so many partitions for which there are blocks and memory: the more, the smaller the
-        bound on the rounding errors of a sum.
+        Each has a sum of ``size`` numbers and at least ``n_rows`` rows. There are at least ``least`` partitions,
+        if there are enough blocks and memory: more partitions give a smaller bound on the rounding error.
         """
         n_blocks = -(-len(self.rows) // self._n_block)
         affordable = max(4 if 8 * size <= _PARTITION_BYTES else 1, min(32, _PARTITION_BYTES // (8 * size)))
-        # To clear and add up the sums of a partition costs about as much as to bring in a few dozen rows.
+        # Clearing and adding the sums of a partition costs about as much as processing a few dozen rows.
         worthwhile = max(least, len(self.rows) * self._row_size // (n_rows * self._n_features))
         return max(1, min(n_blocks, affordable, worthwhile))
 
     @abstractmethod
     def _block(self, rows: Ints, single: bool = False) -> Any:
-        """Return these rows of X, ascending, in the form that the products take."""
+        """Return rows of X, in ascending order, in the form that the products read."""
 
     @abstractmethod
-    def _gathered(self, rows: Ints) -> Any:
-        """Return any rows of X in the form that the products take."""
+    def _gather(self, rows: Ints) -> Any:
+        """Return any rows of X in the form that the products read."""
 
     @abstractmethod
     def _score_block(self, X: Any, Wt: NDArray[Any], b: Floats, S: NDArray[Any]) -> None:
-        """Write ``X @ W + b`` for a block into S; Wt is W.T as `_laid_out` returns it."""
+        """Write ``X @ W + b`` for a block into S; Wt is what `_transposed` returns."""
 
     @abstractmethod
     def _back_block(self, X: Any, A: Floats, Gt: Floats) -> None:
-        """Add ``A.T @ X`` to Gt, in the layout of this engine, for a block."""
+        """Add ``A.T @ X`` for a block to Gt, in the layout of this engine."""
 
     def _n_chunk(self, single: bool) -> int:
-        """Return how many rows the threads work on together, or 0 where each has partitions of its own."""
+        """Return the number of rows of a chunk, or 0 if the threads work on separate partitions."""
         return 0
 
     def _in_place(self, single: bool) -> bool:
         """Whether `_block` returns a view of X."""
         raise NotImplementedError
 
-    def _back_panel(self, X: Any, A: NDArray[Any], G: Floats) -> None:
-        """Add ``X.T @ A`` to G, for some of the features or of the classes."""
-        raise NotImplementedError
-
-    def _laid_out(self, W: Floats, single: bool = False) -> NDArray[Any]:
-        """Return W.T as the scores are made with it."""
+    def _transposed(self, W: Floats, single: bool = False) -> NDArray[Any]:
+        """Return W.T in the layout that `_score_block` reads."""
         return np.asarray(W.T, dtype=np.float32 if single else np.float64, order=self._order)
 
     def _partition_blocks(self, partition: int, n_partitions: int, n_rows: int) -> Iterator[Ints]:
@@ -171,80 +162,85 @@ class PartitionedEngine(InMemoryEngine):
     def _run_partitions(
         self, partition_sums: Callable[[Iterator[Ints]], _Result], n_partitions: int, n_rows: int | None = None
     ) -> list[_Result]:
-        """Return the result of each partition, in the order of the partitions; one pass.
+        """Return the results of the partitions in order; one pass.
 
-        The blocks of a partition have ``n_rows``, by default those of this engine.
+        Blocks have ``n_rows`` rows, by default the block size of this engine.
         """
         self.count(len(self.rows))
 
         def task(partition: int, stop: threading.Event) -> _Result:
-            return partition_sums(
-                _until(stop, self._partition_blocks(partition, n_partitions, n_rows or self._n_block))
-            )
+            blocks = self._partition_blocks(partition, n_partitions, n_rows or self._n_block)
+            return partition_sums(takewhile(lambda _: not stop.is_set(), blocks))
 
         work = len(self.rows) * self._row_size * self.samples.n_classes
         return self.workers.run([partial(task, partition) for partition in range(n_partitions)], work)
 
-    def _sums(self, step: _Step, single: bool, by_class: bool = False, back: bool = True) -> _Sums:
-        """Return what the steps of all blocks add up to, without ``back`` only their parts; one pass."""
+    def _summed(
+        self, add: Callable[[Ints, Floats], None], shape: tuple[int, ...], n_rows: int | None = None
+    ) -> Floats:
+        """Return the sum over all blocks of what ``add`` adds for the rows of a block to an array; one pass."""
+
+        def partition(blocks: Iterator[Ints]) -> Floats:
+            total = np.zeros(shape, order=self._order)
+            for rows in blocks:
+                add(rows, total)
+            return total
+
+        return sum_in_order(self._run_partitions(partition, self._n_partitions(math.prod(shape)), n_rows))
+
+    def _sums(self, step: _Step, single: bool, by_class: bool = False, gradient: bool = True) -> BlockSums:
+        """Return the sums over the steps of all blocks, or only their results if not ``gradient``; one pass."""
         D, C = self._n_features, self.samples.n_classes
         if self._n_chunk(single) > 0:
             with one_blas_thread():
-                return self._chunked_sums(step, single, by_class, back)
+                return self._chunked_sums(step, single, by_class, gradient)
 
         n_rows = self._n_single if single else self._n_block
 
-        def partition(blocks: Iterator[Ints]) -> _Sums:
+        def partition(blocks: Iterator[Ints]) -> BlockSums:
             parts: list[Any] = []
-            Gt = np.zeros((C, D), order=self._order) if back else np.zeros((0, 0))
+            Gt = np.zeros((C, D) if gradient else (0, 0), order=self._order)
             g = np.zeros((C, C) if by_class else C)
             scratch: Any = np.empty((min(n_rows, len(self.rows)), C), np.float32 if single else np.float64)
             for rows in blocks:
                 X, A = self._block(rows, single), scratch[: len(rows)]
                 parts.append(step(X, rows, A))
-                if not back:
-                    continue
-                self._back_block(X, A, Gt)
-                if by_class:
-                    _add_by_class(A, self.samples.y[rows], g, 0, C)
-                else:
-                    _add_up(A, g, 0, C)
-            return _Sums(parts, Gt, g)
+                if gradient:
+                    self._back_block(X, A, Gt)
+                    _add_rows(A, self.samples.y[rows], g, 0, C)
+            return BlockSums(parts, Gt, g)
 
-        size = (D + C if by_class else D) * C if back else C
+        size = (D + C if by_class else D) * C if gradient else C
         partitions = self._run_partitions(partition, self._n_partitions(size), n_rows)
         parts = [part for sums in partitions for part in sums.parts]
         G = np.ascontiguousarray(sum_in_order([sums.features for sums in partitions]).T)
-        return _Sums(parts, G, sum_in_order([sums.rows for sums in partitions]))
+        return BlockSums(parts, G, sum_in_order([sums.rows for sums in partitions]))
 
-    def _chunked_sums(self, step: _Step, single: bool, by_class: bool, back: bool) -> _Sums:
-        """Do what `_sums` says, the threads together on one chunk after the other.
+    def _chunked_sums(self, step: _Step, single: bool, by_class: bool, gradient: bool) -> BlockSums:
+        """Return the same as `_sums`, with all threads working on one chunk at a time.
 
-        While some still multiply one chunk back, others score the next.
+        The gradient of a chunk and the scores of the next are computed at the same time.
         """
         self.count(len(self.rows))
         D, C, n_chunk = self._n_features, self.samples.n_classes, self._n_chunk(single)
-        G, g = np.zeros((D, C) if back else 0), np.zeros((C, C) if by_class else C)
+        G, g = np.zeros((D, C) if gradient else 0), np.zeros((C, C) if by_class else C)
         shape = (min(n_chunk, len(self.rows)), C)
         buffers: list[Any] = [np.empty(shape, np.float32 if single else np.float64) for _ in range(2)]
 
-        def rows_of(X: Any, rows: Ints, A: Any, place: slice, stop: threading.Event) -> Any:
+        def dual_rows(X: Any, rows: Ints, A: Any, place: slice, stop: threading.Event) -> Any:
             part = self._block(rows[place], single)
             if X is not None:
                 X[place] = part
             return step(part, rows[place], A[place])
 
-        def features_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
-            self._back_panel(X[:, panel], A, G[panel])
+        def add_features(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
+            G[panel] += X[:, panel].T @ A
 
-        def columns_of(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
-            self._back_panel(X, A[:, panel], G[:, panel])
+        def add_classes(X: Any, A: Any, panel: slice, stop: threading.Event) -> None:
+            G[:, panel] += X.T @ A[:, panel]
 
-        def classes_of(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
-            if by_class:
-                _add_by_class(A, y, g, panel.start, panel.stop)
-            else:
-                _add_up(A, g, panel.start, panel.stop)
+        def add_rows(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
+            _add_rows(A, y, g, panel.start, panel.stop)
 
         parts: list[Any] = []
         tasks: list[Callable[[threading.Event], Any]] = []
@@ -254,27 +250,20 @@ class PartitionedEngine(InMemoryEngine):
             copy = None if self._in_place(single) else np.empty((len(rows), D), A.dtype)
             X = self._block(rows, single) if copy is None else copy
             n_before = len(tasks)
-            tasks += [partial(rows_of, copy, rows, A, place) for place in panels(len(rows), CHUNK_PARTS)]
+            tasks += [partial(dual_rows, copy, rows, A, place) for place in panels(len(rows), CHUNK_PARTS)]
             parts += self.workers.run(tasks, len(rows) * D * C)[n_before:]
             tasks = []
-            if back:
-                back_of, size = (columns_of, C) if C > 2 * D else (features_of, D)
+            if gradient:
+                add, size = (add_classes, C) if C > 2 * D else (add_features, D)
                 n_parts = 2 if size < _NARROW else int(np.clip(size // _PANEL, 4, _MOST_PANELS))
-                tasks += [partial(back_of, X, A, panel) for panel in panels(size, n_parts)]
+                tasks += [partial(add, X, A, panel) for panel in panels(size, n_parts)]
                 n_parts = int(np.clip(A.size // _SUMMED, 1, 8))
-                tasks += [partial(classes_of, A, y, panel) for panel in panels(C, n_parts)]
+                tasks += [partial(add_rows, A, y, panel) for panel in panels(C, n_parts)]
             buffers.reverse()
         self.workers.run(tasks, n_chunk * D * C)
-        return _Sums(parts, G, g)
-
-
-def _until(stop: threading.Event, blocks: Iterator[Ints]) -> Iterator[Ints]:
-    for block in blocks:
-        if stop.is_set():
-            return
-        yield block
+        return BlockSums(parts, G, g)
 
 
 def panels(n: int, n_parts: int) -> list[slice]:
-    """Return slices that cut a range into so many parts of about the same size."""
+    """Return slices that divide a range into parts of nearly equal size."""
     return [slice(*part) for part in pairwise(np.unique(np.arange(n_parts + 1) * n // n_parts).tolist())]

@@ -1,6 +1,6 @@
-"""The micro-kernels as plain loops, for versions of the compiler that `emitted` was not tested with.
+"""The micro-kernels as plain loops, for compiler versions that `emitted` was not tested with.
 
-The tests compare the two.
+The tests compare both.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _PRODUCT: Any = register_jitable(fastmath={"reassoc", "contract", "nsz"})
 
 @register_jitable
 def half_to_single(bits: Any) -> Any:
-    """Return the float16 of these bits as a float32, in a form that becomes vectors on any processor."""
+    """Convert a float16, viewed as uint16, to float32, in a form that is vectorised on any processor."""
     word = np.uint32(bits)
-    # As the bits of a float32 with the same exponent field, a number is 2^112 times too small.
+    # With the same exponent field, the float32 is too small by a factor of 2^112.
     small = np.uint32((word & np.uint32(0x7FFF)) << np.uint32(13)).view(np.float32)
     size = np.float32(small * np.float32(2.0**112))
     special = np.uint32(0x7F800000) if size >= np.float32(65536.0) else np.uint32(0)  # infinity and NaN
@@ -51,7 +51,7 @@ def _choose_item(X: Any, i: Any, d: Any) -> Any:
 def add_tile_scores(
     X: Any, i: int, Wt: Any, j: int, S: Any, prefetch: int, n_prefetch: int, n_rows: int, n_classes: int
 ) -> None:
-    """Add the products of rows of X, from i on, with rows of Wt, from j on, to S; nothing is prefetched."""
+    """Add the products of rows of X, from i on, with rows of Wt, from j on, to S; without prefetching."""
     number = Wt.dtype.type
     for r in range(i, i + n_rows):
         for c in range(j, j + n_classes):

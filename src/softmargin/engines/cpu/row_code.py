@@ -1,7 +1,7 @@
-"""The row functions of the losses, compiled by Numba: for its kernels, and as C functions with an address.
+"""The row functions of the losses, compiled by Numba: inlined into kernels, and as C functions with an address.
 
-So the loops over X are compiled once for each type of X, and the losses once for each type of scores, instead of
-the loops once for each of both. The numbers of a loss are an argument, so that another Δ is not another function.
+With C functions, the loops over X are compiled once per type of X, and the losses once per type of scores, rather
+than the loops once per combination. The parameters of a loss are an argument, so another Δ needs no recompilation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from softmargin.losses.rows import (
 __all__ = ["Code", "Kernel", "ascent_code", "call_code", "gradient_code", "gradient_rows", "has_code"]
 
 Code: TypeAlias = tuple[int, Floats]
-"""The address of a function, and the numbers of the loss: the first argument of every function here."""
+"""The address of a function, and the parameters of the loss, which are its first argument."""
 
 _POINTER: Any = types.CPointer
 _items: Any = cgutils.unpack_tuple
@@ -43,10 +43,10 @@ _FLOATS, _INTS = _POINTER(types.float64), _POINTER(types.int64)
 
 
 def _install(record: Record) -> None:
-    """Compile a recorded function wherever compiled code calls it; the type of the first argument decides.
+    """Make a recorded function callable from compiled code, for the matching type of its first argument.
 
-    It is always inlined. Otherwise the process that compiles a kernel would run another copy of it than those that
-    find the kernel on disk, and where additions may be in any order the copies differ in the last bits.
+    It is always inlined. Otherwise, the process that compiles a kernel and those that load it from disk would run
+    different copies of the function, whose last bits differ if additions may be reordered.
     """
 
     def choose(*arguments: Any) -> Callable[..., Any] | None:
@@ -58,7 +58,7 @@ def _install(record: Record) -> None:
 
 def _is_meant(record: Record, first: Any) -> bool:
     if record.loss_type is not None:
-        # A function as an argument would defeat the cache on disk; the type of a loss does not.
+        # Dispatch by type works with the disk cache; a function as an argument would not.
         return (
             isinstance(first, types.BaseNamedTuple) and getattr(first, "instance_class", None) is record.loss_type
         )
@@ -69,10 +69,10 @@ for_each_record(_install)
 
 
 class Kernel:
-    """A function whose first arguments are losses, compiled: into the cache on disk for our own losses only.
+    """A compiled function whose first arguments are losses, cached on disk only for the package's own losses.
 
-    The index of Numba's cache names the type of the loss. One that another program cannot import (from a
-    notebook, say) would make the whole index unreadable there.
+    The index of Numba's cache contains the type of the loss. A type that another program cannot import, for
+    example from a notebook, would make the whole index unreadable there.
 
     Parameters
     ----------
@@ -84,62 +84,64 @@ class Kernel:
         self._foreign: Any = numba.njit(nogil=True)(function)
 
     def of(self, *losses: Loss) -> Any:
-        """Return the compiled function that serves these losses.
+        """Return the compiled function for these losses.
 
         Raises
         ------
         CapabilityError
             If a loss lacks a row function.
         """
-        for loss in losses:
-            kind: Any = type(loss)
+        kinds: list[Any] = [type(loss) for loss in losses]
+        for kind in kinds:
             _check_rows(kind)
-        ours = all(type(loss).__module__.startswith("softmargin.") for loss in losses)
-        return self._cached if ours else self._foreign
+        return self._cached if all(map(_is_ours, kinds)) else self._foreign
+
+
+def _is_ours(kind: Any) -> bool:
+    return kind.__module__.startswith("softmargin.")
 
 
 @cache
 def _check_rows(kind: Any) -> None:
-    """Raise a `CapabilityError` if a kind of loss lacks a row function: Numba's own error has 2,000 characters."""
+    """Raise a `CapabilityError` if a loss lacks a row function; Numba's message has 2,000 characters."""
     needed: list[Any] = [row_gradient, row_conjugate, *([row_hessian_product] if kind.smooth else [])]
     missing = [function.__name__ for function in needed if not has_form(function, kind)]
     if missing:
         raise CapabilityError(
-            f"{kind.__name__} has no {' and no '.join(missing)}, which engine='cpu' needs; "
-            f"engine='reference' does without."
+            f"{kind.__name__} must implement {' and '.join(missing)} for engine='cpu'; "
+            f"engine='reference' does not require them."
         )
 
 
 def has_code(loss: Loss) -> bool:
-    """Return whether there are such functions: all parameters of the loss are floats."""
-    return all(isinstance(value, float) for value in _numbers(loss))
-
-
-def _numbers(loss: Any) -> list[Any]:
-    return list(loss)  # a loss is a named tuple
+    """Return whether the loss can be compiled to C functions: all its parameters must be floats."""
+    return all(isinstance(value, float) for value in loss)  # type: ignore[attr-defined]
 
 
 def gradient_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
-    """Return `gradient_rows` as a function.
+    """Return `gradient_rows` as a C function.
 
-    Its arguments are the numbers of the loss, the scores (n, C) of the ``dtype``, n, C, the classes (int64)
+    Its arguments are the parameters of the loss, the scores (n, C) of the ``dtype``, n, C, the classes (int64)
     and the weights (float64) of the rows.
     """
-    kind: Any = type(loss)
-    return _code(kind, tuple(_numbers(loss)), np.dtype(dtype).name, _gradient_function)
+    return _code_of(loss, dtype, _gradient_function)
 
 
 def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
-    """Return `row_ascent` as a function.
+    """Return `row_ascent` as a C function.
 
-    Its arguments are the numbers of the loss, s (C), a (C) of the ``dtype``, C, y, q, the change (C), scratch
-    (C) and where to write the gap; it returns the loss.
+    Its arguments are the parameters of the loss, s (C), a (C) of the ``dtype``, C, y, q, the change (C), a buffer
+    (C) and the address of the gap; it returns the loss.
     """
+    return _code_of(loss, dtype, _ascent_function)
+
+
+def _code_of(loss: Any, dtype: np.dtype[Any], function: Any) -> Code:
     kind: Any = type(loss)
-    return _code(kind, tuple(_numbers(loss)), np.dtype(dtype).name, _ascent_function)
+    return _code(kind, tuple(loss), np.dtype(dtype).name, function)
 
 
-@cache  # to name the types anew takes longer than a small pass
+@cache  # building the signature takes longer than a small pass
 def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> Code:
     _check_rows(kind)
     given = _POINTER(getattr(types, dtype))
@@ -149,13 +151,11 @@ def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> C
 
 @cache
 def _compiled(kind: Any, function: Any, signature: Any) -> Any:
-    # Of the losses of others the cache on disk must know nothing, see `Kernel`.
-    ours = kind.__module__.startswith("softmargin.")
-    return numba.cfunc(signature, cache=ours)(function(kind))
+    return numba.cfunc(signature, cache=_is_ours(kind))(function(kind))  # see `Kernel`
 
 
 def _restored(kind: Any, numbers: Any) -> Any:
-    """Return the loss of this kind with these numbers. Compiled code only."""
+    """Return the loss of this type with these parameters. Compiled code only."""
     raise NotImplementedError
 
 
@@ -174,7 +174,7 @@ def _restoring(kind: Any, numbers: Any) -> Any:
 
 @register_jitable(forceinline=True)
 def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
-    """Turn scores into weighted dual rows in place; return the weighted sum of the losses. Compiled code only."""
+    """Replace scores by weighted dual rows; return the weighted sum of the losses. Compiled code only."""
     total = 0.0
     for i in range(S.shape[0]):
         total += weights[i] * row_gradient(loss, S[i], y[i])
@@ -209,11 +209,11 @@ _ARGUMENTS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
         _FLOATS, dual, types.intp, types.int64, types.float64, _FLOATS, _FLOATS, _FLOATS,
     ),
 }  # fmt: skip
-"""What follows the numbers of a loss, by the type of scores or dual rows."""
+"""The further argument types of the C functions, given the type of the scores or dual rows."""
 
 
 def _call_code(typing: Any, code: Any, given: Any) -> Any:
-    """Call a C function, by its address, that returns a double; of arrays it is given the address of the items."""
+    """Call a C function that returns a double by its address; arrays are passed as pointers to their items."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         passed = []

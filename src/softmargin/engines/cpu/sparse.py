@@ -1,9 +1,9 @@
-"""The engine for sparse X in main memory: products over the stored entries of the blocks of ``blocks.py``.
+"""The CPU engine for sparse X: products over the stored entries.
 
-X is a CSR array, read in place; entries of float32 and float64 are multiplied as they are, other types
-are converted one block at a time. W and the partial gradients lie as (D, C), so that an entry meets the
-weights of all classes in one place. Centring is folded into W and b above the engines: nothing here fills
-in zeros, but for the blocks of rows whose covariance is asked for.
+X is a CSR array and is read in place. Entries of float32 and float64 are multiplied as they are; other types are
+converted one block at a time. W and the partial gradients are stored as (D, C), so that the weights of all classes
+for an entry are contiguous. Centring is folded into W and b before they reach the engine. So X stays sparse,
+except for blocks of rows whose covariance is computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from softmargin.engines.base import Moments
 from softmargin.engines.cpu.blocks import BlockEngine
-from softmargin.engines.rows import sum_in_order
 from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Samples
 from softmargin.threads import Workers
@@ -26,20 +25,20 @@ __all__ = ["SparseEngine"]
 
 _COMPILED = numba.njit(nogil=True, cache=True)
 _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
-"""An entry's product with a class may be fused with its addition; the order of additions stays."""
+"""A product and an addition may be fused; the order of additions is fixed."""
 
 _TILE_CLASSES = 8
-"""Below this many classes, scores are added up in registers, beyond it in memory. (At 3 classes and 100 entries
-a row that took half the time; at 8 both took the same.)"""
+"""Below this many classes, scores are summed in registers, otherwise in memory. With 3 classes and 100 entries per
+row, registers took half the time; with 8 classes, both took the same."""
 
 _BLOCK_BYTES = 3 << 18
-"""A block of rows and its scores should stay in cache between its two products. But where there are many columns,
-it is W and the gradient that push each other out of the cache between one product and the next: then a block
-has entries enough to meet each column four times. (With 100,000 columns and 3 classes that took a third off.)"""
+"""Size of a block of rows with its scores, which should stay in cache between the two products. With many columns,
+however, W and the gradient evict each other between the products. Then a block has enough entries to use each
+column four times on average. (With 100,000 columns and 3 classes, that saved a third of the time.)"""
 
 
 class _Rows(NamedTuple):
-    """Rows of a CSR array: row i has the entries from ``starts[i]`` up to ``stops[i]``."""
+    """Rows of a CSR array: row i has the entries ``starts[i]:stops[i]``."""
 
     starts: Ints
     stops: Ints
@@ -48,10 +47,9 @@ class _Rows(NamedTuple):
 
 
 @_PRODUCT
-def _add_scores(
-    starts: Ints, stops: Ints, indices: NDArray[Any], data: NDArray[Any], W: Floats, S: Floats
-) -> None:
-    """S += X @ W. Columns are read as unsigned numbers, since Numba would look whether they are negative."""
+def _add_scores(X: _Rows, W: Floats, S: Floats) -> None:
+    """S += X @ W. Column numbers are read as unsigned, since Numba would test signed ones for negative values."""
+    starts, stops, indices, data = X
     C = W.shape[1]
     for i in range(len(starts)):
         if C >= _TILE_CLASSES:
@@ -96,8 +94,9 @@ def _add_scores(
 
 
 @_PRODUCT
-def _add_back(starts: Ints, stops: Ints, indices: NDArray[Any], data: NDArray[Any], A: Floats, G: Floats) -> None:
+def _accumulate_gradient(X: _Rows, A: Floats, G: Floats) -> None:
     """G += X.T @ A."""
+    starts, stops, indices, data = X
     for i in range(len(starts)):
         for k in range(starts[i], stops[i]):
             v, d = data[k], np.uint64(indices[k])
@@ -107,19 +106,11 @@ def _add_back(starts: Ints, stops: Ints, indices: NDArray[Any], data: NDArray[An
 
 @_PRODUCT
 def _add_pairs(
-    starts: Ints,
-    stops: Ints,
-    indices: NDArray[Any],
-    data: NDArray[Any],
-    rival: Ints,
-    target: Ints,
-    factors: Floats,
-    V: Floats,
-    c: Floats,
-    G: Floats,
-    g: Floats,
+    X: _Rows, rival: Ints, target: Ints, factors: Floats, Vt: Floats, c: Floats, Gt: Floats, g: Floats
 ) -> None:
-    """Do what `BlockEngine._add_pairs` says."""
+    """Compute what `BlockEngine._add_pairs` specifies."""
+    starts, stops, indices, data = X
+    V, G = Vt.T, Gt.T
     for i in range(len(starts)):
         j, y = rival[i], target[i]
         s = c[j] - c[y]
@@ -137,7 +128,7 @@ def _add_pairs(
 
 @_COMPILED
 def _add_exactly(total: Floats, rest: Floats, d: int, term: float) -> None:
-    """Add a term to total[d], and what that loses to rest[d]."""
+    """Add a term to total[d] and the rounding error of the sum to rest[d]."""
     before = total[d]
     after = before + term
     part = after - before
@@ -146,16 +137,9 @@ def _add_exactly(total: Floats, rest: Floats, d: int, term: float) -> None:
 
 
 @_COMPILED
-def _add_first(
-    starts: Ints,
-    stops: Ints,
-    indices: NDArray[Any],
-    data: NDArray[Any],
-    weights: Floats,
-    sums: Floats,
-    mass: Floats,
-) -> None:
-    """Add up ωx of each column (2, D), and the ω of the rows with an entry there (2, D + 1), all rows last."""
+def _add_first(X: _Rows, weights: Floats, sums: Floats, mass: Floats) -> None:
+    """Add ωx to ``sums`` (2, D), and ω to ``mass`` (2, D + 1) for each column with an entry and at the end."""
+    starts, stops, indices, data = X
     for i in range(len(starts)):
         _add_exactly(mass[0], mass[1], len(mass[0]) - 1, weights[i])
         for k in range(starts[i], stops[i]):
@@ -164,35 +148,29 @@ def _add_first(
 
 
 @_COMPILED
-def _add_second(
-    starts: Ints,
-    stops: Ints,
-    indices: NDArray[Any],
-    data: NDArray[Any],
-    weights: Floats,
-    mean: Floats,
-    sums: Floats,
-) -> None:
-    """Add up ω(x - mean)² of each column over the entries."""
+def _add_second(X: _Rows, weights: Floats, mean: Floats, sums: Floats) -> None:
+    """Add ω(x - mean)² of the entries to the sum of each column."""
+    starts, stops, indices, data = X
     for i in range(len(starts)):
         for k in range(starts[i], stops[i]):
-            away = data[k] - mean[indices[k]]
-            sums[indices[k]] += weights[i] * away * away
+            deviation = data[k] - mean[indices[k]]
+            sums[indices[k]] += weights[i] * deviation * deviation
 
 
 class SparseEngine(BlockEngine):
-    """Blocks of sparse rows, over threads, with a fixed order of summation.
+    """Sums over blocks of sparse rows, on several threads, in a fixed order.
 
     Parameters
     ----------
     samples : Samples
-        X is canonical CSR: the kernels do not check its columns.
+        X must be canonical CSR: the kernels do not check column numbers.
     threads : int or Workers, optional
     classes : ndarray of shape (C,), optional
         As in `BlockEngine`.
     """
 
     _order: ClassVar[Literal["C", "F"]] = "F"
+    _add_pairs = staticmethod(_add_pairs)
 
     def __init__(
         self, samples: Samples, threads: int | Workers | None = None, classes: Ints | None = None
@@ -206,16 +184,16 @@ class SparseEngine(BlockEngine):
         super().__init__(samples, threads, classes, max(16, in_cache, revisiting), row_size)
 
     def _block(self, rows: Ints, single: bool = False) -> _Rows:
-        """Return these rows, which ascend; what is converted for them reaches from the first to the last."""
+        """Return rows in ascending order; if necessary, all entries from the first to the last are converted."""
         if self._as_stored:
-            return self._gathered(rows)
+            return self._gather(rows)
         X = self.samples.X
         first, last = X.indptr[rows[0]], X.indptr[rows[-1] + 1]
         starts, stops = X.indptr[rows] - first, X.indptr[rows + 1] - first
         data = X.data[first:last].astype(np.float64)
         return _Rows(starts.astype(np.int64), stops.astype(np.int64), X.indices[first:last], data)
 
-    def _gathered(self, rows: Ints) -> _Rows:
+    def _gather(self, rows: Ints) -> _Rows:
         X = self.samples.X
         if self._as_stored:
             starts, stops = X.indptr[rows], X.indptr[rows + 1]
@@ -230,31 +208,23 @@ class SparseEngine(BlockEngine):
 
     def _score_block(self, X: _Rows, Wt: Floats, b: Floats, S: Floats) -> None:
         S[:] = b
-        _add_scores(*X, Wt.T, S)
+        _add_scores(X, Wt.T, S)
 
     def _back_block(self, X: _Rows, A: Floats, Gt: Floats) -> None:
-        _add_back(*X, A, Gt.T)
-
-    def _pair_rows(self, rows: Ints) -> _Rows:
-        return self._gathered(rows)
-
-    def _add_pairs(
-        self, X: _Rows, rival: Ints, target: Ints, factors: Floats, Vt: Floats, c: Floats, Gt: Floats, g: Floats
-    ) -> None:
-        _add_pairs(*X, rival, target, factors, Vt.T, c, Gt.T, g)
+        _accumulate_gradient(X, A, Gt.T)
 
     def moments(self) -> Moments:
         """Return the weighted mean and variance of each feature.
 
-        The zeros of a column weigh what its entries leave of the whole. Both are kept to twice the precision,
-        so that this difference is right even where they are close, and is 0 for a column without zeros.
+        The weight of the zeros of a column is the total weight minus that of its entries. Both sums have twice the
+        precision of float64, so that the difference is accurate and is exactly 0 for a column without zeros.
         """
         D = self._n_features
 
         def first(blocks: Iterator[Ints]) -> tuple[Floats, Floats]:
             sums, mass = np.zeros((2, D)), np.zeros((2, D + 1))
             for rows in blocks:
-                _add_first(*self._block(rows), self.samples.weights[rows], sums, mass)
+                _add_first(self._block(rows), self.samples.weights[rows], sums, mass)
             return sums, mass
 
         partitions = self._run_partitions(first, self._n_partitions(4 * D))
@@ -262,26 +232,20 @@ class SparseEngine(BlockEngine):
         mean = sums[0] + sums[1]
         zeros = np.maximum((mass[0, D] - mass[0, :D]) + (mass[1, D] - mass[1, :D]), 0.0)
 
-        def second(blocks: Iterator[Ints]) -> Floats:
-            total = np.zeros(D)
-            for rows in blocks:
-                _add_second(*self._block(rows), self.samples.weights[rows], mean, total)
-            return total
+        def second(rows: Ints, total: Floats) -> None:
+            _add_second(self._block(rows), self.samples.weights[rows], mean, total)
 
-        return Moments(mean, sum_in_order(self._run_partitions(second, self._n_partitions(D))) + zeros * mean**2)
+        return Moments(mean, self._summed(second, (D,)) + zeros * mean**2)
 
     def rounding(self) -> float:
-        """Return a bound on the relative rounding error of a sum over the samples.
-
-        A partition adds its rows one after the other.
-        """
+        """Return a bound on the relative rounding error of a sum over the samples."""
         n_partitions = self._n_partitions((self._n_features + self.samples.n_classes) * self.samples.n_classes)
         terms = -(-len(self.rows) // n_partitions) + self._n_block + n_partitions
         return float(np.finfo(np.float64).eps * (terms + 8))
 
 
 def _exact_sum(parts: list[Floats]) -> Floats:
-    """Return the sum of pairs (2, D) of a number and its rest."""
+    """Return the sum of arrays (2, D) that hold numbers and their rounding errors."""
     total, rest = parts[0].copy()
     for term, more in parts[1:]:
         after = total + term

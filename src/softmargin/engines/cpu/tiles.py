@@ -1,12 +1,12 @@
-"""Compiled products of a block of dense rows with few columns, in tiles that stay in registers.
+"""Compiled products of a block of dense rows with a narrow matrix, in tiles whose sums stay in registers.
 
-``X`` is (n, D), contiguous, of float32, float64, bytes or the bits of float16; ``Wt`` and ``Gt`` are (C, D), or
-their rows are longer: what follows in them is left alone. Sums are added up in the type of ``Wt`` or the result.
+``X`` is (n, D), contiguous, of float32, float64, 8-bit integers, or float16 viewed as uint16. ``Wt`` and ``Gt``
+are (C, D), or have longer rows whose further entries are ignored. Sums have the type of ``Wt`` or of the result.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numba
 import numpy as np
@@ -15,49 +15,42 @@ from numpy.typing import NDArray
 from softmargin.engines.cpu.microkernel import MOST_CLASSES, accumulate_tile_gradient, add_tile_scores
 from softmargin.engines.cpu.plain import half_to_single
 from softmargin.engines.cpu.row_code import call_code
+from softmargin.losses.base import Floats, Ints
 
 __all__ = [
-    "Point",
-    "Scratch",
-    "accumulate_gradient",
-    "accumulate_gradient_in_parts",
-    "add_by_class",
-    "add_gradients",
-    "add_pairs",
-    "add_rows",
-    "add_scores",
-    "add_squares",
-    "gather_rows",
-    "widen_half",
-]
+    "Array", "Point", "Scratch", "accumulate_gradient", "accumulate_gradient_in_parts", "add_by_class",
+    "add_gradients", "add_pairs", "add_rows", "add_scores", "add_squares", "gather_rows", "widen_half",
+]  # fmt: skip
+
+Array: TypeAlias = NDArray[Any]
 
 _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
-"""Products may be summed in any order (that is what vectors are); inf and NaN keep their meaning."""
+"""Products may be summed in any order, so that they can be vectorised; inf and NaN keep their meaning."""
 
 _TILED = numba.njit(nogil=True, cache=True)
-"""The tiles leave nothing open; called and not inlined, they keep the registers to themselves."""
+"""No fastmath flags: the micro-kernels fix each operation. Not inlined, so that they use all registers."""
 
 
 @_TILED
 def _width(n: int) -> int:
-    """Return how many of the n classes that are left to take at once, so that all groups are about as large."""
+    """Return the size of the next group of the n remaining classes, so that all groups have nearly equal size."""
     n_groups = -(-n // MOST_CLASSES)
     return -(-n // n_groups)
 
 
 @_TILED
 def _prefetched_by(width: int, n_classes: int, distance: int) -> int:
-    """Return how many of the two rows that four rows prefetch this many of the classes prefetch."""
+    """Return how many of the two rows to prefetch per four rows a group of ``width`` classes prefetches."""
     return max(2 * width // n_classes, 1) if distance > 0 else 0
 
 
 @_TILED
-def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any], distance: int) -> None:
+def add_scores(X: Array, Wt: Array, S: Array, distance: int) -> None:
     """S += X @ Wt.T, four rows and a few classes at a time.
 
-    Meanwhile the first half of the rows that lie ``distance`` further are prefetched, unless this is 0; each group
-    of classes prefetches its share, as memory delivers them no faster. X is then contiguous, these rows
-    included.
+    Meanwhile the first half of the rows that begin ``distance`` rows later are prefetched, unless this is 0. Each
+    group of classes prefetches a part, since memory does not deliver them faster. X must then be contiguous up to
+    the end of these rows.
     """
     n, C = X.shape[0], Wt.shape[0]
     n_tiled = n // 4 * 4 if C > 1 else 0
@@ -84,10 +77,10 @@ def add_scores(X: NDArray[Any], Wt: NDArray[Any], S: NDArray[Any], distance: int
 
 
 @_TILED
-def accumulate_gradient(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any], distance: int) -> None:
+def accumulate_gradient(X: Array, A: Array, Gt: Array, distance: int) -> None:
     """Gt += A.T @ X, four rows and a few classes at a time.
 
-    Meanwhile the second half of the rows that lie ``distance`` further are prefetched, as in `add_scores`.
+    Meanwhile the second half of the rows that begin ``distance`` rows later are prefetched, as in `add_scores`.
     """
     n, C = X.shape[0], Gt.shape[0]
     n_tiled = n // 4 * 4 if C > 1 else 0
@@ -114,12 +107,12 @@ def accumulate_gradient(X: NDArray[Any], A: NDArray[Any], Gt: NDArray[Any], dist
 
 
 _PART_ROWS = 516
-"""Rows whose products are added up in one part, which may be in float32."""
+"""Number of rows per partial sum, which may be in float32."""
 
 
 @_PRODUCT
-def accumulate_gradient_in_parts(X: NDArray[Any], A: NDArray[Any], part: NDArray[Any], Gt: NDArray[Any]) -> None:
-    """Gt += A.T @ X, in float64 over parts of rows; ``part`` is scratch of the shape of Gt."""
+def accumulate_gradient_in_parts(X: Array, A: Array, part: Array, Gt: Array) -> None:
+    """Gt += A.T @ X, in float64 over partial sums; ``part`` is a buffer of the shape of Gt."""
     for start in range(0, X.shape[0], _PART_ROWS):
         part[:] = part.dtype.type(0)
         accumulate_gradient(X[start : start + _PART_ROWS], A[start : start + _PART_ROWS], part, 0)
@@ -129,66 +122,57 @@ def accumulate_gradient_in_parts(X: NDArray[Any], A: NDArray[Any], part: NDArray
 
 
 class Point(NamedTuple):
-    """Where gradients are taken: K points at once, whose classes follow one another as if all were of one.
+    """K points at which gradients are computed at once, with their classes concatenated.
 
     Attributes
     ----------
     Wt : ndarray of shape (K C, D or more)
     b : ndarray of shape (K C,)
-        Both of the type to compute in.
+        Both have the type of the arithmetic.
     offsets : ndarray of shape (N, K C) or (0, K C), float64
-        Added to the scores of each row, if there are any.
+        Added to the scores, if not empty.
     """
 
-    Wt: NDArray[Any]
-    b: NDArray[Any]
-    offsets: NDArray[np.float64]
+    Wt: Array
+    b: Array
+    offsets: Floats
 
 
 class Scratch(NamedTuple):
-    """What a compiled loop writes into on its way: a block of rows, with a part of the sum.
+    """Buffers of a compiled loop over blocks of n rows.
 
     Attributes
     ----------
     X : ndarray of shape (n, D)
-        For rows that do not follow one another.
+        A copy of rows that are not contiguous.
     S : ndarray of shape (n, K C)
-    of_one : ndarray of shape (n, C)
+    S_k : ndarray of shape (n, C)
+        The scores at one of several points.
     y, weights : ndarray of shape (n,)
     part : ndarray of shape (K C, D or more)
-        Of the type to compute in, as S and ``of_one`` are.
+        A partial sum, of the type of the arithmetic, as S and ``S_k`` are.
     """
 
-    X: NDArray[Any]
-    S: NDArray[Any]
-    of_one: NDArray[Any]
-    y: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    part: NDArray[Any]
+    X: Array
+    S: Array
+    S_k: Array
+    y: Ints
+    weights: Floats
+    part: Array
 
 
 @_TILED
 def add_gradients(
-    X: NDArray[Any],
-    y: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    point: Point,
-    code: int,
-    numbers: NDArray[np.float64],
-    kept: NDArray[Any],
-    scratch: Scratch,
-    values: NDArray[np.float64],
-    Gt: NDArray[np.float64],
-    g: NDArray[np.float64],
-) -> None:
-    """Add the dual rows of rows of X at K points, times their features and alone, to Gt (K C, D) and g (K C,).
+    X: Array, y: Ints, weights: Floats, rows: Ints, point: Point, code: int, numbers: Floats, scores_out: Array,
+    scratch: Scratch, values: Floats, Gt: Floats, g: Floats,
+) -> None:  # fmt: skip
+    """Add the gradients of ``rows`` of X at K points to Gt (K C, D) and g (K C,).
 
-    The scores are X @ Wt.T + b, and are written into ``kept`` unless this is empty. The function at the
-    address ``code`` turns them into dual rows, see `gradient_code`. The rows are processed in blocks of the size
-    of the scratch, which should stay in cache; where rows do not follow one another in X, a block is copied.
-    ``weights`` (K, N) are those of each point, or (1, N) of all. The sum of its losses is added to the two numbers
-    that ``values`` (K, 2) has for it, which make a sum of more digits.
+    The scores are X @ Wt.T + b, and are written into ``scores_out`` unless it is empty. The function at address
+    ``code`` turns them into dual rows, see `gradient_code`. The rows are processed in blocks of the size of the
+    buffers, which should stay in cache; a block of rows that are not contiguous in X is copied. ``weights`` (K, N)
+    are those of each point, or (1, N) of all. The sum of the losses is added to row k of ``values`` (K, 2), a sum
+    and its rounding error.
     """
     Wt, b, offsets = point
     n_points, n_block, n_features = len(values), scratch.y.size, X.shape[1]
@@ -198,9 +182,9 @@ def add_gradients(
     n_added = 0
     for start in range(0, rows.size, n_block):
         n, first = min(n_block, rows.size - start), rows[start]
-        follow = rows[start + n - 1] - first == n - 1
+        contiguous = rows[start + n - 1] - first == n - 1
         Z, S, labels, shares = X[first : first + n], scratch.S[:n], scratch.y[:n], scratch.weights[:n]
-        if not follow:
+        if not contiguous:
             Z = scratch.X[:n]
         for i in range(n):
             row = rows[start + i]
@@ -210,28 +194,28 @@ def add_gradients(
             if offsets.shape[0] > 0:
                 for j in range(n_all):
                     S[i, j] += offsets[row, j]
-            if not follow:
+            if not contiguous:
                 for d in range(n_features):
                     Z[i, d] = X[row, d]
-        add_scores(Z, Wt, S, n_block if follow else 0)
-        if kept.shape[0] > 0:
+        add_scores(Z, Wt, S, n_block if contiguous else 0)
+        if scores_out.shape[0] > 0:
             for i in range(n):
                 for j in range(n_all):
-                    kept[start + i, j] = S[i, j]
+                    scores_out[start + i, j] = S[i, j]
         for k in range(n_points):
-            A = S if n_points == 1 else scratch.of_one[:n]
+            A = S if n_points == 1 else scratch.S_k[:n]
             before = k * n_classes
             given = weights[k if len(weights) > 1 else 0]
             for i in range(n):
                 shares[i] = given[rows[start + i]]
                 if n_points > 1 or shares[i] == 0.0:
-                    # Of a row without weight nothing may remain, though its scores have left the range.
+                    # A row of weight 0 must not contribute, even if its scores have overflowed.
                     for j in range(n_classes):
                         A[i, j] = S[i, before + j] if shares[i] > 0.0 else 0.0
             found = call_code(code, (numbers, A, n, n_classes, labels, shares))
             value = values[k, 0]
             total = value + found
-            # By rounding: losses are not negative, so the sum is soon the larger.
+            # Fast two-sum: losses are not negative, so the running total is soon the larger operand.
             values[k, 1] += (value - total) + found
             values[k, 0] = total
             if n_points > 1:
@@ -242,7 +226,7 @@ def add_gradients(
             for j in range(n_all):
                 for d in range(n_features):
                     part[j, d] = 0.0
-        accumulate_gradient(Z, S, part, n_block if follow else 0)
+        accumulate_gradient(Z, S, part, n_block if contiguous else 0)
         for i in range(n):
             for j in range(n_all):
                 g[j] += S[i, j]
@@ -255,8 +239,8 @@ def add_gradients(
 
 
 @_PRODUCT
-def add_rows(X: NDArray[Any], weights: NDArray[Any], total: NDArray[Any]) -> None:
-    """Add weight times x."""
+def add_rows(X: Array, weights: Array, total: Array) -> None:
+    """Add Σ weight · x to ``total``."""
     i, D = 0, X.shape[1]
     while i + 4 <= len(X):
         x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
@@ -272,8 +256,8 @@ def add_rows(X: NDArray[Any], weights: NDArray[Any], total: NDArray[Any]) -> Non
 
 
 @_PRODUCT
-def add_squares(X: NDArray[Any], weights: NDArray[Any], mean: NDArray[Any], total: NDArray[Any]) -> None:
-    """Add weight times (x - mean)²."""
+def add_squares(X: Array, weights: Array, mean: Array, total: Array) -> None:
+    """Add Σ weight · (x - mean)² to ``total``."""
     i, D = 0, X.shape[1]
     while i + 4 <= len(X):
         x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
@@ -292,7 +276,7 @@ def add_squares(X: NDArray[Any], weights: NDArray[Any], mean: NDArray[Any], tota
 
 
 @_PRODUCT
-def add_by_class(X: NDArray[Any], y: NDArray[Any], weights: NDArray[Any], Gt: NDArray[Any]) -> None:
+def add_by_class(X: Array, y: Array, weights: Array, Gt: Array) -> None:
     """Add each row times its weight to the row of Gt of its class."""
     for i in range(X.shape[0]):
         x, g, weight = X[i], Gt[y[i]], weights[i]
@@ -302,25 +286,25 @@ def add_by_class(X: NDArray[Any], y: NDArray[Any], weights: NDArray[Any], Gt: ND
 
 @_PRODUCT
 def add_pairs(
-    X: NDArray[Any],
-    rows: NDArray[Any],
-    wrong: NDArray[Any],
-    right: NDArray[Any],
-    factors: NDArray[Any],
-    Vt: NDArray[Any],
-    c: NDArray[Any],
-    Gt: NDArray[Any],
-    g: NDArray[Any],
+    X_rows: tuple[Array, Array],
+    rival: Array,
+    target: Array,
+    factors: Array,
+    Vt: Array,
+    c: Array,
+    Gt: Array,
+    g: Array,
 ) -> None:
-    """Do what ``BlockEngine._add_pairs`` says, four pairs of the same classes at a time."""
+    """Compute what `BlockEngine._add_pairs` specifies, for four pairs of the same classes at a time."""
+    X, rows = X_rows
     n, D = len(rows), X.shape[1]
     number = Vt.dtype.type
     difference, total = np.empty(D, Vt.dtype), np.empty(D, Vt.dtype)
     i = 0
     while i < n:
-        j, y = wrong[i], right[i]
+        j, y = rival[i], target[i]
         last = i + 1
-        while last < n and wrong[last] == j and right[last] == y:
+        while last < n and rival[last] == j and target[last] == y:
             last += 1
         vj, vy = Vt[j][:D], Vt[y][:D]
         for d in range(D):
@@ -364,15 +348,8 @@ def add_pairs(
 
 
 @numba.njit(nogil=True, cache=True)
-def gather_rows(
-    X: NDArray[Any],
-    rows: NDArray[np.int64],
-    mean: NDArray[Any],
-    rest: NDArray[Any],
-    scale: NDArray[Any],
-    Z: NDArray[Any],
-) -> None:
-    """Z = (X[rows] - mean - rest) * scale, in the type of Z and in one go: NumPy would walk over Z four times."""
+def gather_rows(X: Array, rows: Ints, mean: Array, rest: Array, scale: Array, Z: Array) -> None:
+    """Z = (X[rows] - mean - rest) * scale in the type of Z, in one loop; NumPy would pass over Z four times."""
     for i in range(rows.size):
         x, z = X[rows[i]], Z[i]
         for d in range(z.size):
@@ -381,6 +358,6 @@ def gather_rows(
 
 @_PRODUCT
 def widen_half(bits: NDArray[np.uint16], numbers: NDArray[np.float32]) -> None:
-    """Turn the bits of float16 into float32."""
+    """Convert float16, viewed as uint16, to float32."""
     for i in range(bits.size):
         numbers[i] = half_to_single(bits[i])
