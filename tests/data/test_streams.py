@@ -133,7 +133,7 @@ def test_ids_of_a_table_are_kept(world: Path, tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("f0,f1,f3\n1,2,3\n", ["no column 'f2'", "'f0', 'f1', 'f3'"]),
-        ("1,2,3\n", ["(1, 3)", "needs (N, 4)"]),
+        ("1,2,3\n", ["must have shape (N, 4)", "got (1, 3)"]),
         ("f0,f1,f2,f3\n" + "1,2,3,4\n" * 5000 + "1,2,3,oops\n", ["line 5002", "'f3'", "'oops'"]),
         ("f0,f1,f2,f3\n1,2,3,nan\n", ["NaN", "row 0, column 3 (f3)"]),
     ],

@@ -300,7 +300,7 @@ def test_scores_are_weighted_shares(digits):
         assert named.score(X, words, sample_weight=weight) == pytest.approx(share, rel=1e-14)
     assert classifier.score(X, y + 10) == 0.0  # labels of no class are never right
     for weight, said in (
-        (-weights, "not negative"),
+        (-weights, "finite and ≥ 0"),
         (weights[1:], "sample_weight must have shape"),
         (0 * y, "zero"),
     ):

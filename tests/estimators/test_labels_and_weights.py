@@ -74,7 +74,7 @@ def test_labels_are_never_narrowed(tmp_path: Path) -> None:
 
 def test_one_class_is_an_error_and_two_are_the_binary_formula(tmp_path: Path) -> None:
     X, y = blobs()[0], np.arange(90) % 2
-    refused(lambda: sm.CrossEntropy().values([[0.0]], [0]), "two classes")
+    refused(lambda: sm.CrossEntropy().values([[0.0]], [0]), "at least two columns, one per class")
     refused(lambda: sm.Objective(sm.Hinge(), X, y, 0.1, n_classes=1), "n_classes", error=ParameterError)
     refused(lambda: sm.Objective(sm.Hinge(), X, 0 * y, 0.1), "Class 1 has no sample")
     for estimator in ESTIMATORS:

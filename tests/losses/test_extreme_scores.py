@@ -119,7 +119,7 @@ def test_a_target_of_minus_inf_costs_inf(tmp_path: Path) -> None:
     assert losses[0] == np.inf
     assert losses[1:] == near(np.log1p(np.exp([1.0, -1.0])), rel=1e-14)
     assert np.array_equal(classifier.predict_proba(np.eye(3))[:, 0], np.zeros(3))
-    refused(lambda: model_at(np.zeros((3, 3)), b), "b holds", "infinite")
+    refused(lambda: model_at(np.zeros((3, 3)), b), "b must be finite", "infinite")
     model_at([[-1e200, 0.0]], [0.0, 0.0]).save(tmp_path / "m.safetensors")
     run_refused(tmp_path, "predict", tmp_path / "m.safetensors", saved(tmp_path, [[1e200]]), words=("row 0",))
 

@@ -119,8 +119,8 @@ def test_export_on_the_command_line(tmp_path):
     made(rows="l2").save(tmp_path / "m.safetensors")
     answer = run("export", tmp_path / "m.safetensors", "-o", tmp_path / "m.npz")
     assert (answer.status, answer.text) == (0, f"{tmp_path / 'm.npz'}: 7 features, 3 classes.\n")
-    assert "divides each row by its length" in answer.err
-    assert "rows of length 1" in run("info", tmp_path / "m.safetensors").text
+    assert "divides each row by its Euclidean norm" in answer.err
+    assert "rows of norm 1" in run("info", tmp_path / "m.safetensors").text
 
 
 # ---- rows of length 1 ----

@@ -318,7 +318,10 @@ def test_an_honest_forgery_is_a_model(tmp_path):
         (put(classes=["a", "b", "a"]), ["repeated"]),
         (put(loss="hinge"), ['loss must have a name and parameters, got "hinge"']),
         (put(loss={"name": "hinge"}), ["loss must have a name and parameters, got"]),
-        (put(loss={"name": "hinge", "parameters": {"delta": -1.0}}), ["delta must be positive"]),
+        (
+            put(loss={"name": "hinge", "parameters": {"delta": -1.0}}),
+            ["delta must be a finite number ≥ 1e-100, got -1.0"],
+        ),
         (put(loss={"name": "hinge", "parameters": {"delta": "1"}}), ["delta"]),
         (put(comment="\N{SNOWMAN}" * 99), ["Invalid model file", 'unknown entry "comment".']),
         (lambda metadata, tensors: metadata.pop("n_passes") and None, ["the entry 'n_passes' is missing"]),

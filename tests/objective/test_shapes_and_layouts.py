@@ -63,7 +63,7 @@ def test_one_sample_is_too_few_to_fit_and_enough_to_predict(tmp_path: Path) -> N
     two = sm.LinearClassifier(reg=0.1, tol=1e-6).fit(X[:2], ["b", "a"])  # one of each class is enough
     assert two.predict(X[:2]).tolist() == ["b", "a"]
     assert two.converged_
-    refused(lambda: ESTIMATORS[1].fit(X[:2], ["b", "a"]), "No class has two samples")
+    refused(lambda: ESTIMATORS[1].fit(X[:2], ["b", "a"]), "At least one class must have two samples")
     made = fitted(tmp_path, X, y)
     answers = predicted(tmp_path, made, X, "--scores")
     for i in (0, 41):
@@ -219,7 +219,7 @@ def test_mapped_files_are_read_in_place_and_one_cut_short_is_an_error(interface:
     expected_files = [path.name for path in paths for _ in range(2 if interface == "estimators" else 1)]
     assert len(sentences) == len(expected_files), done
     for name, sentence in zip(expected_files, sentences, strict=True):
-        assert re.search(rf"{name} was cut short.*found {int(name.split('_')[1]):,}\.$", sentence), done
+        assert re.search(rf"{name} was truncated while in use.*got {int(name.split('_')[1]):,}\.$", sentence), done
     if interface == "command line":
         assert done.stdout == "status 2\n" * 3
         assert all(sentence.startswith("Error: ") for sentence in sentences)

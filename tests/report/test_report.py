@@ -273,7 +273,7 @@ def test_the_record_of_a_search_comes_back(digits, models):
 @pytest.mark.parametrize("odd", [{"paths": 3}, {"paths": []}, {"paths": [None]}, {"paths": [{"loss": "odd"}]}])
 def test_what_is_not_the_record_of_a_search_is_refused(odd):
     data = Dataset(np.eye(4), np.array(["a", "b", "a", "b"]), "four")
-    with pytest.raises(sm.DataError, match="not that of a comparison"):
+    with pytest.raises(sm.DataError, match="selection must be the record of a Comparison, got another one"):
         fill_report(wide_model(4, ["a", "b"], selection=odd), data)
     assert fill_report(wide_model(4, ["a", "b"], selection={}), data).path is None
 

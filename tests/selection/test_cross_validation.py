@@ -154,7 +154,7 @@ def test_rare_classes():
 @pytest.mark.parametrize(
     ("cv", "groups", "error", "said"),
     [
-        (1, None, ParameterError, "cv must be at least 2"),
+        (1, None, ParameterError, "cv must be an integer ≥ 2, got 1"),
         (
             "five",
             None,
@@ -168,7 +168,7 @@ def test_rare_classes():
         ([([0, 1], [1, 2])], None, DataError, "must have disjoint parts, got sample 1 in both of them"),
         ([([0, 1], [99])], None, DataError, "must contain indices 0 … 8, got held-out sample 99"),
         ([([0, 1], [])], None, DataError, "Fold 0 of cv must (contain the indices of|have a) held-out sample"),
-        ([([0, 3, 6], [1])], None, DataError, "training samples of one class only"),
+        ([([0, 3, 6], [1])], None, DataError, "training samples of at least two classes, got one class"),
         (GroupKFold(2), None, DataError, "cv must be able to split the samples, got ValueError: The 'groups'"),
         (2, np.arange(3), DataError, r"groups must have shape \(9,\), got \(3,\)"),
     ],
@@ -252,7 +252,7 @@ def test_invalid_arguments_of_a_path():
         ([], "regs must contain at least one λ"),
         ([0.0], "regs must be positive, got 0"),
         ("all", "regs must be 'auto', an integer or a list of λ, got 'all'"),
-        (0, "at least 1"),
+        (0, "regs must be an integer ≥ 1, got 0"),
     ):
         with pytest.raises(ParameterError, match=said):
             sm.path(objective, regs)
@@ -964,5 +964,5 @@ def test_sentences_name_the_score_of_the_selection(blobs):
         f"Selected: hinge with reg {alone.reg:.3g} (held-out loss {-point.score:.4f} ± {point.standard_error:.4f} "
         f"over 4 folds)."
     ]
-    with pytest.raises(ParameterError, match="loss must be a loss"):
+    with pytest.raises(ParameterError, match="loss must be an instance of a loss"):
         sm.compare(*blobs, ["hing"], REGS)

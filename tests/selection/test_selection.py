@@ -167,7 +167,7 @@ def test_the_callback_receives_each_step(digits):
         ({"validation_fraction": 2}, ParameterError, "validation_fraction must be between 0 and 1, got 2"),
         ({"validation_fraction": "x"}, ParameterError, "validation_fraction must be a number"),
         ({"callback": 3}, ParameterError, "callback must be callable, got 3"),
-        ({"seed": -1}, ParameterError, "seed must be at least 0"),
+        ({"seed": -1}, ParameterError, "seed must be an integer ≥ 0, got -1"),
         ({"X": np.ma.masked_array(np.eye(6))}, DataError, "X is a masked array"),
         ({"X": np.zeros(6)}, DataError, "two-dimensional"),
         ({"y": ["a", 1, "b"] * 2}, DataError, "y mixes labels"),

@@ -66,10 +66,10 @@ def predict(
 ) -> None:
     """Predict the label of every sample of DATA with MODEL; if DATA has a test set, of that.
 
-    Prints CSV in UTF-8: the id of the sample (the path of an image, the id column of a table, else the row,
-    counted from 0), its label, and the columns of --scores, --proba or --margin (mutually exclusive). With --json
-    each line is a JSON object. DATA may be - for a text table on stdin. Tables and sparse text are processed in
-    chunks and may be larger than memory.
+    Prints CSV in UTF-8: the id of the sample, its label, and the columns of --scores, --proba or --margin. The id
+    is the path of an image, the id column of a table, or the row, counted from 0. With --json each line
+    is a JSON object. DATA may be - for a text table on stdin. Tables and sparse text are processed in chunks and
+    may be larger than memory.
     """
     if scores + proba + margin > 1:
         raise ParameterError("--scores, --proba and --margin are mutually exclusive; give only one of them.")

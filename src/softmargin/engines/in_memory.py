@@ -358,7 +358,7 @@ class InMemoryEngine(Engine):
         samples, weights = self.samples, self._training_weights(k)
         classes = np.unique(samples.y[weights > 0.0])
         if len(classes) < 2:
-            raise DataError(f"Fold {k} of `cv` must have training samples of at least two classes, got one class.")
+            raise DataError(f"Fold {k} of cv must have training samples of at least two classes, got one class.")
         known = np.isin(samples.y, classes)
         codes = np.where(known, np.searchsorted(classes, samples.y), 0)
         scoring = self._scoring_weights

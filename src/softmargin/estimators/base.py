@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
-from scipy.special import log_softmax
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -172,7 +172,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like or sparse array of shape (N, D)
         """
-        return np.asarray(log_softmax(self._logits(X), axis=1))
+        logits = self._logits(X)  # not log_softmax of SciPy, which rounds tiny losses to zero
+        return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True))
 
     def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the weighted fraction of the samples that are classified correctly.

@@ -133,7 +133,7 @@ class Loss:
         return self._values(*check_scores(scores, y))
 
     def gradient(self, scores: ArrayLike, y: ArrayLike) -> Floats:
-        """Return dL/ds of each sample, (N, C) float64; the parameters are those of `values`."""
+        """Return dL/ds of each sample, (N, C) float64; parameters as in `values`."""
         return self._gradient(*check_scores(scores, y))
 
     def _values(self, scores: Array, y: Array) -> Array:

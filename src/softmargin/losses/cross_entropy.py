@@ -79,7 +79,7 @@ class CrossEntropy(Loss, _Parameters):
     ascends: ClassVar[bool] = True
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return 8 C."""
+        """Return 8 C; parameters as in `Loss.balance_stiffness`."""
         return 8.0 * n_classes
 
     def _values(self, scores: Array, y: Array) -> Array:

@@ -62,7 +62,7 @@ class Hinge(MarginLoss, _Parameters):
         return SmoothedHinge(self.delta, width)
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return Δ."""
+        """Return Δ; parameters as in `Loss.balance_stiffness`."""
         return self.delta
 
     def _values(self, scores: Array, y: Array) -> Array:

@@ -64,7 +64,7 @@ class SquaredHinge(MarginLoss, _Parameters):
         return super().__new__(cls, check_delta(delta))
 
     def balance_stiffness(self, n_classes: int) -> float:
-        """Return 1."""
+        """Return 1; parameters as in `Loss.balance_stiffness`."""
         return 1.0
 
     def _values(self, scores: Array, y: Array) -> Array:

@@ -286,7 +286,7 @@ def add_by_class(X: Array, y: Array, weights: Array, Gt: Array) -> None:
 
 @_PRODUCT
 def add_pairs(
-    X_rows: tuple[Array, Array],
+    X: tuple[Array, Array],
     rival: Array,
     target: Array,
     factors: Array,
@@ -296,8 +296,8 @@ def add_pairs(
     g: Array,
 ) -> None:
     """Compute what `BlockEngine._add_pairs` specifies, for four pairs of the same classes at a time."""
-    X, rows = X_rows
-    n, D = len(rows), X.shape[1]
+    values, rows = X
+    n, D = len(rows), values.shape[1]
     number = Vt.dtype.type
     difference, total = np.empty(D, Vt.dtype), np.empty(D, Vt.dtype)
     i = 0
@@ -312,8 +312,8 @@ def add_pairs(
             total[d] = number(0)
         shift, sums = c[j] - c[y], 0.0
         while i + 4 <= last:
-            x0, x1 = X[rows[i]][:D], X[rows[i + 1]][:D]
-            x2, x3 = X[rows[i + 2]][:D], X[rows[i + 3]][:D]
+            x0, x1 = values[rows[i]][:D], values[rows[i + 1]][:D]
+            x2, x3 = values[rows[i + 2]][:D], values[rows[i + 3]][:D]
             s0 = s1 = s2 = s3 = number(0)
             for d in range(D):
                 v = difference[d]
@@ -329,7 +329,7 @@ def add_pairs(
             sums += (z0 + z1) + (z2 + z3)
             i += 4
         while i < last:
-            x = X[rows[i]][:D]
+            x = values[rows[i]][:D]
             s = number(0)
             for d in range(D):
                 s += x[d] * difference[d]
