@@ -1,6 +1,6 @@
 """Operations on arrays (N, C) of any library that follows the array API standard.
 
-Four of them have a separate form for NumPy, since the standard's form takes several times as long.
+Five of them have a separate form for NumPy, since the standard's form takes several times as long.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = [
     "at_least",
     "at_most",
     "at_target",
+    "clipped",
     "filled",
     "is_target",
     "number",
@@ -63,6 +64,11 @@ def at_least(rows: Array, value: float) -> Array:
 def at_most(rows: Array, value: float) -> Array:
     """Return the minimum of each entry and a number; NaN propagates."""
     return namespace(rows).minimum(rows, number(value, rows))
+
+
+def clipped(rows: Array, low: float, high: float) -> Array:
+    """Return each entry, or the nearer bound if it lies outside; NaN propagates."""
+    return np.clip(rows, low, high) if isinstance(rows, np.ndarray) else at_most(at_least(rows, low), high)
 
 
 def sums_by_class(rows: Array, y: Array) -> Array:

@@ -13,16 +13,7 @@ import numpy as np
 from array_api_compat import device
 from numpy.typing import NDArray
 
-from softmargin.losses.arrays import (
-    Array,
-    at_least,
-    at_most,
-    at_target,
-    filled,
-    sums_by_class,
-    target_set,
-    with_target,
-)
+from softmargin.losses.arrays import Array, at_target, clipped, filled, sums_by_class, target_set, with_target
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.rows import ANY_ORDER, row_helper
 from softmargin.vectors import namespace
@@ -56,12 +47,11 @@ class MarginLoss(Loss):
         raise NotImplementedError
 
     def _mobility(self, t: Array) -> Array:
-        """Return dt_j/du_j of dual entries 0 ≤ t_j ≤ cap, or a smooth substitute for it."""
+        """Return dt_j/du_j of dual entries 0 ≤ t_j ≤ cap, or a smooth substitute; at the target it is not used."""
         raise NotImplementedError
 
     def _bounded(self, dual: Array) -> Array:
-        rows = at_least(dual, 0.0)
-        return rows if math.isinf(self._cap) else at_most(rows, self._cap)
+        return clipped(dual, 0.0, self._cap)
 
     def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
         pairs = self._active_pairs(scores, y)
@@ -89,14 +79,13 @@ class MarginLoss(Loss):
         return with_target(self._bounded(dual), y)
 
     def _rebalanced(self, dual: Array, y: Array, shift: Array) -> Array:
-        t = self._bounded(dual)
         moved = shift - namespace(dual).take(shift, y, axis=0)[:, None]
-        moved *= self._mobility(t)
-        moved += t
+        moved *= self._mobility(dual)
+        moved += dual
         return with_target(self._bounded(moved), y)
 
     def _balance_jacobian(self, dual: Array, y: Array, weights: Array) -> Array:
-        return pairwise_jacobian(self._mobility(self._bounded(dual)), y, weights)
+        return pairwise_jacobian(target_set(self._mobility(dual), y, 0.0), y, weights)
 
     def _first_mix(self, class_weights: Floats, cost: float) -> float:
         squares = class_weights**2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least, at_most, with_target
+from softmargin.losses.arrays import Array, at_least, at_most, clipped, with_target
 from softmargin.losses.base import Floats, Loss, check_delta, check_positive
 from softmargin.losses.margins import MarginLoss, margin_violations, row_margin_conjugate, row_margin_hessian
 from softmargin.losses.rows import row_conjugate, row_function, row_gradient, row_hessian_product
@@ -52,7 +52,7 @@ class SmoothedHinge(MarginLoss, _Parameters):
 
     def _gradient(self, scores: Array, y: Array) -> Array:
         u = margin_violations(scores, y, self.delta)
-        return with_target(at_most(at_least(u / self.width, 0.0), 1.0), y)
+        return with_target(clipped(u / self.width, 0.0, 1.0), y)
 
     @property
     def _conjugate_curvature(self) -> float:

@@ -88,6 +88,10 @@ _SPACING, _STEP = 1024, 320
 """Rows whose distance in bytes is `_STEP` plus a multiple of `_SPACING` do not share sets of the L1 cache."""
 
 
+_LARGE_BYTES = 1 << 26
+"""Rows of active pairs are copied if X has at most this size. A copy is read faster, but may be as large as X."""
+
+
 class DenseEngine(BlockEngine):
     """Sums over blocks of dense rows, on several threads, in a fixed order.
 
@@ -145,7 +149,7 @@ class DenseEngine(BlockEngine):
 
     def _pair_rows(self, rows: Ints) -> tuple[NDArray[Any], Ints]:
         X, number = self.samples.X, np.float32 if self.has_single else np.float64
-        if X.flags.c_contiguous and X.dtype in (np.uint8, number):
+        if X.nbytes > _LARGE_BYTES and X.flags.c_contiguous and X.dtype in (np.uint8, number):
             return X, rows
         return np.ascontiguousarray(X[rows], X.dtype if X.dtype == np.uint8 else number), np.arange(len(rows))
 
