@@ -124,6 +124,7 @@ class CovariancePreconditioner:
                 power += 1
         tasks = [partial(_inverse_columns, shifted, corners, k) for k in range(len(corners))]
         columns = self._workers.run(tasks, shifted.size)
+        del shifted, tasks  # as large as the covariance
         # Row panel k of L⁻¹, from the panels of its columns.
         return [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
 
