@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -20,6 +21,7 @@ from PIL import Image
 
 import softmargin as sm
 import softmargin.cli as cli
+from softmargin.cli import progress
 from softmargin.data import load_dataset
 from softmargin.losses import LOSSES
 from softmargin.model import load_model
@@ -646,3 +648,14 @@ def test_an_indented_line_goes_on_indented(monkeypatch: Any) -> None:
     monkeypatch.setattr(wording, "_columns", lambda: 20)
     assert wording._paragraph("  one two three four five", None) == "  one two three four\n  five\n"
     assert wording._paragraph("one two three four five", None) == "one two three four\nfive\n"
+
+
+def test_progress_is_printed_line_by_line_where_there_is_no_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.0)
+    model, given = tmp_path / "m.safetensors", ("--loss", "hinge", "--reg", "0.1")
+    lines = run("fit", "digits", "-o", model, *given).err.splitlines()
+    assert all(re.fullmatch(r"\d+ s: \S.*", line) for line in lines), lines
+    assert any("hinge, reg 0.1: pass " in line for line in lines), lines
+    assert run("fit", "digits", "-qo", tmp_path / "n.safetensors", *given).err == ""
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 3600.0)
+    assert run("fit", "digits", "-o", model, *given).err == ""

@@ -125,7 +125,7 @@ def test_dataset_refuses_what_does_not_fit(X, more, words):
 
 def test_missing_and_unknown_sources_list_the_formats(tmp_path):
     formats = ['"digits"', "folder of images", ".npy", ".npz"]
-    refused(["nowhere.npy", "does not exist", *formats], tmp_path / "nowhere.npy")
+    refused(["nowhere.npy does not exist", "one of digits, mnist,"], tmp_path / "nowhere.npy")
     (tmp_path / "table.xlsx").write_bytes(b"x")
     refused(["table.xlsx", "has an unknown format", *formats], tmp_path / "table.xlsx")
     os.mkfifo(tmp_path / "pipe.npy")

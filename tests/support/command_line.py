@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import softmargin.cli as cli
+from softmargin.cli import progress
+
+progress._PLAIN_SECONDS = float("inf")  # what a command prints must not depend on the machine
 
 SOFT = ("--loss", "cross_entropy", "--reg", "0.1")
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from softmargin.cli.wording import is_terminal
+from softmargin.cli.wording import is_terminal, say_err
 
 if TYPE_CHECKING:
     from softmargin.losses import Loss
     from softmargin.solvers import Step
 
 __all__ = ["Progress", "reporter", "stage"]
+
+_PLAIN_SECONDS = 30.0
+"""Seconds between two lines of progress if stderr is not a terminal."""
 
 
 class Progress(Protocol):
@@ -24,9 +28,12 @@ class Progress(Protocol):
 
 @contextmanager
 def reporter(quiet: bool) -> Iterator[Progress]:
-    """Show one line of progress on stderr during the work, if stderr is a terminal."""
-    if quiet or not is_terminal(sys.stderr):
+    """Show progress on stderr during the work: one line that changes in a terminal, else a line now and then."""
+    if quiet or sys.stderr is None:
         yield lambda what, done=0, total=0: None
+        return
+    if not is_terminal(sys.stderr):
+        yield _PlainProgress()
         return
     from rich import progress as rich
     from rich.console import Console
@@ -36,9 +43,24 @@ def reporter(quiet: bool) -> Iterator[Progress]:
     # Rich would send stdout to this console too, and `predict … > FILE` would leave the file empty.
     with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("starting", total=None)
-        yield lambda what, done=0, total=0: progress.update(
-            task, description=f"{what}: {done:,} of {total:,}" if total else what
-        )
+        yield lambda what, done=0, total=0: progress.update(task, description=_described(what, done, total))
+
+
+class _PlainProgress:
+    """Prints a line at most every `_PLAIN_SECONDS`, so that a log file shows that the work goes on."""
+
+    def __init__(self) -> None:
+        self._started = self._printed = time.monotonic()
+
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
+        now = time.monotonic()
+        if now - self._printed >= _PLAIN_SECONDS:
+            self._printed = now
+            say_err(f"{now - self._started:.0f} s: {_described(what, done, total)}")
+
+
+def _described(what: str, done: int, total: int) -> str:
+    return f"{what}: {done:,} of {total:,}" if total else what
 
 
 def stage(loss: Loss, reg: float, step: Step, fold: int = 0, n_folds: int = 1) -> str:

@@ -232,8 +232,10 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
     if Path(place).suffix.lower() in _PICKLES and os.path.isfile(place):
         advice = "save its arrays as .npy, .npz or .safetensors"
         raise DataError(f"{printable(place)} looks like a Python pickle, which is never loaded; {advice}.")
-    found = "has an unknown format" if os.path.exists(place) else "does not exist"
-    raise DataError(f"{printable(place)} {found}; expected {_formats()}.")
+    if not os.path.exists(place):
+        names = ", ".join(name for reader in NAMED for name in reader.NAMES)
+        raise DataError(f"{printable(place)} does not exist; give a file, a folder or one of {names}.")
+    raise DataError(f"{printable(place)} has an unknown format; expected {_formats()}.")
 
 
 def _formats() -> str:
