@@ -659,3 +659,63 @@ def test_progress_is_printed_line_by_line_where_there_is_no_terminal(tmp_path, m
     assert run("fit", "digits", "-qo", tmp_path / "n.safetensors", *given).err == ""
     monkeypatch.setattr(progress, "_PLAIN_SECONDS", 3600.0)
     assert run("fit", "digits", "-o", model, *given).err == ""
+
+
+def test_an_empty_test_set_is_refused_before_any_fit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3
+    np.savez("empty.npz", X_train=X, y_train=y, X_test=X[:0], y_test=y[:0])
+    for arguments in (("fit", "empty.npz", "-o", "m.safetensors"), ("compare", "empty.npz")):
+        answer = run(*arguments)
+        assert (answer.status, answer.out) == (2, b"")
+        assert answer.err == "Error: the test set of empty.npz: it contains no samples.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.npz"]
+
+
+def test_outputs_without_a_path_or_a_known_extension_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = ("fit", "digits", "--loss", "hinge", "--reg", "0.1")
+    assert run(*model, "-o", "digits.safetensors").status == 0
+    before = contents(tmp_path)
+    for arguments, words in (
+        ((*model, "-o", ""), "must not be empty"),
+        ((*model, "-o", "m.safetensors", "--report", ""), "must not be empty"),
+        (("predict", "digits.safetensors", "digits", "-o", ""), "must not be empty"),
+        (
+            ("predict", "digits.safetensors", "digits", "-o", "p.xlsx"),
+            "one of .csv, .jsonl, .ndjson, .parquet, got",
+        ),
+        (
+            ("predict", "digits.safetensors", "digits", "-o", "p.csv", "--json"),
+            "one of .jsonl, .ndjson, got p.csv",
+        ),
+    ):
+        answer = run(*arguments)
+        assert (answer.status, answer.out) == (2, b""), answer
+        assert words in answer.err
+    assert contents(tmp_path) == before
+
+
+def test_an_invalid_checkpoint_is_not_said_to_resume_the_fit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("c.ck").write_text("nonsense")
+    answer = run("fit", "digits", "--loss", "hinge", "--reg", "0.1", "-o", "m.safetensors", "--checkpoint", "c.ck")
+    assert answer.status == 2
+    assert answer.err == "Error: c.ck is not a valid checkpoint; delete it or choose another path.\n"
+
+
+def test_fewer_folds_than_requested_are_noted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("d.npz", X=np.random.default_rng(0).normal(size=(12, 2)), y=np.arange(12) % 2)
+    answer = run("compare", "d.npz", "--folds", "100", "--loss", "cross_entropy")
+    assert answer.status == 0
+    assert re.search(r"Note: only \d+ folds are used, since there are too few samples for 100\.", answer.err)
+
+
+def test_a_report_on_the_training_data_can_fit_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez("d.npz", X=X, y=X.argmax(axis=1))
+    assert run("fit", "d.npz", "-o", "m.safetensors", "--quick").status == 0
+    answer = run("report", "m.safetensors", "d.npz", "--refit", "-o", "r.html")
+    assert answer.status == 0, answer.err

@@ -443,16 +443,19 @@ def test_the_sentence_of_a_test_says_what_is_significant():
         "a and b are not significantly different: they classify the same held-out samples correctly."
     )
     assert sentence(6, 4) == (
-        "a and b are not significantly different (McNemar p = 0.55): of 10 held-out samples that only one of them "
-        "classifies correctly, a classifies 6 and b 4."
+        "a and b are not significantly different (McNemar p = 0.55): 10 held-out samples are classified correctly "
+        "by only one of them, 6 by a and 4 by b."
     )
     assert sentence(0, 1).startswith(
-        "a and b are not significantly different (McNemar p = 0.50): of 1 held-out sam"
+        "a and b are not significantly different (McNemar p = 0.50): 1 held-out sample is"
     )
     assert sentence(1423, 2258) == (
-        "b is significantly more accurate than a (McNemar p = 2e-43): of 3,681 held-out samples that only one of "
-        "them classifies correctly, a classifies 1,423 and b 2,258."
+        "b is significantly more accurate than a (McNemar p = 2e-43): 3,681 held-out samples are classified "
+        "correctly by only one of them, 1,423 by a and 2,258 by b."
     )
+    assert "(McNemar p < 1e-300)" in sentence(2000, 0)
+    assert sentence(41, 25).startswith("a is significantly more accurate than b (McNemar p = 0.0498")
+    assert sentence(21, 10).startswith("a and b are not significantly different (McNemar p = 0.0501")
     assert sentence(14, 3).startswith("a is significantly more accurate than b (McNemar p = 0.008): ")
     assert sentence(16, 6).startswith("a is significantly more accurate than b (McNemar p = 0.035): ")
     assert sentence(6, 15).startswith("a and b are not significantly different (McNemar p = 0.052): ")
@@ -947,6 +950,22 @@ def test_a_constant_score_does_not_end_a_path_whose_loss_falls():
     assert not found.at_edge
     grid = sm.compare(X, y, ["squared_hinge"], 25, calibrate=False).paths[0]
     assert grid.chosen.score > 0.94
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_hinge", "hinge"])
+def test_separable_data_do_not_drive_the_penalty_to_zero(loss):
+    """The held-out loss would fall for ever, and every λ of the path has the same accuracy."""
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 5
+    X = rng.normal(size=(5, 48))[y] * 3.0 + 0.5 * rng.normal(size=(300, 48))
+    found = sm.compare(X, y, [loss], calibrate=False)
+    path = found.paths[0]
+    assert path.chosen.validation_accuracy == 1.0
+    assert path.chosen.validation_loss <= 0.01 * path.points[0].validation_loss
+    assert len(path.points) <= 12
+    assert found.reg > 1e-6
+    assert not path.at_edge
+    assert "wider range" not in found.reason()
 
 
 def test_sentences_name_the_score_of_the_selection(blobs):

@@ -71,6 +71,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         message = error.format_message().removesuffix(".")
         say_err(f"Error: {message}{'' if message.endswith('?') else '.'}{hint}")
         status = error.exit_code
+    except OSError as error:  # click's own output, of --help for example
+        say_err(f"Error: {error.strerror or error}.")
+        status = 2
     except _Stopped as stopped:
         say_err("Stopped. No file was left half-written.")
         status = 128 + stopped.number

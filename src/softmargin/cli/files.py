@@ -41,6 +41,8 @@ def check_output(path: str, *inputs: str | None, written: Sequence[str | None] =
     """
     from softmargin.data import belongs_to
 
+    if not path:
+        raise ModelFileError("The path of an output must not be empty.")
     folder = os.path.dirname(os.path.realpath(path))
     try:
         exists = bool(os.stat(path))

@@ -117,9 +117,11 @@ def fit(
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
             try:
                 classifier.fit(labelled, labelled.labels)
-            except BaseException:  # Ctrl-C too
-                if checkpoint is not None and os.path.exists(checkpoint):
-                    wording.say_err(f"The state of the fit is saved in {checkpoint}; the same command resumes it.")
+            except BaseException as error:
+                interrupted = not isinstance(error, Exception)
+                if interrupted and checkpoint is not None and os.path.exists(checkpoint):
+                    saved = f"Note: the state of the fit is saved in {checkpoint}"
+                    wording.say_err(f"{saved}; the same command resumes it.")
                 raise
         progress("saving")
         model = classifier.to_model(dataset, image_size=job.image_size, choice=choice)

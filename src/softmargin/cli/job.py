@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
 from softmargin.cli.reading import Reading, labels_of, read_data
+from softmargin.cli.wording import say_err
 from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Job(Reading):
             labelled = Labelled.check(data.X, y)
             if data.test is not None:
                 where = f"the test set of {self.data}"
+                if data.test.n_samples == 0:
+                    raise DataError("it contains no samples.")
                 check_finite(data.test.X)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
@@ -71,4 +74,9 @@ class Job(Reading):
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         if quick:
             return choose(samples, samples.labels, losses, **options)
-        return compare(samples, samples.labels, losses, cv=n_folds, **options)
+        found = compare(samples, samples.labels, losses, cv=n_folds, **options)
+        if len(found.folds) < n_folds:
+            say_err(
+                f"Note: only {len(found.folds)} folds are used, since there are too few samples for {n_folds}."
+            )
+        return found

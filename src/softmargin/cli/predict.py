@@ -18,7 +18,7 @@ from softmargin.cli import files, options
 from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import Reading, check_data_for, part_of, read_for_model, read_model
 from softmargin.cli.wording import is_terminal, say_err, write
-from softmargin.errors import ModelFileError, ParameterError
+from softmargin.errors import DataError, ModelFileError, ParameterError
 from softmargin.text import printable
 
 if TYPE_CHECKING:
@@ -76,13 +76,15 @@ def predict(
     loaded = read_model(model)
     if proba:
         loaded.predict_proba([[0.0] * loaded.n_features])  # raises an error if the loss has no probabilities
+    if data == _STREAM and sys.stdin is None:
+        raise DataError("stdin is closed; give a file as DATA.")
     output = None if output == _STREAM else output
     if output is not None:
         files.check_output(output, model, None if data == _STREAM else data)
         if data == _STREAM and _is_stdin(output):
             raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
-    suffix = "" if output is None else output.lower().rpartition(".")[2]
+    suffix = _suffix(output, as_json)
     on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
     with reporter(quiet or on_screen) as progress:
         rows = _blocks(loaded, _parts(loaded, data, progress, part, columns), kind)
@@ -97,6 +99,19 @@ def predict(
             return
         for block in blocks:
             write(block)
+
+
+def _suffix(output: str | None, as_json: bool) -> str:
+    """Return the extension of the output, "" for a stream; it sets the format."""
+    if output is None or (os.path.exists(output) and not os.path.isfile(output)):
+        return ""
+    suffix = output.lower().rpartition(".")[2]
+    known = ("jsonl", "ndjson") if as_json else ("csv", "jsonl", "ndjson", "parquet")
+    if suffix not in known:
+        extensions = ", ".join(f".{name}" for name in known)
+        what = "with --json" if as_json else "of predictions"
+        raise ParameterError(f"The extension of an output {what} must be one of {extensions}, got {output}.")
+    return suffix
 
 
 def _is_stdin(path: str) -> bool:

@@ -69,13 +69,13 @@ def report(
         dataset = part_of(whole, data, part)
         labels_of(dataset, data)
         progress("checking the training data")
-        other = whole if part == "auto" and dataset is not whole else None
-        known = training_data(loaded, other, training, reading, progress)
+        trained_on = training_data(loaded, whole if part == "auto" else None, training, reading, progress)
+        known = None if trained_on is dataset else trained_on
         along: list[Model] = []
         if refit:
-            if known is None:
+            if trained_on is None:
                 raise ParameterError("--refit needs the training data; give them with --training DATA.")
-            more, along = fit_again(loaded, known, n_threads=threads, progress=progress)
+            more, along = fit_again(loaded, trained_on, n_threads=threads, progress=progress)
             others += more
         record = fill_report(
             loaded,

@@ -34,10 +34,6 @@ __all__ = ["FoldCallback", "Scorer", "Settings", "cross_validate", "scaling_of"]
 
 _PER_DECADE = 2
 _MOST_POINTS = 32
-_PATIENCE = 3
-"""A path ends after this many λ without an improvement, unless the held-out loss still falls. The score can stay
-constant while features of very different scale become active one after the other."""
-
 _MOST_FURTHER = 8
 """Number of points by which a grid is extended at most while its best λ is at an edge."""
 
@@ -165,7 +161,7 @@ class _LossSearch:
             with closing(self._fits(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS))) as found:
                 for reg, of_folds in found:
                     self._add(reg, of_folds)
-                    if len(self._points) - 1 - self._best() >= _PATIENCE and not rules.falls(self._points):
+                    if rules.path_ends(self._points):
                         break
             self._extend_upwards(10.0 ** (1.0 / _PER_DECADE))
         elif isinstance(settings.regs, int):

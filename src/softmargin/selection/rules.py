@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softmargin.selection.records import PathPoint
 
-__all__ = ["as_good", "best_of", "comparable_score", "edge", "falls", "largest_within_one_se"]
+__all__ = ["as_good", "best_of", "comparable_score", "edge", "largest_within_one_se", "path_ends"]
 
 _ROUNDING = 1e-12
 """Relative difference up to which scores count as equal: means of equal counts differ in their last bits."""
@@ -20,8 +20,13 @@ _SAME_LOSS = 1e-3
 _NEARLY = 0.05
 """Relative difference of λ‖W‖ between two λ up to which their W differ only in length."""
 
-_FALLS, _RECENT = 0.98, 3
-"""The held-out loss is falling while the last `_RECENT` λ reduced it by more than this factor."""
+_PATIENCE, _FALLS = 3, 0.98
+"""A path ends after this many λ without a better score, unless they reduced the held-out loss by more than this
+factor. The score can stay constant for a while: features of different scale take effect one after the other."""
+
+_SOLVED = 0.01
+"""A path also ends where the held-out loss is at most this share of that at the largest λ and the score does not
+rise. On separable data the loss would fall for ever."""
 
 
 def as_good(score: float, best: float) -> bool:
@@ -48,19 +53,30 @@ def largest_within_one_se(points: Sequence[PathPoint], best: int) -> int:
     return best if math.isnan(least) else next(k for k, point in enumerate(points) if as_good(point.score, least))
 
 
-def falls(points: Sequence[PathPoint]) -> bool:
-    """Return whether the held-out loss still decreases towards smaller λ."""
-    return points[-1].validation_loss < _FALLS * points[-1 - _RECENT].validation_loss
+def path_ends(points: Sequence[PathPoint]) -> bool:
+    """Return whether smaller λ than those of a path, in descending order, are not worth trying."""
+    if _is_solved(points):
+        return as_good(points[-2].score, points[-1].score)
+    if len(points) - 1 - best_of(points) < _PATIENCE:
+        return False
+    return not points[-1].validation_loss < _FALLS * points[-1 - _PATIENCE].validation_loss
 
 
 def edge(points: Sequence[PathPoint], best: int) -> str:
     """Return "largest" or "smallest" if the best λ is the first or last of the path, else "".
 
-    The first is not an edge if a larger λ only shrinks W, which changes no prediction.
+    The first is not an edge if a larger λ only shrinks W, which changes no prediction. The last is not one if the
+    held-out loss is nearly zero there.
     """
     if len(points) == 1 or (best == 0 and _only_shrinks(*points[:2])):
         return ""
-    return {0: "largest", len(points) - 1: "smallest"}.get(best, "")
+    if best == len(points) - 1:
+        return "" if _is_solved(points) else "smallest"
+    return "largest" if best == 0 else ""
+
+
+def _is_solved(points: Sequence[PathPoint]) -> bool:
+    return len(points) > 1 and points[-1].validation_loss <= _SOLVED * points[0].validation_loss
 
 
 def _only_shrinks(first: PathPoint, second: PathPoint) -> bool:

@@ -34,12 +34,20 @@ def paired_sentence(test: PairedTest) -> str:
         if test.only_second > test.only_first:
             better, worse = worse, better
         different = f"{better} is significantly more accurate than {worse}"
-    p_value = f"{p:.0e}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
     return (
-        f"{different} (McNemar p = {p_value}): of {pluralize(n, 'held-out sample')} that only one of them "
-        f"classifies correctly, {test.first} classifies {test.only_first:,} and {test.second} "
-        f"{test.only_second:,}."
+        f"{different} (McNemar {_p_value(p)}): {pluralize(n, 'held-out sample')} {'is' if n == 1 else 'are'} "
+        f"classified correctly by only one of them, {test.only_first:,} by {test.first} and {test.only_second:,} "
+        f"by {test.second}."
     )
+
+
+def _p_value(p: float) -> str:
+    """Return a p-value; close to 0.05, with the digits that tell on which side it is."""
+    if p == 0.0:
+        return "p < 1e-300"
+    if p < 0.001:
+        return f"p = {p:.0e}"
+    return f"p = {p:.5f}" if abs(p - 0.05) < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def choice_sentences(found: Comparison) -> list[str]:
