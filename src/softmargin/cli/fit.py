@@ -36,7 +36,10 @@ _LARGE_RATIO = 1000.0
 @click.option("--report", "page", metavar="HTML", help="Also write an HTML report, as softmargin report does.")
 @options.search
 @click.option(
-    "--reg", type=options.positive(), metavar="λ", help="Factor of the penalty ΣW².  [default: selected]"
+    "--reg",
+    type=options.positive(),
+    metavar="λ",
+    help="Regularization strength λ, the factor of ΣW².  [default: selected]",
 )
 @click.option("--quick", is_flag=True, help="Select on a single held-out fifth instead of cross-validation.")
 @click.option(
@@ -44,14 +47,14 @@ _LARGE_RATIO = 1000.0
     type=options.positive(below=1.0),
     metavar="GAP",
     default=1e-4,
-    help="Tolerance of the relative duality gap.  [default: 1e-4]",
+    help="Tolerance for the relative duality gap.  [default: 1e-4]",
 )
 @click.option(
     "--max-passes",
     type=click.IntRange(1),
     metavar="N",
     default=2000,
-    help="Largest number of passes over X.  [default: 2000]",
+    help="Maximum number of passes over X.  [default: 2000]",
 )
 @click.option(
     "--checkpoint",
@@ -98,7 +101,7 @@ def fit(
                 raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
         if not job.normalize_rows:
             _note_different_ranges(dataset, job.data, job.scaling)
-        progress("preparing (the first run compiles the kernels)")
+        progress("preparing")
         choice = None
         started = time.perf_counter()
         if len(losses) > 1 or reg is None:

@@ -93,7 +93,7 @@ part = click.option(
 )
 reading = combined(
     click.option(
-        "--labels", metavar="FILE", help="Labels of features without any: .npy, or .txt with one label per line."
+        "--labels", metavar="FILE", help="File of labels if DATA has none: .npy, or .txt with one label per line."
     ),
     click.option("--label", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"),
     columns,

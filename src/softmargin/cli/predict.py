@@ -64,7 +64,7 @@ def predict(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Predict the label of every sample of DATA with MODEL; if DATA has a test set, of that.
+    """Predict the label of every sample of DATA with MODEL, or of its test set if it has one.
 
     Prints CSV in UTF-8: the id of the sample, its label, and the columns of --scores, --proba or --margin. The id
     is the path of an image, the id column of a table, or the row, counted from 0. With --json each line

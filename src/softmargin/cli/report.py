@@ -133,7 +133,7 @@ def check_folder(path: str, *inputs: str | None) -> None:
     from softmargin.data import belongs_to
 
     if find_spec("matplotlib") is None:
-        raise ParameterError('--figures needs matplotlib: python -m pip install "softmargin[figures]".')
+        raise ParameterError("--figures needs matplotlib: python -m pip install matplotlib.")
     if os.path.exists(path) and not os.path.isdir(path):
         raise ParameterError(f"--figures must be a folder, got the file {path}.")
     if any(source and belongs_to(os.path.join(path, "figure.png"), source) for source in inputs):

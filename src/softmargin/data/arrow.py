@@ -29,7 +29,7 @@ def pyarrow(what: str) -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
-        raise CapabilityError(f'{what} requires pyarrow: python -m pip install "softmargin[frames]".') from error
+        raise CapabilityError(f"{what} requires pyarrow: python -m pip install pyarrow.") from error
     return pa
 
 

@@ -33,7 +33,7 @@ def content(parts: Parts) -> bytes:
         import onnx
     except ImportError as error:
         raise CapabilityError(
-            'ONNX export needs the package onnx; install it with: python -m pip install "softmargin[onnx]".'
+            "ONNX export needs the package onnx; install it with: python -m pip install onnx."
         ) from error
     D, C = parts.W.shape
     if parts.W.nbytes >= LARGEST - (1 << 20):
