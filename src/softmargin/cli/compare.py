@@ -62,7 +62,7 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
     with reporter(quiet) as progress:
         losses = job.losses()
         dataset, labelled = job.read(progress)
-        progress("preparing")
+        progress("preparing (kernels are compiled if not cached)")
         started = time.perf_counter()
         found = job.search(labelled, losses, progress, rule=rule, scoring=scoring, seed=seed)
         tests = _test_accuracies(job, dataset, labelled, found, progress)

@@ -101,7 +101,7 @@ def fit(
                 raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
         if not job.normalize_rows:
             _note_different_ranges(dataset, job.data, job.scaling)
-        progress("preparing")
+        progress("preparing (kernels are compiled if not cached)")
         choice = None
         started = time.perf_counter()
         if len(losses) > 1 or reg is None:
