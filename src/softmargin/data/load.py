@@ -14,7 +14,7 @@ from operator import index
 from pathlib import Path
 from typing import IO, Any
 
-from softmargin.arguments import check_count
+from softmargin.arguments import brief, check_count
 from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight, text
 from softmargin.data.dataset import Dataset, Progress, ReadOptions
 from softmargin.errors import DataError, ParameterError
@@ -114,7 +114,7 @@ def load_dataset(
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
     )
     if image_channels not in (None, 1, 3):
-        raise ParameterError(f"image_channels must be 1, 3 or None, got {image_channels!r}.")
+        raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
         dataset: Dataset = _reader(place, options).read(place, options)
@@ -251,7 +251,7 @@ def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         height = width = 0
     if height < 1 or width < 1:
-        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {image_size!r}.")
+        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {brief(image_size)}.")
     if height * width > _MOST_PIXELS:
         raise ParameterError(f"image_size must have at most {_MOST_PIXELS:,} pixels, got {height}x{width}.")
     return height, width
