@@ -333,10 +333,11 @@ def _check_sparse(X: Any, name: str) -> None:
                 raise DataError(f"{start}: indices must lie in 0 … {limit - 1}, got {index}.")
 
 
-def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
+def check_finite(X: Any, feature_names: Sequence[str] | None = None, first_row: int = 0) -> None:
     """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
 
-    X is dense or CSR. The error is raised, too, if the file that X is mapped from has been truncated.
+    X is dense or CSR; its rows are counted from ``first_row``. The error is raised, too, if the file that X is
+    mapped from has been truncated.
     """
     MappedFile(X).check(DataError)
     if X.dtype.kind != "f":
@@ -358,7 +359,7 @@ def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
             place = (int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry]))
         others = f", and {n_wrong - 1:,} more" if n_wrong > 1 else ""
         name = "" if feature_names is None else f" ({printable(feature_names[place[1]])})"
-        raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{name}{others}.")
+        raise DataError(f"Input X contains {what} in row {first_row + place[0]}, column {place[1]}{name}{others}.")
 
 
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:

@@ -8,7 +8,7 @@ module and its name in ``READERS``.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
 from pathlib import Path
@@ -106,7 +106,7 @@ def load_dataset(
     options = ReadOptions(
         labels=None if labels is None else Path(labels),
         label=label,
-        columns=None if columns is None else tuple(columns),
+        columns=_check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
         image_size=_check_size(image_size),
         image_channels=image_channels,
@@ -138,9 +138,7 @@ def stream_dataset(
     columns, n_features
         As in `load_dataset`; ignored if they do not apply to the source.
     """
-    options = ReadOptions(
-        columns=None if columns is None else tuple(columns), n_features=n_features, only_features=True
-    )
+    options = ReadOptions(columns=_check_columns(columns), n_features=n_features, only_features=True)
     if not isinstance(source, (str, os.PathLike)):
         return text.read_stream(source, "stdin", "stdin", options)
     place = _place(source)
@@ -241,6 +239,15 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
 def _formats() -> str:
     *most, last = (str(reader.FORMAT) for reader in (*NAMED, *READERS))
     return f"{', '.join(most)} or {last}"
+
+
+def _check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    if columns is None:
+        return None
+    names = () if isinstance(columns, str) or not isinstance(columns, Iterable) else tuple(columns)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ParameterError(f"columns must be a non-empty list of column names, got {brief(columns)}.")
+    return names
 
 
 def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -190,7 +190,7 @@ class Model:
             pass
         return None
 
-    def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
+    def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None, *, first_row: int = 0) -> Floats:
         """Return ``X @ W + b``, computed in blocks of rows without a float copy of X.
 
         Parameters
@@ -199,6 +199,8 @@ class Model:
             Raw features of any real type, memory-mapped or not; N may be 0.
         n_threads : int, optional
             Number of threads, by default one per core that this process may use; results do not depend on it.
+        first_row : int, default 0
+            Number of the first row of X, for errors: X may be a chunk of a larger file.
 
         Returns
         -------
@@ -209,7 +211,7 @@ class Model:
         DataError
             If X has another shape or type or contains NaN or infinity, or if scores overflow.
         """
-        return self._filled(X, (self.n_classes,), np.float64, lambda scores: scores, n_threads)
+        return self._filled(X, (self.n_classes,), np.float64, lambda scores: scores, n_threads, first_row)
 
     def predict(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> NDArray[Any]:
         """Return the class with the largest score per row, shape (N,); parameters and errors as in `scores`.
@@ -244,10 +246,12 @@ class Model:
         dtype: type,
         from_scores: Callable[[Floats], NDArray[Any]],
         n_threads: int | None,
+        first_row: int = 0,
     ) -> NDArray[Any]:
         """Return the result of ``from_scores`` for each row."""
         X = checked_features(X, self.n_features)
-        return fill_from_scores(self._parts(), X, np.empty((X.shape[0], *shape), dtype), from_scores, n_threads)
+        result = np.empty((X.shape[0], *shape), dtype)
+        return fill_from_scores(self._parts(), X, result, from_scores, n_threads, first_row)
 
     def metadata(self) -> dict[str, Any]:
         """Return all fields except the weights as JSON values; numbers that are not finite become strings."""
