@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,11 @@ def path(**given: Any) -> object:
 CALLS: list[tuple[Callable[..., Any], list[str]]] = [
     (lambda **given: sm.LinearClassifier(**{"loss": "hinge", **given}).fit(X, Y), parameters(sm.LinearClassifier)),
     (lambda **given: sm.LinearClassifierCV(**given).fit(X, Y), parameters(sm.LinearClassifierCV)),
-    (lambda **given: sm.Objective(**{"loss": sm.Hinge(), "X": X, "y": Y, "reg": 1.0, **given}), ["loss", "reg"]),
+    (
+        lambda **given: sm.Objective(**{"loss": sm.Hinge(), "X": X, "y": Y, "reg": 1.0, **given}),
+        parameters(sm.Objective, "X"),
+    ),
+    (lambda **given: sm.choose(**{"X": X, "y": Y, "losses": ["hinge"], **given}), parameters(sm.choose, "X")),
     (compare, parameters(sm.compare, "X")),
     (minimize, parameters(sm.minimize)),
     (path, parameters(sm.path)),
@@ -87,6 +92,15 @@ def test_paths_that_are_no_paths(place: Any) -> None:
     model = sm.LinearClassifier(reg=1.0).fit(X, Y).to_model(sm.data.Dataset(X, Y, name="points"))
     for call in (sm.load_model, model.save, model.export):
         refused(lambda call=call: call(place), "path must be a string or a path, got", error=ParameterError)
+
+
+@pytest.mark.parametrize("name", ["labels", "label", "columns", "n_features", "image_size", "image_channels"])
+@pytest.mark.parametrize("big", [BIG, 10**400], ids=["array", "int"])
+def test_any_option_of_a_reader_with_a_big_value_gives_one_short_line(name: str, big: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n")
+    with pytest.raises(SoftmarginError) as caught:
+        sm.load_dataset(tmp_path / "t.csv", **{name: big})
+    assert len(one_sentence(caught.value).replace(str(tmp_path), "")) <= 200
 
 
 def test_short_values_are_given_in_full_and_long_ones_on_one_line() -> None:

@@ -10,6 +10,7 @@ module and its name in ``READERS``.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from operator import index
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,7 @@ from softmargin.arguments import brief, check_count
 from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight, text
 from softmargin.data.dataset import Dataset, Progress, ReadOptions
 from softmargin.errors import DataError, ParameterError
-from softmargin.io.paths import same_file
+from softmargin.io.paths import check_path, same_file
 from softmargin.text import printable
 
 __all__ = ["belongs_to", "load_dataset", "options_of", "stream_dataset"]
@@ -104,7 +105,7 @@ def load_dataset(
         The format requires an optional package that is not installed.
     """
     options = ReadOptions(
-        labels=None if labels is None else Path(labels),
+        labels=None if labels is None else Path(check_path(labels, "labels")),
         label=label,
         columns=_check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
@@ -113,7 +114,9 @@ def load_dataset(
         progress=progress,
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
     )
-    if image_channels not in (None, 1, 3):
+    if not (label is None or isinstance(label, (str, Integral))):
+        raise ParameterError(f"label must be the name or position of a column, got {brief(label)}.")
+    if not (image_channels is None or (isinstance(image_channels, Integral) and image_channels in (1, 3))):
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
