@@ -570,7 +570,7 @@ def test_predict_replaces_its_output_in_one_step(at_home: Path, tmp_path: Path, 
     target = tmp_path / "p.csv"
     target.write_text("old")
     with monkeypatch.context() as patch:
-        patch.setattr("softmargin.model.Model.scores", lambda *_: pytest.fail("stop here"))
+        patch.setattr("softmargin.model.Model.scores", lambda *_, **__: pytest.fail("stop here"))
         with pytest.raises(pytest.fail.Exception):
             cli.main(["predict", "soft.safetensors", "good.npz", "--scores", "-o", str(target)])
     assert contents(tmp_path) == {str(target): b"old"}
