@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import reprlib
+from collections.abc import Iterable
 from contextlib import suppress
 from decimal import Decimal
 from numbers import Real
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.errors import DataError, ParameterError
+from softmargin.text import truncate
 
 __all__ = [
-    "Floats", "Ints", "as_floats", "brief", "check_count", "check_flag", "check_nonnegative", "check_number",
-    "check_reg", "check_vector", "floats_of_objects", "refuse_masked",
+    "Floats", "Ints", "as_floats", "brief", "check_choice", "check_count", "check_flag", "check_nonnegative",
+    "check_number", "check_reg", "check_vector", "floats_of_objects", "refuse_masked",
 ]  # fmt: skip
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -34,29 +36,38 @@ def check_number(name: str, value: float) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ParameterError(f"{name} must be a number, got {value!r}.") from None
+        raise ParameterError(f"{name} must be a number, got {brief(value)}.") from None
 
 
 def check_count(name: str, value: int, least: int = 1) -> int:
-    """Return an integer of at least ``least`` as an int, or raise a `ParameterError` that names it."""
+    """Return an integer of at least ``least`` and at most 64 bits as an int, or raise a `ParameterError`."""
     with suppress(TypeError):
         if not isinstance(value, (bool, np.bool_)) and (number := operator.index(value)) >= least:
+            if number >= 1 << 63:
+                raise ParameterError(f"{name} must be an integer < 2**63, got {brief(number)}.")
             return number
-    raise ParameterError(f"{name} must be an integer ≥ {least}, got {value!r}.")
+    raise ParameterError(f"{name} must be an integer ≥ {least}, got {brief(value)}.")
 
 
 def check_flag(name: str, value: bool) -> bool:
     """Return True or False as a bool, or raise a `ParameterError` that names it."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ParameterError(f"{name} must be True or False, got {value!r}.")
+        raise ParameterError(f"{name} must be True or False, got {brief(value)}.")
     return bool(value)
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """Return one of these strings, or raise a `ParameterError` that names them."""
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}.")
+    return value
 
 
 def check_nonnegative(name: str, value: float) -> float:
     """Return a finite number ≥ 0 as a float, or raise a `ParameterError` that names it."""
     number = check_number(name, value)
     if not 0.0 <= number < np.inf:
-        raise ParameterError(f"{name} must be a finite number ≥ 0, got {value!r}.")
+        raise ParameterError(f"{name} must be a finite number ≥ 0, got {brief(value)}.")
     return number
 
 
@@ -124,5 +135,9 @@ def _is_real(kind: type) -> bool:
 
 
 def brief(value: object) -> str:
-    """Return a shortened repr of any value, on one line."""
-    return " ".join(reprlib.repr(value).split())
+    """Return a shortened repr of any value, on one line of at most 80 characters."""
+    return truncate(" ".join(_SHORT.repr(value).split()), 80)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import csr_array, issparse
 
+from softmargin.arguments import check_choice
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 
@@ -102,8 +103,7 @@ def scale_for(
     ParameterError
         If the name is unknown, or "pixel" is requested for features of another type than uint8 or uint16.
     """
-    if scaling not in SCALINGS:
-        raise ParameterError(f"scaling must be one of {', '.join(map(repr, SCALINGS))}, got {scaling!r}.")
+    check_choice("scaling", scaling, SCALINGS)
     dtype = np.dtype(dtype)
     if scaling == "auto":
         scaling = "pixel" if dtype == np.uint8 else "none"

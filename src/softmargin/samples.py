@@ -17,6 +17,7 @@ from softmargin.arguments import (
     Floats,
     Ints,
     as_floats,
+    brief,
     check_count,
     check_nonnegative,
     floats_of_objects,
@@ -189,7 +190,9 @@ class Labelled:
         classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)
         if len(classes) < 2:
             only = classes.tolist()[0]
-            raise DataError(f"y must hold at least two classes of positive weight, got only one class, {only!r}.")
+            raise DataError(
+                f"y must hold at least two classes of positive weight, got only one class, {brief(only)}."
+            )
         codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1).astype(np.int64)
         return cls(X, labels, classes, codes, weights)
 
@@ -211,15 +214,17 @@ class Labelled:
 
         if isinstance(class_weight, dict):
             for label, factor in class_weight.items():
-                check_nonnegative(f"class_weight[{label!r}]", factor)
+                check_nonnegative(f"class_weight[{brief(label)}]", factor)
         elif not (isinstance(class_weight, str) and class_weight == "balanced"):
-            raise ParameterError(f"class_weight must be a dict or 'balanced', got {class_weight!r}.")
+            raise ParameterError(f"class_weight must be a dict or 'balanced', got {brief(class_weight)}.")
         labels = self.labels[self.weights > 0.0]
         try:
             factors = np.asarray(compute_class_weight(class_weight, classes=self.classes, y=labels), np.float64)
         except ValueError:
             unknown = [label for label in class_weight if label not in self.classes.tolist()]
-            raise ParameterError(f"class_weight must have only labels of y as keys, got {unknown[0]!r}.") from None
+            raise ParameterError(
+                f"class_weight must have only labels of y as keys, got {brief(unknown[0])}."
+            ) from None
         return np.asarray(self.weights * factors[self.y])
 
     def samples(self, class_weight: dict[Any, float] | str | None = None) -> Samples:
@@ -328,10 +333,11 @@ def _check_sparse(X: Any, name: str) -> None:
                 raise DataError(f"{start}: indices must lie in 0 … {limit - 1}, got {index}.")
 
 
-def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
+def check_finite(X: Any, feature_names: Sequence[str] | None = None, first_row: int = 0) -> None:
     """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
 
-    X is dense or CSR. The error is raised, too, if the file that X is mapped from has been truncated.
+    X is dense or CSR; its rows are counted from ``first_row``. The error is raised, too, if the file that X is
+    mapped from has been truncated.
     """
     MappedFile(X).check(DataError)
     if X.dtype.kind != "f":
@@ -353,7 +359,7 @@ def check_finite(X: Any, feature_names: Sequence[str] | None = None) -> None:
             place = (int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry]))
         others = f", and {n_wrong - 1:,} more" if n_wrong > 1 else ""
         name = "" if feature_names is None else f" ({printable(feature_names[place[1]])})"
-        raise DataError(f"Input X contains {what} in row {place[0]}, column {place[1]}{name}{others}.")
+        raise DataError(f"Input X contains {what} in row {first_row + place[0]}, column {place[1]}{name}{others}.")
 
 
 def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:

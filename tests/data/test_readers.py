@@ -183,6 +183,8 @@ def test_label_that_is_no_column(tmp_path):
         ParameterError,
         columns=["a"] * 2,
     )
+    for columns in ([], "", "ay", ["a", 1], 3):
+        refused(["columns must be a non-empty list of column names, got"], path, ParameterError, columns=columns)
     refused(["label=", "a table"], "digits", ParameterError, label="y")
     refused(["columns=", "a table"], "digits", ParameterError, columns=["y"])
 

@@ -359,7 +359,7 @@ def test_tables_of_every_make(digits):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"loss": "l2"}, "loss must be one of cross_entropy, squared_hinge, hinge"),
+        ({"loss": "l2"}, "loss must be one of 'cross_entropy', 'squared_hinge', 'hinge'"),
         ({"reg": 0.0}, "reg must be positive, got 0"),
         ({"reg": -1.0}, "reg must be"),
         ({"loss": "hinge", "delta": 0.0}, "delta must be"),
@@ -370,7 +370,7 @@ def test_tables_of_every_make(digits):
         ({"n_threads": 0}, "n_threads must be an integer ≥ 1"),
         ({"n_threads": "2"}, "n_threads must be an integer ≥ 1"),
         ({"n_threads": 1.5}, "n_threads must be an integer ≥ 1"),
-        ({"loss": [1]}, "loss must be one of cross_entropy"),
+        ({"loss": [1]}, "loss must be one of 'cross_entropy'"),
         ({"tol": "x"}, "tol must be a number, got 'x'"),
         ({"tol": None}, "tol must be a number"),
         ({"max_passes": "x"}, "max_passes must be a number, got 'x'"),

@@ -649,11 +649,11 @@ def test_an_interrupted_search_leaves_the_estimator_as_it_was(blobs):
     [
         ({"losses": []}, r"losses must be a list of at least one loss, got \[\]"),
         ({"losses": "hinge"}, "losses must be a list of at least one loss, got 'hinge'"),
-        ({"losses": ["l2"]}, "loss must be one of cross_entropy, squared_hinge, hinge"),
+        ({"losses": ["l2"]}, "loss must be one of 'cross_entropy', 'squared_hinge', 'hinge'"),
         ({"regs": "many"}, "regs must be 'auto', an integer or a list of λ, got 'many'"),
         ({"regs": [0.0]}, "regs must be positive, got 0"),
         ({"regs": True}, "regs must be 'auto', an integer or a list of λ, got True"),
-        ({"rule": "worst"}, "rule must be one of best, one_se, got 'worst'"),
+        ({"rule": "worst"}, "rule must be one of 'best', 'one_se', got 'worst'"),
         (
             {"scoring": "luck"},
             "scoring must be 'accuracy', 'loss', the name of a scorer or a callable, got 'luck'",

@@ -210,7 +210,10 @@ def _note_different_ranges(data: Dataset, source: str, scaling: str) -> None:
     if scaling not in ("auto", "none") or issparse(X):
         return
     rows = np.asarray(X[:: -(-len(X) // _MOST_ROWS)], dtype=np.float64)
-    ranges = np.ptp(rows, axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ranges = np.ptp(rows, axis=0)
+    if not np.isfinite(ranges).all():  # the fit raises the error
+        return
     most, least = int(ranges.argmax()), int(np.where(ranges > 0.0, ranges, np.inf).argmin())
     if not ranges[most] >= _LARGE_RATIO * ranges[least] > 0.0:  # 0 if all features are constant
         return

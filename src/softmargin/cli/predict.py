@@ -16,7 +16,7 @@ import click
 
 from softmargin.cli import files, options
 from softmargin.cli.progress import Progress, reporter
-from softmargin.cli.reading import Reading, check_data_for, part_of, read_for_model, read_model
+from softmargin.cli.reading import Reading, check_data_for, naming, part_of, read_for_model, read_model
 from softmargin.cli.wording import is_terminal, say_err, write
 from softmargin.errors import DataError, ModelFileError, ParameterError
 from softmargin.text import printable
@@ -87,7 +87,7 @@ def predict(
     suffix = _suffix(output, as_json)
     on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
     with reporter(quiet or on_screen) as progress:
-        rows = _blocks(loaded, _parts(loaded, data, progress, part, columns), kind)
+        rows = _blocks(loaded, _parts(loaded, data, progress, part, columns), kind, data)
         if as_json or suffix in ("jsonl", "ndjson"):
             blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
         elif suffix == "parquet":
@@ -127,14 +127,15 @@ def _parts(model: Model, source: str, progress: Progress, part: str, columns: st
     """Yield DATA in parts that fit in memory; formats that cannot be streamed are one part."""
     from softmargin.data import stream_dataset
 
-    wanted = Reading(columns=columns).options()["columns"] or model.feature_names
+    wanted = model.feature_names if columns is None else Reading(columns=columns).options()["columns"]
     stream = stream_dataset(
         sys.stdin.buffer if source == _STREAM else source, columns=wanted, n_features=model.n_features
     )
     if stream is None or (columns is not None and source != _STREAM):
         whole = part_of(read_for_model(source, model, Reading(columns=columns), progress), source, part)
         progress("predicting")
-        model.predict(whole.X)  # all rows: an invalid one is found before the first line is printed
+        with naming(source):
+            model.predict(whole.X)  # all rows: an invalid one is found before the first line is printed
         yield whole
         return
     n_done = 0
@@ -147,19 +148,21 @@ def _parts(model: Model, source: str, progress: Progress, part: str, columns: st
         progress("predicting", n_done)
 
 
-def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None) -> Iterator[_Block]:
+def _blocks(model: Model, parts: Iterable[Dataset], kind: str | None, source: str) -> Iterator[_Block]:
     """Yield ids, labels and numbers ("score", "proba", "margin" or None) of one chunk of samples after another."""
     import numpy as np
 
     from softmargin.losses import softmax
 
-    numbers_of_rows = itertools.count()
+    n_done = 0
     for data in parts:
         for start in range(0, data.n_samples, _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
-            numbers = model.scores(data.X[rows])
+            with naming(source):
+                numbers = model.scores(data.X[rows], first_row=n_done)
             labels = model.classes[numbers.argmax(axis=1)].tolist()
-            ids = list(itertools.islice(numbers_of_rows, len(labels))) if data.ids is None else data.ids[rows]
+            ids = range(n_done, n_done + len(labels)) if data.ids is None else data.ids[rows]
+            n_done += len(labels)
             if kind is None:
                 numbers = numbers[:, :0]
             elif kind == "proba":

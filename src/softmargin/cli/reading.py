@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = [
-    "Reading", "check_data_for", "describe", "labels_of", "part_of", "read_data", "read_for_model", "read_model",
+    "Reading", "check_data_for", "describe", "labels_of", "naming", "part_of", "read_data", "read_for_model",
+    "read_model",
 ]  # fmt: skip
 
 
@@ -31,7 +34,9 @@ class Reading:
 
     def options(self) -> dict[str, Any]:
         """Return them as arguments of `softmargin.load_dataset`."""
-        names = self.columns and [name.strip() for name in self.columns.split(",")]
+        names = None
+        if self.columns is not None:
+            names = [name.strip() for name in self.columns.split(",")] if self.columns.strip() else []
         return {"labels": self.labels, "label": self.label, "columns": names}
 
     def arguments(self) -> list[str]:
@@ -77,6 +82,15 @@ def read_for_model(source: str, model: Model, reading: Reading, progress: Progre
     data = read_data(source, reading, progress, **{name: wanted[name] for name in own & wanted.keys()})
     check_data_for(model, data, source)
     return data
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Put the name of DATA before the message of a `DataError`."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
 
 
 def part_of(data: Dataset, source: str, part: str) -> Dataset:

@@ -8,17 +8,18 @@ module and its name in ``READERS``.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from operator import index
 from pathlib import Path
 from typing import IO, Any
 
-from softmargin.arguments import check_count
+from softmargin.arguments import brief, check_count
 from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight, text
 from softmargin.data.dataset import Dataset, Progress, ReadOptions
 from softmargin.errors import DataError, ParameterError
-from softmargin.io.paths import same_file
+from softmargin.io.paths import check_path, same_file
 from softmargin.text import printable
 
 __all__ = ["belongs_to", "load_dataset", "options_of", "stream_dataset"]
@@ -104,17 +105,19 @@ def load_dataset(
         The format requires an optional package that is not installed.
     """
     options = ReadOptions(
-        labels=None if labels is None else Path(labels),
+        labels=None if labels is None else Path(check_path(labels, "labels")),
         label=label,
-        columns=None if columns is None else tuple(columns),
+        columns=_check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
         image_size=_check_size(image_size),
         image_channels=image_channels,
         progress=progress,
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
     )
-    if image_channels not in (None, 1, 3):
-        raise ParameterError(f"image_channels must be 1, 3 or None, got {image_channels!r}.")
+    if not (label is None or isinstance(label, (str, Integral))):
+        raise ParameterError(f"label must be the name or position of a column, got {brief(label)}.")
+    if not (image_channels is None or (isinstance(image_channels, Integral) and image_channels in (1, 3))):
+        raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
         dataset: Dataset = _reader(place, options).read(place, options)
@@ -138,9 +141,7 @@ def stream_dataset(
     columns, n_features
         As in `load_dataset`; ignored if they do not apply to the source.
     """
-    options = ReadOptions(
-        columns=None if columns is None else tuple(columns), n_features=n_features, only_features=True
-    )
+    options = ReadOptions(columns=_check_columns(columns), n_features=n_features, only_features=True)
     if not isinstance(source, (str, os.PathLike)):
         return text.read_stream(source, "stdin", "stdin", options)
     place = _place(source)
@@ -243,6 +244,15 @@ def _formats() -> str:
     return f"{', '.join(most)} or {last}"
 
 
+def _check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    if columns is None:
+        return None
+    names = () if isinstance(columns, str) or not isinstance(columns, Iterable) else tuple(columns)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ParameterError(f"columns must be a non-empty list of column names, got {brief(columns)}.")
+    return names
+
+
 def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
     if image_size is None:
         return None
@@ -251,7 +261,7 @@ def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         height = width = 0
     if height < 1 or width < 1:
-        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {image_size!r}.")
+        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {brief(image_size)}.")
     if height * width > _MOST_PIXELS:
         raise ParameterError(f"image_size must have at most {_MOST_PIXELS:,} pixels, got {height}x{width}.")
     return height, width

@@ -8,7 +8,7 @@ from typing import Literal
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import printable
+from softmargin.text import printable, truncate
 
 __all__ = ["ADVICE", "Kind", "Plan", "plan"]
 
@@ -152,7 +152,7 @@ def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[in
 
 
 def _position(names: Sequence[str], where: str, label: str, *, named: bool) -> int:
-    found = printable(label)
+    found = truncate(printable(label))
     try:
         return list(names).index(label) if named else range(len(names))[int(label)]
     except (ValueError, IndexError):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from softmargin.affine import Affine
-from softmargin.arguments import check_count
+from softmargin.arguments import brief, check_count
 from softmargin.engines.base import (
     Batch,
     Capability,
@@ -269,7 +269,7 @@ class InMemoryEngine(Engine):
     def quality(self, loss: Loss, W: Floats, b: Floats, part: str) -> Quality:
         """Return mean loss and accuracy on training or held-out samples."""
         if part not in ("training", "held_out"):
-            raise ParameterError(f"part must be 'training' or 'held_out', got {part!r}.")
+            raise ParameterError(f"part must be 'training' or 'held_out', got {brief(part)}.")
         rows = self.rows if part == "training" else self._held_out
         if len(rows) == 0:
             raise ParameterError("These samples are not a fold, so they have no held-out part.")
@@ -347,7 +347,7 @@ class InMemoryEngine(Engine):
         if n_folds == 0:
             raise ParameterError("These samples have no folds.")
         if check_count("fold", k, 0) >= n_folds:
-            raise ParameterError(f"fold must be a whole number from 0 to {n_folds - 1}, got {k!r}.")
+            raise ParameterError(f"fold must be a whole number from 0 to {n_folds - 1}, got {brief(k)}.")
         counts = np.bincount(self.samples.folds[k].training, minlength=self.shape.n_samples)
         weights = self.samples.weights * counts
         weights /= weights.max()  # as for all weights, so that equal weights stay equal

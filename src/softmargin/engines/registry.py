@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from scipy.sparse import issparse
 
-from softmargin.arguments import check_count
+from softmargin.arguments import check_choice, check_count
 from softmargin.engines.base import Engine
 from softmargin.engines.reference import ReferenceEngine
-from softmargin.errors import ParameterError
 from softmargin.samples import Samples
 
 __all__ = ["ENGINES", "EngineFactory", "make_engine"]
@@ -55,6 +54,4 @@ def make_engine(engine: str | EngineFactory, samples: Samples, n_threads: int | 
         check_count("n_threads", n_threads)
     if callable(engine):
         return engine(samples, n_threads)
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise ParameterError(f"engine must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}.")
-    return ENGINES[engine](samples, n_threads)
+    return ENGINES[check_choice("engine", engine, ENGINES)](samples, n_threads)

@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from softmargin.arguments import check_flag
+from softmargin.arguments import brief, check_flag
 from softmargin.data import Dataset
 from softmargin.errors import DataError
 from softmargin.labels import labels_of_rows
@@ -219,7 +219,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         codes = class_numbers(self.classes_, labels)
         if (codes < 0).any():
             row = int(codes.argmin())
-            raise DataError(f"y[{row}] must be a class of the fit, got {labels.tolist()[row]!r}.")
+            raise DataError(f"y[{row}] must be a class of the fit, got {brief(labels.tolist()[row])}.")
         return self.loss_.values(scores, codes)
 
     def _logits(self, X: ArrayLike | csr_array) -> Floats:
@@ -244,7 +244,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         names = list(getattr(X, "columns", ()))
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"X must have unique column names, got more than one column named {twice!r}.")
+            raise DataError(f"X must have unique column names, got more than one column named {brief(twice)}.")
         labelled = Labelled.check(X, y, sample_weight)
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import get_scorer
 
-from softmargin.arguments import check_count, check_flag
+from softmargin.arguments import brief, check_count, check_flag
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
 from softmargin.estimators.base import FittedClassifier
 from softmargin.estimators.linear import LinearClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.losses.base import Floats, Ints
+from softmargin.losses.registry import check_losses
 from softmargin.preprocessing import Preprocessing
 from softmargin.selection import (
     Comparison,
@@ -207,9 +208,7 @@ class LinearClassifierCV(FittedClassifier):
         ConvergenceWarning
             If the final fit did not converge.
         """
-        if isinstance(self.losses, (str, Loss)):
-            raise ParameterError(f"losses must be a list of at least one loss, got {self.losses!r}.")
-        losses = [make_loss(loss, self.delta) for loss in self.losses]
+        losses = [make_loss(loss, self.delta) for loss in check_losses(self.losses)]
         seed = check_count("random_state", self.random_state, 0)
         labelled = self._labelled(X, y, sample_weight)
         hashes = content_hashes(labelled.X, seed)
@@ -239,9 +238,8 @@ class LinearClassifierCV(FittedClassifier):
                 raise ValueError
             scorer = get_scorer(self.scoring)
         except ValueError:
-            raise ParameterError(
-                f"scoring must be 'accuracy', 'loss', the name of a scorer or a callable, got {self.scoring!r}."
-            ) from None
+            what = "'accuracy', 'loss', the name of a scorer or a callable"
+            raise ParameterError(f"scoring must be {what}, got {brief(self.scoring)}.") from None
 
         def score(loss: Loss, W: Floats, b: Floats, known: Ints, rows: Ints) -> float:
             fitted = _Scored(loss, n_threads=self.n_threads)
@@ -268,7 +266,8 @@ class LinearClassifierCV(FittedClassifier):
         if hasattr(self, "loss_"):
             calibrated, losses = self.calibration_ is not None, [self.loss_]
         else:
-            calibrated, losses = self.calibrate, [make_loss(loss, self.delta) for loss in self.losses]
+            losses = [make_loss(loss, self.delta) for loss in check_losses(self.losses)]
+            calibrated = self.calibrate
         if not (calibrated or all(loss.probabilistic for loss in losses)):
             raise AttributeError("Probabilities of a hinge loss need calibrate=True, got calibrate=False.")
         return True

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-__all__ = ["same_file"]
+from softmargin.arguments import brief
+from softmargin.errors import ParameterError
+
+__all__ = ["check_path", "same_file"]
+
+
+def check_path(path: Any, name: str = "path") -> str:
+    """Return a path as a string, or raise a `ParameterError`."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise ParameterError(f"{name} must be a string or a path, got {brief(path)}.") from None
 
 
 def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

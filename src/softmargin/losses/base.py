@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.arguments import as_floats, check_number
+from softmargin.arguments import as_floats, brief, check_number
 from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.labels import check_codes, check_labels
 from softmargin.losses.arrays import Array
@@ -281,5 +281,5 @@ def check_positive(name: str, value: float, least: float = 0.0) -> float:
     number = check_number(name, value)
     if not (0.0 < number < np.inf and number >= least):
         bound = f"≥ {least:g}" if least else "> 0"
-        raise ParameterError(f"{name} must be a finite number {bound}, got {value!r}.")
+        raise ParameterError(f"{name} must be a finite number {bound}, got {brief(value)}.")
     return number

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.arguments import check_count, check_number
+from softmargin.arguments import brief, check_count, check_number
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import to_json, truncate
+from softmargin.text import to_json
 
 __all__ = [
-    "CLASS_TYPES", "FLOATS", "NOT_FINITE", "brief", "checked_classes", "checked_history", "checked_record",
+    "CLASS_TYPES", "FLOATS", "NOT_FINITE", "checked_classes", "checked_history", "checked_record",
     "frozen",
 ]  # fmt: skip
 
@@ -29,11 +28,6 @@ _COUNTS = ("n_passes", "n_samples")
 _TEXTS = ("fingerprint", "data_name", "created")
 _STEP = ("n_passes", "seconds", "value", "lower_bound", "estimate")
 NOT_FINITE = ("inf", "-inf", "nan")
-
-
-def brief(value: Any) -> str:
-    """Return a JSON value as short printable text."""
-    return truncate(json.dumps(value))
 
 
 def frozen(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
@@ -63,7 +57,7 @@ def checked_record(model: Any) -> dict[str, Any]:
     ]
     for name, holds, what in rules:
         if not holds:
-            raise ParameterError(f"{name} must {what}, got {record.get(name, getattr(model, name))!r}.")
+            raise ParameterError(f"{name} must {what}, got {brief(record.get(name, getattr(model, name)))}.")
     record["converged"] = bool(model.converged)
     if record["converged"] != (gap <= tol):
         raise ParameterError(
@@ -73,12 +67,12 @@ def checked_record(model: Any) -> dict[str, Any]:
         sides = getattr(model, name)
         if sides is not None:
             if not isinstance(sides, (tuple, list)) or len(sides) != n_sides:
-                raise ParameterError(f"{name} must be a tuple of {n_sides} integers, got {sides!r}.")
+                raise ParameterError(f"{name} must be a tuple of {n_sides} integers, got {brief(sides)}.")
             record[name] = tuple(check_count(f"{name}[{k}]", side) for k, side in enumerate(sides))
     if model.feature_names is not None:
         names = () if isinstance(model.feature_names, str) else tuple(model.feature_names)
         if not all(isinstance(name, str) for name in names):
-            raise ParameterError(f"feature_names must be strings, got {truncate(repr(names))}.")
+            raise ParameterError(f"feature_names must be strings, got {brief(names)}.")
         record["feature_names"] = tuple(map(str, names))
     return record
 

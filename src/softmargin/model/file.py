@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmargin.arguments import brief
 from softmargin.errors import DataError, ModelFileError
 from softmargin.io.atomic import write_atomically
+from softmargin.io.paths import check_path
 from softmargin.io.safetensors import read_record
-from softmargin.model.checks import brief
 from softmargin.text import printable
 
 __all__ = ["check_names", "read_file", "write_file"]
@@ -21,18 +22,19 @@ __all__ = ["check_names", "read_file", "write_file"]
 
 def write_file(path: str | os.PathLike[str], pieces: bytes | Iterable[bytes | memoryview]) -> None:
     """Write a file atomically, or raise a `ModelFileError` that names it."""
+    where = check_path(path)
     try:
         write_atomically(path, pieces)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelFileError(
-            f"{printable(os.fsdecode(path))} could not be saved ({reason}); an existing file is unchanged."
+            f"{printable(where)} could not be saved ({reason}); an existing file is unchanged."
         ) from error
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[Any, dict[str, NDArray[np.float64]]]:
     """Return the metadata and the tensors of a model file, or raise a `ModelFileError`."""
-    where = printable(os.fsdecode(path))
+    where = printable(check_path(path))
     if not os.path.exists(path):
         raise ModelFileError(f"{where} does not exist; check the name of the model file.")
     if not os.path.isfile(path):

@@ -39,6 +39,7 @@ def fill_from_scores(
     result: NDArray[Any],
     from_scores: Callable[[NDArray[np.float64]], NDArray[Any]],
     n_threads: int | None,
+    first_row: int = 0,
 ) -> NDArray[Any]:
     """Fill ``result`` from the scores of each block of rows, and return it; the blocks depend on X only.
 
@@ -51,6 +52,8 @@ def fill_from_scores(
         Computes rows of ``result`` from their scores (n, C).
     n_threads : int or None
         None: one per core that this process may use.
+    first_row : int
+        Number of the first row of X, for messages.
 
     Raises
     ------
@@ -87,8 +90,8 @@ def fill_from_scores(
                 failures = list(pool.map(fill, starts))
     for row in failures:
         if row is not None:
-            check_finite(X, parts.feature_names)  # NaN and infinity in X always reach the scores
-            raise DataError(f"Scores of X overflow in row {row}; scale X as in training.")
+            check_finite(X, parts.feature_names, first_row)  # NaN and infinity in X always reach the scores
+            raise DataError(f"Scores of X overflow in row {first_row + row}; scale X as in training.")
     return result
 
 

@@ -20,7 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from softmargin._version import __version__
+from softmargin.arguments import brief, check_choice
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
+from softmargin.io.paths import check_path
 from softmargin.io.safetensors import damaged, encode_record
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.model import checks, exports
@@ -141,10 +143,8 @@ class Model:
             "history": checks.checked_history(self.history),
             **checks.checked_record(self),
         }
-        if scaling not in SCALINGS or scaling == "auto":
-            raise ParameterError(f"scaling must be one of 'none', 'pixel', 'standard', got {scaling!r}.")
-        if rows not in ROWS:
-            raise ParameterError(f"rows must be one of {', '.join(map(repr, ROWS))}, got {rows!r}.")
+        check_choice("scaling", scaling, [name for name in SCALINGS if name != "auto"])
+        check_choice("rows", rows, ROWS)
         for name, setting in settings.items():
             object.__setattr__(self, name, setting)
         if self.image_shape is not None and math.prod(self.image_shape) != D:
@@ -190,7 +190,7 @@ class Model:
             pass
         return None
 
-    def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> Floats:
+    def scores(self, X: ArrayLike | csr_array, n_threads: int | None = None, *, first_row: int = 0) -> Floats:
         """Return ``X @ W + b``, computed in blocks of rows without a float copy of X.
 
         Parameters
@@ -199,6 +199,8 @@ class Model:
             Raw features of any real type, memory-mapped or not; N may be 0.
         n_threads : int, optional
             Number of threads, by default one per core that this process may use; results do not depend on it.
+        first_row : int, default 0
+            Number of the first row of X, for errors: X may be a chunk of a larger file.
 
         Returns
         -------
@@ -209,7 +211,7 @@ class Model:
         DataError
             If X has another shape or type or contains NaN or infinity, or if scores overflow.
         """
-        return self._filled(X, (self.n_classes,), np.float64, lambda scores: scores, n_threads)
+        return self._filled(X, (self.n_classes,), np.float64, lambda scores: scores, n_threads, first_row)
 
     def predict(self, X: ArrayLike | csr_array, n_threads: int | None = None) -> NDArray[Any]:
         """Return the class with the largest score per row, shape (N,); parameters and errors as in `scores`.
@@ -244,10 +246,12 @@ class Model:
         dtype: type,
         from_scores: Callable[[Floats], NDArray[Any]],
         n_threads: int | None,
+        first_row: int = 0,
     ) -> NDArray[Any]:
         """Return the result of ``from_scores`` for each row."""
         X = checked_features(X, self.n_features)
-        return fill_from_scores(self._parts(), X, np.empty((X.shape[0], *shape), dtype), from_scores, n_threads)
+        result = np.empty((X.shape[0], *shape), dtype)
+        return fill_from_scores(self._parts(), X, result, from_scores, n_threads, first_row)
 
     def metadata(self) -> dict[str, Any]:
         """Return all fields except the weights as JSON values; numbers that are not finite become strings."""
@@ -334,7 +338,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         If the file is missing, damaged (even by one bit), of another kind or of a newer format, or if its content
         is invalid.
     """
-    where = printable(os.fsdecode(path))
+    where = printable(check_path(path))
     try:
         return _from_file(*read_file(path), where)
     except (DataError, ParameterError) as error:
@@ -351,7 +355,7 @@ def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str)
     check_names(tensors, ("W", "b", "preprocessing.mean", "preprocessing.scale"), "tensor")
     loss = metadata["loss"]
     if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
-        raise DataError(f"loss must have a name and parameters, got {checks.brief(loss)}.")
+        raise DataError(f"loss must have a name and parameters, got {brief(loss)}.")
     if loss["name"] not in LOSSES:
         raise ModelFileError(
             f"{where} has the loss {loss['name']!r}, but this version ({__version__}) supports only "
@@ -366,7 +370,7 @@ def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str)
     model = Model(W=tensors["W"], b=tensors["b"], preprocessing=preprocessing, **record)
     for name, value in model.metadata().items():  # sizes, and the JSON type of every number
         if json.dumps(metadata[name], sort_keys=True) != json.dumps(value, sort_keys=True):
-            raise DataError(f"{name} must be {checks.brief(value)}, got {checks.brief(metadata[name])}.")
+            raise DataError(f"{name} must be {brief(value)}, got {brief(metadata[name])}.")
     return model
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from softmargin.affine import Affine
-from softmargin.arguments import as_floats, check_flag, check_reg, check_vector
+from softmargin.arguments import as_floats, brief, check_flag, check_reg, check_vector
 from softmargin.engines import Capability, Engine, Moments, Quality, make_engine
 from softmargin.engines.registry import EngineFactory
 from softmargin.errors import DataError, ParameterError
@@ -258,9 +258,9 @@ class Objective:
         penalties = as_floats("regs", self.reg if regs is None else regs)
         penalties = np.full(n_points, penalties) if penalties.ndim == 0 else penalties
         if penalties.shape != (n_points,) or not (np.isfinite(penalties) & (penalties >= 0.0)).all():
-            raise ParameterError(f"regs must contain {n_points} finite numbers ≥ 0, got {regs!r}.")
+            raise ParameterError(f"regs must contain {n_points} finite numbers ≥ 0, got {brief(regs)}.")
         if folds is not None and np.shape(folds) != (n_points,):
-            raise ParameterError(f"folds must contain one fold number per point ({n_points}), got {folds!r}.")
+            raise ParameterError(f"folds must contain one fold number per point ({n_points}), got {brief(folds)}.")
         at = [tuple(map(self._engine.asarray, point)) for point in zip(points, biases, strict=True)]
         folded = [self._problem.features.affine.fold(*point) for point in at]
         raw, shifts = ([point[k] for point in folded] for k in (0, 1))

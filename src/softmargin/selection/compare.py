@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from softmargin.arguments import check_count, check_flag, check_number
+from softmargin.arguments import brief, check_count, check_flag, check_number
 from softmargin.errors import ParameterError
 from softmargin.losses import Loss
 from softmargin.samples import Labelled
@@ -90,7 +90,7 @@ def compare(
         regs, rule, scoring, path_tol=path_tol, calibrate=check_flag("calibrate", calibrate), progress=callback
     )
     if not isinstance(scoring, str):
-        raise ParameterError(f"scoring must be 'accuracy' or 'loss', got {scoring!r}.")
+        raise ParameterError(f"scoring must be 'accuracy' or 'loss', got {brief(scoring)}.")
     labelled = Labelled.check(X, y, sample_weight)
     hashes = content_hashes(labelled.X, seed)
     search = gather(labelled, hashes, make_folds(cv, labelled, hashes, groups))
@@ -138,7 +138,7 @@ def choose(
     """
     check_count("seed", seed, 0)
     if not 0.0 < check_number("validation_fraction", validation_fraction) < 1.0:
-        raise ParameterError(f"validation_fraction must be between 0 and 1, got {validation_fraction!r}.")
+        raise ParameterError(f"validation_fraction must be between 0 and 1, got {brief(validation_fraction)}.")
     labelled = Labelled.check(X, y, sample_weight)
     hashes = content_hashes(labelled.X, seed)
     search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, validation_fraction, hashes)])

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.arguments import check_number
+from softmargin.arguments import brief, check_choice, check_number
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Loss
 from softmargin.losses.base import Floats, Ints
+from softmargin.losses.registry import check_losses
 from softmargin.objective import Objective
-from softmargin.preprocessing import Preprocessing, scale_for
+from softmargin.preprocessing import SCALINGS, Preprocessing, scale_for
 from softmargin.selection import rules
 from softmargin.selection.calibration import calibrate
 from softmargin.selection.fitter import PathFitter
@@ -62,17 +63,16 @@ class Settings(NamedTuple):
     def checked(self) -> Settings:
         """Return the settings with converted numbers, or raise a `ParameterError`."""
         name, regs = self.scoring_name or "score", self.regs
-        if self.rule not in RULES:
-            raise ParameterError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}.")
+        check_choice("rule", self.rule, RULES)
         if isinstance(self.scoring, str):
             name = self.scoring
             if name not in ("accuracy", "loss"):
-                raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, got {name!r}.")
+                raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, got {brief(name)}.")
         if not (self.progress is None or callable(self.progress)):
-            raise ParameterError(f"callback must be callable, got {self.progress!r}.")
+            raise ParameterError(f"callback must be callable, got {brief(self.progress)}.")
         path_tol = check_number("path_tol", self.path_tol)
         if not 0.0 < path_tol < 1.0:
-            raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {path_tol!r}.")
+            raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {brief(path_tol)}.")
         if not (isinstance(regs, str) and regs == "auto"):
             regs = check_regs(regs)
         return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
@@ -93,9 +93,7 @@ def cross_validate(
         Passed on to `Objective`.
     """
     started = time.perf_counter()
-    if isinstance(losses, (Loss, str)) or len(losses) == 0:
-        raise ParameterError(f"losses must be a list of at least one loss, got {losses!r}.")
-    chosen: list[Any] = [LOSSES[one]() if isinstance(one, str) and one in LOSSES else one for one in losses]
+    chosen = [LOSSES[one]() if isinstance(one, str) and one in LOSSES else one for one in check_losses(losses)]
     settings = settings.checked()
     whole = Objective.of(chosen[0], search.samples, 0.0, **options)
     whole = whole.replace(scale=scaling_of(whole, scaling, search.samples.dtype).scale)
@@ -115,6 +113,7 @@ def cross_validate(
 
 def scaling_of(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
     """Return the scaling of the features; the solver centres them, which does not change the optimum."""
+    check_choice("scaling", scaling, SCALINGS)  # here, because an array cannot be compared with a name
     idle = np.ones(objective.n_features)
     mean, variance = objective.moments if scaling == "standard" else (idle, idle)
     name, scale = scale_for(scaling, dtype, mean, variance)

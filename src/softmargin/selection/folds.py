@@ -19,11 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.model_selection import StratifiedGroupKFold, check_cv
 
-from softmargin.arguments import check_count
+from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Fold, Labelled, Samples
+from softmargin.text import truncate
 
 __all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
 
@@ -175,13 +176,16 @@ def make_folds(
             return _by_content(y, weights, hashes, n_folds)
         cv = StratifiedGroupKFold(n_folds)
     elif isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
-        raise ParameterError(f"cv must be a number of folds, a splitter or pairs of index arrays, got {cv!r}.")
+        raise ParameterError(
+            f"cv must be a number of folds, a splitter or pairs of index arrays, got {brief(cv)}."
+        )
     try:
         # A splitter uses only the number of rows of X.
         placeholder = np.zeros((len(y), 1))
         pairs = list(check_cv(cv, labels, classifier=True).split(placeholder, labels, groups))
     except (TypeError, ValueError) as error:
-        raise DataError(f"cv must be able to split the samples, got {type(error).__name__}: {error}") from error
+        found = truncate(" ".join(str(error).split()), 100).rstrip(".")
+        raise DataError(f"cv must be able to split the samples, got {type(error).__name__}: {found}.") from error
     if not pairs:
         raise DataError("cv must give at least one fold, got none.")
     return [_checked(training, validation, n, weights) for n, (training, validation) in enumerate(pairs)]
@@ -284,7 +288,7 @@ def _checked(training: Any, validation: Any, number: int, weights: Floats) -> Fo
         if rows.dtype == np.bool_ and rows.shape == weights.shape:
             rows = np.flatnonzero(rows)
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise DataError(f"Fold {number} of cv must contain the indices of {name} samples, got {part!r}.")
+            raise DataError(f"Fold {number} of cv must contain the indices of {name} samples, got {brief(part)}.")
         wrong = rows[(rows < 0) | (rows >= len(weights))]
         if wrong.size:
             raise DataError(

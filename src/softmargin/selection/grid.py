@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from softmargin.arguments import check_count, check_reg
+from softmargin.arguments import brief, check_count, check_reg
 from softmargin.errors import DataError, ParameterError
 from softmargin.objective import Objective
 from softmargin.selection.fitter import PathFitter
@@ -104,7 +104,7 @@ def check_regs(regs: str | int | Sequence[float]) -> int | list[float]:
             raise TypeError
         given = [check_reg(reg) for reg in regs]
     except TypeError:
-        raise ParameterError(f"regs must be 'auto', an integer or a list of λ, got {regs!r}.") from None
+        raise ParameterError(f"regs must be 'auto', an integer or a list of λ, got {brief(regs)}.") from None
     if not given:
         raise ParameterError("regs must contain at least one λ, got an empty list.")
     if min(given) == 0.0:

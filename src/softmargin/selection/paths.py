@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from softmargin.arguments import check_number
+from softmargin.arguments import brief, check_number
 from softmargin.errors import ParameterError
 from softmargin.objective import Objective
 from softmargin.selection.fitter import PathFitter
@@ -74,9 +74,9 @@ def path(
     ([1.0, 0.1, 0.01], True)
     """
     if not isinstance(objective, Objective):
-        raise ParameterError(f"objective must be a softmargin.Objective, got {objective!r}.")
+        raise ParameterError(f"objective must be a softmargin.Objective, got {brief(objective)}.")
     if not (callback is None or callable(callback)):
-        raise ParameterError(f"callback must be callable, got {callback!r}.")
+        raise ParameterError(f"callback must be callable, got {brief(callback)}.")
     tol, max_passes = check_number("tol", tol), check_number("max_passes", max_passes)
     grid = check_regs(regs)
     if isinstance(grid, int):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from softmargin.arguments import brief
 from softmargin.errors import DataError, ModelFileError, ParameterError, warn
 from softmargin.io.atomic import write_atomically
 from softmargin.io.safetensors import encode_record, read_record
@@ -43,7 +44,7 @@ class Checkpoint:
         try:
             self._path = Path(path)
         except TypeError:
-            raise ParameterError(f"checkpoint must be a path, got {path!r}.") from None
+            raise ParameterError(f"checkpoint must be a path, got {brief(path)}.") from None
         try:
             if not self._path.parent.is_dir() or self._path.is_dir():
                 raise ParameterError(f"checkpoint must be a file in an existing folder, got {str(path)!r}.")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from softmargin.arguments import brief
 from softmargin.errors import CapabilityError, ParameterError
 from softmargin.objective import Point, Problem, Traits
 from softmargin.solvers.base import Saved, Solver, State, Steps
@@ -219,4 +220,4 @@ class CovarianceModel:
 def check_descent(name: str, solver: object) -> None:
     """Raise a `ParameterError` if ``solver``, the setting ``name`` of another solver, is not a descent."""
     if not isinstance(solver, Descent):
-        raise ParameterError(f"{name} must be a smooth solver such as LBFGS(), got {solver!r}.")
+        raise ParameterError(f"{name} must be a smooth solver such as LBFGS(), got {brief(solver)}.")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softmargin.arguments import check_count
+from softmargin.arguments import brief, check_count
 from softmargin.errors import CapabilityError, ParameterError
 from softmargin.objective import DualState, Problem
 from softmargin.solvers.base import Progress, Saved, Solver, Start, State, Steps
@@ -124,7 +124,7 @@ class DualAscent(Solver):
             raise CapabilityError(f"DualAscent requires a loss with a row function for it, got {problem.loss!r}.")
         check_count("seed", self.seed, 0)
         if not (self.fallback is None or isinstance(self.fallback, Solver)):
-            raise ParameterError(f"fallback must be a solver such as LBFGS(), got {self.fallback!r}.")
+            raise ParameterError(f"fallback must be a solver such as LBFGS(), got {brief(self.fallback)}.")
         if self.fallback is not None and start.reg == problem.reg and isinstance(start, self.fallback.states):
             return (yield from self.fallback.steps(problem, start, tol))
         ascent: _Ascent | None

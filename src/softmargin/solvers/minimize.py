@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from softmargin.arguments import as_floats, check_number
+from softmargin.arguments import as_floats, brief, check_number
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError, warn
 from softmargin.losses.base import Floats
 from softmargin.objective import Objective, PenalizedLoss
@@ -79,7 +79,7 @@ def minimize(
         If the solver does not support the loss or the engine.
     """
     if not isinstance(objective, Objective):
-        raise ParameterError(f"objective must be a softmargin.Objective, got {objective!r}.")
+        raise ParameterError(f"objective must be a softmargin.Objective, got {brief(objective)}.")
     fit, _ = solve(objective, (W0, b0), tol, max_passes, callback, solver, checkpoint, checkpoint_seconds)
     if not fit.converged:
         limit = np.format_float_scientific(fit.tol, precision=3, trim="-", exp_digits=1)
@@ -116,15 +116,15 @@ def solve(
         )
     if callback is not None:
         if not callable(callback):
-            raise ParameterError(f"callback must be a callable that takes a Step, got {callback!r}.")
+            raise ParameterError(f"callback must be a callable that takes a Step, got {brief(callback)}.")
         callback = np.errstate(**np.geterr())(callback)  # the caller's settings, for its own arithmetic
     if solver is not None and not isinstance(solver, Solver):
-        raise ParameterError(f"solver must be a solver instance such as softmargin.SGD(), got {solver!r}.")
+        raise ParameterError(f"solver must be a solver instance such as softmargin.SGD(), got {brief(solver)}.")
     tol, seconds = check_number("tol", tol), check_number("checkpoint_seconds", checkpoint_seconds)
     if not (0.0 < tol < 1.0):
-        raise ParameterError(f"tol must be a number > 0 and < 1, got {tol!r}.")
+        raise ParameterError(f"tol must be a number > 0 and < 1, got {brief(tol)}.")
     if not seconds >= 0.0:
-        raise ParameterError(f"checkpoint_seconds must be a number ≥ 0, got {checkpoint_seconds!r}.")
+        raise ParameterError(f"checkpoint_seconds must be a number ≥ 0, got {brief(checkpoint_seconds)}.")
     interrupted, kept = False, None
 
     def prepared() -> tuple[PenalizedLoss, Vector, Solver, float]:

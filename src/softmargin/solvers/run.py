@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from softmargin.arguments import brief
 from softmargin.errors import ParameterError
 from softmargin.objective import Problem, relative_gap
 from softmargin.solvers.base import Callback, Fit, Progress, Saved, Solver, State, Step
@@ -199,7 +200,7 @@ class Run:
             self._stopped |= bool(answer)
         except ValueError:
             raise ParameterError(
-                f"callback must return True to stop, or False or None to continue, got {answer!r}."
+                f"callback must return True to stop, or False or None to continue, got {brief(answer)}."
             ) from None
 
     def _saved(self) -> Saved:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from softmargin.arguments import check_count, check_number
+from softmargin.arguments import brief, check_count, check_number
 from softmargin.errors import ParameterError
 from softmargin.objective import Problem
 from softmargin.solvers.base import Solver, State, Steps
@@ -52,7 +52,7 @@ class SGD(Solver):
         check_count("batch_size", self.batch_size)
         check_count("seed", self.seed, 0)
         if not 0.0 < check_number("learning_rate", self.learning_rate) < np.inf:
-            raise ParameterError(f"learning_rate must be a finite number > 0, got {self.learning_rate!r}.")
+            raise ParameterError(f"learning_rate must be a finite number > 0, got {brief(self.learning_rate)}.")
         rng, P = np.random.default_rng(self.seed), start.P
         for epoch in range(self.epochs):
             step = self.learning_rate / (1.0 + epoch)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from softmargin.errors import ParameterError
+from softmargin.io.paths import check_path
 from softmargin.model.exports import npz, onnx, torch
 from softmargin.model.parts import Parts
 
@@ -22,7 +23,7 @@ def content(path: str | os.PathLike[str], parts: Parts) -> bytes:
     ParameterError
         If the extension is unknown.
     """
-    suffix = Path(os.fsdecode(path)).suffix.lower()
+    suffix = Path(check_path(path)).suffix.lower()
     if suffix not in WRITERS:
         raise ParameterError(f"The extension of an export must be one of {', '.join(WRITERS)}, got {suffix!r}.")
     return WRITERS[suffix](parts)
