@@ -665,10 +665,17 @@ def test_a_signal_while_a_file_is_written(number: int, at_home: Path, tmp_path: 
     target = tmp_path / "m.safetensors"
     target.write_bytes(b"the old model")
     monkeypatch.setattr(os, "fsync", lambda descriptor: signal.raise_signal(number))
-    for arguments in (("fit", "good.npz", *TRAINED), ("predict", "hinge.safetensors", "good.npz")):
-        answer = run(*arguments, "-o", target)
+    table = tmp_path / "p.csv"
+    table.write_bytes(b"the old table")
+    before = contents(tmp_path)
+    fit, predict = (
+        ("fit", "good.npz", *TRAINED, "-o", target),
+        ("predict", "hinge.safetensors", "good.npz", "-o", table),
+    )
+    for arguments in (fit, predict):
+        answer = run(*arguments)
         assert answer == Answer(128 + number, b"", "Stopped. No file was left half-written.\n")
-        assert contents(tmp_path) == {str(target): b"the old model"}
+        assert contents(tmp_path) == before
 
 
 def test_an_indented_line_goes_on_indented(monkeypatch: Any) -> None:

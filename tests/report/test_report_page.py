@@ -146,7 +146,7 @@ def test_controls_of_the_panels(browser, pages, reports):
     assert shown == [["margins.wrong.3", report.margins.wrong[3]], ["margins.inside.3", report.margins.inside[3]]]
     # Which pixels: the words add up.
     words = text_of(browser, "#weights p[aria-live]").replace("\u2212", "-")
-    pixels, bias, total = map(float, re.search(r"pixels (\S+) \+ bias (\S+) = (\S+)\.", words).groups())
+    pixels, bias, total = map(float, re.search(r"pixels (\S+) \+ intercept (\S+) = (\S+)\.", words).groups())
     assert pixels + bias == pytest.approx(total, abs=0.002)
     # Scale, and the difference of two classes.
     picture = "document.querySelector('#weights .pictures canvas').toDataURL()"

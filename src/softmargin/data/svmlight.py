@@ -24,8 +24,7 @@ LARGEST_INDEX = 2**31 - 1
 
 NUMBER = rb"[+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+"
 LABEL = rb"[^\S\n]*+[+-]?[0-9.]++"
-ENTRY = rb"[0-9]{1,10}+:" + NUMBER
-LINES = re.compile(rb"(?:(?:" + LABEL + rb"(?:[^\S\n]++" + ENTRY + rb")*+)?+[^\S\n]*+(?:\n|\Z))*+")
+LINES = re.compile(rb"(?:(?:" + LABEL + rb"(?:[^\S\n]++[0-9]{1,10}+:" + NUMBER + rb")*+)?+[^\S\n]*+(?:\n|\Z))*+")
 """A block of valid lines."""
 
 
@@ -115,9 +114,12 @@ def _check_line(text: bytes, where: str) -> None:
     label, *entries = text.split() or [b"0"]
     if re.fullmatch(LABEL, label) is None:
         raise DataError(f"{where} starts with {_short(label)}; expected an integer label.")
-    wrong = next((entry for entry in entries if re.fullmatch(ENTRY, entry) is None), None)
-    if wrong is not None:
-        raise DataError(f"{where} has the entry {_short(wrong)}; expected index:value, an integer and a number.")
+    for entry in entries:
+        index, _, value = entry.partition(b":")
+        if re.fullmatch(rb"[0-9]{1,10}", index) is None or re.fullmatch(NUMBER, value) is None:
+            raise DataError(
+                f"{where} has the entry {_short(entry)}; expected index:value, an integer and a number."
+            )
 
 
 def _short(word: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from softmargin.arguments import brief
 from softmargin.errors import ParameterError
 
 __all__ = ["check_path", "same_file"]
@@ -16,6 +15,8 @@ def check_path(path: Any, name: str = "path") -> str:
     try:
         return os.fsdecode(path)
     except TypeError:
+        from softmargin.arguments import brief  # NumPy, which the help of a command does without
+
         raise ParameterError(f"{name} must be a string or a path, got {brief(path)}.") from None
 
 

@@ -90,7 +90,7 @@ class Pixels:
     """Contributions of the pixels of a sample to two scores; float32, little-endian, base64.
 
     ``own`` is x·W of the true class, summed over channels (and over blocks of pixels if the picture is larger than
-    the map); ``other`` is that of the strongest rival. Each sums to the score of its class minus the bias.
+    the map); ``other`` is that of the strongest rival. Each sums to the score of its class minus the intercept.
     """
 
     sample: int

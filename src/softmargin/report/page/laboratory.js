@@ -56,7 +56,7 @@ function planeLab() {
   const fields = [0, 1, 2].map((c) => [field(() => W[0][c], (x) => { W[0][c] = x; }, `weight of x for class ${c}`), field(() => W[1][c], (x) => { W[1][c] = x; }, `weight of y for class ${c}`), field(() => b[c], (x) => { b[c] = x; }, `bias of class ${c}`)]);
   const slopes = [0, 1, 2].map(() => [0, 1, 2].map(() => h("data", { class: "slope" })));
   const COLOURS = ["--c1", "--c2", "--c3"];
-  const weights = table(["class", "w for x", "w for y", "bias"], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: "Weights, each with its partial derivative of the objective" });
+  const weights = table(["class", "w for x", "w for y", "intercept"], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: "Weights, each with its partial derivative of the objective" });
   const now = () => objectiveAt(LAB_NAMES[state.loss], state.delta, X, y, W, b, state.reg);
   let side = 0;
   const drawing = responsive(box, (width) => { side = Math.min(width, 460); paintPlane(); });

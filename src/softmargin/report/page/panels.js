@@ -155,8 +155,8 @@ function weightsPanel() {
   const weights = R.weights;
   const pictures = weights.pictures !== "";
   const section = panel("weights", "Weights", pictures
-    ? "The score of a class is the sum of the pixels times the class's weights, plus its bias. So the weights are a picture, too: bright pixels increase the score where the weight is positive, and decrease it where the weight is negative."
-    : "The score of a class is the sum of the features times the class's weights, plus its bias.");
+    ? "The score of a class is the sum of the pixels times the class's weights, plus its intercept. So the weights are a picture, too: bright pixels increase the score where the weight is positive, and decrease it where the weight is negative."
+    : "The score of a class is the sum of the features times the class's weights, plus its intercept.");
   if (pictures) section.append(weightPictures(weights));
   if (weights.features.length) section.append(h("h3", {}, "Features with the largest effect"), featureWeights(weights));
   section.append(h("h3", {}, "Samples with the highest score per class"),
@@ -175,7 +175,7 @@ function weightsPanel() {
   const length = scatter(weights);
   columns.append(cosine, length);
   section.append(note("The mean weights over all classes are subtracted first; this does not change the predictions."),
-    numbers(["class", "‖w‖", "bias", "samples"], weights.norms.map((norm, k) => [className(k), num(`weights.norms.${k}`), num(`weights.biases.${k}`), num(`weights.sizes.${k}`, whole)]), { caption: "Weights of each class" }));
+    numbers(["class", "‖w‖", "intercept", "samples"], weights.norms.map((norm, k) => [className(k), num(`weights.norms.${k}`), num(`weights.biases.${k}`), num(`weights.sizes.${k}`, whole)]), { caption: "Weights of each class" }));
 }
 
 function weightPictures(weights) {
@@ -263,7 +263,7 @@ function pixelMaps(weights) {
       map(own, `score of ${className(sample.label)} (true)`, most, `Contribution of each pixel to the score of ${className(sample.label)}`),
       map(other, `score of ${className(entry.rival)}`, most, `Contribution of each pixel to the score of ${className(entry.rival)}`),
       map(difference, `${className(entry.rival)} − ${className(sample.label)}`, extent(difference), `Contribution of each pixel to ${className(entry.rival)} minus that to ${className(sample.label)}`));
-    words.textContent = `Score of ${className(sample.label)}: pixels ${fixed(total(own), 3)} + bias ${fixed(weights.biases[sample.label], 3)} = ${fixed(total(own) + weights.biases[sample.label], 3)}. `
+    words.textContent = `Score of ${className(sample.label)}: pixels ${fixed(total(own), 3)} + intercept ${fixed(weights.biases[sample.label], 3)} = ${fixed(total(own) + weights.biases[sample.label], 3)}. `
       + `Score of ${className(entry.rival)}: ${fixed(total(other), 3)} + ${fixed(weights.biases[entry.rival], 3)} = ${fixed(total(other) + weights.biases[entry.rival], 3)}.`;
   }
   const pick = choice("Sample", weights.pixels.map(describe), show);
@@ -345,7 +345,7 @@ function confusionPanel() {
     const list = cells[`${shown[a]},${shown[b]}`] || [];
     const n = counts[a][b];
     place.show(a === b ? `${names[a]}, classified correctly: ${whole(n)}` : `${names[a]}, predicted as ${names[b]}: ${whole(n)}`,
-      n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} of ${whole(n)} samples with the largest loss.` : n === 1 ? "The only sample." : `All ${whole(n)} samples, by decreasing loss.`), cards(list));
+      n === 0 ? h("p", {}, "No samples.") : h("p", { class: "muted" }, list.length < n ? `The ${whole(list.length)} of ${whole(n)} samples with the largest loss.` : n === 1 ? "The only sample." : `All samples (${whole(n)}), the largest loss first.`), cards(list));
   }
   const grid = matrix({ title: "Rows: true class; columns: predicted class", names, size: names.length, cell: color,
     text: (a, b) => (counts[a][b] ? (state.share ? (100 * rate(a, b)).toFixed(0) : whole(counts[a][b])) : ""),
