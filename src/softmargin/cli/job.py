@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
-from softmargin.cli.reading import Reading, labels_of, read_data
+from softmargin.cli.reading import Reading, labels_of, naming, read_data
 from softmargin.cli.wording import say_err
 from softmargin.errors import DataError, ParameterError
 
@@ -51,16 +51,14 @@ class Job(Reading):
         from softmargin.samples import Labelled, check_finite
 
         data = read_data(self.data, self, progress, image_size=self.image_size)
-        y, where = labels_of(data, self.data), self.data
-        try:
+        y = labels_of(data, self.data)
+        with naming(self.data):
             labelled = Labelled.check(data.X, y)
-            if data.test is not None:
-                where = f"the test set of {self.data}"
+        if data.test is not None:
+            with naming(f"the test set of {self.data}"):
                 if data.test.n_samples == 0:
                     raise DataError("it contains no samples.")
                 check_finite(data.test.X)
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from error
         return data, labelled.with_unit_rows() if self.normalize_rows else labelled
 
     def search(
