@@ -38,6 +38,7 @@ LAYERS = {
     "samples": 1,
     "losses": 2,
     "data": 2,
+    "features": 3,
     "engines": 3,
     "objective": 4,
     "solvers": 5,

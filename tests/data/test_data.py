@@ -23,7 +23,8 @@ from sklearn.datasets import load_digits
 
 import softmargin as sm
 from softmargin.data import Dataset, load_dataset
-from softmargin.data.images import decode
+from softmargin.data.images import pictures
+from softmargin.data.images import pixels as pixel_rows
 from softmargin.errors import DataError, ParameterError
 from softmargin.preprocessing import unit_rows
 from softmargin.selection import content_hashes
@@ -538,7 +539,7 @@ def test_npz_that_claims_more_than_it_can_hold(tmp_path):
 
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_class_folders_in_order_with_exact_pixels(tmp_path, n_workers, monkeypatch):
-    monkeypatch.setattr(decode, "BATCH_FILES", 2)  # so that both threads have work
+    monkeypatch.setattr(pixel_rows, "BATCH_FILES", 2)  # so that both threads have work
     expected = {}
     for n, name in enumerate(["b/2.png", "b/10.png", "b/deep/er/1.bmp", "a/x.png", "C/z.tif", "b/UP.PNG"]):
         expected[name] = save_image(tmp_path / name, pixels(4, 5, seed=n))
@@ -664,7 +665,7 @@ def test_strange_names(tmp_path):
 @pytest.mark.parametrize("n_workers", [1, 2])
 @pytest.mark.parametrize("n_grey", [1, 5])
 def test_grey_becomes_colour_only_if_some_file_is(tmp_path, n_grey, n_workers, monkeypatch):
-    monkeypatch.setattr(decode, "BATCH_FILES", 2)
+    monkeypatch.setattr(pixel_rows, "BATCH_FILES", 2)
     grey = [save_image(tmp_path / f"a/{n}.png", pixels(2, 2, 1, seed=n)) for n in range(n_grey)]
     dataset = load_dataset(tmp_path, n_workers=n_workers)
     assert dataset.image_shape == (2, 2, 1)
@@ -768,7 +769,7 @@ def bytes_of(array, kind):
 @pytest.mark.parametrize("n_workers", [1, 2])
 @pytest.mark.parametrize("position", [0, 3])
 def test_damaged_images_are_named(tmp_path, n_workers, position, monkeypatch):
-    monkeypatch.setattr(decode, "BATCH_FILES", 1)
+    monkeypatch.setattr(pixel_rows, "BATCH_FILES", 1)
     for n in range(6):
         save_image(tmp_path / f"a/{n}.png", pixels(20, 20))
     bad = tmp_path / f"a/{position}.png"
@@ -787,7 +788,7 @@ def test_damaged_images_are_named(tmp_path, n_workers, position, monkeypatch):
 
 
 def test_the_first_problem_in_order_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(decode, "BATCH_FILES", 1)
+    monkeypatch.setattr(pixel_rows, "BATCH_FILES", 1)
     for n in range(12):
         save_image(tmp_path / f"{n:02}.png", pixels(2, 2))
     for n in (7, 8, 11):
@@ -857,14 +858,14 @@ def many(folder, n=20):
 def threads(monkeypatch):
     """The number of threads after each image that is decoded; the number before is put first."""
     counts = [threading.active_count()]
-    decode_one = decode._decode
+    decode_one = pictures.decode
 
     def record(*arguments):
         counts.append(threading.active_count())
         return decode_one(*arguments)
 
-    monkeypatch.setattr(decode, "_decode", record)
-    monkeypatch.setattr(decode, "BATCH_FILES", 1)
+    monkeypatch.setattr(pictures, "decode", record)
+    monkeypatch.setattr(pixel_rows, "BATCH_FILES", 1)
     return counts
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.arrow import pyarrow
-from softmargin.data.dataset import Dataset, ImageShape, ReadOptions, join_parts
+from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
 from softmargin.data.files import one_line
-from softmargin.data.images import decode_all
+from softmargin.data.images import FilePictures, pixels_of
+from softmargin.data.inputs import Texts
 from softmargin.data.labels import as_labels, name_labels
 from softmargin.data.tables import ADVICE, Kind, Plan, plan
 from softmargin.errors import DataError, SoftmarginError
@@ -63,19 +64,24 @@ class Table:
     def _part(self, batch: Any, name: str, start: int) -> Dataset:
         made = self.plan
         names = [self.schema.names[k] for k in made.features]
-        image_shape = None
-        if made.kind == "number":
+        X: NDArray[Any]
+        image_shape = inputs = None
+        if made.kind == "text" or (made.kind == "image" and self.options.raw):
+            read = self._texts if made.kind == "text" else self._pictures
+            X, inputs = no_features(batch.num_rows), read(batch, names[0], start)
+        elif made.kind == "number":
             X = np.stack([self._numbers(batch, column, start) for column in names], axis=1)
         elif made.kind == "list":
             X = self._lists(batch, names[0], start)
         else:
-            X, image_shape = self._images(batch, names[0], start)
+            options = replace(self.options, progress=None)
+            X, image_shape = pixels_of(self._pictures(batch, names[0], start), options)
         feature_names = tuple(names) if made.kind == "number" else None
         y = None if made.label is None else self._labels(batch, self.schema.names[made.label], start)
         ids = None
         if made.ids is not None:
             ids = tuple(map(str, batch.column(self.schema.names[made.ids]).to_pylist()))
-        return Dataset(X, y, name, ids, image_shape, feature_names, None, () if start else made.notes)
+        return Dataset(X, y, name, ids, image_shape, feature_names, None, () if start else made.notes, inputs)
 
     def _kind(self, kind: Any) -> Kind:
         t = self._types
@@ -128,14 +134,19 @@ class Table:
             raise self._error(name, start + row, f"number {column_number} is missing (null)")
         return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(batch.num_rows, length)
 
-    def _images(self, batch: Any, name: str, start: int) -> tuple[NDArray[Any], ImageShape | None]:
+    def _texts(self, batch: Any, name: str, start: int) -> Texts:
+        column = self._column(batch, name, start)
+        if self._kind(column.type) != "text":
+            raise DataError(f"{self.where} column {printable(name)!r} must hold text, got type {column.type}.")
+        return Texts(column.to_pylist(), self.where)
+
+    def _pictures(self, batch: Any, name: str, start: int) -> FilePictures:
         files = self._column(batch, name, start).field("bytes").to_pylist()
         where = [f"{self.where} row {start + row}" for row in range(len(files))]
         missing = next((row for row, file in enumerate(files, start) if not isinstance(file, bytes)), None)
         if missing is not None:
             raise self._error(name, missing, "no image is stored (at most its path)")
-        options = replace(self.options, progress=None)
-        return decode_all(lambda k: (files[k], len(files[k])), where, options, "{}: the image")
+        return FilePictures(lambda k: (files[k], len(files[k])), where, "{}: the image")
 
     def _labels(self, batch: Any, name: str, start: int) -> NDArray[Any]:
         column = self._column(batch, name, start)

@@ -7,17 +7,21 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
+from softmargin.data.inputs import Inputs, joined
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.text import printable
 
-__all__ = ["Dataset", "Features", "ImageShape", "Progress", "ReadOptions", "as_features", "join_parts"]
+__all__ = [
+    "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "as_features",
+    "join_parts", "no_features",
+]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, what)``, at most about 20 times a second."""
@@ -26,6 +30,48 @@ Features: TypeAlias = NDArray[Any] | csr_array
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22
+
+
+class Extraction(NamedTuple):
+    """The result of an extractor.
+
+    Attributes
+    ----------
+    X : ndarray of shape (N, D)
+    image_shape : tuple of int (height, width, channels), or None
+        The shape of each row, if rows are pictures.
+    n_cached : int
+        Number of samples whose features were in the cache.
+    notes : tuple of str
+        Messages for the user.
+    """
+
+    X: NDArray[Any]
+    image_shape: ImageShape | None
+    n_cached: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Extractor(Protocol):
+    """Turns pictures or texts into features; see `softmargin.features`."""
+
+    @property
+    def takes(self) -> str:
+        """Either "pictures" or "texts"."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether nothing is left to be learned from training samples."""
+
+    def learn(
+        self, inputs: Inputs, *, cache: bool = True, n_threads: int | None = None, progress: Progress | None = None
+    ) -> None:
+        """Learn from training samples, without their labels."""
+
+    def extract(
+        self, inputs: Inputs, *, cache: bool = True, n_threads: int | None = None, progress: Progress | None = None
+    ) -> Extraction:
+        """Return the features of all samples, computed unless they are in the cache."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +97,10 @@ class Dataset:
         The test set that belongs to the data; never used for model selection.
     notes : tuple of str
         What the reader decided automatically, as messages for the user.
+    inputs : Inputs, or None
+        The pictures or texts from which X was computed, if it was.
+    extractor : Extractor, or None
+        What computed X from them.
 
     Raises
     ------
@@ -66,10 +116,13 @@ class Dataset:
     feature_names: tuple[str, ...] | None = None
     test: Dataset | None = None
     notes: tuple[str, ...] = ()
+    inputs: Inputs | None = None
+    extractor: Extractor | None = None
 
     def __post_init__(self) -> None:
         name = printable(self.name)
-        _check_table(self.X, name)
+        if self.inputs is None or self.extractor is not None:  # else the features are still to be computed
+            _check_table(self.X, name)
         n, d = self.X.shape
         if self.y is not None and self.y.shape != (n,):
             raise DataError(f"{name}: y must have shape ({n},) for {n} rows of X, got {self.y.shape}.")
@@ -92,6 +145,11 @@ class Dataset:
     def n_features(self) -> int:
         """Number of columns of X."""
         return int(self.X.shape[1])
+
+    @property
+    def keys(self) -> NDArray[np.uint8] | None:
+        """A hash of the picture or text of each sample, (N, 16), from which folds are made; None without them."""
+        return None if self.inputs is None else self.inputs.keys
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of dtype, shape and bytes of X and of y.
@@ -135,7 +193,8 @@ class Dataset:
 class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
-    With ``only_features``, the labels of a table are not read.
+    With ``only_features``, the labels of a table are not read. With ``raw``, pictures and texts become ``inputs``,
+    and X has no columns.
     """
 
     labels: Path | None = None
@@ -147,6 +206,8 @@ class ReadOptions:
     progress: Progress | None = None
     n_workers: int | None = None
     only_features: bool = False
+    text: str | None = None
+    raw: bool = False
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
@@ -156,13 +217,19 @@ def join_parts(parts: list[Dataset]) -> Dataset:
     first = parts[0]
     ids = None if first.ids is None else tuple(i for part in parts for i in part.ids or ())
     y = None if first.y is None else np.concatenate([part.y for part in parts if part.y is not None])
+    inputs = None if first.inputs is None else joined([part.inputs for part in parts if part.inputs is not None])
     X = np.empty((sum(part.n_samples for part in parts), first.n_features), first.X.dtype)
     end = 0
     while parts:
         part = parts.pop(0)
         begin, end = end, end + part.n_samples
         X[begin:end] = part.X
-    return replace(first, X=X, y=y, ids=ids)
+    return replace(first, X=X, y=y, ids=ids, inputs=inputs)
+
+
+def no_features(n_samples: int) -> NDArray[np.float32]:
+    """Return an X without columns, for samples whose features are still to be computed."""
+    return np.empty((n_samples, 0), np.float32)
 
 
 def as_features(array: NDArray[Any], where: str) -> tuple[NDArray[Any], ImageShape | None]:

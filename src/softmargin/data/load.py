@@ -10,14 +10,19 @@ module and its name in ``READERS``.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral
 from operator import index
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from softmargin.arguments import brief, check_count
-from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight, text
-from softmargin.data.dataset import Dataset, Progress, ReadOptions
+from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight
+from softmargin.data import text as csv
+from softmargin.data.dataset import Dataset, Extractor, Progress, ReadOptions
+from softmargin.data.inputs import Inputs, joined
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
 from softmargin.text import printable
@@ -28,7 +33,7 @@ _MOST_PIXELS = 10_000_000
 """A larger image_size is certainly a typing error."""
 
 NAMED: tuple[Any, ...] = (digits, openml)
-READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, text, svmlight, idx, cifar, images)
+READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, images)
 """The readers of files and folders. The first that accepts a path reads it; `images` accepts any folder."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
@@ -45,6 +50,7 @@ _USES = {
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
     "image_channels": "a folder of images (or archive, or table of images)",
+    "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
 }
 
 
@@ -57,6 +63,9 @@ def load_dataset(
     n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
     image_channels: int | None = None,
+    text: str | None = None,
+    features: Extractor | None = None,
+    cache: bool = True,
     progress: Progress | None = None,
     n_workers: int | None = None,
 ) -> Dataset:
@@ -85,10 +94,18 @@ def load_dataset(
         Only for images: resize every image to this size (pixels).
     image_channels : int, optional
         Only for images: 1 for grey, 3 for colour. By default 1 if all images are grey, else 3.
+    text : str, optional
+        Only for a table, with ``features``: the column of texts. By default the only one.
+    features : extractor of `softmargin.features`, optional
+        Computes X from the pictures or texts of the source. It first learns from the training samples, without
+        their labels, if it has to. By default X holds the pixels of pictures or the numbers of a table.
+    cache : bool, default True
+        Whether features are read from the cache and added to it; see `softmargin.features`.
     progress : callable, optional
         ``progress(done, total, what)``, called at most about 20 times per second from the calling thread.
     n_workers : int, optional
-        Number of threads that decode images. By default the number of cores, at most 8, or 2 for small images.
+        Number of threads that decode images or compute features. By default the number of cores; for decoding at
+        most 8, or 2 for small images.
 
     Returns
     -------
@@ -113,7 +130,13 @@ def load_dataset(
         image_channels=image_channels,
         progress=progress,
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
+        text=text,
+        raw=features is not None,
     )
+    if features is None and text is not None:
+        raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
+    if features is not None and not (image_size is None and image_channels is None):
+        raise ParameterError("image_size= and image_channels= are for pixels; set the size of the extractor.")
     if not (label is None or isinstance(label, (str, Integral))):
         raise ParameterError(f"label must be the name or position of a column, got {brief(label)}.")
     if not (image_channels is None or (isinstance(image_channels, Integral) and image_channels in (1, 3))):
@@ -121,7 +144,7 @@ def load_dataset(
     place = _place(source)
     with _errors_named(place):
         dataset: Dataset = _reader(place, options).read(place, options)
-        return dataset
+        return dataset if features is None else _extracted(dataset, features, place, options, cache)
 
 
 def stream_dataset(
@@ -129,6 +152,9 @@ def stream_dataset(
     *,
     columns: Sequence[str] | None = None,
     n_features: int | None = None,
+    text: str | None = None,
+    features: Extractor | None = None,
+    cache: bool = True,
 ) -> Iterator[Dataset] | None:
     """Return an iterator over the rows of a source in chunks, or None if it can only be read as a whole.
 
@@ -138,12 +164,19 @@ def stream_dataset(
     ----------
     source : str, path or binary file
         A table, or sparse text; an open binary file is a table of text.
-    columns, n_features
-        As in `load_dataset`; ignored if they do not apply to the source.
+    columns, n_features, text, features, cache
+        As in `load_dataset`; the first three are ignored if they do not apply to the source.
     """
-    options = ReadOptions(columns=_check_columns(columns), n_features=n_features, only_features=True)
+    options = ReadOptions(
+        columns=_check_columns(columns),
+        n_features=n_features,
+        only_features=True,
+        text=text,
+        raw=features is not None,
+    )
     if not isinstance(source, (str, os.PathLike)):
-        return text.read_stream(source, "stdin", "stdin", options)
+        chunks = csv.read_stream(source, "stdin", "stdin", options)
+        return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
         reader = _reader(place, ReadOptions())
@@ -151,7 +184,8 @@ def stream_dataset(
 
     def parts() -> Iterator[Dataset]:
         with _errors_named(place):
-            yield from reader.chunks(place, options)
+            for chunk in reader.chunks(place, options):
+                yield _extracted(chunk, features, place, options, cache) if features else chunk
 
     return parts() if has_parts else None
 
@@ -188,6 +222,37 @@ def belongs_to(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> 
     return target.startswith(folder) and (
         name.endswith(_PARTS) or (os.path.exists(target) and not name.endswith(_OUTPUTS))
     )
+
+
+def _extracted(
+    data: Dataset, extractor: Extractor, place: str | Path, options: ReadOptions, cache: bool
+) -> Dataset:
+    """Return the data with X computed from its pictures or texts."""
+    parts = [data] if data.test is None else [data, data.test]
+    inputs = [_inputs(part, extractor, printable(place)) for part in parts]
+    settings: dict[str, Any] = {"cache": cache, "n_threads": options.n_workers, "progress": options.progress}
+    if not extractor.is_fitted:
+        extractor.learn(inputs[0], **settings)
+    X, image_shape, n_cached, notes = extractor.extract(joined(inputs), **settings)
+    notes = data.notes + notes
+    if n_cached:
+        notes += (f"the features of {n_cached:,} of {len(X):,} samples were in the cache",)
+    more: dict[str, Any] = {"image_shape": image_shape, "feature_names": None, "extractor": extractor}
+    test, n = None, data.n_samples
+    if data.test is not None:
+        test = replace(data.test, X=X[n:], inputs=inputs[1], **more)
+    return replace(data, X=X[:n], inputs=inputs[0], test=test, notes=notes, **more)
+
+
+def _inputs(data: Dataset, extractor: Extractor, where: str) -> Inputs:
+    """Return the pictures or texts of data; 8-bit pixels are pictures, too."""
+    inputs = data.inputs
+    if inputs is None and data.image_shape is not None and data.X.dtype == np.uint8:
+        inputs = images.PixelPictures(data.X, data.image_shape, where)
+    if inputs is None or inputs.kind != extractor.takes:
+        has = f"a table of {data.n_features:,} features" if inputs is None else inputs.kind
+        raise DataError(f"{where} must hold {extractor.takes} for features={extractor!r}, got {has}.")
+    return inputs
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Plan:
     features : tuple of int
         One column of lists or of images, or columns of numbers.
     label, ids : int, or None
-    kind : {"number", "list", "image"}
+    kind : {"number", "list", "image", "text"}
         The content of the features.
     notes : tuple of str
         What was decided automatically, as messages for the user.
@@ -68,6 +68,9 @@ def plan(
     """
     check_unique(names, where, "column")
     notes: list[str] = []
+    text = _text(names, kinds, where, options)
+    if text is not None:
+        return _plan_of_text(names, kinds, where, options, text, named)
     if options.columns is not None and named:
         return _requested(names, kinds, where, options, options.columns)
     label = _label(names, kinds, where, options.label, notes, named)
@@ -105,6 +108,43 @@ def _requested(
     kind = kinds[features[0]] if len(features) == 1 and kinds[features[0]] in ("list", "image") else "number"
     ids = _ids(names, kinds, free, label)
     return Plan(features, None if options.only_features else label, ids, kind, ())
+
+
+def _text(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions) -> int | None:
+    """Return the column of texts to compute features of: the requested one or, for raw samples, the only one."""
+    if options.text is not None:
+        if options.columns is not None:
+            raise ParameterError("text= and columns= are mutually exclusive; give only one of them.")
+        if options.text not in names:
+            raise DataError(f"{where} has no column {_some([options.text])}; its columns are {_some(names)}.")
+        return list(names).index(options.text)
+    if not options.raw or "image" in kinds:
+        return None
+    usual = {*LABELS, *IDS, options.label}
+    words = [k for k, kind in enumerate(kinds) if kind == "text" and names[k].lower() not in usual]
+    if len(words) != 1:
+        found = _some([names[k] for k in words]) if words else "none"
+        raise DataError(f"{where} must have one column of texts, got {found}; choose it with text= (--text).")
+    return words[0]
+
+
+def _plan_of_text(
+    names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, text: int, named: bool
+) -> Plan:
+    """Return the plan for a column of texts, whose label and ids are in other columns."""
+    free = [k for k in range(len(names)) if k != text]
+    usual, words = _candidates(names, kinds, free)
+    found = usual or words
+    label = found[0] if len(found) == 1 else None
+    notes = [] if options.text is not None else [f"column {printable(names[text])!r} is used as the text"]
+    if options.label is not None:
+        label = _position(names, where, options.label, named=named)
+        if label == text:
+            raise ParameterError(f"label= must not be the column of texts, got {printable(options.label)!r}.")
+    elif label is not None:
+        notes.append(f"column {printable(names[label])!r} is used as the label")
+    ids = _ids(names, kinds, free, label)
+    return Plan((text,), None if options.only_features else label, ids, "text", tuple(notes))
 
 
 def _label(

@@ -11,7 +11,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.dataset import Dataset, ReadOptions, join_parts
+from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
+from softmargin.data.inputs import Texts
 from softmargin.data.labels import labels_of_words
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, plan
 from softmargin.errors import DataError
@@ -20,7 +21,7 @@ from softmargin.text import pluralize, printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read", "read_stream"]
 
 FORMAT = "a .csv or .tsv file"
-OPTIONS = frozenset({"label", "columns"})
+OPTIONS = frozenset({"label", "columns", "text"})
 DELIMITERS = (",", "\t", ";")
 ROWS_AT_ONCE = 4096
 CELLS_AT_ONCE = 1 << 18
@@ -95,7 +96,7 @@ def _parts(
         )
         n_rows = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(head)))
         block = list(itertools.islice(rows, n_rows))
-        made = plan(table.names, table.kinds(block, options.label), where, options, named=named)
+        made = plan(table.names, table.kinds(block, options), where, options, named=named)
         label = where if made.label is None else f"{where} column {printable(table.names[made.label])!r}"
         yield label, table.dataset(block, made, name, made.notes)
         while block := list(itertools.islice(rows, n_rows)):
@@ -117,25 +118,32 @@ class _Table(NamedTuple):
 
     def dataset(self, block: Rows, made: Plan, name: str, notes: tuple[str, ...] = ()) -> Dataset:
         """Return the data set of some rows, with labels as text."""
-        X = self._numbers(block, made.features)
-        y = ids = names = None
+        y = ids = names = inputs = None
+        if made.kind == "text":
+            X: NDArray[Any] = no_features(len(block))
+            inputs = Texts([row[made.features[0]] for _, row in block], self.where)
+        else:
+            X = self._numbers(block, made.features)
         if made.label is not None:
             y = np.array([row[made.label] for _, row in block], dtype=np.str_)
             if unlabelled := [line for line, row in block if not row[made.label].strip()]:
                 raise DataError(f"{self.where} line {unlabelled[0]} has no label (the cell is empty).")
         if made.ids is not None:
             ids = tuple(row[made.ids] for _, row in block)
-        if self.named:
+        if self.named and inputs is None:
             names = tuple(self.names[k] for k in made.features)
-        return Dataset(X, y, name, ids, feature_names=names, notes=notes)
+        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs)
 
-    def kinds(self, block: Rows, label: str | None) -> list[Kind]:
+    def kinds(self, block: Rows, options: ReadOptions) -> list[Kind]:
         """Return the content of each column: numbers if its first non-empty cell is a number, else text."""
         kinds: list[Kind] = []
         for k, name in enumerate(self.names):
+            if name == options.text:
+                kinds.append("text")
+                continue
             first = next((row[k] for _, row in block if row[k].strip()), "0")
             is_number = _is_number(first)
-            if not is_number and label != name and name.lower() not in LABELS:
+            if not is_number and options.label != name and name.lower() not in LABELS:
                 # Text in the first cell of a column of numbers must not discard the whole column.
                 number = next((line for line, row in block if _is_number(row[k])), None)
                 if number is not None:

@@ -31,6 +31,8 @@ TYPES = {
 }  # fmt: skip
 """NumPy's names of the types; bfloat16, which NumPy lacks, is read as the upper half of a float32."""
 
+_KINDS = {np.dtype(name).newbyteorder("=").str: kind for kind, name in TYPES.items() if kind != "BF16"}
+
 _LARGEST_HEADER = 100_000_000
 _FORMAT = "1"
 
@@ -99,8 +101,8 @@ def _tensor(entry: dict[str, Any], start: int) -> Tensor:
     return Tensor(entry["dtype"], shape, start + begin, start + end)
 
 
-def encode(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
-    """Return a file of float64 tensors in pieces: the header, then the tensors in the order of their names.
+def encode(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+    """Return a file of tensors in pieces: the header, then the tensors in the order of their names.
 
     Equal input gives equal bytes, which the safetensors package does not guarantee.
     """
@@ -108,7 +110,7 @@ def encode(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> list[b
     end = 0
     for name, tensor in sorted(tensors.items()):
         begin, end = end, end + tensor.nbytes
-        header[name] = {"dtype": "F64", "shape": tensor.shape, "data_offsets": [begin, end]}
+        header[name] = {"dtype": _KINDS[tensor.dtype.str], "shape": tensor.shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
     return [len(text).to_bytes(8, "little") + text, *(_bytes_of(tensor) for _, tensor in sorted(tensors.items()))]
@@ -170,5 +172,5 @@ def damaged(where: str) -> ModelFileError:
     )
 
 
-def _bytes_of(tensor: Floats) -> memoryview:
-    return np.ascontiguousarray(tensor, dtype="<f8").reshape(-1).view(np.uint8).data
+def _bytes_of(tensor: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data

@@ -3,17 +3,17 @@
 import os
 import threading
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softmargin.data.dataset import Dataset, ImageShape, ReadOptions
+from softmargin.data.dataset import Dataset, ReadOptions, no_features
 from softmargin.data.files import check_unique, one_line
-from softmargin.data.images.decode import Read, decode_all
+from softmargin.data.images.decode import Read
 from softmargin.data.images.guard import SUFFIXES, read_entry
+from softmargin.data.images.pictures import FilePictures, Pictures, read_files
+from softmargin.data.images.pixels import pixels_of
 from softmargin.data.images.tree import Part, Tree, scan, scan_names
 from softmargin.errors import DataError
 from softmargin.text import printable
@@ -50,35 +50,34 @@ def read(root: Path, options: ReadOptions) -> Dataset:
         A file is damaged or too large, sizes differ without ``options.image_size``, a class folder has no images,
         or no image was found.
     """
-    with ExitStack() as opened:
-        if root.is_dir():
-            tree = scan(root)
-            files = [os.path.join(root, *file.split("/")) for file in tree.files]
-            read = _read_paths(files)
-        elif root.suffix.lower() == ".zip":
-            archive = opened.enter_context(_open_archive(root))
-            tree, prefix = scan_names(root, _check_names(root, archive))
-            files = [f"{root}/{prefix}{file}" for file in tree.files]
-            read = _read_entries(archive, [prefix + file for file in tree.files])
-        else:
-            tree, files = Tree(Part((root.name,), None), None, ()), [str(root)]
-            read = _read_paths(files)
-        pixels, image_shape = decode_all(read, files, options)
+    if root.is_dir():
+        tree = scan(root)
+        files = [os.path.join(root, *file.split("/")) for file in tree.files]
+        read = read_files(files)
+    elif root.suffix.lower() == ".zip":
+        archive = _open_archive(root)
+        tree, prefix = scan_names(root, _check_names(root, archive))
+        files = [f"{root}/{prefix}{file}" for file in tree.files]
+        read = _read_entries(archive, [prefix + file for file in tree.files])
+    else:
+        tree, files = Tree(Part((root.name,), None), None, ()), [str(root)]
+        read = read_files(files)
+    pictures = FilePictures(read, files)
     n = len(tree.main.files)
+    parts = _parts(pictures, n, options)
     name = (Path(os.path.abspath(root)).name if root.is_dir() else root.stem) or "images"
-    test = None
-    if tree.test is not None:
-        test = _dataset(pixels[n:], tree.test, f"{name} (test)", image_shape)
-    return _dataset(pixels[:n], tree.main, name, image_shape, test=test, notes=tree.notes)
+    test = None if tree.test is None else _dataset(parts[1], tree.test, f"{name} (test)")
+    return _dataset(parts[0], tree.main, name, test=test, notes=tree.notes)
 
 
-def _read_paths(files: list[str]) -> Read:
-    def read(k: int) -> tuple[bytes, int]:
-        with open(files[k], "rb") as stream:
-            data = stream.read()  # Pillow might map the file, which could then change
-        return data, len(data)
-
-    return read
+def _parts(pictures: Pictures, n: int, options: ReadOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of the first ``n`` samples and of the others: pixels or, if requested, pictures."""
+    if options.raw:
+        whole = pictures.part(0, n), pictures.part(n, len(pictures))
+        first, second = ({"X": no_features(len(part)), "inputs": part} for part in whole)
+        return first, second
+    X, image_shape = pixels_of(pictures, options)
+    return {"X": X[:n], "image_shape": image_shape}, {"X": X[n:], "image_shape": image_shape}
 
 
 def _read_entries(archive: zipfile.ZipFile, names: list[str]) -> Read:
@@ -110,6 +109,6 @@ def _check_names(path: Path, archive: zipfile.ZipFile) -> list[str]:
     return names
 
 
-def _dataset(X: NDArray[np.uint8], part: Part, name: str, image_shape: ImageShape, **more: Any) -> Dataset:
+def _dataset(fields: dict[str, Any], part: Part, name: str, **more: Any) -> Dataset:
     y = None if part.labels is None else np.array(part.labels, dtype=np.str_)
-    return Dataset(X, y, name, ids=part.files, image_shape=image_shape, **more)
+    return Dataset(**fields, y=y, name=name, ids=part.files, **more)

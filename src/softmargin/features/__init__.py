@@ -1,0 +1,11 @@
+"""Extractors: what turns pictures and texts into features.
+
+Each is a transformer of scikit-learn with a fixed identity: its name, its parameters and a hash of what it learned
+or of the files that it reads. Optional packages are imported when an extractor needs them.
+"""
+
+from softmargin.features.base import FeatureExtractor
+from softmargin.features.pixels import Pixels
+from softmargin.features.registry import from_record, make_extractor
+
+__all__ = ["FeatureExtractor", "Pixels", "from_record", "make_extractor"]
