@@ -61,10 +61,11 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
         files.check_output(output, job.data, job.labels)
     with reporter(quiet) as progress:
         losses = job.losses()
-        dataset, labelled = job.read(progress)
+        [extractor] = job.extractors().values()
+        dataset, labelled = job.read(progress, extractor)
         progress("preparing (kernels are compiled if not cached)")
         started = time.perf_counter()
-        found = job.search(labelled, losses, progress, rule=rule, scoring=scoring, seed=seed)
+        found = job.search(dataset, labelled, losses, progress, rule=rule, scoring=scoring, seed=seed)
         tests = _test_accuracies(job, dataset, labelled, found, progress)
         seconds = time.perf_counter() - started
     record = {
@@ -98,7 +99,7 @@ def _test_accuracies(
     tests = {}
     for path in found.paths:
         progress(f"{path.loss.name}, reg {path.chosen.reg:.2g}: whole training set")
-        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options)
+        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options(dataset))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are only for the test accuracy
             classifier.fit(labelled, labelled.labels)

@@ -93,19 +93,22 @@ def fit(
         from softmargin.estimators import LinearClassifier
 
         losses = job.losses()
-        dataset, labelled = job.read(progress)
+        [extractor] = job.extractors().values()
+        dataset, labelled = job.read(progress, extractor)
         target = output or files.default_output(dataset.name, job.data)
         if output is None:
             files.check_output(target, job.data, job.labels, written=written)
             if os.path.lexists(target):
                 raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
         if not job.normalize_rows:
-            _note_different_ranges(dataset, job.data, job.scaling)
+            _note_different_ranges(dataset, job.data, job.scaling_of(dataset))
         progress("preparing (kernels are compiled if not cached)")
         choice = None
         started = time.perf_counter()
         if len(losses) > 1 or reg is None:
-            choice = job.search(labelled, losses, progress, quick=quick, regs="auto" if reg is None else [reg])
+            choice = job.search(
+                dataset, labelled, losses, progress, quick=quick, regs="auto" if reg is None else [reg]
+            )
             losses, reg = [choice.loss], choice.reg
         classifier = LinearClassifier(
             losses[0],
@@ -114,7 +117,7 @@ def fit(
             max_passes=max_passes,
             checkpoint=checkpoint,
             callback=lambda step: progress(stage(losses[0], reg, step)),
-            **job.fit_options,
+            **job.fit_options(dataset),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
@@ -127,7 +130,8 @@ def fit(
                     wording.say_err(f"{saved}; the same command resumes it.")
                 raise
         progress("saving")
-        model = classifier.to_model(dataset, image_size=job.image_size, choice=choice)
+        image_size = job.image_size if dataset.extractor is None else None
+        model = classifier.to_model(dataset, image_size=image_size, text=job.text, choice=choice)
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None

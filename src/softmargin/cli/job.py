@@ -13,15 +13,37 @@ from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
+    from softmargin.features import FeatureExtractor
     from softmargin.losses import Loss
     from softmargin.samples import Labelled
     from softmargin.selection import Comparison
 
-__all__ = ["Job"]
+__all__ = ["Extraction", "Job"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Reading):
+class Extraction(Reading):
+    """How to read DATA and compute features, by the names of the parameters."""
+
+    specs: tuple[str, ...]
+    pool: str | None
+    image_size: tuple[int, int] | None
+    threads: int | None
+
+    def extractors(self) -> dict[str, FeatureExtractor | None]:
+        """Return the extractors to try, by the words that describe them; None for DATA as it is."""
+        from softmargin.features import make_extractor
+
+        if not self.specs:
+            return {"": None}
+        options: dict[str, Any] = {"pool": self.pool, "image_size": self.image_size}
+        made = {spec: make_extractor(spec, **options) for spec in self.specs}
+        is_plain = list(made) == ["pixels"]
+        return {"pixels": None} if is_plain else dict(made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Extraction):
     """The options of both commands, by the names of their parameters."""
 
     data: str
@@ -30,13 +52,19 @@ class Job(Reading):
     folds: int | None
     scaling: str
     normalize_rows: bool
-    image_size: tuple[int, int] | None
-    threads: int | None
 
-    @property
-    def fit_options(self) -> dict[str, Any]:
-        """Arguments of `LinearClassifier`."""
-        return {"scaling": self.scaling, "normalize_rows": self.normalize_rows, "n_threads": self.threads}
+    def fit_options(self, data: Dataset) -> dict[str, Any]:
+        """Return arguments of `LinearClassifier`."""
+        return {
+            "scaling": self.scaling_of(data), "normalize_rows": self.normalize_rows, "n_threads": self.threads,
+        }  # fmt: skip
+
+    def scaling_of(self, data: Dataset) -> str:
+        """Return the scaling; "auto" is the one that suits the extractor of the features, if there is one."""
+        from softmargin.features import extractor_of
+
+        extractor = extractor_of(data)
+        return self.scaling if extractor is None or self.scaling != "auto" else extractor.scaling
 
     def losses(self) -> list[Loss]:
         """Return the losses to try."""
@@ -46,11 +74,14 @@ class Job(Reading):
             raise ParameterError("--delta is the margin of the hinge losses and not an option of cross_entropy.")
         return [make_loss(name, self.delta or 1.0) for name in dict.fromkeys(self.names or LOSS_NAMES)]
 
-    def read(self, progress: Progress) -> tuple[Dataset, Labelled]:
+    def read(self, progress: Progress, extractor: FeatureExtractor | None = None) -> tuple[Dataset, Labelled]:
         """Return the data and their checked samples; both parts are checked before anything is fitted."""
         from softmargin.samples import Labelled, check_finite
 
-        data = read_data(self.data, self, progress, image_size=self.image_size)
+        options: dict[str, Any] = {"image_size": self.image_size}
+        if extractor is not None:
+            options = {"features": extractor, "cache": not self.no_cache, "n_workers": self.threads}
+        data = read_data(self.data, self, progress, **options)
         y = labels_of(data, self.data)
         with naming(self.data):
             labelled = Labelled.check(data.X, y)
@@ -62,13 +93,20 @@ class Job(Reading):
         return data, labelled.with_unit_rows() if self.normalize_rows else labelled
 
     def search(
-        self, samples: Labelled, losses: list[Loss], progress: Progress, *, quick: bool = False, **options: Any
+        self,
+        data: Dataset,
+        samples: Labelled,
+        losses: list[Loss],
+        progress: Progress,
+        *,
+        quick: bool = False,
+        **options: Any,
     ) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
         n_folds = 1 if quick else self.folds or 5
-        options |= {"scaling": self.scaling, "n_threads": self.threads}
+        options |= {"scaling": self.scaling_of(data), "n_threads": self.threads}
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         if quick:
             return choose(samples, samples.labels, losses, **options)

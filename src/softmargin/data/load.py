@@ -27,7 +27,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
 from softmargin.text import printable
 
-__all__ = ["belongs_to", "load_dataset", "options_of", "stream_dataset"]
+__all__ = ["belongs_to", "holds_arrays", "load_dataset", "options_of", "stream_dataset"]
 
 _MOST_PIXELS = 10_000_000
 """A larger image_size is certainly a typing error."""
@@ -188,6 +188,14 @@ def stream_dataset(
                 yield _extracted(chunk, features, place, options, cache) if features else chunk
 
     return parts() if has_parts else None
+
+
+def holds_arrays(source: str | os.PathLike[str]) -> bool:
+    """Return whether a source is a file of arrays or sparse text, which may hold features that were computed."""
+    try:
+        return _find(_place(source)) in (npy, npz, safetensors, svmlight)
+    except (OSError, ValueError):  # reading the source raises the error
+        return False
 
 
 def options_of(source: str | os.PathLike[str]) -> frozenset[str]:

@@ -6,6 +6,6 @@ or of the files that it reads. Optional packages are imported when an extractor 
 
 from softmargin.features.base import FeatureExtractor
 from softmargin.features.pixels import Pixels
-from softmargin.features.registry import from_record, make_extractor
+from softmargin.features.registry import extractor_of, from_record, make_extractor
 
-__all__ = ["FeatureExtractor", "Pixels", "from_record", "make_extractor"]
+__all__ = ["FeatureExtractor", "Pixels", "extractor_of", "from_record", "make_extractor"]

@@ -8,11 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from softmargin.data import Dataset
 from softmargin.errors import ModelFileError, ParameterError
 from softmargin.features.base import FeatureExtractor
 from softmargin.features.pixels import Pixels
 
-__all__ = ["EXTRACTORS", "from_record", "make_extractor"]
+__all__ = ["EXTRACTORS", "extractor_of", "from_record", "make_extractor"]
 
 EXTRACTORS: dict[str, type[FeatureExtractor]] = {kind.name: kind for kind in (Pixels,)}
 
@@ -40,6 +41,14 @@ def make_extractor(
         The word is unknown, or an option does not apply.
     """
     raise ParameterError(f"features must be one of {SPECS}, got {spec!r}.")
+
+
+def extractor_of(data: Dataset) -> FeatureExtractor | None:
+    """Return the extractor of the features of a data set, None if they are the data themselves."""
+    if data.stored is not None:
+        return from_record(data.stored.record, data.stored.arrays, os.curdir)
+    extractor = data.extractor
+    return extractor if isinstance(extractor, FeatureExtractor) and not isinstance(extractor, Pixels) else None
 
 
 def from_record(

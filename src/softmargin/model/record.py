@@ -22,6 +22,7 @@ from scipy.sparse import csr_array
 from softmargin._version import __version__
 from softmargin.arguments import brief, check_choice
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
+from softmargin.features import FeatureExtractor, from_record
 from softmargin.io.paths import check_path
 from softmargin.io.safetensors import damaged, encode_record
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
@@ -78,6 +79,11 @@ class Model:
     image_size : tuple of int (height, width), or None
         Size to which images were resized when they were read.
     feature_names : tuple of str, or None
+    extractor : FeatureExtractor, or None
+        What computes the features from pictures or texts, if they are not the data themselves. Its learned arrays
+        are in the model file; a backbone is a file of its own, of which the model knows the SHA-256.
+    text : str, or None
+        The column of texts in the table that the model was trained on.
     data_name : str
     versions : dict of str to str
         Versions of the packages that made the model.
@@ -117,6 +123,8 @@ class Model:
     image_shape: tuple[int, int, int] | None = None
     image_size: tuple[int, int] | None = None
     feature_names: tuple[str, ...] | None = None
+    extractor: FeatureExtractor | None = None
+    text: str | None = None
     data_name: str = ""
     versions: dict[str, str] = field(default_factory=_versions)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -261,6 +269,7 @@ class Model:
         metadata |= {"classes_kind": kind, "scaling": scaling, "rows": rows}
         metadata |= {"n_features": self.n_features, "n_classes": self.n_classes}
         metadata["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
+        metadata["extractor"] = None if self.extractor is None else self.extractor.record()
         return dict(to_json(metadata, repr))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -281,9 +290,11 @@ class Model:
             "preprocessing.mean": self.preprocessing.mean,
             "preprocessing.scale": self.preprocessing.scale,
         }
+        learned = {} if self.extractor is None else self.extractor.arrays_
+        tensors |= {f"{_LEARNED}{name}": array for name, array in learned.items()}
         write_file(path, encode_record(json.dumps(self.metadata(), sort_keys=True, allow_nan=False), tensors))
 
-    def export(self, path: str | os.PathLike[str]) -> None:
+    def export(self, path: str | os.PathLike[str], *, with_backbone: bool = False) -> None:
         """Write the model for another program, in the format given by the file extension.
 
         ``.onnx`` is a graph from float32 features to label and scores (needs the package onnx), ``.safetensors``
@@ -294,11 +305,13 @@ class Model:
         Parameters
         ----------
         path : str or path
+        with_backbone : bool, default False
+            Only for ``.onnx``: join the backbone and the classifier to a graph from images to label and scores.
 
         Raises
         ------
         ParameterError
-            If the extension is unknown.
+            If the extension is unknown, or the model has no backbone to join.
         CapabilityError
             If the package onnx is needed and not installed.
         ModelFileError
@@ -340,7 +353,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     """
     where = printable(check_path(path))
     try:
-        return _from_file(*read_file(path), where)
+        return _from_file(*read_file(path), where, os.path.dirname(os.path.abspath(path)))
     except (DataError, ParameterError) as error:
         raise ModelFileError(f"Invalid model file {where}: {error}") from error
     except ModelFileError:
@@ -349,10 +362,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise damaged(where) from error
 
 
-def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
+def _from_file(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], where: str, folder: str) -> Model:
     """Return the model with this metadata and these tensors, or raise an error if they are inconsistent."""
     check_names(metadata, (*_METADATA_FIELDS, *_FURTHER), "entry")
-    check_names(tensors, ("W", "b", "preprocessing.mean", "preprocessing.scale"), "tensor")
+    learned = {name.removeprefix(_LEARNED): array for name, array in tensors.items() if name.startswith(_LEARNED)}
+    own = {name: array for name, array in tensors.items() if not name.startswith(_LEARNED)}
+    check_names(own, ("W", "b", "preprocessing.mean", "preprocessing.scale"), "tensor")
     loss = metadata["loss"]
     if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
         raise DataError(f"loss must have a name and parameters, got {brief(loss)}.")
@@ -365,6 +380,8 @@ def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str)
     record |= {name: float(metadata[name]) for name in checks.FLOATS if metadata[name] in checks.NOT_FINITE}
     record["classes"] = np.array(metadata["classes"], dtype=checks.CLASS_TYPES[metadata["classes_kind"]])
     record["loss"] = LOSSES[loss["name"]](**loss["parameters"])
+    if record["extractor"] is not None:
+        record["extractor"] = from_record(record["extractor"], learned, folder)
     mean, scale = tensors["preprocessing.mean"], tensors["preprocessing.scale"]
     preprocessing = Preprocessing(metadata["scaling"], mean, scale, metadata["rows"])
     model = Model(W=tensors["W"], b=tensors["b"], preprocessing=preprocessing, **record)
@@ -375,5 +392,8 @@ def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str)
 
 
 _METADATA_FIELDS = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
+_LEARNED = "extractor."
+"""Prefix of the tensors that an extractor learned."""
+
 _FURTHER = ("classes_kind", "scaling", "rows", "n_features", "n_classes")
 """Entries of the metadata that are not fields: the preprocessing without its tensors, and sizes."""
