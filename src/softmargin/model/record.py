@@ -13,27 +13,28 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from softmargin._version import __version__
-from softmargin.arguments import brief, check_choice
-from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
-from softmargin.features import FeatureExtractor, from_record
-from softmargin.io.paths import check_path
-from softmargin.io.safetensors import damaged, encode_record
+from softmargin.arguments import check_choice
+from softmargin.errors import CapabilityError, DataError, ParameterError
+from softmargin.io.safetensors import encode_record
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.model import checks, exports
-from softmargin.model.file import check_names, read_file, write_file
+from softmargin.model.file import write_file
 from softmargin.model.parts import Parts
 from softmargin.model.predict import checked_features, fill_from_scores
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing
-from softmargin.text import printable, to_json
+from softmargin.text import to_json
 
-__all__ = ["Model", "load_model"]
+if TYPE_CHECKING:
+    from softmargin.features import FeatureExtractor
+
+__all__ = ["FURTHER", "LEARNED", "METADATA_FIELDS", "Model"]
 
 Floats = NDArray[np.float64]
 
@@ -80,8 +81,8 @@ class Model:
         Size to which images were resized when they were read.
     feature_names : tuple of str, or None
     extractor : FeatureExtractor, or None
-        What computes the features from pictures or texts, if they are not the data themselves. Its learned arrays
-        are in the model file; a backbone is a file of its own, of which the model knows the SHA-256.
+        What computes the features from pictures or texts. Its learned arrays are in the model file; of a backbone,
+        the model knows the SHA-256.
     text : str, or None
         The column of texts in the table that the model was trained on.
     data_name : str
@@ -265,7 +266,7 @@ class Model:
         """Return all fields except the weights as JSON values; numbers that are not finite become strings."""
         scaling, _, _, rows = self.preprocessing
         kind = next(kind for kind, dtype in checks.CLASS_TYPES.items() if dtype.kind == self.classes.dtype.kind)
-        metadata = {name: getattr(self, name) for name in _METADATA_FIELDS}
+        metadata = {name: getattr(self, name) for name in METADATA_FIELDS}
         metadata |= {"classes_kind": kind, "scaling": scaling, "rows": rows}
         metadata |= {"n_features": self.n_features, "n_classes": self.n_classes}
         metadata["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
@@ -291,7 +292,7 @@ class Model:
             "preprocessing.scale": self.preprocessing.scale,
         }
         learned = {} if self.extractor is None else self.extractor.arrays_
-        tensors |= {f"{_LEARNED}{name}": array for name, array in learned.items()}
+        tensors |= {f"{LEARNED}{name}": array for name, array in learned.items()}
         write_file(path, encode_record(json.dumps(self.metadata(), sort_keys=True, allow_nan=False), tensors))
 
     def export(self, path: str | os.PathLike[str], *, with_backbone: bool = False) -> None:
@@ -334,66 +335,9 @@ class Model:
         return Parts(self.W, self.b, self.classes, self.is_probabilistic, unit, self.feature_names)
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
-    """Read a model file.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged (even by one bit), of another kind or of a newer format, or if its content
-        is invalid.
-    """
-    where = printable(check_path(path))
-    try:
-        return _from_file(*read_file(path), where, os.path.dirname(os.path.abspath(path)))
-    except (DataError, ParameterError) as error:
-        raise ModelFileError(f"Invalid model file {where}: {error}") from error
-    except ModelFileError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise damaged(where) from error
-
-
-def _from_file(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], where: str, folder: str) -> Model:
-    """Return the model with this metadata and these tensors, or raise an error if they are inconsistent."""
-    check_names(metadata, (*_METADATA_FIELDS, *_FURTHER), "entry")
-    learned = {name.removeprefix(_LEARNED): array for name, array in tensors.items() if name.startswith(_LEARNED)}
-    own = {name: array for name, array in tensors.items() if not name.startswith(_LEARNED)}
-    check_names(own, ("W", "b", "preprocessing.mean", "preprocessing.scale"), "tensor")
-    loss = metadata["loss"]
-    if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
-        raise DataError(f"loss must have a name and parameters, got {brief(loss)}.")
-    if loss["name"] not in LOSSES:
-        raise ModelFileError(
-            f"{where} has the loss {loss['name']!r}, but this version ({__version__}) supports only "
-            f"{', '.join(LOSSES)}; install a newer softmargin."
-        )
-    record = {name: metadata[name] for name in _METADATA_FIELDS}
-    record |= {name: float(metadata[name]) for name in checks.FLOATS if metadata[name] in checks.NOT_FINITE}
-    record["classes"] = np.array(metadata["classes"], dtype=checks.CLASS_TYPES[metadata["classes_kind"]])
-    record["loss"] = LOSSES[loss["name"]](**loss["parameters"])
-    if record["extractor"] is not None:
-        record["extractor"] = from_record(record["extractor"], learned, folder)
-    mean, scale = tensors["preprocessing.mean"], tensors["preprocessing.scale"]
-    preprocessing = Preprocessing(metadata["scaling"], mean, scale, metadata["rows"])
-    model = Model(W=tensors["W"], b=tensors["b"], preprocessing=preprocessing, **record)
-    for name, value in model.metadata().items():  # sizes, and the JSON type of every number
-        if json.dumps(metadata[name], sort_keys=True) != json.dumps(value, sort_keys=True):
-            raise DataError(f"{name} must be {brief(value)}, got {brief(metadata[name])}.")
-    return model
-
-
-_METADATA_FIELDS = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
-_LEARNED = "extractor."
+METADATA_FIELDS = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
+LEARNED = "extractor."
 """Prefix of the tensors that an extractor learned."""
 
-_FURTHER = ("classes_kind", "scaling", "rows", "n_features", "n_classes")
+FURTHER = ("classes_kind", "scaling", "rows", "n_features", "n_classes")
 """Entries of the metadata that are not fields: the preprocessing without its tensors, and sizes."""
