@@ -253,10 +253,10 @@ def _extracted(
 
 
 def _inputs(data: Dataset, extractor: Extractor, where: str) -> Inputs:
-    """Return the pictures or texts of data; 8-bit pixels are pictures, too."""
+    """Return the pictures or texts of data; rows of pixels from 0 to 255 are pictures, too."""
     inputs = data.inputs
-    if inputs is None and data.image_shape is not None and data.X.dtype == np.uint8:
-        inputs = images.PixelPictures(data.X, data.image_shape, where)
+    if inputs is None and data.image_shape is not None and data.X.min() >= 0 and data.X.max() <= 255:
+        inputs = images.PixelPictures(data.X.astype(np.uint8, copy=False), data.image_shape, where)
     if inputs is None or inputs.kind != extractor.takes:
         has = f"a table of {data.n_features:,} features" if inputs is None else inputs.kind
         raise DataError(f"{where} must hold {extractor.takes} for features={extractor!r}, got {has}.")
