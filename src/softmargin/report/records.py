@@ -145,8 +145,8 @@ class ComparedFeatures:
 class PathPanel:
     """Model selection: how features, loss and λ were selected.
 
-    ``features`` is empty unless several feature sets were compared; ``feature_words`` describes the tests between
-    them. The curves are those of the selected features.
+    ``features`` is empty unless several feature sets were compared; ``feature_tests`` are sentences, one per
+    test of the selected features against others. The curves are those of the selected features.
     """
 
     curves: tuple[Curve, ...]
@@ -154,7 +154,7 @@ class PathPanel:
     reg: float
     words: str
     features: tuple[ComparedFeatures, ...] = ()
-    feature_words: str = ""
+    feature_tests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def summary(report: Report) -> str:
         for one in report.path.features:
             accuracy = f"{percent(one.accuracy, 2)} ± {percent(one.standard_error, 2)}"
             lines.append(f"  {one.name}: held-out accuracy {accuracy} ({one.loss}, λ = {short(one.reg)})")
-        lines.append(f"  {report.path.feature_words}")
+        lines += [f"  {words}" for words in report.path.feature_tests]
     known = [k for k, share in enumerate(report.headline.recalls) if share.value is not None]
     known.sort(key=lambda k: report.headline.recalls[k].value or 0.0)
     lines.append("Lowest recall")

@@ -31,10 +31,8 @@ def path_panel(model: Model, comparison: Comparison | None) -> PathPanel | None:
         for one in choice.sets
     )
     tests = [test.sentence() for test in choice.tests]
-    words = [sentence for sentence in comparison.sentences() if sentence not in tests]
-    return PathPanel(
-        curves, model.loss.name, model.reg, printable(" ".join(words)), compared, printable(" ".join(tests))
-    )
+    words = " ".join(sentence for sentence in comparison.sentences() if sentence not in tests)
+    return PathPanel(curves, model.loss.name, model.reg, printable(words), compared, tuple(map(printable, tests)))
 
 
 def convergence(model: Model) -> Convergence | None:

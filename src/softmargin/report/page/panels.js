@@ -66,7 +66,7 @@ function pathPanel() {
       one.selected ? h("b", {}, one.name) : one.name, lossName(one.loss), num(`path.features.${k}.n_features`, whole), num(`path.features.${k}.reg`, short, 3),
       h("span", {}, num(`path.features.${k}.accuracy`, percent, 2), " ± ", num(`path.features.${k}.standard_error`, percent, 2))]),
     { caption: "Features compared on the same folds (bold: selected; ± one standard error)", left: 2 }),
-    h("p", {}, path.feature_words), note("The curves below are those of the selected features."));
+    h("ul", {}, path.feature_tests.map((words) => h("li", {}, words))), note("The curves below are those of the selected features."));
   }
   for (const curve of path.curves) if (curve.warning) section.append(h("p", { class: "warning" }, `${lossName(curve.loss)}: ${curve.warning}`));
   const marks = path.curves.flatMap((curve) => [
