@@ -48,7 +48,7 @@ def test_a_row_per_features_and_loss(found, capsys):
             held_out = f"{point.validation_accuracy:.4f}"
             expected.append([name, path.loss.name, f"{point.reg:.3g}", held_out, error, "0.1234", str(n_passes)])
     assert [row.split()[:-1] for row in rows] == expected
-    wording.print_features(found)
+    wording.print_features(found, {name: {} for name in NAMES})
     assert "test" not in capsys.readouterr().out.splitlines()[0]
 
 

@@ -148,8 +148,9 @@ def print_comparison(comparison: Comparison, tests: dict[str, float] | None = No
 def print_features(found: FeatureComparison, tests: Mapping[str, Mapping[str, float]] | None = None) -> None:
     """Print what was tried on each feature set, and what was selected.
 
-    ``tests`` holds the test accuracies by feature set and by loss, if there is a test set.
+    ``tests`` holds the test accuracies by feature set and by loss; it is empty if there is no test set.
     """
+    tests = tests if tests and any(tests.values()) else None
     headings = ["loss", "reg", "held-out", *(["test"] if tests else []), "passes", "seconds"]
     names, rows = ["features"], [headings]
     for name, comparison in found.comparisons.items():

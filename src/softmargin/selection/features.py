@@ -119,8 +119,8 @@ def compare_features(
     )
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
 
-    def deal(samples: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
-        return make_folds(cv, samples, hashes, groups)
+    def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
+        return make_folds(cv, labelled, hashes, groups)
 
     return _compared(sets, deal, losses, settings, seed, scaling, callback, options)
 
@@ -161,8 +161,8 @@ def choose_features(
     fraction = check_fraction(validation_fraction)
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
 
-    def deal(samples: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
-        return [held_out(samples.y, samples.weights, fraction, hashes)]
+    def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
+        return [held_out(labelled.y, labelled.weights, fraction, hashes)]
 
     return _compared(sets, deal, losses, Settings(regs), seed, scaling, callback, options)
 
@@ -190,12 +190,12 @@ def _compared(
     _check_same(sets, hashes, seed)
     folds = deal(first, hashes)
     comparisons, candidates, records = {}, [], []
-    for name, samples in sets.items():
+    for name, labelled in sets.items():
         own = settings._replace(progress=None if callback is None else partial(callback, name))
-        found = cross_validate(gather(samples, hashes, folds), losses, own, scalings[name], **options)
+        found = cross_validate(gather(labelled, hashes, folds), losses, own, scalings[name], **options)
         comparisons[name] = found.comparison
         candidates.append(found.candidate(name))
-        records.append(_record(name, samples, found.comparison))
+        records.append(_record(name, labelled, found.comparison))
     k = rules.first_best([one.accuracy for one in records])
     tests = tuple(paired_test(candidates[k], other) for other in candidates if other is not candidates[k])
     return FeatureComparison(FeatureChoice(records[k].name, tuple(records), tests), comparisons)
@@ -234,11 +234,11 @@ def _different(own: NDArray[Any], given: NDArray[Any]) -> Ints:
     return np.flatnonzero(np.broadcast_to(own != given, own.shape))
 
 
-def _record(name: str, samples: Labelled, found: Comparison) -> FeatureSet:
+def _record(name: str, labelled: Labelled, found: Comparison) -> FeatureSet:
     point = found.chosen_path.chosen
     return FeatureSet(
         name=name,
-        n_features=int(samples.X.shape[1]),
+        n_features=int(labelled.X.shape[1]),
         loss=found.name_of(found.loss),
         reg=found.reg,
         accuracy=point.validation_accuracy,

@@ -249,7 +249,7 @@ class Comparison:
         return self.chosen_path.chosen.standard_error
 
     def accuracy_error(self, point: PathPoint) -> float:
-        """Return the standard error of the held-out accuracy: over the folds, or Wilson's for a single one."""
+        """Return the standard error of the held-out accuracy at a ``point``: over the folds, or Wilson's."""
         if self.scoring == "accuracy":
             return point.standard_error
         if len(point.folds) > 1:
