@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from softmargin.features import FeatureExtractor
     from softmargin.losses import Loss
     from softmargin.samples import Labelled
-    from softmargin.selection import Comparison
+    from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = ["Extraction", "Job"]
 
@@ -111,8 +112,36 @@ class Job(Extraction):
         if quick:
             return choose(samples, samples.labels, losses, **options)
         found = compare(samples, samples.labels, losses, cv=n_folds, **options)
-        if len(found.folds) < n_folds:
-            say_err(
-                f"Note: only {len(found.folds)} folds are used, since there are too few samples for {n_folds}."
-            )
+        _note_fewer_folds(found, n_folds)
         return found
+
+    def search_features(
+        self,
+        sets: Mapping[str, Labelled],
+        losses: list[Loss],
+        progress: Progress,
+        *,
+        quick: bool = False,
+        **options: Any,
+    ) -> FeatureComparison:
+        """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth.
+
+        ``options`` may replace ``scaling``, which is that of the command line for all sets.
+        """
+        from softmargin.selection import choose_features, compare_features
+
+        n_folds = 1 if quick else self.folds or 5
+        options = {"scaling": self.scaling, "n_threads": self.threads, **options}
+        options["callback"] = lambda name, loss, reg, fold, step: progress(
+            f"{name}: {stage(loss, reg, step, fold, n_folds)}"
+        )
+        if quick:
+            return choose_features(sets, losses, **options)
+        found = compare_features(sets, losses, cv=n_folds, **options)
+        _note_fewer_folds(found.comparison, n_folds)
+        return found
+
+
+def _note_fewer_folds(found: Comparison, n_folds: int) -> None:
+    if len(found.folds) < n_folds:
+        say_err(f"Note: only {len(found.folds)} folds are used, since there are too few samples for {n_folds}.")
