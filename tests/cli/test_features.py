@@ -149,3 +149,27 @@ def test_hostile_records_of_extractors(pictures, tmp_path):
         answer = run("info", "bad.safetensors")
         assert answer.status == 2, change
         assert answer.err.count("\n") == 1
+
+
+def test_several_features_are_compared_on_the_same_folds(pictures, tmp_path):
+    words = ("--features", "means", "--features", "pixels", "--features", "centred", "--loss", "squared_hinge")
+    found = run("compare", pictures, *words, "--folds", "3", "--json", "-o", "c.json")
+    assert found.status == 0, found.err
+    record = found.json["comparison"]
+    assert [one["name"] for one in record["sets"]] == ["means", "pixels", "centred"]
+    assert {test["first"] for test in record["tests"]} == {record["selected"]}
+    assert record["comparisons"]["means"]["folds"] == record["comparisons"]["pixels"]["folds"]
+    assert set(found.json["test"]) == {"means", "pixels", "centred"}
+    text = run("compare", pictures, *words, "--folds", "3").text
+    assert "features" in text
+    assert max(map(len, text.splitlines())) <= 100
+    fitted = run("fit", pictures, *words, "--folds", "3", "-o", "m.safetensors", "--report", "r.html", "--json")
+    assert fitted.status == 0, fitted.err
+    assert fitted.json["metadata"]["selection"]["features"]["selected"] == record["selected"]
+    model = sm.load_model("m.safetensors")
+    assert (model.extractor is None) == (record["selected"] == "pixels")
+    assert "centred" in (tmp_path / "r.html").read_text()
+    alone = run("compare", pictures, "--features", "centred", "--loss", "squared_hinge", "--folds", "3", "--json")
+    assert alone.json["comparison"]["paths"][0]["points"][0]["score"] == (
+        record["comparisons"]["centred"]["paths"][0]["points"][0]["score"]
+    )

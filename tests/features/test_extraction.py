@@ -38,7 +38,9 @@ def files(folder: Path) -> list[Path]:
 def test_features_of_a_folder_are_computed_once(tmp_path, cache):
     pictures = save_pictures(tmp_path / "p", 5)
     first = load_dataset(pictures, features=Means())
-    expected = [np.asarray(Image.open(pictures / name), dtype=float).mean(axis=1).reshape(-1) for name in first.ids]
+    expected = [
+        np.asarray(Image.open(pictures / name), dtype=float).mean(axis=1).reshape(-1) for name in first.ids
+    ]
     np.testing.assert_array_equal(first.X, np.array(expected, dtype=np.float16))
     assert first.X.dtype == np.float16
     assert len(Means.calls) == 10

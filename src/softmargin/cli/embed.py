@@ -28,7 +28,7 @@ __all__ = ["embed"]
 @options.threads
 @options.quiet
 @options.gathered(Extraction, "job")
-def embed(data: str, job: Extraction, output: str, quiet: bool) -> None:
+def embed(job: Extraction, output: str, quiet: bool) -> None:
     """Compute features of the pictures or texts of DATA, and save them.
 
     FILE holds the features (X_train, X_test), labels, ids and the identity of the extractor. `softmargin fit FILE`
@@ -40,9 +40,10 @@ def embed(data: str, job: Extraction, output: str, quiet: bool) -> None:
     [extractor] = extractors.values() if len(extractors) == 1 else [None]
     if extractor is None:
         raise ParameterError("embed needs one --features, such as hog or FILE.onnx.")
-    files.check_output(output, data, job.labels, *job.specs)
+    files.check_output(output, *job.inputs)
     with reporter(quiet) as progress:
-        dataset = read_data(data, job, progress, features=extractor, cache=not job.no_cache, n_workers=job.threads)
+        settings = {"features": extractor, "cache": not job.no_cache, "n_workers": job.threads}
+        dataset = read_data(job.data, job, progress, **settings)
         progress("saving")
         files.save(output, encoded(dataset))
     parts = {"training": dataset} | ({} if dataset.test is None else {"test": dataset.test})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from softmargin.samples import Labelled
     from softmargin.selection import Comparison, FeatureComparison
 
-__all__ = ["Extraction", "Job"]
+__all__ = ["Extraction", "Job", "Task"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction(Reading):
     """How to read DATA and compute features, by the names of the parameters."""
 
+    data: str
     specs: tuple[str, ...]
     pool: str | None
     image_size: tuple[int, int] | None
     threads: int | None
+
+    @property
+    def inputs(self) -> list[str | None]:
+        """The files that the command reads, which it must not overwrite."""
+        return [self.data, self.labels, *(spec for spec in self.specs if spec.endswith(".onnx"))]
 
     def extractors(self) -> dict[str, FeatureExtractor | None]:
         """Return the extractors to try, by the words that describe them; None for DATA as it is."""
@@ -43,11 +49,17 @@ class Extraction(Reading):
         return {"pixels": None} if is_plain else dict(made)
 
 
+class Task(NamedTuple):
+    """Data with one kind of features, and their checked samples."""
+
+    data: Dataset
+    samples: Labelled
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job(Extraction):
     """The options of both commands, by the names of their parameters."""
 
-    data: str
     names: tuple[str, ...]
     delta: float | None
     folds: int | None
@@ -75,8 +87,11 @@ class Job(Extraction):
             raise ParameterError("--delta is the margin of the hinge losses and not an option of cross_entropy.")
         return [make_loss(name, self.delta or 1.0) for name in dict.fromkeys(self.names or LOSS_NAMES)]
 
-    def read(self, progress: Progress, extractor: FeatureExtractor | None = None) -> tuple[Dataset, Labelled]:
-        """Return the data and their checked samples; both parts are checked before anything is fitted."""
+    def read(self, progress: Progress) -> dict[str, Task]:
+        """Return the data for each --features; all parts are checked before anything is fitted."""
+        return {spec: self._read(progress, extractor) for spec, extractor in self.extractors().items()}
+
+    def _read(self, progress: Progress, extractor: FeatureExtractor | None) -> Task:
         from softmargin.samples import Labelled, check_finite
 
         options: dict[str, Any] = {"image_size": self.image_size}
@@ -85,29 +100,23 @@ class Job(Extraction):
         data = read_data(self.data, self, progress, **options)
         y = labels_of(data, self.data)
         with naming(self.data):
-            labelled = Labelled.check(data.X, y)
+            labelled = Labelled.check(data.X, y, keys=data.keys)
         if data.test is not None:
             with naming(f"the test set of {self.data}"):
                 if data.test.n_samples == 0:
                     raise DataError("it contains no samples.")
                 check_finite(data.test.X)
-        return data, labelled.with_unit_rows() if self.normalize_rows else labelled
+        return Task(data, labelled.with_unit_rows() if self.normalize_rows else labelled)
 
     def search(
-        self,
-        data: Dataset,
-        samples: Labelled,
-        losses: list[Loss],
-        progress: Progress,
-        *,
-        quick: bool = False,
-        **options: Any,
+        self, task: Task, losses: list[Loss], progress: Progress, *, quick: bool = False, **options: Any
     ) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
         n_folds = 1 if quick else self.folds or 5
-        options |= {"scaling": self.scaling_of(data), "n_threads": self.threads}
+        samples = task.samples
+        options |= {"scaling": self.scaling_of(task.data), "n_threads": self.threads}
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         if quick:
             return choose(samples, samples.labels, losses, **options)
@@ -117,21 +126,20 @@ class Job(Extraction):
 
     def search_features(
         self,
-        sets: Mapping[str, Labelled],
+        tasks: Mapping[str, Task],
         losses: list[Loss],
         progress: Progress,
         *,
         quick: bool = False,
         **options: Any,
     ) -> FeatureComparison:
-        """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth.
-
-        ``options`` may replace ``scaling``, which is that of the command line for all sets.
-        """
+        """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose_features, compare_features
 
         n_folds = 1 if quick else self.folds or 5
-        options = {"scaling": self.scaling, "n_threads": self.threads, **options}
+        sets = {spec: task.samples for spec, task in tasks.items()}
+        options |= {"scaling": {spec: self.scaling_of(task.data) for spec, task in tasks.items()}}
+        options["n_threads"] = self.threads
         options["callback"] = lambda name, loss, reg, fold, step: progress(
             f"{name}: {stage(loss, reg, step, fold, n_folds)}"
         )
