@@ -1,10 +1,11 @@
 """Stratified folds that depend on the content of the rows and not on their order.
 
 Samples are dealt to the folds class by class, in the order of a hash of their features, or of their keys if they
-have some. Each goes to the fold with the least weight of its class. Shuffling the rows does not change the folds. Rows with the same features stay
-together, even with different labels, if there are at most as many of them as folds. A sample and its copy are then
-never on both sides of a fold, and a weight of 2 is the same as two copies. If there are more (binary features,
-categories), repetition is typical of the data, and they are dealt like different samples.
+have some. Each goes to the fold with the least weight of its class. Shuffling the rows does not change the folds.
+Rows with the same features stay together, even with different labels, if there are at most as many of them as
+folds. A sample and its copy are then never on both sides of a fold, and a weight of 2 is the same as two copies.
+If there are more (binary features, categories), repetition is typical of the data, and they are dealt like
+different samples.
 """
 
 from __future__ import annotations
