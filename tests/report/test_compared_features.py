@@ -83,11 +83,9 @@ def test_the_page_shows_them(report, browser, tmp_path, width):
         "[...document.querySelectorAll('#path table')[0].rows].map(r => [...r.cells].map(c => c.innerText))"
     )
     assert [row[0] for row in rows] == ["features", *(one.name for one in report.path.features)]
-    assert rows[2][1:3] == [
-        {"hinge": "Hinge", "cross_entropy": "Cross-entropy"}[report.path.features[1].loss],
-        "64",
-    ]
     own = report.path.features[1]
-    assert rows[2][4].replace("\u00a0", " ") == f"{100 * own.accuracy:.2f} % ± {100 * own.standard_error:.2f} %"
+    loss = {"hinge": "Hinge", "cross_entropy": "Cross-entropy"}[own.loss]
+    assert [rows[2][k] for k in (1, 3, 4)] == [loss, f"{own.reg:g}", "64"]
+    assert rows[2][2].replace("\u00a0", " ") == f"{100 * own.accuracy:.2f} % ± {100 * own.standard_error:.2f} %"
     assert browser.run("document.querySelector('#path table b').innerText") == "pixels"
     assert browser.run("document.querySelector('#path ul').innerText") == report.path.feature_tests[0]

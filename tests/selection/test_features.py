@@ -341,3 +341,5 @@ def test_arguments_are_checked():
         choose_features(sets_of(), ["hinge"], validation_fraction=1.5)
     with pytest.raises(ParameterError, match="seed must be"):
         choose_features(sets_of(), ["hinge"], seed=-1)
+    with pytest.raises(ParameterError, match="callback must be callable, got 5"):
+        choose_features(sets_of(), ["hinge"], callback=5)

@@ -24,7 +24,7 @@ from softmargin.selection.compare import check_fraction, check_scoring
 from softmargin.selection.cross_validation import Settings, cross_validate
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
-from softmargin.selection.paired import paired_test
+from softmargin.selection.paired import Candidate, paired_test
 from softmargin.selection.records import Comparison
 from softmargin.solvers import Step
 from softmargin.text import to_json
@@ -185,17 +185,23 @@ def _compared(
     missing = next((name for name in sets if name not in scalings), None)
     if missing is not None:
         raise ParameterError(f"scaling must name each feature set, got none for {brief(missing)}.")
+    if not (callback is None or callable(callback)):
+        raise ParameterError(f"callback must be callable, got {brief(callback)}.")
     first = next(iter(sets.values()))
     hashes = content_hashes(first.identity, seed)
     _check_same(sets, hashes, seed)
     folds = deal(first, hashes)
-    comparisons, candidates, records = {}, [], []
-    for name, labelled in sets.items():
+
+    def compared(name: str, labelled: Labelled) -> tuple[Comparison, Candidate]:
         own = settings._replace(progress=None if callback is None else partial(callback, name))
         found = cross_validate(gather(labelled, hashes, folds), losses, own, scalings[name], **options)
-        comparisons[name] = found.comparison
-        candidates.append(found.candidate(name))
-        records.append(_record(name, labelled, found.comparison))
+        return found.comparison, found.candidate(name)  # and lets copies and preconditioner of this set go
+
+    comparisons, candidates, records = {}, [], []
+    for name, labelled in sets.items():
+        comparisons[name], candidate = compared(name, labelled)
+        candidates.append(candidate)
+        records.append(_record(name, labelled, comparisons[name]))
     k = rules.first_best([one.accuracy for one in records])
     tests = tuple(paired_test(candidates[k], other) for other in candidates if other is not candidates[k])
     return FeatureComparison(FeatureChoice(records[k].name, tuple(records), tests), comparisons)
