@@ -9,7 +9,8 @@ import pytest
 
 import softmargin as sm
 from softmargin.cli import wording
-from softmargin.cli.job import Job
+from softmargin.cli.job import Job, Task
+from softmargin.data import Dataset
 from softmargin.samples import Labelled
 from softmargin.selection import FeatureComparison, choose_features
 
@@ -73,18 +74,25 @@ def test_long_names_keep_their_ends_and_fit_in_80_columns(found, capsys, monkeyp
 
 def job(**changes: Any) -> Job:
     options = {"data": "d", "names": (), "delta": None, "folds": None, "scaling": "none", "normalize_rows": False}
-    return Job(**options | {"image_size": None, "threads": 1} | changes)
+    return Job(**options | {"specs": (), "pool": None, "image_size": None, "threads": 1} | changes)
+
+
+def tasks(sets: dict[str, Labelled]) -> dict[str, Task]:
+    """Return the sets as the command line reads them."""
+    return {name: Task(Dataset(one.X, one.labels, name), one) for name, one in sets.items()}
 
 
 def test_a_job_searches_among_features(sets, found):
     seen: list[str] = []
     losses = [sm.CrossEntropy(), sm.SquaredHinge()]
-    quick = job().search_features(sets, losses, lambda what, *_: seen.append(what), quick=True, regs=[0.1, 0.01])
+    quick = job().search_features(
+        tasks(sets), losses, lambda what, *_: seen.append(what), quick=True, regs=[0.1, 0.01]
+    )
     assert repr(quick.choice.tests) == repr(found.choice.tests)
     assert seen[0].startswith("pixels: cross_entropy, reg 0.1: pass ")
     assert seen[-1].startswith("models/efficientnet-lite4.onnx: squared_hinge, reg 0.01: pass ")
-    folds = job(folds=4).search_features(
-        sets, losses, lambda *_: None, regs=[0.1], rule="one_se", scaling="standard"
+    folds = job(folds=4, scaling="standard").search_features(
+        tasks(sets), losses, lambda *_: None, regs=[0.1], rule="one_se"
     )
     assert len(folds.comparison.folds) == 4
     assert folds.comparison.rule == "one_se"
@@ -92,5 +100,5 @@ def test_a_job_searches_among_features(sets, found):
 
 def test_fewer_folds_are_noted(capsys):
     few = Labelled.check(np.arange(8.0).reshape(4, 2) ** 2, [0, 1, 0, 1])
-    job().search_features({"a": few, "b": few}, [sm.CrossEntropy()], lambda *_: None, regs=[0.1])
+    job().search_features(tasks({"a": few, "b": few}), [sm.CrossEntropy()], lambda *_: None, regs=[0.1])
     assert capsys.readouterr().err == "Note: only 4 folds are used, since there are too few samples for 5.\n"

@@ -170,6 +170,7 @@ def test_several_features_are_compared_on_the_same_folds(pictures, tmp_path):
     assert (model.extractor is None) == (record["selected"] == "pixels")
     assert "centred" in (tmp_path / "r.html").read_text()
     alone = run("compare", pictures, "--features", "centred", "--loss", "squared_hinge", "--folds", "3", "--json")
-    assert alone.json["comparison"]["paths"][0]["points"][0]["score"] == (
-        record["comparisons"]["centred"]["paths"][0]["points"][0]["score"]
+    assert (
+        alone.json["comparison"]["paths"][0]["points"][0]["score"]
+        == (record["comparisons"]["centred"]["paths"][0]["points"][0]["score"])
     )
