@@ -27,7 +27,9 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
 from softmargin.text import printable
 
-__all__ = ["belongs_to", "holds_arrays", "load_dataset", "options_of", "stream_dataset"]
+__all__ = [
+    "belongs_to", "check_image_size", "holds_arrays", "load_dataset", "options_of", "stream_dataset",
+]  # fmt: skip
 
 _MOST_PIXELS = 10_000_000
 """A larger image_size is certainly a typing error."""
@@ -126,7 +128,7 @@ def load_dataset(
         label=label,
         columns=_check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
-        image_size=_check_size(image_size),
+        image_size=check_image_size(image_size),
         image_channels=image_channels,
         progress=progress,
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
@@ -326,7 +328,8 @@ def _check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     return names
 
 
-def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
+def check_image_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return a size (height, width) as two integers, or None, or raise a `ParameterError`."""
     if image_size is None:
         return None
     try:

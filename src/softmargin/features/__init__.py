@@ -5,7 +5,9 @@ or of the files that it reads. Optional packages are imported when an extractor 
 """
 
 from softmargin.features.base import FeatureExtractor
+from softmargin.features.hog import HOG
+from softmargin.features.kmeans import KMeansPatches
 from softmargin.features.pixels import Pixels
 from softmargin.features.registry import extractor_of, from_record, make_extractor
 
-__all__ = ["FeatureExtractor", "Pixels", "extractor_of", "from_record", "make_extractor"]
+__all__ = ["HOG", "FeatureExtractor", "KMeansPatches", "Pixels", "extractor_of", "from_record", "make_extractor"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from softmargin.data.dataset import Extraction, Progress
-from softmargin.data.images.guard import pillow_warnings
+from softmargin.data.images.guard import ImageProblem, pillow_warnings
 from softmargin.data.images.pictures import ObjectPictures
 from softmargin.data.inputs import Inputs, Texts
 from softmargin.errors import DataError, ParameterError
@@ -76,6 +76,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         ----------
         item : PIL.Image.Image or str
             A picture (RGB, upright, of any size), or a text.
+
+        Raises
+        ------
+        ImageProblem
+            Why the picture cannot be used; `extract` adds its name.
         """
 
     def learned_from(self, inputs: Inputs, n_threads: int, progress: Progress) -> dict[str, NDArray[Any]]:
@@ -229,7 +234,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self, inputs: Inputs, rows: _Rows, store: FeatureCache | None, n_threads: int, progress: Progress
     ) -> None:
         def one(k: int) -> NDArray[Any]:
-            return rounded(self.compute(inputs.item(k)), inputs.name(k))
+            try:
+                row = self.compute(inputs.item(k))
+            except ImageProblem as problem:
+                raise DataError(f"{inputs.name(k)} {problem}.") from problem
+            return rounded(row, inputs.name(k))
 
         numbers = rows.missing
         told_at = -np.inf

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from softmargin.data import Dataset
 from softmargin.errors import ModelFileError, ParameterError
 from softmargin.features.base import FeatureExtractor
+from softmargin.features.hog import HOG
+from softmargin.features.kmeans import KMeansPatches
 from softmargin.features.pixels import Pixels
 
 __all__ = ["EXTRACTORS", "extractor_of", "from_record", "make_extractor"]
 
-EXTRACTORS: dict[str, type[FeatureExtractor]] = {kind.name: kind for kind in (Pixels,)}
+EXTRACTORS: dict[str, type[FeatureExtractor]] = {kind.name: kind for kind in (Pixels, HOG, KMeansPatches)}
 
 SPECS = "pixels, hog, kmeans, kmeans:K, FILE.onnx, st:NAME"
 
