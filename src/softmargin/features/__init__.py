@@ -4,8 +4,19 @@ Each is a transformer of scikit-learn with a fixed identity: its name, its param
 or of the files that it reads. Optional packages are imported when an extractor needs them.
 """
 
+from softmargin.features.backbone import Backbone
 from softmargin.features.base import FeatureExtractor
 from softmargin.features.pixels import Pixels
 from softmargin.features.registry import from_record, make_extractor
+from softmargin.features.sentence import SentenceEncoder
+from softmargin.features.text_backbone import TextBackbone
 
-__all__ = ["FeatureExtractor", "Pixels", "from_record", "make_extractor"]
+__all__ = [
+    "Backbone",
+    "FeatureExtractor",
+    "Pixels",
+    "SentenceEncoder",
+    "TextBackbone",
+    "from_record",
+    "make_extractor",
+]
