@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
@@ -35,6 +36,9 @@ _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microso
 _RANDOM = frozenset(
     ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 )
+# What ONNX Runtime puts before its messages: a code, and the place in its source with the function.
+_RUNTIME = re.compile(r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE = re.compile(r"^.*?\S+\.(?:cc|h|hpp):\d+ (?:[^()]*::[^()]*\(.*?\) )?")
 
 
 class Value(NamedTuple):
@@ -263,10 +267,9 @@ def _onnxruntime() -> Any:
 
 def reason(error: Exception) -> str:
     """Return the message of an error of another package as part of a sentence."""
-    text = f"{error}" or type(error).__name__
-    lines = [line for line in text.splitlines() if line.strip()]
-    line = lines[0].rpartition("[ONNXRuntimeError] : ")[2] if lines else type(error).__name__
-    return truncate(printable(line.strip().rstrip(".")), 200)
+    text = _RUNTIME.sub("", " ".join(f"{error}".split())) or type(error).__name__
+    text = _SOURCE.sub("", text.rpartition("Status Message: ")[2])
+    return truncate(printable(text.strip().rstrip(".")), 200)
 
 
 def _read(path: str) -> bytes:

@@ -182,7 +182,7 @@ def find_preprocessor(
     try:
         made = Preprocessor(**fields)
     except ParameterError as error:
-        raise ParameterError(f"{name}{', ' if source else ''}{source}: {error}") from error
+        raise ParameterError(f"{name}{' with ' if source else ''}{source}: {error}") from error
     if takes_bytes and not made.is_identity:
         raise DataError(
             f"{name} takes pixels of type uint8, so rescale, mean and std must be 1, 0 and 1, got "
@@ -243,7 +243,7 @@ def _pair(name: str, value: Any) -> tuple[int, int]:
     with suppress(TypeError, ValueError):
         height, width = value
         return check_count(name, height), check_count(name, width)
-    raise ParameterError(f"{name} must be a pair of integers (height, width), got {brief(value)}.")
+    raise ParameterError(f"{name} must be a pair of integers ≥ 1 (height, width), got {brief(value)}.")
 
 
 def _triple(name: str, value: Any) -> tuple[float, float, float]:

@@ -51,8 +51,8 @@ def content(parts: Parts, backbone: FeatureExtractor) -> bytes:
     """
     if not isinstance(backbone, Backbone):
         raise CapabilityError(
-            f"Only a backbone for pictures can be joined with a model, got {backbone.describe()}; export the model "
-            f"alone."
+            f"Only a backbone for pictures can be joined with a model, got {backbone.describe()}; export the "
+            f"model alone."
         )
     onnx = import_onnx()
     opened = backbone.opened()
@@ -119,7 +119,7 @@ def _converted(model: Any, name: str) -> Any:
 def _prefix(graph: Any) -> None:
     """Put a prefix before all names in a graph and in the graphs inside it, so that no other name equals one."""
     for node in graph.node:
-        node.name = _PREFIX + node.name
+        node.name = node.name and _PREFIX + node.name
         for names in (node.input, node.output):
             names[:] = [name and _PREFIX + name for name in names]
         for attribute in node.attribute:
@@ -134,7 +134,10 @@ def _prefix(graph: Any) -> None:
 
 
 def _preprocessing(source: PictureInput) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    """Return the nodes from ``images`` to the input of the backbone, and their constants: `Preprocessor.numbers`."""
+    """Return the nodes from ``images`` to the input of the backbone, and their constants.
+
+    They compute what `Preprocessor.numbers` computes.
+    """
     onnx = import_onnx()
     settings = source.preprocessor
     steps: list[tuple[str, list[str], dict[str, Any]]] = []
@@ -166,7 +169,10 @@ def _preprocessing(source: PictureInput) -> tuple[list[Any], dict[str, NDArray[A
 
 
 def _features(runner: Runner, opset: int) -> tuple[list[Any], dict[str, NDArray[np.int64]]]:
-    """Return the nodes from the output of the backbone to ``X``, and their constants: `Runner.row` and `rounded`."""
+    """Return the nodes from the output of the backbone to ``X``, and their constants.
+
+    They compute what `Runner.row` and `rounded` compute.
+    """
     onnx = import_onnx()
     node, kinds = onnx.helper.make_node, onnx.TensorProto
     axes = [1] if runner.n_axes == 3 else [1, 2] if runner.channels_last else [2, 3]
