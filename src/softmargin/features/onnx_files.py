@@ -135,6 +135,8 @@ def read_onnx(path: str, others: Iterable[str] = ()) -> OnnxFile:
         raise DataError(f"{printable(path)} must be an ONNX file, got a damaged or another file.") from error
     if not model.graph.node or not model.opset_import:
         raise DataError(f"{printable(path)} must be an ONNX file with a graph, got none.")
+    if any(isinstance(name, bytes) for name in _names(model)):
+        raise DataError(f"{printable(path)} must be an ONNX file with names in UTF-8, got another encoding.")
     _check_operators(model, printable(path))
     external = _external_files(model, folder, printable(path))
     digests = [hashlib.sha256(data).hexdigest()]
@@ -176,7 +178,7 @@ def part(file: OnnxFile, inputs: Collection[str], output: str) -> Any:
     made.ir_version = file.model.ir_version
     made.opset_import.extend(file.model.opset_import)
     made.functions.extend(file.model.functions)
-    made.graph.name = graph.name
+    made.graph.name = "part"
     made.graph.node.extend(reversed(nodes))
     for kind in ("input", "initializer"):
         getattr(made.graph, kind).extend(value for value in getattr(graph, kind) if value.name in wanted)
@@ -265,7 +267,7 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return the message of an error of another package as part of a sentence."""
     text = _RUNTIME.sub("", " ".join(f"{error}".split())) or type(error).__name__
     text = _SOURCE.sub("", text.rpartition("Status Message: ")[2])
@@ -301,6 +303,16 @@ def _check_operators(model: Any, where: str) -> None:
             raise DataError(f"{where} must use the operators of ONNX, got the custom operator {operator}.")
         if node.op_type in _RANDOM:
             raise DataError(f"{where} must give the same features each time, got the operator {operator}.")
+
+
+def _names(model: Any) -> Iterator[str | bytes]:
+    """Yield the names in a model; Python's protobuf returns those that are not UTF-8 as bytes."""
+    graph = model.graph
+    yield from (value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    for node in _nodes([graph, *model.functions]):
+        yield from (node.op_type, node.domain, *node.input, *node.output)
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
 
 
 def _external_files(model: Any, folder: str, where: str) -> list[str]:

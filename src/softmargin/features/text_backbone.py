@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,7 +61,8 @@ class TextInput:
 
     def feeds(self, text: str) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
         """Return the inputs of a text, and which of its tokens are not padding."""
-        encoded = self.tokenizer.encode(text.encode("utf-8", "replace").decode())
+        with _tokenizer_errors("the text cannot be split into tokens"):
+            encoded = self.tokenizer.encode(text.encode("utf-8", "replace").decode())
         ids, kinds = list(encoded.ids) or [self.padding], list(encoded.type_ids) or [0]
         batch, length = self.shape
         rest = 0 if length is None else length - len(ids)
@@ -137,7 +140,7 @@ class TextBackbone(Network):
         sizes = {} if shape[1] is None else dict.fromkeys(types, (shape[0], shape[1]))
         output = choose_output(file, check_sizes(file, sizes), self.output, self.pool, texts=True)
         runner = Runner(file.name, open_session(file, part(file, list(types), output)), output)
-        feeds, _ = source.feeds("a")
+        feeds, _ = source.feeds("")
         n_axes = runner.run(feeds).ndim
         pool = choose_pool(self.pool, n_axes, output, texts=True)
         settings = {"output": output, "pool": pool, "max_tokens": max_tokens}
@@ -179,16 +182,26 @@ def _tokenizers() -> Any:
 
 def _tokenizer(path: str, max_tokens: int) -> tuple[Any, int]:
     """Return the tokenizer that truncates to a number of tokens, and the token for padding."""
-    try:
-        made = _tokenizers().Tokenizer.from_file(path)
+    package = _tokenizers()
+    with _tokenizer_errors(f"{printable(path)} must be a file of the package tokenizers"):
+        made = package.Tokenizer.from_file(path)
         padding = (made.padding or {}).get("pad_id", 0)
         made.no_padding()
         made.enable_truncation(max_tokens)
-    except CapabilityError:
-        raise
-    except Exception as error:  # the package raises plain exceptions
-        raise DataError(f"{printable(path)} must be a file of the package tokenizers: {reason(error)}.") from error
-    return made, padding
+        return made, padding
+
+
+@contextmanager
+def _tokenizer_errors(what: str) -> Iterator[None]:
+    """Convert the errors of the package tokenizers, which are plain exceptions or panics of Rust."""
+    try:
+        yield
+    except Exception as error:
+        raise DataError(f"{what}: {reason(error)}.") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DataError(f"{what}: {reason(error)}.") from error
 
 
 def _most_tokens(path: str) -> int:
