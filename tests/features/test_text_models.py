@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
+import re
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -133,7 +136,7 @@ def test_text_networks_that_are_refused(runtime, tmp_path):
     refused("must take input_ids, attention_mask, .* got the input 'mystery'", inputs=("input_ids", "mystery"))
     refused("must take input_ids, .* got the input 'input_ids' of type float", kind=1)
     refused("must take at most 131,072 tokens", length=1 << 40)
-    with pytest.raises(DataError, match="must take input_ids, .* got the input 'pixels'"):
+    with pytest.raises(DataError, match=r"must take input_ids, .* got the input 'pixels'"):
         TextBackbone(network(tmp_path)).prepare()
     path = text_network(tmp_path, words=("good", "bad", "beyond the table"))
     text_network(tmp_path).replace(path)
@@ -146,7 +149,7 @@ def test_text_networks_that_are_refused(runtime, tmp_path):
         TextBackbone(path).transform(["good", "far"])
     del tokenizer["model"]["vocab"]["[UNK]"]
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(DataError, match="^X: the text 'other': the text cannot be split into tokens: "):
+    with pytest.raises(DataError, match=r"^X: the text 'other': the text cannot be split into tokens: "):
         TextBackbone(path).transform(["good", "other"])
 
 
@@ -269,9 +272,31 @@ def test_sentence_models_that_are_refused(tmp_path, monkeypatch):
         SentenceEncoder(tmp_path / "none").prepare()
     (tmp_path / "modules.json").write_text("[")
     with pytest.raises(
-        DataError, match="cannot be loaded by sentence-transformers: .*; give the folder of a model"
+        DataError, match=r"cannot be loaded by sentence-transformers: .*; give the folder of a model"
     ):
         SentenceEncoder(tmp_path).prepare()
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(CapabilityError, match="needs the package sentence-transformers; install it with"):
         SentenceEncoder(tmp_path).prepare()
+
+
+def test_a_model_on_the_hub_that_cannot_be_reached(tmp_path):
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers (the extra text) is not installed")
+    code = (
+        "from softmargin.features import make_extractor\n"
+        "try: make_extractor('st:no-such/model').prepare()\n"
+        "except ValueError as error: print(error)"
+    )
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=offline)
+    assert re.fullmatch(
+        r"st:no-such/model cannot be loaded by sentence-transformers: .*; give the folder .*\.\n", run.stdout
+    )
+
+
+def test_nothing_is_written_to_the_terminal(sentences):
+    code = (
+        f"from softmargin.features import *; print(SentenceEncoder({str(sentences)!r}).transform(['good']).shape)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("(1, 8)\n", "")

@@ -107,8 +107,17 @@ def pictures(n=6, size=(6, 8), seed=0):
     return list(np.random.default_rng(seed).integers(0, 256, (n, *size, 3), np.uint8))
 
 
-def text_network(folder: Path, length="l", batch="n", inputs=("input_ids", "attention_mask"), words=("good", "bad"),
-                 output="last_hidden_state", config=None, kind=7) -> Path:  # fmt: skip
+def text_network(
+    folder: Path,
+    *,
+    length="l",
+    batch="n",
+    inputs=("input_ids", "attention_mask"),
+    words=("good", "bad"),
+    output="last_hidden_state",
+    config=None,
+    kind=7,
+) -> Path:
     """Write a model that looks up a vector per token, and a tokenizer of words beside it."""
     from onnx import helper, numpy_helper
     from tokenizers import Tokenizer

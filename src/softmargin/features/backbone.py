@@ -14,17 +14,11 @@ from PIL import Image
 
 from softmargin.arguments import brief
 from softmargin.errors import DataError, ParameterError
-from softmargin.features.network import Network, Opened, Runner, choose_output, choose_pool
-from softmargin.features.onnx_files import (
-    LARGEST_INPUT,
-    OnnxFile,
-    Value,
-    check_sizes,
-    open_session,
-    part,
-    runtime_version,
-)  # fmt: skip
+from softmargin.features.network import Network, Opened, Runner
+from softmargin.features.onnx_files import OnnxFile, Value
+from softmargin.features.outputs import choose_output, choose_pool
 from softmargin.features.preprocessor import OPTIONS, Preprocessor, find_preprocessor
+from softmargin.features.sessions import LARGEST_INPUT, check_sizes, open_session, part, runtime_version
 from softmargin.text import printable
 
 __all__ = ["Backbone", "PictureInput"]
@@ -72,10 +66,11 @@ class PictureInput:
 class Backbone(Network):
     """A network for pictures in an ONNX file, run by ONNX Runtime on the CPU.
 
-    The input is float32, float16 or uint8, (batch, 3, height, width) or (batch, height, width, 3). Preprocessing
-    comes from the options; what they leave open from the first of: ``preprocessor_config`` in the metadata of the
-    file, ``STEM.preprocessor_config.json``, ``preprocessor_config.json`` beside it (in the form of Hugging Face or
-    of timm). Without a configuration, mean and std must be given, and the size unless the graph states it.
+    The input is float32, float16 or uint8, (batch, 3, height, width) or (batch, height, width, 3). Options
+    set the preprocessing. The first of these gives what they leave open: ``preprocessor_config`` in the metadata
+    of the file, ``STEM.preprocessor_config.json`` and ``preprocessor_config.json`` beside it. They have the form
+    of Hugging Face or of timm. Without a configuration, mean and std must be given, and the size unless the graph
+    states it.
 
     One picture is computed per run, and several threads run the same session: see `softmargin.features.network`.
 

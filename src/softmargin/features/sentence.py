@@ -139,14 +139,16 @@ class SentenceEncoder(FeatureExtractor):
         if not os.path.isdir(place) and (os.path.isabs(place) or place.startswith(".") or place.count("/") > 1):
             raise DataError(f"st:{printable(place)} must be a folder or a name on the hub, got no such folder.")
         try:
-            model = package.SentenceTransformer(place, device="cpu").eval()
+            with _quiet():
+                model = package.SentenceTransformer(place, device="cpu").eval()
             if self.max_tokens is not None:
                 model.max_seq_length = check_count("max_tokens", self.max_tokens)
             folder = place if os.path.isdir(place) else _downloaded(place)
         except Exception as error:  # the package and the hub raise errors of many types
+            why = reason(error).partition(". ")[0]
             raise DataError(
-                f"st:{printable(given)} cannot be loaded by sentence-transformers: {reason(error)}; give the "
-                f"folder of a model, or the name of one on the hub."
+                f"st:{printable(given)} cannot be loaded by sentence-transformers: {why}; give the folder of a "
+                f"model, or the name of one on the hub."
             ) from error
         content = _content(Path(folder))
         if self._expected is not None and self._expected != content:
@@ -197,6 +199,21 @@ def _one_torch_thread() -> Iterator[None]:
             _holders["number"] -= 1
             if _holders["number"] == 0:
                 torch.set_num_threads(_holders["threads"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the progress bar with which transformers loads weights."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _package() -> Any:

@@ -14,16 +14,10 @@ from numpy.typing import NDArray
 
 from softmargin.arguments import check_count
 from softmargin.errors import CapabilityError, DataError
-from softmargin.features.network import Network, Opened, Runner, choose_output, choose_pool
-from softmargin.features.onnx_files import (
-    OnnxFile,
-    check_sizes,
-    open_session,
-    part,
-    read_onnx,
-    reason,
-    runtime_version,
-)  # fmt: skip
+from softmargin.features.network import Network, Opened, Runner
+from softmargin.features.onnx_files import OnnxFile, read_onnx, reason
+from softmargin.features.outputs import choose_output, choose_pool
+from softmargin.features.sessions import check_sizes, open_session, part, runtime_version
 from softmargin.text import printable
 
 __all__ = ["TextBackbone", "takes_texts"]

@@ -13,7 +13,8 @@ from softmargin.features import Backbone, FeatureExtractor
 from softmargin.features.backbone import PictureInput
 from softmargin.features.base import rounded
 from softmargin.features.network import Runner
-from softmargin.features.onnx_files import OnnxFile, open_session, part, reason
+from softmargin.features.onnx_files import OnnxFile, reason
+from softmargin.features.sessions import open_session, part
 from softmargin.model.exports.onnx import IR_VERSION, LARGEST, OPSET, head, import_onnx, reduction
 from softmargin.model.parts import Parts
 from softmargin.model.predict import fill_from_scores
@@ -33,9 +34,9 @@ def content(parts: Parts, backbone: FeatureExtractor) -> bytes:
     """Return the model: input ``images`` (N, height, width, 3) uint8; outputs as `onnx.content` gives them.
 
     Images are RGB and have the size that the backbone takes: resizing and cropping are left to the caller. The
-    graph normalises them, computes and pools the features, rounds them to float16 as `FeatureExtractor` does (or
-    leaves a row in float32 if a number exceeds 65,504), and computes the scores in float64. Before it is returned,
-    it is run by ONNX Runtime on generated pictures and compared.
+    graph normalises them, and computes and pools the features. It rounds them to float16, as `FeatureExtractor`
+    does, or leaves a row in float32 if a number exceeds 65,504. Scores are computed in float64. Before it is
+    returned, it is run by ONNX Runtime on generated pictures and compared.
 
     Parameters
     ----------
