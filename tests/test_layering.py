@@ -62,8 +62,19 @@ ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
 
 OPTIONAL = {
     "matplotlib": ("softmargin.report.figures",),
-    "onnx": ("softmargin.model.exports.onnx",),
+    "huggingface_hub": ("softmargin.features.sentence",),
+    "onnx": (
+        "softmargin.features.onnx_files",
+        "softmargin.features.sessions",
+        "softmargin.model.exports.onnx",
+        "softmargin.model.exports.onnx_backbone",
+    ),
+    "onnxruntime": ("softmargin.features.sessions",),
     "pyarrow": ("softmargin.data.arrow",),
+    "sentence_transformers": ("softmargin.features.sentence",),
+    "tokenizers": ("softmargin.features.text_backbone",),
+    "torch": ("softmargin.features.sentence",),
+    "transformers": ("softmargin.features.sentence",),
 }
 """Optional packages, and the files that may import them, on first use."""
 

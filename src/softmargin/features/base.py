@@ -234,11 +234,14 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self, inputs: Inputs, rows: _Rows, store: FeatureCache | None, n_threads: int, progress: Progress
     ) -> None:
         def one(k: int) -> NDArray[Any]:
+            item = inputs.item(k)
             try:
-                row = self.compute(inputs.item(k))
+                row = self.compute(item)
             except ImageProblem as problem:
                 raise DataError(f"{inputs.name(k)} {problem}.") from problem
-            return rounded(row, inputs.name(k))
+            except DataError as error:
+                raise DataError(f"{inputs.name(k)}: {error}") from error
+            return rounded(row, inputs.name(k), self.describe())
 
         numbers = rows.missing
         told_at = -np.inf
@@ -327,18 +330,19 @@ class _Rows:
         self._known[numbers] = True
 
 
-def rounded(row: NDArray[Any], name: str) -> NDArray[Any]:
+def rounded(row: NDArray[Any], name: str, extractor: str) -> NDArray[Any]:
     """Return features (D,) in float16, or in float32 if a number exceeds its range.
 
     Raises
     ------
     DataError
-        A number is NaN or infinite; ``name`` is the subject of the message.
+        A number is NaN or infinite; the message names the sample and the extractor.
     """
-    row = np.asarray(row, dtype=np.float32)
-    if not np.isfinite(row).all():
-        raise DataError(f"{name} must have finite features, got {row[~np.isfinite(row)][0]}; check the extractor.")
     with np.errstate(over="ignore"):
+        row = np.asarray(row, dtype=np.float32)
+        if not np.isfinite(row).all():
+            number = row[~np.isfinite(row)][0]
+            raise DataError(f"{name} must have finite features, got {number}; check the extractor {extractor}.")
         half = row.astype(np.float16)
     return half if np.isfinite(half).all() else row
 

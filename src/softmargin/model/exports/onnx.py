@@ -9,7 +9,7 @@ import numpy as np
 from softmargin.errors import CapabilityError, DataError
 from softmargin.model.parts import Parts
 
-__all__ = ["content"]
+__all__ = ["LARGEST", "content", "head", "import_onnx", "reduction"]
 
 OPSET, IR_VERSION = 17, 8
 """Versions of 2022, supported by all current runtimes."""
@@ -29,12 +29,25 @@ def content(parts: Parts) -> bytes:
     DataError
         If the model exceeds the 2 GB of a protobuf message, or a label exceeds int64.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise CapabilityError(
-            "ONNX export needs the package onnx; install it with: python -m pip install onnx."
-        ) from error
+    onnx = import_onnx()
+    helper = onnx.helper
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(
+        head(parts, OPSET), producer_name="softmargin", opset_imports=[opset], ir_version=IR_VERSION
+    )
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def head(parts: Parts, opset: int) -> Any:
+    """Return the graph (onnx.GraphProto) of a model for a version of the operators, 13 or later.
+
+    Raises
+    ------
+    DataError
+        As for `content`.
+    """
+    onnx = import_onnx()
     D, C = parts.W.shape
     if parts.W.nbytes >= LARGEST - (1 << 20):
         raise DataError(f"An ONNX file must be smaller than 2 GB, got {D:,} features and {C:,} classes.")
@@ -47,7 +60,7 @@ def content(parts: Parts) -> bytes:
         constants |= {"one": np.array(1.0), "zero": np.array(0.0), "axis": np.array([1], np.int64)}
         nodes += [
             helper.make_node("Abs", ["x"], ["sizes"]),
-            helper.make_node("ReduceMax", ["sizes"], ["largest"], axes=[1], keepdims=1),
+            reduction("ReduceMax", "sizes", "largest", "axis", [1], opset, keepdims=1),
             helper.make_node("Greater", ["largest", "zero"], ["is_positive"]),
             helper.make_node("Where", ["is_positive", "largest", "one"], ["divisor"]),
             helper.make_node("Div", ["x", "divisor"], ["small"]),
@@ -70,7 +83,7 @@ def content(parts: Parts) -> bytes:
         nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
         outputs.append(("probabilities", kinds.DOUBLE, [None, C]))
     label_kind, classes = _labels(parts, onnx)
-    graph = helper.make_graph(
+    return helper.make_graph(
         nodes,
         "softmargin",
         [helper.make_tensor_value_info("X", kinds.FLOAT, [None, D])],
@@ -80,10 +93,27 @@ def content(parts: Parts) -> bytes:
         ],
         [*(onnx.numpy_helper.from_array(array, name) for name, array in constants.items()), classes],
     )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, producer_name="softmargin", opset_imports=[opset], ir_version=IR_VERSION)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+
+
+def reduction(
+    kind: str, value: str, result: str, axes_name: str, axes: list[int], opset: int, keepdims: int
+) -> Any:
+    """Return a node that reduces some axes, which are an attribute before version 18 and then an input."""
+    node = import_onnx().helper.make_node
+    if opset < 18:
+        return node(kind, [value], [result], axes=axes, keepdims=keepdims)
+    return node(kind, [value, axes_name], [result], keepdims=keepdims)
+
+
+def import_onnx() -> Any:
+    """Return the package onnx, or raise a `CapabilityError`."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise CapabilityError(
+            "ONNX export needs the package onnx; install it with: python -m pip install onnx."
+        ) from error
+    return onnx
 
 
 def _labels(parts: Parts, onnx: Any) -> tuple[int, Any]:
