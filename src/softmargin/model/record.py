@@ -318,7 +318,11 @@ class Model:
         ModelFileError
             If the folder is missing, permission is denied or the disk is full.
         """
-        write_file(path, exports.content(path, self._parts()))
+        if with_backbone and self.extractor is None:
+            raise ParameterError(
+                "with_backbone needs a model of a backbone, but this model takes its features as is."
+            )
+        write_file(path, exports.content(path, self._parts(), self.extractor if with_backbone else None))
 
     def to_sklearn(self) -> Any:
         """Return a scikit-learn estimator with the same predictions.
