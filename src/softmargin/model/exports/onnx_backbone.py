@@ -99,7 +99,7 @@ def _loaded(file: OnnxFile) -> OnnxFile:
 
 
 def _opset(model: Any) -> int:
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
 def _converted(model: Any, name: str) -> Any:
