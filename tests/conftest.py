@@ -66,3 +66,11 @@ def compiled() -> Iterator[None]:
 def either_engine(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let "auto" do what users with small data get, and then let it take the compiled engine."""
     yield from _auto_takes(compiled=request.param == "compiled")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep features that tests compute out of the cache of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTMARGIN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -45,6 +45,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "features":
+        return import_module("softmargin.features")
     # Lazy: importing Numba and scikit-learn takes two seconds, which `softmargin --help` does not need.
     for module, names in _MODULES.items():
         if name in names:

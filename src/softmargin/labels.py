@@ -1,4 +1,4 @@
-"""Checks of the labels that users pass: strings or integers."""
+"""Checks of the labels that users pass, strings or integers, and of the keys of samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.arguments import Ints, brief, refuse_masked
 from softmargin.errors import DataError
 
-__all__ = ["check_codes", "check_labels", "labels_of_rows"]
+__all__ = ["check_codes", "check_labels", "keys_of_rows", "labels_of_rows"]
 
 _MISSING = {"None", "nan", "NaN", "NaT", "<NA>"}
 """The text of None and of the missing values of libraries."""
@@ -95,3 +95,16 @@ def check_codes(labels: NDArray[Any], n_classes: int) -> Ints:
     if wrong.size:
         raise DataError(f"y[{wrong[0]}] is {labels[wrong[0]]}; class numbers must lie in 0 … {n_classes - 1}.")
     return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def keys_of_rows(keys: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
+    """Return the keys of samples as an ndarray (N, K) of numbers, or raise a `DataError`; None stays None."""
+    if keys is None:
+        return None
+    array = np.asarray(keys)
+    if array.ndim != 2 or len(array) != n_rows or array.dtype.kind not in "fiub":
+        raise DataError(
+            f"keys must hold one row of numbers per row of X ({n_rows}), got dtype {array.dtype} and shape "
+            f"{array.shape}."
+        )
+    return array

@@ -25,7 +25,7 @@ from softmargin.arguments import (
 )
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
-from softmargin.labels import check_codes, check_labels, labels_of_rows
+from softmargin.labels import check_codes, check_labels, keys_of_rows, labels_of_rows
 from softmargin.preprocessing import unit_rows
 from softmargin.text import printable
 
@@ -160,6 +160,8 @@ class Labelled:
         Non-negative; the largest is 1.
     rows : {"none", "l2"}
         "l2" if each row of X was divided by its Euclidean norm, as in `Preprocessing`.
+    keys : ndarray of shape (N, K), optional
+        Rows that identify the samples, from which folds are made. None: the rows of X.
     """
 
     X: Any
@@ -168,16 +170,33 @@ class Labelled:
     y: Ints
     weights: Floats
     rows: str = "none"
+    keys: NDArray[Any] | None = None
+
+    @property
+    def identity(self) -> Any:
+        """``keys``, or X if there are none: the rows from which folds are made."""
+        return self.X if self.keys is None else self.keys
 
     @classmethod
-    def check(cls, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Labelled:
+    def check(
+        cls, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, keys: ArrayLike | None = None
+    ) -> Labelled:
         """Check samples with labels; an X that is already a `Labelled` is returned unchanged.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (N, D), or Labelled
+        y : array-like of shape (N,)
+        sample_weight : array-like of shape (N,), optional
+        keys : array-like of shape (N, K), optional
+            Numbers that identify the pictures or texts that X was computed from. Samples with equal keys must have
+            equal features.
 
         Raises
         ------
         DataError
-            If X, the labels or the weights are invalid, or fewer than two classes have a sample of positive
-            weight.
+            If X, the labels, the weights or the keys are invalid, or fewer than two classes have a sample of
+            positive weight.
         """
         if isinstance(X, Labelled):
             return X
@@ -194,7 +213,7 @@ class Labelled:
                 f"y must hold at least two classes of positive weight, got only one class, {brief(only)}."
             )
         codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1).astype(np.int64)
-        return cls(X, labels, classes, codes, weights)
+        return cls(X, labels, classes, codes, weights, keys=keys_of_rows(keys, len(labels)))
 
     def with_unit_rows(self) -> Labelled:
         """Return the samples with each row of X divided by its Euclidean norm, in a copy."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from softmargin.errors import ParameterError
 
-__all__ = ["pluralize", "printable", "to_json", "truncate"]
+__all__ = ["from_json", "pluralize", "printable", "to_json", "truncate"]
 
 
 def printable(value: object) -> str:
@@ -56,3 +56,9 @@ def to_json(value: Any, not_finite: Callable[[float], str | None]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise ParameterError(f"A record must contain only JSON values, got {type(value).__name__}.")
+
+
+def from_json(kind: type[Any], record: dict[str, Any]) -> Any:
+    """Return a dataclass of this kind from its JSON values; None stands for a number that is not finite."""
+    values = {f.name: record[f.name] for f in fields(kind)}
+    return kind(**{name: math.nan if value is None else value for name, value in values.items()})

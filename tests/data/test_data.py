@@ -821,7 +821,7 @@ def test_unreadable_image_is_named(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied", file)
         return real_open(file, *rest)
 
-    monkeypatch.setattr("softmargin.data.images.reader.open", fails, raising=False)
+    monkeypatch.setattr("softmargin.data.images.pictures.open", fails, raising=False)
     refused(["2.png", "cannot be read", "Permission denied"], tmp_path)
 
 

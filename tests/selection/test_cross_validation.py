@@ -744,7 +744,7 @@ def _path_of_scores(scores, regs, noise=False):
     labelled, hashes, left = Labelled.check(X, y), content_hashes(X), iter(scores)
     search = gather(labelled, hashes, [held_out(y, labelled.weights, 0.2, hashes)])
     settings = Settings(regs, scoring=lambda *_: next(left), calibrate=False)
-    found = cross_validate(search, [sm.Hinge()], settings, "none").paths[0]
+    found = cross_validate(search, [sm.Hinge()], settings, "none").comparison.paths[0]
     assert not list(left)
     return found
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from softmargin._version import __version__
 from softmargin.cli import files, options, wording
-from softmargin.cli.job import Job
+from softmargin.cli.job import Job, Task
 from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import describe
 from softmargin.errors import ConvergenceWarning
 
 if TYPE_CHECKING:
-    from softmargin.data import Dataset
-    from softmargin.samples import Labelled
     from softmargin.selection import Comparison
 
 __all__ = ["compare"]
@@ -54,24 +52,31 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
     has a certified duality gap. McNemar's test tells whether two losses differ significantly. ECE is the expected
     calibration error of the probabilities; those of the hinge losses are first calibrated with a temperature.
 
+    With several --features, each is compared with each loss on the same folds, and the best features are tested
+    against the others.
+
     If DATA has a test set, each loss is fitted to the whole training set at its best λ and evaluated on the test
     set. These accuracies do not influence the selection.
     """
     if output is not None:
-        files.check_output(output, job.data, job.labels)
+        files.check_output(output, *job.inputs)
     with reporter(quiet) as progress:
         losses = job.losses()
-        dataset, labelled = job.read(progress)
+        tasks = job.read(progress)
+        task = next(iter(tasks.values()))
         progress("preparing (kernels are compiled if not cached)")
         started = time.perf_counter()
-        found = job.search(labelled, losses, progress, rule=rule, scoring=scoring, seed=seed)
-        tests = _test_accuracies(job, dataset, labelled, found, progress)
+        settings: dict[str, Any] = {"rule": rule, "scoring": scoring, "seed": seed}
+        several = job.search_features(tasks, losses, progress, **settings) if len(tasks) > 1 else None
+        one = job.search(task, losses, progress, **settings) if several is None else several.comparison
+        comparisons = dict.fromkeys(tasks, one) if several is None else several.comparisons
+        tests = {spec: _test_accuracies(job, tasks[spec], found, progress) for spec, found in comparisons.items()}
         seconds = time.perf_counter() - started
     record = {
         "softmargin": __version__,
-        "data": describe(dataset),
-        "comparison": found.record(),
-        "test": tests,
+        "data": describe(task.data),
+        "comparison": (several or one).record(),
+        "test": next(iter(tests.values())) if several is None else tests,
         "seconds": seconds,
     }
     if output is not None:
@@ -80,27 +85,29 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
     if as_json:
         wording.print_json(record)
         return 0
-    wording.print_data(job.data, dataset, len(labelled.classes))
-    wording.print_comparison(found, tests)
+    wording.print_data(job.data, task.data, len(task.samples.classes))
+    if several is None:
+        wording.print_comparison(one, *tests.values())
+    else:
+        wording.print_features(several, tests)
     if output is not None:
         wording.say(f"Results written to {output}.")
     return 0
 
 
-def _test_accuracies(
-    job: Job, dataset: Dataset, labelled: Labelled, found: Comparison, progress: Progress
-) -> dict[str, float]:
+def _test_accuracies(job: Job, task: Task, found: Comparison, progress: Progress) -> dict[str, float]:
     """Fit each loss to the whole training set at its λ, and return the accuracies on the test set, if any."""
     from softmargin.estimators import LinearClassifier
 
-    if dataset.test is None or dataset.test.y is None:
+    test = task.data.test
+    if test is None or test.y is None:
         return {}
     tests = {}
     for path in found.paths:
         progress(f"{path.loss.name}, reg {path.chosen.reg:.2g}: whole training set")
-        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options)
+        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options(task.data))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are only for the test accuracy
-            classifier.fit(labelled, labelled.labels)
-        tests[path.loss.name] = float((classifier.predict(dataset.test.X) == dataset.test.y).mean())
+            classifier.fit(task.samples, task.samples.labels)
+        tests[found.name_of(path.loss)] = float((classifier.predict(test.X) == test.y).mean())
     return tests

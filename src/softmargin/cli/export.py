@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from softmargin.cli import options
 from softmargin.cli.files import check_output
-from softmargin.cli.reading import read_model
+from softmargin.cli.reading import Reading, extractor_for, read_model
 from softmargin.cli.wording import say, say_err
 
 __all__ = ["export"]
@@ -15,15 +17,20 @@ __all__ = ["export"]
 @click.command(short_help="Export MODEL to ONNX, PyTorch or NumPy.")
 @options.model
 @click.option("-o", "--output", metavar="FILE", required=True, help="File to write: .onnx, .safetensors or .npz.")
-def export(model: str, output: str) -> None:
+@click.option("--with-backbone", is_flag=True, help="Join backbone and classifier in one .onnx file: images in.")
+@options.backbone
+def export(model: str, output: str, with_backbone: bool, backbone: str | None) -> None:
     """Export MODEL to ONNX, PyTorch or NumPy.
 
     The extension of FILE sets the format: .onnx is a graph from float32 features to label and scores, .safetensors
     the state of a PyTorch nn.Linear, .npz plain NumPy arrays. No format contains code.
     """
     loaded = read_model(model)
-    check_output(output, model)
-    loaded.export(output)
+    check_output(output, model, backbone)
+    extractor = extractor_for(loaded, Reading(backbone=backbone))
+    if extractor is not loaded.extractor:
+        loaded = replace(loaded, extractor=extractor)
+    loaded.export(output, with_backbone=with_backbone)
     if loaded.preprocessing.rows == "l2" and not output.lower().endswith(".onnx"):
         say_err(
             "Note: the model divides each row by its Euclidean norm first; do the same before you use this file."

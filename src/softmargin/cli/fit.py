@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -78,9 +78,9 @@ def fit(
     """Train a classifier on DATA and save it.
 
     Loss and λ are selected by cross-validation unless both are given. For each loss, λ decreases from the largest
-    useful value until the held-out accuracy no longer improves. The selected loss is then fitted to the whole
-    training set until the relative duality gap is at most --tol. If DATA has a test set, it is used only at the
-    end, for the accuracy.
+    useful value until the held-out accuracy no longer improves. Of several --features, the best are selected, too.
+    The selected loss is then fitted to the whole training set until the relative duality gap is at most --tol. If
+    DATA has a test set, it is used only at the end, for the accuracy.
 
     Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
@@ -88,38 +88,47 @@ def fit(
         raise ParameterError("--quick and --folds are mutually exclusive; give only one of them.")
     written = [path for path in (output, page, checkpoint) if path is not None]
     for k, path in enumerate(written):
-        files.check_output(path, job.data, job.labels, written=written[:k])
+        files.check_output(path, *job.inputs, written=written[:k])
     with reporter(quiet) as progress:
         from softmargin.estimators import LinearClassifier
+        from softmargin.features import extractor_of
 
         losses = job.losses()
-        dataset, labelled = job.read(progress)
+        tasks = job.read(progress)
+        task = next(iter(tasks.values()))
+        dataset = task.data
         target = output or files.default_output(dataset.name, job.data)
         if output is None:
-            files.check_output(target, job.data, job.labels, written=written)
+            files.check_output(target, *job.inputs, written=written)
             if os.path.lexists(target):
                 raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
         if not job.normalize_rows:
-            _note_different_ranges(dataset, job.data, job.scaling)
+            _note_different_ranges(dataset, job.data, job.scaling_of(dataset))
         progress("preparing (kernels are compiled if not cached)")
-        choice = None
+        choice = several = None
         started = time.perf_counter()
-        if len(losses) > 1 or reg is None:
-            choice = job.search(labelled, losses, progress, quick=quick, regs="auto" if reg is None else [reg])
-            losses, reg = [choice.loss], choice.reg
+        settings: dict[str, Any] = {"quick": quick, "regs": "auto" if reg is None else [reg]}
+        if len(tasks) > 1:
+            several = job.search_features(tasks, losses, progress, **settings)
+            choice, dataset = several.comparison, tasks[several.selected].data
+        elif len(losses) > 1 or reg is None:
+            choice = job.search(task, losses, progress, **settings)
+        loss, strength = (losses[0], reg) if choice is None else (choice.loss, choice.reg)
+        assert strength is not None, "without a choice, λ was given"
+        samples = next(task.samples for task in tasks.values() if task.data is dataset)
         classifier = LinearClassifier(
-            losses[0],
-            reg=reg,
+            loss,
+            reg=strength,
             tol=tol,
             max_passes=max_passes,
             checkpoint=checkpoint,
-            callback=lambda step: progress(stage(losses[0], reg, step)),
-            **job.fit_options,
+            callback=lambda step: progress(stage(loss, strength, step)),
+            **job.fit_options(dataset),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
             try:
-                classifier.fit(labelled, labelled.labels)
+                classifier.fit(samples, samples.labels)
             except BaseException as error:
                 interrupted = not isinstance(error, Exception)
                 if interrupted and checkpoint is not None and os.path.exists(checkpoint):
@@ -127,7 +136,8 @@ def fit(
                     wording.say_err(f"{saved}; the same command resumes it.")
                 raise
         progress("saving")
-        model = classifier.to_model(dataset, image_size=job.image_size, choice=choice)
+        image_size = job.image_size if extractor_of(dataset) is None else None
+        model = classifier.to_model(dataset, image_size=image_size, text=job.text, choice=choice)
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None
@@ -153,7 +163,10 @@ def fit(
     else:
         wording.print_data(job.data, dataset, model.n_classes)
         if choice is not None:
-            wording.print_comparison(choice)
+            if several is None:
+                wording.print_comparison(choice)
+            else:
+                wording.print_features(several)
             wording.say()
         rows = [
             ["loss", repr(model.loss)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,8 +11,11 @@ from softmargin.cli import options
 from softmargin.cli.progress import reporter
 from softmargin.cli.reading import Reading, describe, read_data, read_model
 from softmargin.cli.wording import certificate_rows, list_names, print_json, print_table, say
+from softmargin.errors import ParameterError
+from softmargin.text import truncate
 
 if TYPE_CHECKING:
+    from softmargin.features import FeatureExtractor
     from softmargin.model import Model
 
 __all__ = ["info"]
@@ -23,18 +26,23 @@ _MOST_CLASSES = 50
 
 
 @click.command(short_help="Describe a model file or DATA.")
-@click.argument("source", metavar="MODEL|DATA")
+@click.argument("source", metavar="MODEL|DATA", required=False)
 @options.reading
+@click.option("--cache", is_flag=True, help="Describe the cache of features instead.")
 @options.as_json
 @options.quiet
 @options.gathered(Reading, "reading")
-def info(source: str, reading: Reading, as_json: bool, quiet: bool) -> None:
-    """Describe a model file or DATA.
+def info(source: str | None, reading: Reading, cache: bool, as_json: bool, quiet: bool) -> None:
+    """Describe a model file or DATA, or the cache of features.
 
     Prints the loss, λ, classes, training data and certificate of a model; the size, types and classes of DATA.
     A model was trained on DATA if its fingerprint equals that of DATA.
     """
-    if _is_model(source):
+    if cache != (source is None):
+        raise ParameterError("Give either MODEL or DATA, or --cache.")
+    if source is None:
+        _info_cache(as_json)
+    elif _is_model(source):
         _info_model(source, as_json)
     else:
         _info_data(source, reading, as_json, quiet)
@@ -63,6 +71,7 @@ def _info_model(source: str, as_json: bool) -> None:
         ["loss", repr(model.loss)],
         ["reg", f"{model.reg:.6g}"],
         ["features", f"{model.n_features:,}{_shape(model.image_shape)}, scaling {scaling}"],
+        *([["extractor", _extractor(model.extractor)]] if model.extractor is not None else []),
         ["classes", f"{model.n_classes:,}: {list_names(model.classes.tolist(), _MOST_NAMES, str)}"],
         ["probabilities", _probabilities(model)],
         ["training data", f"{model.data_name}, {model.n_samples:,} samples"],
@@ -74,6 +83,32 @@ def _info_model(source: str, as_json: bool) -> None:
     if model.selection.get("reason"):
         say()
         say(str(model.selection["reason"]))
+
+
+def _info_cache(as_json: bool) -> None:
+    from softmargin.features.cache import cache_folder, cached_extractors
+
+    found = cached_extractors()
+    if as_json:
+        print_json({"folder": str(cache_folder()), "extractors": [entry._asdict() for entry in found]})
+        return
+    say(f"{cache_folder()}: {sum(entry.n_bytes for entry in found) / 1e6:,.1f} MB of features.")
+    if found:
+        say()
+        rows = [
+            [e.record["name"], f"{e.n_rows:,}", f"{e.n_bytes / 1e6:,.1f} MB", _settings(e.record)] for e in found
+        ]
+        print_table(["extractor", "samples", "size", "settings"], rows)
+
+
+def _extractor(extractor: FeatureExtractor) -> str:
+    content = extractor.content()
+    return extractor.describe() + (f" (SHA-256 {_short(content)})" if content else "")
+
+
+def _settings(record: dict[str, Any]) -> str:
+    given = {name: value for name, value in record["settings"].items() if value is not None}
+    return truncate(", ".join(f"{name} {value}" for name, value in given.items()), 40)
 
 
 def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
@@ -13,30 +14,70 @@ from softmargin.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
+    from softmargin.features import FeatureExtractor
     from softmargin.losses import Loss
     from softmargin.samples import Labelled
-    from softmargin.selection import Comparison
+    from softmargin.selection import Comparison, FeatureComparison
 
-__all__ = ["Job"]
+__all__ = ["Extraction", "Job", "Task"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Reading):
-    """The options of both commands, by the names of their parameters."""
+class Extraction(Reading):
+    """How to read DATA and compute features, by the names of the parameters."""
 
     data: str
+    specs: tuple[str, ...]
+    pool: str | None
+    image_size: tuple[int, int] | None
+    threads: int | None
+
+    @property
+    def inputs(self) -> list[str | None]:
+        """The files that the command reads, which it must not overwrite."""
+        return [self.data, self.labels, *(spec for spec in self.specs if spec.endswith(".onnx"))]
+
+    def extractors(self) -> dict[str, FeatureExtractor | None]:
+        """Return the extractors to try, by the words that describe them; None for DATA as it is."""
+        from softmargin.features import make_extractor
+
+        if not self.specs:
+            return {"": None}
+        options: dict[str, Any] = {"pool": self.pool, "image_size": self.image_size}
+        made = {spec: make_extractor(spec, **options) for spec in self.specs}
+        is_plain = list(made) == ["pixels"]
+        return {"pixels": None} if is_plain else dict(made)
+
+
+class Task(NamedTuple):
+    """Data with one kind of features, and their checked samples."""
+
+    data: Dataset
+    samples: Labelled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Extraction):
+    """The options of both commands, by the names of their parameters."""
+
     names: tuple[str, ...]
     delta: float | None
     folds: int | None
     scaling: str
     normalize_rows: bool
-    image_size: tuple[int, int] | None
-    threads: int | None
 
-    @property
-    def fit_options(self) -> dict[str, Any]:
-        """Arguments of `LinearClassifier`."""
-        return {"scaling": self.scaling, "normalize_rows": self.normalize_rows, "n_threads": self.threads}
+    def fit_options(self, data: Dataset) -> dict[str, Any]:
+        """Return arguments of `LinearClassifier`."""
+        return {
+            "scaling": self.scaling_of(data), "normalize_rows": self.normalize_rows, "n_threads": self.threads,
+        }  # fmt: skip
+
+    def scaling_of(self, data: Dataset) -> str:
+        """Return the scaling; "auto" is the one that suits the extractor of the features, if there is one."""
+        from softmargin.features import extractor_of
+
+        extractor = extractor_of(data)
+        return self.scaling if extractor is None or self.scaling != "auto" else extractor.scaling
 
     def losses(self) -> list[Loss]:
         """Return the losses to try."""
@@ -46,35 +87,69 @@ class Job(Reading):
             raise ParameterError("--delta is the margin of the hinge losses and not an option of cross_entropy.")
         return [make_loss(name, self.delta or 1.0) for name in dict.fromkeys(self.names or LOSS_NAMES)]
 
-    def read(self, progress: Progress) -> tuple[Dataset, Labelled]:
-        """Return the data and their checked samples; both parts are checked before anything is fitted."""
+    def read(self, progress: Progress) -> dict[str, Task]:
+        """Return the data for each --features; all parts are checked before anything is fitted."""
+        return {spec: self._read(progress, extractor) for spec, extractor in self.extractors().items()}
+
+    def _read(self, progress: Progress, extractor: FeatureExtractor | None) -> Task:
         from softmargin.samples import Labelled, check_finite
 
-        data = read_data(self.data, self, progress, image_size=self.image_size)
+        options: dict[str, Any] = {"image_size": self.image_size}
+        if extractor is not None:
+            options = {"features": extractor, "cache": not self.no_cache, "n_workers": self.threads}
+        data = read_data(self.data, self, progress, **options)
         y = labels_of(data, self.data)
         with naming(self.data):
-            labelled = Labelled.check(data.X, y)
+            labelled = Labelled.check(data.X, y, keys=data.keys)
         if data.test is not None:
             with naming(f"the test set of {self.data}"):
                 if data.test.n_samples == 0:
                     raise DataError("it contains no samples.")
                 check_finite(data.test.X)
-        return data, labelled.with_unit_rows() if self.normalize_rows else labelled
+        return Task(data, labelled.with_unit_rows() if self.normalize_rows else labelled)
 
     def search(
-        self, samples: Labelled, losses: list[Loss], progress: Progress, *, quick: bool = False, **options: Any
+        self, task: Task, losses: list[Loss], progress: Progress, *, quick: bool = False, **options: Any
     ) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
         n_folds = 1 if quick else self.folds or 5
-        options |= {"scaling": self.scaling, "n_threads": self.threads}
+        samples = task.samples
+        options |= {"scaling": self.scaling_of(task.data), "n_threads": self.threads}
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         if quick:
             return choose(samples, samples.labels, losses, **options)
         found = compare(samples, samples.labels, losses, cv=n_folds, **options)
-        if len(found.folds) < n_folds:
-            say_err(
-                f"Note: only {len(found.folds)} folds are used, since there are too few samples for {n_folds}."
-            )
+        _note_fewer_folds(found, n_folds)
         return found
+
+    def search_features(
+        self,
+        tasks: Mapping[str, Task],
+        losses: list[Loss],
+        progress: Progress,
+        *,
+        quick: bool = False,
+        **options: Any,
+    ) -> FeatureComparison:
+        """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth."""
+        from softmargin.selection import choose_features, compare_features
+
+        n_folds = 1 if quick else self.folds or 5
+        sets = {spec: task.samples for spec, task in tasks.items()}
+        options |= {"scaling": {spec: self.scaling_of(task.data) for spec, task in tasks.items()}}
+        options["n_threads"] = self.threads
+        options["callback"] = lambda name, loss, reg, fold, step: progress(
+            f"{name}: {stage(loss, reg, step, fold, n_folds)}"
+        )
+        if quick:
+            return choose_features(sets, losses, **options)
+        found = compare_features(sets, losses, cv=n_folds, **options)
+        _note_fewer_folds(found.comparison, n_folds)
+        return found
+
+
+def _note_fewer_folds(found: Comparison, n_folds: int) -> None:
+    if len(found.folds) < n_folds:
+        say_err(f"Note: only {len(found.folds)} folds are used, since there are too few samples for {n_folds}.")

@@ -15,8 +15,8 @@ import click
 from softmargin.errors import ParameterError
 
 __all__ = [
-    "LOSS_NAMES", "as_json", "columns", "data", "evaluation", "gathered", "job", "model", "part", "positive",
-    "quiet", "reading", "search", "threads",
+    "LOSS_NAMES", "applying", "as_json", "columns", "data", "evaluation", "extraction", "gathered", "job", "model",
+    "part", "positive", "quiet", "reading", "search", "threads",
 ]  # fmt: skip
 
 LOSS_NAMES = ("cross_entropy", "squared_hinge", "hinge")
@@ -29,7 +29,7 @@ def gathered(kind: type[Any], name: str) -> Callable[[Any], Any]:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def call(**values: Any) -> Any:
-            record = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
+            record = kind(**{f.name: values.pop(f.name) for f in fields(kind) if f.name in values})
             return command(**values, **{name: record})
 
         return call
@@ -78,6 +78,12 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress on st
 columns = click.option(
     "--columns", metavar="NAMES", help="Columns of a table to use as features, separated by commas."
 )
+text = click.option(
+    "--text", metavar="COLUMN", help="Column of texts in a table, from which features are computed."
+)
+no_cache = click.option(
+    "--no-cache", is_flag=True, help="Compute all features again, and do not add them to the cache."
+)
 threads = click.option(
     "--threads",
     type=click.IntRange(1),
@@ -100,7 +106,36 @@ reading = combined(
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 
-evaluation = combined(model, data, reading, part, as_json, quiet)
+features = click.option(
+    "--features",
+    "specs",
+    metavar="HOW",
+    multiple=True,
+    help="Features of pictures or texts: pixels, hog, kmeans[:K], FILE.onnx (a backbone) or st:NAME (a sentence "
+    "encoder).  [default: pixels]",
+)
+extraction = combined(
+    features,
+    click.option(
+        "--pool",
+        type=click.Choice(("auto", "cls", "mean")),
+        help="How the outputs of a backbone become one row.  [default: auto]",
+    ),
+    click.option(
+        "--image-size", metavar="HxW", callback=_size, help="Resize all images to this height and width."
+    ),
+    text,
+    no_cache,
+)
+"""How to compute features: fields of `softmargin.cli.job.Job`."""
+
+backbone = click.option(
+    "--features", "backbone", metavar="FILE.onnx", help="The backbone of MODEL, if it was moved to another folder."
+)
+applying = combined(backbone, text, no_cache)
+"""How to compute the features that MODEL needs: fields of `softmargin.cli.reading.Reading`."""
+
+evaluation = combined(model, data, applying, reading, part, as_json, quiet)
 """Of commands that evaluate MODEL on DATA."""
 
 search = combined(
@@ -131,9 +166,7 @@ job = combined(
     click.option(
         "--normalize-rows", is_flag=True, help="Divide each row by its Euclidean norm, as is usual for embeddings."
     ),
-    click.option(
-        "--image-size", metavar="HxW", callback=_size, help="Resize all images to this height and width."
-    ),
+    extraction,
     reading,
     threads,
     as_json,

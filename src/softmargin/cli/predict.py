@@ -16,7 +16,15 @@ import click
 
 from softmargin.cli import files, options
 from softmargin.cli.progress import Progress, reporter
-from softmargin.cli.reading import Reading, check_data_for, naming, part_of, read_for_model, read_model
+from softmargin.cli.reading import (
+    Reading,
+    check_data_for,
+    extractor_for,
+    naming,
+    part_of,
+    read_for_model,
+    read_model,
+)
 from softmargin.cli.wording import is_terminal, say_err, write
 from softmargin.errors import DataError, ModelFileError, ParameterError
 from softmargin.text import printable
@@ -48,10 +56,12 @@ _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
     "calibrated.",
 )
 @click.option("--margin", is_flag=True, help="Add the difference of the two largest scores.")
+@options.applying
 @options.columns
 @options.part
 @options.as_json
 @options.quiet
+@options.gathered(Reading, "reading")
 def predict(
     model: str,
     data: str,
@@ -59,7 +69,7 @@ def predict(
     scores: bool,
     proba: bool,
     margin: bool,
-    columns: str | None,
+    reading: Reading,
     part: str,
     as_json: bool,
     quiet: bool,
@@ -80,14 +90,14 @@ def predict(
         raise DataError("stdin is closed; give a file as DATA.")
     output = None if output == _STREAM else output
     if output is not None:
-        files.check_output(output, model, None if data == _STREAM else data)
+        files.check_output(output, model, None if data == _STREAM else data, reading.backbone)
         if data == _STREAM and _is_stdin(output):
             raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
     suffix = _suffix(output, as_json)
     on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
     with reporter(quiet or on_screen) as progress:
-        rows = _blocks(loaded, _parts(loaded, data, progress, part, columns), kind, data)
+        rows = _blocks(loaded, _parts(loaded, data, progress, part, reading), kind, data)
         if as_json or suffix in ("jsonl", "ndjson"):
             blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
         elif suffix == "parquet":
@@ -123,16 +133,22 @@ def _is_stdin(path: str) -> bool:
         return False
 
 
-def _parts(model: Model, source: str, progress: Progress, part: str, columns: str | None) -> Iterator[Dataset]:
+def _parts(model: Model, source: str, progress: Progress, part: str, reading: Reading) -> Iterator[Dataset]:
     """Yield DATA in parts that fit in memory; formats that cannot be streamed are one part."""
-    from softmargin.data import stream_dataset
+    from softmargin.data import holds_arrays, stream_dataset
 
-    wanted = model.feature_names if columns is None else Reading(columns=columns).options()["columns"]
+    chosen = reading.columns is not None
+    extractor = extractor_for(model, reading)
     stream = stream_dataset(
-        sys.stdin.buffer if source == _STREAM else source, columns=wanted, n_features=model.n_features
+        sys.stdin.buffer if source == _STREAM else source,
+        columns=reading.options()["columns"] if chosen else model.feature_names,
+        n_features=model.n_features,
+        text=None if extractor is None else reading.text or model.text,
+        features=None if source != _STREAM and holds_arrays(source) else extractor,
+        cache=not reading.no_cache,
     )
-    if stream is None or (columns is not None and source != _STREAM):
-        whole = part_of(read_for_model(source, model, Reading(columns=columns), progress), source, part)
+    if stream is None or (chosen and source != _STREAM):
+        whole = part_of(read_for_model(source, model, reading, progress), source, part)
         progress("predicting")
         with naming(source):
             model.predict(whole.X)  # all rows: an invalid one is found before the first line is printed

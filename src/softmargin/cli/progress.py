@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from softmargin.cli.wording import is_terminal, say_err
 
@@ -38,12 +38,24 @@ def reporter(quiet: bool) -> Iterator[Progress]:
     from rich import progress as rich
     from rich.console import Console
 
-    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}", markup=False), rich.TimeElapsedColumn())
+    class Bar(rich.BarColumn):
+        """A bar where the total is known."""
+
+        def render(self, task: rich.Task) -> Any:
+            return "" if task.total is None else super().render(task)
+
+    words = rich.TextColumn("{task.description}", markup=False)
+    columns = (rich.SpinnerColumn(), words, Bar(bar_width=20), rich.TimeElapsedColumn())
     console = Console(stderr=True)
     # Rich would send stdout to this console too, and `predict … > FILE` would leave the file empty.
     with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
-        task = progress.add_task("starting", total=None)
-        yield lambda what, done=0, total=0: progress.update(task, description=_described(what, done, total))
+        task, speed = progress.add_task("starting", total=None), _Speed()
+
+        def show(what: str, done: int = 0, total: int = 0) -> None:
+            text = _described(what, done, total) + speed(what, done, total)
+            progress.update(task, description=text, completed=done, total=total or None)
+
+        yield show
 
 
 class _PlainProgress:
@@ -51,12 +63,32 @@ class _PlainProgress:
 
     def __init__(self) -> None:
         self._started = self._printed = time.monotonic()
+        self._speed = _Speed()
 
     def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
-        now = time.monotonic()
+        now, speed = time.monotonic(), self._speed(what, done, total)
         if now - self._printed >= _PLAIN_SECONDS:
             self._printed = now
-            say_err(f"{now - self._started:.0f} s: {_described(what, done, total)}")
+            say_err(f"{now - self._started:.0f} s: {_described(what, done, total)}{speed}")
+
+
+class _Speed:
+    """Measures the speed of a step whose total is known, and the time that is left."""
+
+    def __init__(self) -> None:
+        self._what, self._since, self._first = "", 0.0, 0
+
+    def __call__(self, what: str, done: int, total: int) -> str:
+        """Return a text such as ", 157 per second, 4 min left"; "" in the first second."""
+        now = time.monotonic()
+        if what != self._what or done < self._first:
+            self._what, self._since, self._first = what, now, done
+        seconds, n = now - self._since, done - self._first
+        if not total or seconds < 1.0 or n == 0:
+            return ""
+        left = (total - done) * seconds / n
+        rest = f"{left:.0f} s" if left < 90.0 else f"{left / 60.0:.0f} min"
+        return f", {n / seconds:,.3g} per second, {rest} left"
 
 
 def _described(what: str, done: int, total: int) -> str:

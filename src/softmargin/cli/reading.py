@@ -16,11 +16,12 @@ from softmargin.text import pluralize
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
+    from softmargin.features import FeatureExtractor
     from softmargin.model import Model
 
 __all__ = [
-    "Reading", "check_data_for", "describe", "labels_of", "naming", "part_of", "read_data", "read_for_model",
-    "read_model",
+    "Reading", "check_data_for", "check_origin", "describe", "extractor_for", "labels_of", "naming", "part_of",
+    "read_data", "read_for_model", "read_model",
 ]  # fmt: skip
 
 
@@ -31,17 +32,23 @@ class Reading:
     labels: str | None = None
     label: str | None = None
     columns: str | None = None
+    text: str | None = None
+    no_cache: bool = False
+    backbone: str | None = None
 
     def options(self) -> dict[str, Any]:
         """Return them as arguments of `softmargin.load_dataset`."""
         names = None
         if self.columns is not None:
             names = [name.strip() for name in self.columns.split(",")] if self.columns.strip() else []
-        return {"labels": self.labels, "label": self.label, "columns": names}
+        return {"labels": self.labels, "label": self.label, "columns": names, "text": self.text}
 
     def arguments(self) -> list[str]:
         """Return those that were given, as arguments of the command line."""
-        given = {"--labels": self.labels, "--label": self.label, "--columns": self.columns}
+        given = {
+            "--labels": self.labels, "--label": self.label, "--columns": self.columns, "--text": self.text,
+            "--features": self.backbone,
+        }  # fmt: skip
         return [word for name, value in given.items() if value is not None for word in (name, value)]
 
 
@@ -70,18 +77,50 @@ def read_data(source: str, reading: Reading, progress: Progress, **options: Any)
 
 
 def read_for_model(source: str, model: Model, reading: Reading, progress: Progress) -> Dataset:
-    """Read DATA as the model needs it."""
-    from softmargin.data import options_of
+    """Read DATA as the model needs it; its features are computed unless DATA is a file of features."""
+    from softmargin.data import holds_arrays, options_of
 
+    own, extractor = options_of(source), extractor_for(model, reading)
+    if extractor is not None:
+        options: dict[str, Any] = {"text": reading.text or model.text} if "text" in own else {}
+        if not holds_arrays(source):
+            options |= {"features": extractor, "cache": not reading.no_cache}
+        data = read_data(source, reading, progress, **options)
+        if data.extractor is None and data.image_shape is not None:  # arrays of pixels
+            data = read_data(source, reading, progress, features=extractor, cache=not reading.no_cache)
+        check_origin(extractor, data, source)
+        return data
     wanted: dict[str, Any] = {"image_size": model.image_size, "n_features": model.n_features}
     if model.image_shape is not None:
         wanted["image_channels"] = model.image_shape[2]
     if reading.columns is None:
         wanted["columns"] = model.feature_names
-    own = options_of(source)
     data = read_data(source, reading, progress, **{name: wanted[name] for name in own & wanted.keys()})
     check_data_for(model, data, source)
     return data
+
+
+def extractor_for(model: Model, reading: Reading) -> FeatureExtractor | None:
+    """Return the extractor of a model, with the backbone from the file that the user gave, if any."""
+    if reading.backbone is None:
+        return model.extractor
+    if model.extractor is None:
+        raise ParameterError(
+            "--features is for a model of pictures or texts, but this model takes the data as is."
+        )
+    return model.extractor.relocated(reading.backbone)
+
+
+def check_origin(extractor: FeatureExtractor, data: Dataset, source: str) -> None:
+    """Raise an error if a file of features was made by another extractor."""
+    from softmargin.features import extractor_of
+
+    made_by = None if data.stored is None else extractor_of(data)
+    if made_by is not None and made_by.identity() != extractor.identity():
+        raise DataError(
+            f"{source} must hold features of {extractor.describe()} as in training, got features of "
+            f"{made_by.describe()} (identity {made_by.identity()[:12]}, not {extractor.identity()[:12]})."
+        )
 
 
 @contextmanager

@@ -112,15 +112,16 @@ def training_data(
         from softmargin.data import options_of
 
         own = options_of(source)
-        columns = {name: getattr(reading, name) for name in ("label", "columns") if name in own}
-        given = read_for_model(source, model, Reading(**columns), progress)
-        labels_of(given, source)
-        if given.fingerprint() != model.fingerprint:
+        given = {name: getattr(reading, name) for name in ("label", "columns", "text") if name in own}
+        same = Reading(no_cache=reading.no_cache, backbone=reading.backbone, **given)
+        training = read_for_model(source, model, same, progress)
+        labels_of(training, source)
+        if training.fingerprint() != model.fingerprint:
             raise DataError(
                 f"--training must be the training data of the model (fingerprint {model.fingerprint[:16]}…), got "
-                f"{source} (fingerprint {given.fingerprint()[:16]}…)."
+                f"{source} (fingerprint {training.fingerprint()[:16]}…)."
             )
-        return given
+        return training
     if other is None or other.y is None or other.fingerprint() != model.fingerprint:
         return None
     return other

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -20,15 +20,20 @@ from softmargin.text import pluralize, printable
 if TYPE_CHECKING:
     from softmargin.data import Dataset
     from softmargin.model import Model
-    from softmargin.selection import Comparison
+    from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = [
-    "certificate_rows", "compact", "is_terminal", "list_names", "print_comparison", "print_data", "print_json",
-    "print_table", "say", "say_err", "write",
+    "certificate_rows", "compact", "is_terminal", "list_names", "print_comparison", "print_data", "print_features",
+    "print_json", "print_table", "say", "say_err", "write",
 ]  # fmt: skip
 
 _TERMINAL_COLUMNS = 80
 _MOST_COLUMNS = 1_000_000
+_GAP = 2
+"""Spaces between two columns of a table."""
+
+_LONG = 100.0
+"""Seconds from which on a table shows them without decimals."""
 
 
 def list_names(names: Sequence[object], most: int, show: Callable[[object], str] = repr) -> str:
@@ -137,18 +142,56 @@ def print_comparison(comparison: Comparison, tests: dict[str, float] | None = No
         rows.append(row + ([f"{tests[path.loss.name]:.4f}"] if tests else []))
     print_table(headings, rows)
     say()
-    points = [point for path in comparison.paths for point in path.points]
+    _say_selection([comparison], comparison)
+
+
+def print_features(found: FeatureComparison, tests: Mapping[str, Mapping[str, float]] | None = None) -> None:
+    """Print what was tried on each feature set, and what was selected.
+
+    ``tests`` holds the test accuracies by feature set and by loss; it is empty if there is no test set.
+    """
+    tests = tests if tests and any(tests.values()) else None
+    headings = ["loss", "reg", "held-out", *(["test"] if tests else []), "passes", "seconds"]
+    names, rows = ["features"], [headings]
+    for name, comparison in found.comparisons.items():
+        for path in comparison.paths:
+            point, loss = path.chosen, comparison.name_of(path.loss)
+            seconds = sum(p.seconds for p in path.points)
+            row = [
+                loss,
+                f"{point.reg:.3g}",
+                f"{point.validation_accuracy:.4f} ±{comparison.accuracy_error(point):.4f}",
+                *([f"{tests[name][loss]:.4f}"] if tests else []),
+                f"{sum(p.n_passes for p in path.points):,}",
+                f"{seconds:.1f}" if seconds < _LONG else f"{seconds:,.0f}",
+            ]
+            names.append(printable(name))
+            rows.append(row)
+    if is_terminal(sys.stdout):  # the end of a long name tells more: the file, or the name of the model
+        others = sum(max(map(len, column)) + _GAP for column in zip(*rows, strict=True))
+        room = max(len(names[0]), _columns() - others)
+        names = [name if len(name) <= room else "…" + name[1 - room :] for name in names]
+    print_table(
+        [names[0], *rows[0]], [[name, *row] for name, row in zip(names[1:], rows[1:], strict=True)], left=2
+    )
+    say()
+    _say_selection(found.comparisons.values(), found.comparison)
+
+
+def _say_selection(comparisons: Collection[Comparison], selected: Comparison) -> None:
+    """Print whether all fits of some comparisons converged, and the sentences of the selected one."""
+    points = [point for found in comparisons for path in found.paths for point in path.points]
     gaps = [fold.gap for point in points for fold in point.folds]
     n_passes = f"{sum(point.n_passes for point in points):,} passes"
-    where = f"{len(comparison.folds)} folds" if len(comparison.folds) > 1 else "one split"
-    tol = comparison.path_tol
+    where = f"{len(selected.folds)} folds" if len(selected.folds) > 1 else "one split"
+    tol = selected.path_tol
     n_failed = sum(gap > tol for gap in gaps)
     if n_failed:
         failed = f"{n_failed:,} of {pluralize(len(gaps), 'fit')} on {where} did not converge"
         say(f"{failed}: largest gap {max(gaps):.1e} > {compact(tol)} ({n_passes}).")
     else:
         say(f"All {pluralize(len(gaps), 'fit')} on {where} converged (gap ≤ {compact(tol)}, {n_passes}).")
-    for sentence in comparison.sentences():
+    for sentence in selected.sentences():
         say(sentence)
 
 

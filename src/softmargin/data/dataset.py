@@ -19,8 +19,8 @@ from softmargin.io.mapped import MappedFile
 from softmargin.text import printable
 
 __all__ = [
-    "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "as_features",
-    "join_parts", "no_features",
+    "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
+    "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -50,6 +50,24 @@ class Extraction(NamedTuple):
     image_shape: ImageShape | None
     n_cached: int = 0
     notes: tuple[str, ...] = ()
+
+
+class StoredFeatures(NamedTuple):
+    """What a file of features says of their origin.
+
+    Attributes
+    ----------
+    record : dict
+        The identity of the extractor.
+    arrays : dict of str to ndarray
+        What the extractor learned.
+    keys : ndarray of shape (N, 16), uint8
+        A hash of the picture or text of each sample.
+    """
+
+    record: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+    keys: NDArray[np.uint8]
 
 
 class Extractor(Protocol):
@@ -101,6 +119,8 @@ class Dataset:
         The pictures or texts from which X was computed, if it was.
     extractor : Extractor, or None
         What computed X from them.
+    stored : StoredFeatures, or None
+        The origin of X, if X was read from a file that `softmargin embed` wrote.
 
     Raises
     ------
@@ -118,6 +138,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     inputs: Inputs | None = None
     extractor: Extractor | None = None
+    stored: StoredFeatures | None = None
 
     def __post_init__(self) -> None:
         name = printable(self.name)
@@ -132,6 +153,10 @@ class Dataset:
             raise DataError(f"{name}: image_shape must match {d} features, got {self.image_shape}.")
         if self.feature_names is not None and len(self.feature_names) != d:
             raise DataError(f"{name}: feature_names must hold {d} names, got {len(self.feature_names)}.")
+        if self.stored is not None and self.stored.keys.shape[:1] != (n,):
+            raise DataError(
+                f"{name}: keys must hold one key per row of X ({n} rows), got {len(self.stored.keys)}."
+            )
         if self.test is not None and self.test.n_features != d:
             test = f"test set {printable(self.test.name)}"
             raise DataError(f"{name}: {test} must have {d} features, got {self.test.n_features}.")
@@ -149,7 +174,8 @@ class Dataset:
     @property
     def keys(self) -> NDArray[np.uint8] | None:
         """A hash of the picture or text of each sample, (N, 16), from which folds are made; None without them."""
-        return None if self.inputs is None else self.inputs.keys
+        stored = None if self.stored is None else self.stored.keys
+        return stored if self.inputs is None else self.inputs.keys
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of dtype, shape and bytes of X and of y.

@@ -17,7 +17,7 @@ from softmargin.text import printable
 __all__ = ["KEY_BYTES", "Inputs", "Texts", "joined", "keys_of"]
 
 KEY_BYTES = 16
-"""Size of a key; two of 10^9 samples have the same key by chance with a probability below 10^-20."""
+"""Size of a hash, at which 10^9 different samples have different hashes except with a probability of 10^-20."""
 
 
 class Inputs(ABC):

@@ -27,7 +27,9 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
 from softmargin.text import printable
 
-__all__ = ["belongs_to", "load_dataset", "options_of", "stream_dataset"]
+__all__ = [
+    "belongs_to", "check_image_size", "holds_arrays", "load_dataset", "options_of", "stream_dataset",
+]  # fmt: skip
 
 _MOST_PIXELS = 10_000_000
 """A larger image_size is certainly a typing error."""
@@ -126,7 +128,7 @@ def load_dataset(
         label=label,
         columns=_check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
-        image_size=_check_size(image_size),
+        image_size=check_image_size(image_size),
         image_channels=image_channels,
         progress=progress,
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
@@ -190,6 +192,14 @@ def stream_dataset(
     return parts() if has_parts else None
 
 
+def holds_arrays(source: str | os.PathLike[str]) -> bool:
+    """Return whether a source is a file of arrays or sparse text, which may hold features that were computed."""
+    try:
+        return _find(_place(source)) in (npy, npz, safetensors, svmlight)
+    except (OSError, ValueError):  # reading the source raises the error
+        return False
+
+
 def options_of(source: str | os.PathLike[str]) -> frozenset[str]:
     """Return the names of the options that apply to a source, or none if no reader accepts it."""
     try:
@@ -245,10 +255,10 @@ def _extracted(
 
 
 def _inputs(data: Dataset, extractor: Extractor, where: str) -> Inputs:
-    """Return the pictures or texts of data; 8-bit pixels are pictures, too."""
+    """Return the pictures or texts of data; rows of pixels from 0 to 255 are pictures, too."""
     inputs = data.inputs
-    if inputs is None and data.image_shape is not None and data.X.dtype == np.uint8:
-        inputs = images.PixelPictures(data.X, data.image_shape, where)
+    if inputs is None and data.image_shape is not None and data.X.min() >= 0 and data.X.max() <= 255:
+        inputs = images.PixelPictures(data.X.astype(np.uint8, copy=False), data.image_shape, where)
     if inputs is None or inputs.kind != extractor.takes:
         has = f"a table of {data.n_features:,} features" if inputs is None else inputs.kind
         raise DataError(f"{where} must hold {extractor.takes} for features={extractor!r}, got {has}.")
@@ -318,7 +328,8 @@ def _check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     return names
 
 
-def _check_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
+def check_image_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return a size (height, width) as two integers, or None, or raise a `ParameterError`."""
     if image_size is None:
         return None
     try:

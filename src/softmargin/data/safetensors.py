@@ -1,6 +1,7 @@
 """Files of named tensors, ``.safetensors``: memory-mapped, found by their usual names."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.arrays import dataset_of, has_features, where_in, with_labels
-from softmargin.data.dataset import Dataset, ReadOptions
+from softmargin.data.dataset import Dataset, ReadOptions, StoredFeatures
 from softmargin.errors import DataError
 from softmargin.io.safetensors import TYPES, Header, Tensor, read_header
 from softmargin.text import printable
@@ -17,6 +18,10 @@ __all__ = ["FORMAT", "OPTIONS", "accepts", "holds_data", "read"]
 
 FORMAT = "a .safetensors file"
 OPTIONS = frozenset({"labels"})
+_LEARNED = "extractor."
+_ORIGIN = (_LEARNED, "keys_")
+"""Starts of the names of tensors that tell where features come from; `softmargin embed` writes them."""
+
 NAMES = ("classes", "class_names", "target_names", "feature_names")
 """Lists of strings, which tensors cannot hold; they may be in the metadata, as JSON."""
 
@@ -49,6 +54,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     tensors, metadata = _header(path)
     if "softmargin" in metadata:
         raise DataError(f"{printable(path)} is a model file; expected a data file.")
+    origin = {name: entry for name, entry in tensors.items() if name.startswith(_ORIGIN)}
+    tensors = {name: entry for name, entry in tensors.items() if name not in origin}
     words = {
         name: _words(metadata[name], name, path) for name in NAMES if name in metadata and name not in tensors
     }
@@ -59,8 +66,29 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     def listing() -> str:
         return ", ".join(f"{printable(name)} {entry.shape}" for name, entry in tensors.items()) or "no tensors"
 
-    dataset = dataset_of(path, [*tensors, *words], load, listing)
-    return with_labels(dataset, options.labels, path)
+    dataset = with_labels(dataset_of(path, [*tensors, *words], load, listing), options.labels, path)
+    if "extractor" not in metadata:
+        return dataset
+
+    def described(part: Dataset, name: str) -> Dataset:
+        """Return a part with its ids and the origin of its features."""
+        ids = _words(metadata[f"ids_{name}"], f"ids_{name}", path).tolist() if f"ids_{name}" in metadata else None
+        keys = _map(path, origin[f"keys_{name}"])
+        return replace(part, ids=None if ids is None else tuple(ids), stored=StoredFeatures(record, arrays, keys))
+
+    try:
+        record = dict(json.loads(metadata["extractor"]))
+        arrays = {
+            name.removeprefix(_LEARNED): np.array(_map(path, entry))
+            for name, entry in origin.items()
+            if name.startswith(_LEARNED)
+        }
+        test = None if dataset.test is None else described(dataset.test, "test")
+        return replace(described(dataset, "train"), test=test)
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{printable(path)} must name the extractor of its features, got another record."
+        ) from error
 
 
 def _header(path: Path) -> Header:

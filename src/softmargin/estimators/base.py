@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from softmargin.arguments import brief, check_flag
 from softmargin.data import Dataset
 from softmargin.errors import DataError
+from softmargin.features import extractor_of
 from softmargin.labels import labels_of_rows
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats
@@ -84,7 +85,12 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def to_model(
-        self, data: Dataset, *, image_size: tuple[int, int] | None = None, choice: Comparison | None = None
+        self,
+        data: Dataset,
+        *,
+        image_size: tuple[int, int] | None = None,
+        text: str | None = None,
+        choice: Comparison | None = None,
     ) -> Model:
         """Return a `Model`, which can be saved, loaded and used without scikit-learn.
 
@@ -94,6 +100,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             The training data; the model records their fingerprint and kind.
         image_size : tuple of int (height, width), optional
             Size to which the images were resized when they were read, if they were.
+        text : str, optional
+            The column of texts in the table, if it was named.
         choice : Comparison, optional
             How loss and λ were selected, for the record; by default ``path_`` of a `LinearClassifierCV`.
         """
@@ -118,6 +126,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             image_shape=data.image_shape,
             image_size=image_size,
             feature_names=data.feature_names,
+            extractor=extractor_of(data),
+            text=text,
             data_name=data.name,
             selection={} if choice is None else choice.record(),
             history=self.fit_.record(),

@@ -211,7 +211,7 @@ class LinearClassifierCV(FittedClassifier):
         losses = [make_loss(loss, self.delta) for loss in check_losses(self.losses)]
         seed = check_count("random_state", self.random_state, 0)
         labelled = self._labelled(X, y, sample_weight)
-        hashes = content_hashes(labelled.X, seed)
+        hashes = content_hashes(labelled.identity, seed)
         # Class weights are used for fitting only.
         fitted = labelled.training_weights(self.class_weight)
         folds = make_folds(self.cv, labelled, hashes, groups)
@@ -222,7 +222,7 @@ class LinearClassifierCV(FittedClassifier):
             self.regs, self.rule, scoring, name, self.path_tol, self.max_passes,
             check_flag("calibrate", self.calibrate),
         )  # fmt: skip
-        chosen = cross_validate(search, losses, settings, self.scaling, **self._options)
+        chosen = cross_validate(search, losses, settings, self.scaling, **self._options).comparison
         self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled)
         path = chosen.chosen_path
         self.path_: Comparison = chosen

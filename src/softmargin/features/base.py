@@ -12,6 +12,7 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from softmargin.data.dataset import Extraction, Progress
-from softmargin.data.images.guard import pillow_warnings
+from softmargin.data.images.guard import ImageProblem, pillow_warnings
 from softmargin.data.images.pictures import ObjectPictures
 from softmargin.data.inputs import Inputs, Texts
-from softmargin.errors import DataError
+from softmargin.errors import DataError, ParameterError
 from softmargin.features.cache import FeatureCache, load_learned, save_learned
 from softmargin.text import to_json
 from softmargin.threads import one_blas_thread, usable_cores, worker_threads
@@ -55,7 +56,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     scaling: ClassVar[str] = "none"
     """The scaling that suits the features: the meaning of ``scaling="auto"`` on the command line."""
 
-    arrays_: dict[str, NDArray[Any]]
+    arrays_: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
     @property
     def takes(self) -> str:
@@ -65,7 +66,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     @property
     def is_fitted(self) -> bool:
         """Whether nothing is left to be learned from training samples."""
-        return not self.learns or hasattr(self, "arrays_")
+        return not self.learns or bool(self.arrays_)
 
     @abstractmethod
     def compute(self, item: Any) -> NDArray[Any]:
@@ -75,6 +76,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         ----------
         item : PIL.Image.Image or str
             A picture (RGB, upright, of any size), or a text.
+
+        Raises
+        ------
+        ImageProblem
+            Why the picture cannot be used; `extract` adds its name.
         """
 
     def learned_from(self, inputs: Inputs, n_threads: int, progress: Progress) -> dict[str, NDArray[Any]]:
@@ -118,6 +124,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def describe(self) -> str:
         """Return a short description, such as ``kmeans:1600``."""
         return self.name
+
+    def arguments(self) -> list[str]:
+        """Return the options of the command line that describe this extractor."""
+        size = getattr(self, "image_size", None)
+        return ["--features", self.describe(), *([] if size is None else ["--image-size", f"{size[0]}x{size[1]}"])]
 
     @classmethod
     def restored(
@@ -166,10 +177,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """Learn from training samples, without their labels."""
         self.prepare()
         if not self.learns:
-            self.arrays_ = {}
             return
         keys, order = np.unique(inputs.keys, axis=0, return_index=True)
-        place = _digest(self._facts(), {"keys": keys})
+        place = _digest({"identity": self.identity(), "runtime": self.runtime()}, {"keys": keys})
         arrays = load_learned(place) if cache else None
         if arrays is None:
             with one_blas_thread(), pillow_warnings():
@@ -191,7 +201,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         if not self.is_fitted:
             raise DataError(f"{self!r} must be fitted to training samples first.")
         self.prepare()
-        store = FeatureCache(self.identity(), self.record()) if cache else None
+        store = (
+            FeatureCache(_digest({"identity": self.identity(), "runtime": self.runtime()}, {}), self.record())
+            if cache
+            else None
+        )
         rows = _Rows(inputs)
         if store is not None:
             rows.take(store, progress or _silent)
@@ -202,12 +216,19 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         return Extraction(rows.array(), None, n_cached, notes)
 
     def identity(self) -> str:
-        """Return the SHA-256 of all that the features depend on besides the sample."""
-        return _digest(self._facts(), getattr(self, "arrays_", {}))
-
-    def _facts(self) -> dict[str, Any]:
+        """Return the SHA-256 of all that the features depend on, besides the sample and versions of packages."""
         facts = {name: value for name, value in self.record().items() if name != "path"}
-        return facts | {"runtime": self.runtime()}
+        return _digest(facts, self.arrays_)
+
+    def relocated(self, path: str | os.PathLike[str]) -> FeatureExtractor:
+        """Return the extractor with its file in another place.
+
+        Raises
+        ------
+        ParameterError
+            The extractor reads no file.
+        """
+        raise ParameterError(f"The features {self.describe()} need no file, got {os.fspath(path)}.")
 
     def _compute_missing(
         self, inputs: Inputs, rows: _Rows, store: FeatureCache | None, n_threads: int, progress: Progress
@@ -216,6 +237,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             item = inputs.item(k)
             try:
                 row = self.compute(item)
+            except ImageProblem as problem:
+                raise DataError(f"{inputs.name(k)} {problem}.") from problem
             except DataError as error:
                 raise DataError(f"{inputs.name(k)}: {error}") from error
             return rounded(row, inputs.name(k), self.describe())
@@ -307,7 +330,7 @@ class _Rows:
         self._known[numbers] = True
 
 
-def rounded(row: NDArray[Any], name: str, extractor: str) -> NDArray[Any]:
+def rounded(row: NDArray[Any], name: str, extractor: str = "") -> NDArray[Any]:
     """Return features (D,) in float16, or in float32 if a number exceeds its range.
 
     Raises
@@ -319,7 +342,8 @@ def rounded(row: NDArray[Any], name: str, extractor: str) -> NDArray[Any]:
         row = np.asarray(row, dtype=np.float32)
         if not np.isfinite(row).all():
             number = row[~np.isfinite(row)][0]
-            raise DataError(f"{name} must have finite features, got {number}; check the extractor {extractor}.")
+            suspect = f"the extractor {extractor}" if extractor else "the extractor"
+            raise DataError(f"{name} must have finite features, got {number}; check {suspect}.")
         half = row.astype(np.float16)
     return half if np.isfinite(half).all() else row
 

@@ -12,18 +12,21 @@ from typing import Any
 from numpy.typing import NDArray
 
 from softmargin.arguments import brief, check_count
+from softmargin.data import Dataset
 from softmargin.errors import DataError, ModelFileError, ParameterError
 from softmargin.features.backbone import Backbone
 from softmargin.features.base import FeatureExtractor
+from softmargin.features.hog import HOG
+from softmargin.features.kmeans import KMeansPatches
 from softmargin.features.pixels import Pixels
 from softmargin.features.sentence import SentenceEncoder
 from softmargin.features.text_backbone import TextBackbone, takes_texts
 from softmargin.text import printable
 
-__all__ = ["EXTRACTORS", "from_record", "make_extractor"]
+__all__ = ["EXTRACTORS", "extractor_of", "from_record", "make_extractor"]
 
 EXTRACTORS: dict[str, type[FeatureExtractor]] = {
-    kind.name: kind for kind in (Pixels, Backbone, TextBackbone, SentenceEncoder)
+    kind.name: kind for kind in (Pixels, HOG, KMeansPatches, Backbone, TextBackbone, SentenceEncoder)
 }
 
 SPECS = "pixels, hog, kmeans, kmeans:K, FILE.onnx, st:NAME"
@@ -81,6 +84,14 @@ def make_extractor(
     if unused:
         raise ParameterError(f"{unused[0]} does not apply to features {printable(spec)!r}; leave it out.")
     return kind(*positional, **options)
+
+
+def extractor_of(data: Dataset) -> FeatureExtractor | None:
+    """Return the extractor of the features of a data set, None if they are the data themselves."""
+    if data.stored is not None:
+        return from_record(data.stored.record, data.stored.arrays, os.curdir)
+    extractor = data.extractor
+    return extractor if isinstance(extractor, FeatureExtractor) and not isinstance(extractor, Pixels) else None
 
 
 def from_record(

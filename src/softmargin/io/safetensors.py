@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ from softmargin.errors import DataError, ModelFileError
 from softmargin.text import pluralize, printable
 
 __all__ = ["TYPES", "Header", "Tensor", "damaged", "encode", "encode_record", "read_header", "read_record"]
-
-Floats: TypeAlias = NDArray[np.float64]
 
 TYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
@@ -116,16 +114,16 @@ def encode(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> 
     return [len(text).to_bytes(8, "little") + text, *(_bytes_of(tensor) for _, tensor in sorted(tensors.items()))]
 
 
-def encode_record(record: str, tensors: Mapping[str, Floats]) -> list[bytes | memoryview]:
+def encode_record(record: str, tensors: Mapping[str, NDArray[Any]]) -> list[bytes | memoryview]:
     """Return the file of a record and its tensors, with a checksum of both, in pieces."""
-    described = [(name, "F64", tensor.shape) for name, tensor in sorted(tensors.items())]
+    described = [(name, _KINDS[tensor.dtype.str], tensor.shape) for name, tensor in sorted(tensors.items())]
     digest = hashlib.sha256(json.dumps([_FORMAT, record, described]).encode("ascii"))
     for _, tensor in sorted(tensors.items()):
         digest.update(_bytes_of(tensor))
     return encode(tensors, {"format": _FORMAT, "sha256": digest.hexdigest(), "softmargin": record})
 
 
-def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
+def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the record and the tensors of an open file; no more is read or allocated than the file holds.
 
     Raises
@@ -150,14 +148,14 @@ def read_record(stream: BinaryIO, where: str) -> tuple[str, dict[str, Floats]]:
     if number != _FORMAT and number.isdecimal():
         supported = f"softmargin {__version__} supports only format {_FORMAT}; install a newer softmargin"
         raise ModelFileError(f"{where} has model file format {number}, but {supported}.")
-    lengths = [tensor.end - tensor.begin for tensor in found.values() if tensor.dtype == "F64"]
+    lengths = [tensor.end - tensor.begin for tensor in found.values() if tensor.dtype in _KINDS.values()]
     if len(lengths) < len(found) or sum(lengths) != size - stream.tell():
         raise damaged(where)
     tensors = {}
     for name, tensor in found.items():
         stream.seek(tensor.begin)
-        values = np.frombuffer(stream.read(tensor.end - tensor.begin), "<f8").reshape(tensor.shape)
-        tensors[name] = values.astype(np.float64, copy=False)
+        values = np.frombuffer(stream.read(tensor.end - tensor.begin), TYPES[tensor.dtype]).reshape(tensor.shape)
+        tensors[name] = values.astype(values.dtype.newbyteorder("="), copy=False)
     header = encode_record(metadata["softmargin"], tensors)[0]
     stream.seek(0)
     if stream.read(len(header)) != header:

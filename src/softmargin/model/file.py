@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.arguments import brief
@@ -32,7 +31,7 @@ def write_file(path: str | os.PathLike[str], pieces: bytes | Iterable[bytes | me
         ) from error
 
 
-def read_file(path: str | os.PathLike[str]) -> tuple[Any, dict[str, NDArray[np.float64]]]:
+def read_file(path: str | os.PathLike[str]) -> tuple[Any, dict[str, NDArray[Any]]]:
     """Return the metadata and the tensors of a model file, or raise a `ModelFileError`."""
     where = printable(check_path(path))
     if not os.path.exists(path):

@@ -13,26 +13,28 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from softmargin._version import __version__
-from softmargin.arguments import brief, check_choice
-from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
-from softmargin.io.paths import check_path
-from softmargin.io.safetensors import damaged, encode_record
+from softmargin.arguments import check_choice
+from softmargin.errors import CapabilityError, DataError, ParameterError
+from softmargin.io.safetensors import encode_record
 from softmargin.losses import LOSSES, CrossEntropy, Loss, softmax
 from softmargin.model import checks, exports
-from softmargin.model.file import check_names, read_file, write_file
+from softmargin.model.file import write_file
 from softmargin.model.parts import Parts
 from softmargin.model.predict import checked_features, fill_from_scores
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing
-from softmargin.text import printable, to_json
+from softmargin.text import to_json
 
-__all__ = ["Model", "load_model"]
+if TYPE_CHECKING:
+    from softmargin.features import FeatureExtractor
+
+__all__ = ["FURTHER", "LEARNED", "METADATA_FIELDS", "Model"]
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +80,11 @@ class Model:
     image_size : tuple of int (height, width), or None
         Size to which images were resized when they were read.
     feature_names : tuple of str, or None
+    extractor : FeatureExtractor, or None
+        What computes the features from pictures or texts. Its learned arrays are in the model file; of a backbone,
+        the model knows the SHA-256.
+    text : str, or None
+        The column of texts in the table that the model was trained on.
     data_name : str
     versions : dict of str to str
         Versions of the packages that made the model.
@@ -117,6 +124,8 @@ class Model:
     image_shape: tuple[int, int, int] | None = None
     image_size: tuple[int, int] | None = None
     feature_names: tuple[str, ...] | None = None
+    extractor: FeatureExtractor | None = None
+    text: str | None = None
     data_name: str = ""
     versions: dict[str, str] = field(default_factory=_versions)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -257,10 +266,11 @@ class Model:
         """Return all fields except the weights as JSON values; numbers that are not finite become strings."""
         scaling, _, _, rows = self.preprocessing
         kind = next(kind for kind, dtype in checks.CLASS_TYPES.items() if dtype.kind == self.classes.dtype.kind)
-        metadata = {name: getattr(self, name) for name in _METADATA_FIELDS}
+        metadata = {name: getattr(self, name) for name in METADATA_FIELDS}
         metadata |= {"classes_kind": kind, "scaling": scaling, "rows": rows}
         metadata |= {"n_features": self.n_features, "n_classes": self.n_classes}
         metadata["loss"] = {"name": self.loss.name, "parameters": self.loss.parameters()}
+        metadata["extractor"] = None if self.extractor is None else self.extractor.record()
         return dict(to_json(metadata, repr))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -281,9 +291,11 @@ class Model:
             "preprocessing.mean": self.preprocessing.mean,
             "preprocessing.scale": self.preprocessing.scale,
         }
+        learned = {} if self.extractor is None else self.extractor.arrays_
+        tensors |= {f"{LEARNED}{name}": array for name, array in learned.items()}
         write_file(path, encode_record(json.dumps(self.metadata(), sort_keys=True, allow_nan=False), tensors))
 
-    def export(self, path: str | os.PathLike[str]) -> None:
+    def export(self, path: str | os.PathLike[str], *, with_backbone: bool = False) -> None:
         """Write the model for another program, in the format given by the file extension.
 
         ``.onnx`` is a graph from float32 features to label and scores (needs the package onnx), ``.safetensors``
@@ -294,17 +306,22 @@ class Model:
         Parameters
         ----------
         path : str or path
+        with_backbone : bool, default False
+            Only for ``.onnx``: join the backbone and the classifier to a graph from images to label and scores.
 
         Raises
         ------
         ParameterError
-            If the extension is unknown.
+            If the extension is unknown, or the model has no backbone to join.
         CapabilityError
-            If the package onnx is needed and not installed.
+            If the package onnx or onnxruntime is needed and not installed.
         ModelFileError
             If the folder is missing, permission is denied or the disk is full.
         """
-        write_file(path, exports.content(path, self._parts()))
+        if with_backbone and self.extractor is None:
+            raise ParameterError("with_backbone needs a model of pictures with a backbone, got one without.")
+        backbone = self.extractor if with_backbone else None
+        write_file(path, exports.content(path, self._parts(), backbone))
 
     def to_sklearn(self) -> Any:
         """Return a scikit-learn estimator with the same predictions.
@@ -321,59 +338,9 @@ class Model:
         return Parts(self.W, self.b, self.classes, self.is_probabilistic, unit, self.feature_names)
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
-    """Read a model file.
+METADATA_FIELDS = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
+LEARNED = "extractor."
+"""Prefix of the tensors that an extractor learned."""
 
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged (even by one bit), of another kind or of a newer format, or if its content
-        is invalid.
-    """
-    where = printable(check_path(path))
-    try:
-        return _from_file(*read_file(path), where)
-    except (DataError, ParameterError) as error:
-        raise ModelFileError(f"Invalid model file {where}: {error}") from error
-    except ModelFileError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise damaged(where) from error
-
-
-def _from_file(metadata: dict[str, Any], tensors: dict[str, Floats], where: str) -> Model:
-    """Return the model with this metadata and these tensors, or raise an error if they are inconsistent."""
-    check_names(metadata, (*_METADATA_FIELDS, *_FURTHER), "entry")
-    check_names(tensors, ("W", "b", "preprocessing.mean", "preprocessing.scale"), "tensor")
-    loss = metadata["loss"]
-    if not (isinstance(loss, dict) and loss.keys() == {"name", "parameters"} and isinstance(loss["name"], str)):
-        raise DataError(f"loss must have a name and parameters, got {brief(loss)}.")
-    if loss["name"] not in LOSSES:
-        raise ModelFileError(
-            f"{where} has the loss {loss['name']!r}, but this version ({__version__}) supports only "
-            f"{', '.join(LOSSES)}; install a newer softmargin."
-        )
-    record = {name: metadata[name] for name in _METADATA_FIELDS}
-    record |= {name: float(metadata[name]) for name in checks.FLOATS if metadata[name] in checks.NOT_FINITE}
-    record["classes"] = np.array(metadata["classes"], dtype=checks.CLASS_TYPES[metadata["classes_kind"]])
-    record["loss"] = LOSSES[loss["name"]](**loss["parameters"])
-    mean, scale = tensors["preprocessing.mean"], tensors["preprocessing.scale"]
-    preprocessing = Preprocessing(metadata["scaling"], mean, scale, metadata["rows"])
-    model = Model(W=tensors["W"], b=tensors["b"], preprocessing=preprocessing, **record)
-    for name, value in model.metadata().items():  # sizes, and the JSON type of every number
-        if json.dumps(metadata[name], sort_keys=True) != json.dumps(value, sort_keys=True):
-            raise DataError(f"{name} must be {brief(value)}, got {brief(metadata[name])}.")
-    return model
-
-
-_METADATA_FIELDS = tuple(f.name for f in fields(Model) if f.name not in ("W", "b", "preprocessing"))
-_FURTHER = ("classes_kind", "scaling", "rows", "n_features", "n_classes")
+FURTHER = ("classes_kind", "scaling", "rows", "n_features", "n_classes")
 """Entries of the metadata that are not fields: the preprocessing without its tensors, and sizes."""

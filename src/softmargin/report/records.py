@@ -12,7 +12,10 @@ from typing import Any
 from softmargin.report import panels
 from softmargin.text import to_json
 
-__all__ = ["Baseline", "Certificate", "Convergence", "Curve", "Headline", "Origin", "PathPanel", "Report"]
+__all__ = [
+    "Baseline", "Certificate", "ComparedFeatures", "Convergence", "Curve", "Headline", "Origin", "PathPanel",
+    "Report",
+]  # fmt: skip
 
 _FORMAT, _VERSION = "softmargin report", 1
 """Of the JSON form; the version increases when a name is removed or changes its meaning."""
@@ -126,13 +129,32 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ComparedFeatures:
+    """One of the feature sets that were compared on the same folds, with its best loss at its best λ."""
+
+    name: str
+    n_features: int
+    loss: str
+    reg: float
+    accuracy: float
+    standard_error: float
+    selected: bool
+
+
+@dataclass(frozen=True)
 class PathPanel:
-    """Model selection: how loss and λ were selected."""
+    """Model selection: how features, loss and λ were selected.
+
+    ``features`` is empty unless several feature sets were compared; ``feature_tests`` are sentences, one per
+    test of the selected features against others. The curves are those of the selected features.
+    """
 
     curves: tuple[Curve, ...]
     loss: str
     reg: float
     words: str
+    features: tuple[ComparedFeatures, ...] = ()
+    feature_tests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

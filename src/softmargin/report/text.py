@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from softmargin.report.records import Report
-from softmargin.report.wording import percent
+from softmargin.report.wording import percent, short
 from softmargin.text import pluralize
 
 __all__ = ["summary"]
@@ -17,6 +17,12 @@ def summary(report: Report) -> str:
     lines += [f"Warning: {words}" for words in report.headline.warnings]
     for heading, answer in report.headline.answers:
         lines += [heading, f"  {answer}"]
+    if report.path is not None and report.path.features:
+        lines.append("Features compared")
+        for one in report.path.features:
+            accuracy = f"{percent(one.accuracy, 2)} ± {percent(one.standard_error, 2)}"
+            lines.append(f"  {one.name}: held-out accuracy {accuracy} ({one.loss}, λ = {short(one.reg)})")
+        lines += [f"  {words}" for words in report.path.feature_tests]
     known = [k for k, share in enumerate(report.headline.recalls) if share.value is not None]
     known.sort(key=lambda k: report.headline.recalls[k].value or 0.0)
     lines.append("Lowest recall")

@@ -16,7 +16,7 @@ from softmargin.selection.cross_validation import FoldCallback, Settings, cross_
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
 from softmargin.selection.records import Comparison
 
-__all__ = ["choose", "compare"]
+__all__ = ["check_fraction", "check_scoring", "choose", "compare"]
 
 
 def compare(
@@ -87,16 +87,19 @@ def compare(
     """
     check_count("seed", seed, 0)
     settings = Settings(
-        regs, rule, scoring, path_tol=path_tol, calibrate=check_flag("calibrate", calibrate), progress=callback
+        regs,
+        rule,
+        check_scoring(scoring),
+        path_tol=path_tol,
+        calibrate=check_flag("calibrate", calibrate),
+        progress=callback,
     )
-    if not isinstance(scoring, str):
-        raise ParameterError(f"scoring must be 'accuracy' or 'loss', got {brief(scoring)}.")
     labelled = Labelled.check(X, y, sample_weight)
-    hashes = content_hashes(labelled.X, seed)
+    hashes = content_hashes(labelled.identity, seed)
     search = gather(labelled, hashes, make_folds(cv, labelled, hashes, groups))
     return cross_validate(
         search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
-    )
+    ).comparison
 
 
 def choose(
@@ -137,12 +140,26 @@ def choose(
         If another argument is invalid.
     """
     check_count("seed", seed, 0)
-    if not 0.0 < check_number("validation_fraction", validation_fraction) < 1.0:
-        raise ParameterError(f"validation_fraction must be between 0 and 1, got {brief(validation_fraction)}.")
+    fraction = check_fraction(validation_fraction)
     labelled = Labelled.check(X, y, sample_weight)
-    hashes = content_hashes(labelled.X, seed)
-    search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, validation_fraction, hashes)])
+    hashes = content_hashes(labelled.identity, seed)
+    search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, fraction, hashes)])
     settings = Settings(regs, progress=callback)
     return cross_validate(
         search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
-    )
+    ).comparison
+
+
+def check_scoring(scoring: object) -> str:
+    """Return the name of a score, or raise a `ParameterError` for a scorer, which needs `LinearClassifierCV`."""
+    if not isinstance(scoring, str):
+        raise ParameterError(f"scoring must be 'accuracy' or 'loss', got {brief(scoring)}.")
+    return scoring
+
+
+def check_fraction(fraction: float) -> float:
+    """Return the fraction that is held out, or raise a `ParameterError`."""
+    number = check_number("validation_fraction", fraction)
+    if not 0.0 < number < 1.0:
+        raise ParameterError(f"validation_fraction must be between 0 and 1, got {brief(fraction)}.")
+    return number

@@ -25,13 +25,14 @@ from softmargin.selection.calibration import calibrate
 from softmargin.selection.fitter import PathFitter
 from softmargin.selection.folds import SearchSamples
 from softmargin.selection.grid import check_regs, fixed_grid, reg_grid
-from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PairedTest, PathPoint
+from softmargin.selection.paired import Candidate, paired_test
+from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint
 from softmargin.selection.schedule import fit_concurrently
 from softmargin.selection.wording import unique_name
 from softmargin.solvers import Callback, Fit, Step
-from softmargin.statistics import mcnemar, standard_error
+from softmargin.statistics import standard_error
 
-__all__ = ["FoldCallback", "Scorer", "Settings", "cross_validate", "scaling_of"]
+__all__ = ["CrossValidated", "FoldCallback", "Scorer", "Settings", "cross_validate", "scaling_of"]
 
 _PER_DECADE = 2
 _MOST_POINTS = 32
@@ -78,9 +79,20 @@ class Settings(NamedTuple):
         return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
 
 
+class CrossValidated(NamedTuple):
+    """A comparison of losses, and the search of the selected one, which keeps the samples in memory."""
+
+    comparison: Comparison
+    search: _LossSearch
+
+    def candidate(self, name: str) -> Candidate:
+        """Return the selected loss and λ, to be compared with others on the same folds."""
+        return self.search.candidate(name)
+
+
 def cross_validate(
     search: SearchSamples, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
-) -> Comparison:
+) -> CrossValidated:
     """Fit all paths, and select λ for each loss and one of the losses.
 
     Parameters
@@ -100,15 +112,18 @@ def cross_validate(
     folds = [_Fold.of(whole, k, search, scaling) for k in range(len(search.samples.folds))]
     searches = [_LossSearch(loss, whole, folds, search, settings) for loss in chosen]
     paths = [one.path() for one in searches]
-    scores = [rules.comparable_score(path.chosen, settings.scoring) for path in paths]
-    k = next(k for k, score in enumerate(scores) if rules.as_good(score, max(scores)))  # the first of equal ones
+    k = rules.first_best([rules.comparable_score(path.chosen, settings.scoring) for path in paths])
+    names = [unique_name(loss, chosen) for loss in chosen]
     tests = tuple(
-        _paired_test(searches[k], other, chosen, search.counts) for other in searches if other is not searches[k]
+        paired_test(searches[k].candidate(names[k]), other.candidate(name))
+        for name, other in zip(names, searches, strict=True)
+        if other is not searches[k]
     )
-    return Comparison(
+    comparison = Comparison(
         paths[k].loss, paths[k].chosen.reg, tuple(paths), tests, settings.rule, settings.scoring_name,
         search.sizes, settings.path_tol, time.perf_counter() - started,
     )  # fmt: skip
+    return CrossValidated(comparison, searches[k])
 
 
 def scaling_of(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
@@ -191,6 +206,10 @@ class _LossSearch:
     def chosen(self) -> PathPoint:
         """The selected point."""
         return self._points[self._index]
+
+    def candidate(self, name: str) -> Candidate:
+        """Return this loss at the selected λ, to be compared with others on the same folds."""
+        return Candidate(name, self.chosen, self._correct)
 
     def _held_out_scores(self) -> list[tuple[Floats, Ints, Floats, Ints]]:
         """Return `Objective.held_out_scores` of each fold at the selected λ."""
@@ -299,7 +318,7 @@ class _LossSearch:
     def _calibration(self) -> Calibration | None:
         n_classes, parts, search = self._whole.n_classes, [], self._search
         found = self._held_out_scores()
-        self.correct = [self._correct(*of_fold) for of_fold in found]
+        self._correct = self._correct_of(found)
         for fold, (scores, codes, weights, rows) in zip(self.folds, found, strict=True):
             classes = fold.objective.classes
             if len(classes) < n_classes:  # a class without training samples gets the lowest score
@@ -315,34 +334,14 @@ class _LossSearch:
         return calibrate(self.loss, scores, y, weights, n_different, int(search.counts[rows].sum()))
 
     @cached_property
-    def correct(self) -> list[NDArray[np.bool_]]:
-        """Per fold, which samples (N,) are held out and classified correctly at the selected λ."""
-        return [self._correct(*found) for found in self._held_out_scores()]
+    def _correct(self) -> NDArray[np.bool_]:
+        return self._correct_of(self._held_out_scores())
 
-    def _correct(self, scores: Floats, y: Ints, weights: Floats, rows: Ints) -> NDArray[np.bool_]:
+    def _correct_of(self, found: Iterable[tuple[Floats, Ints, Floats, Ints]]) -> NDArray[np.bool_]:
+        """Return which given samples are classified correctly by the first fold that holds them out."""
         correct = np.zeros(self._whole.n_samples, bool)
-        correct[rows] = scores.argmax(axis=1) == y
-        return correct
-
-
-def _paired_test(mine: _LossSearch, other: _LossSearch, losses: Sequence[Loss], counts: Ints) -> PairedTest:
-    """Test the selected loss against another on the held-out samples; one held out twice counts once."""
-    new = np.ones(len(counts), bool)
-    only_first = only_second = 0
-    for fold, ours, theirs in zip(mine.folds, mine.correct, other.correct, strict=True):
-        rows = np.unique(fold.validation[new[fold.validation]])
-        new[rows] = False
-        only_first += int(counts[rows] @ (ours & ~theirs)[rows])
-        only_second += int(counts[rows] @ (theirs & ~ours)[rows])
-    pairs = zip(mine.chosen.folds, other.chosen.folds, strict=True)
-    differences = np.array([first.validation_accuracy - second.validation_accuracy for first, second in pairs])
-    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
-    return PairedTest(
-        unique_name(mine.loss, losses),
-        unique_name(other.loss, losses),
-        only_first,
-        only_second,
-        mcnemar(only_first, only_second),
-        float(differences.mean()),
-        error,
-    )
+        new = np.ones(self._whole.n_samples, bool)
+        for fold, (scores, y, _, rows) in zip(self.folds, found, strict=True):
+            correct[rows] |= new[rows] & (scores.argmax(axis=1) == y)
+            new[fold.validation] = False
+        return self._search.of_given(correct)

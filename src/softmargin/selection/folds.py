@@ -1,10 +1,11 @@
 """Stratified folds that depend on the content of the rows and not on their order.
 
-Samples are dealt to the folds class by class, in the order of a hash of their features. Each goes to the fold
-with the least weight of its class. Shuffling the rows does not change the folds. Rows with the same features stay
-together, even with different labels, if there are at most as many of them as folds. A sample and its copy are then
-never on both sides of a fold, and a weight of 2 is the same as two copies. If there are more (binary features,
-categories), repetition is typical of the data, and they are dealt like different samples.
+Samples are dealt to the folds class by class, in the order of a hash of their features, or of their keys if they
+have some. Each goes to the fold with the least weight of its class. Shuffling the rows does not change the folds.
+Rows with the same features stay together, even with different labels, if there are at most as many of them as
+folds. A sample and its copy are then never on both sides of a fold, and a weight of 2 is the same as two copies.
+If there are more (binary features, categories), repetition is typical of the data, and they are dealt like
+different samples.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class SearchSamples(NamedTuple):
         Number of given samples in the training and held-out part, per fold.
     counts : ndarray of shape (N,)
         Number of given samples that each row represents.
+    places : ndarray of shape (number of given samples,)
+        The row that represents each given sample; -1 if its weight is 0.
     """
 
     samples: Samples
@@ -65,14 +68,20 @@ class SearchSamples(NamedTuple):
     hashes: NDArray[np.uint64]
     sizes: tuple[tuple[int, int], ...]
     counts: Ints
+    places: Ints
+
+    def of_given(self, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return what was found for the rows, for the given samples in their order; False if the weight is 0."""
+        return found[self.places] & (self.places >= 0)
 
 
 def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
-    """Return a 64-bit hash per sample that depends only on its features and the seed.
+    """Return a 64-bit hash per row that depends only on its content and the seed.
 
     Parameters
     ----------
     X : ndarray or csr_array of shape (N, D)
+        Features, or the keys of samples: `Labelled.identity`.
     seed : int
     """
     MappedFile(X).check(DataError)
@@ -315,7 +324,8 @@ def gather(
     """Return the samples and folds of a search.
 
     Equal samples in the same folds are merged, with the sum of their weights. Copies are then the same as weights,
-    to the last bit. X of more than 128 MB is neither copied nor merged.
+    to the last bit. X of more than 128 MB is neither copied nor merged. Samples are equal if their hashes and
+    labels are; with keys, the features of a picture are assumed to depend on the picture alone.
 
     Parameters
     ----------
@@ -332,6 +342,7 @@ def gather(
     same = fitted is weights
     sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
     counts = np.ones(len(y), np.int64)
+    places = np.where(weights > 0.0, np.arange(len(y)), -1)
     if (X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes) <= _COPIED:
         signs = fold_signs(folds, len(y))
         order = np.lexsort((fitted, weights, signs, y, hashes))
@@ -339,7 +350,6 @@ def gather(
         first = np.ones(len(order), bool)
         if merge:
             first[1:] = np.any([np.diff(key[order]) != 0 for key in (hashes, y, signs)], axis=0)
-        places = np.full(len(y), -1)
         places[order] = np.cumsum(first) - 1
         rows = order[first]
         weights, fitted = (
@@ -350,7 +360,7 @@ def gather(
         X, y, labels, hashes = X[rows], y[rows], labels[rows], hashes[rows]
     scored = None if same else weights / weights.max()
     samples = Samples.weighted(X, y, fitted / fitted.max(), len(labelled.classes), tuple(folds), scored)
-    return SearchSamples(samples, labels, hashes, sizes, counts)
+    return SearchSamples(samples, labels, hashes, sizes, counts, places)
 
 
 def _moved(part: Ints, places: Ints, merge: bool) -> Ints:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from softmargin.errors import DataError
 from softmargin.losses import LOSSES, Loss
 from softmargin.selection import rules
-from softmargin.selection.wording import choice_sentences, paired_sentence, unique_name
-from softmargin.text import to_json
+from softmargin.selection.feature_records import FeatureChoice
+from softmargin.selection.paired import PairedTest
+from softmargin.selection.wording import choice_sentences, unique_name
+from softmargin.statistics import standard_error
+from softmargin.text import from_json, to_json
 
-__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PairedTest", "PathPoint"]
-
-_SIGNIFICANT = 0.05
+__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PathPoint"]
 
 
 @dataclass(frozen=True)
@@ -188,41 +191,6 @@ class LossPath:
 
 
 @dataclass(frozen=True)
-class PairedTest:
-    """McNemar's test of the selected loss against another one, each at its own λ, on the held-out samples.
-
-    Attributes
-    ----------
-    first, second : str
-        Names of the losses, with their parameters where names repeat; the first is the selected one.
-    only_first, only_second : int
-        Number of held-out samples that only the first, or only the second, classifies correctly.
-    p_value : float
-        Two-sided mid-p value, by the exact binomial distribution.
-    difference, standard_error : float
-        Mean over the folds of the difference in accuracy, first minus second, and its standard error (NaN for a
-        single fold).
-    """
-
-    first: str
-    second: str
-    only_first: int
-    only_second: int
-    p_value: float
-    difference: float
-    standard_error: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether the p-value is below 0.05."""
-        return self.p_value < _SIGNIFICANT
-
-    def sentence(self) -> str:
-        """Return one sentence that says whether the difference is significant."""
-        return paired_sentence(self)
-
-
-@dataclass(frozen=True)
 class Comparison:
     """The result of `compare` or `choose`: every fit, the tests between losses, and the selection.
 
@@ -245,6 +213,8 @@ class Comparison:
         Tolerance on the relative gap of each fit on a path.
     seconds : float
         Total wall time.
+    features : FeatureChoice, optional
+        The other feature sets that were compared, if this is the comparison of the selected one.
     """
 
     loss: Loss
@@ -256,6 +226,7 @@ class Comparison:
     folds: tuple[tuple[int, int], ...]
     path_tol: float
     seconds: float
+    features: FeatureChoice | None = None
 
     @property
     def chosen_path(self) -> LossPath:
@@ -276,6 +247,15 @@ class Comparison:
     def standard_error(self) -> float:
         """Standard error of the selected score."""
         return self.chosen_path.chosen.standard_error
+
+    def accuracy_error(self, point: PathPoint) -> float:
+        """Return the standard error of the held-out accuracy at a ``point``: over the folds, or Wilson's."""
+        if self.scoring == "accuracy":
+            return point.standard_error
+        if len(point.folds) > 1:
+            accuracies = [fold.validation_accuracy for fold in point.folds]
+            return float(np.std(accuracies, ddof=1)) / math.sqrt(len(accuracies))
+        return standard_error(point.validation_accuracy, self.n_validation)
 
     def reason(self) -> str:
         """Return a few sentences that describe what was selected, and why."""
@@ -298,7 +278,8 @@ class Comparison:
             "n_validation": self.n_validation,
             "reason": self.reason(),
             "paths": [path.record() for path in self.paths],
-            "tests": [asdict(test) | {"sentence": test.sentence()} for test in self.tests],
+            "tests": [test.record() for test in self.tests],
+            "features": None if self.features is None else self.features.record(),
         }
         return dict(to_json(record, lambda number: None))
 
@@ -312,32 +293,28 @@ class Comparison:
             If ``record`` is not the record of a comparison.
         """
         try:
+            features = record.get("features")  # older records have none
             return cls(
                 loss=LOSSES[record["loss"]](**record["parameters"]),
                 paths=tuple(map(_path_from, record["paths"])),
-                tests=tuple(_made(PairedTest, test) for test in record["tests"]),
+                tests=tuple(from_json(PairedTest, test) for test in record["tests"]),
+                features=None if features is None else FeatureChoice.from_record(features),
                 folds=tuple((n_training, n_held_out) for n_training, n_held_out in record["folds"]),
                 **{name: record[name] for name in ("reg", "rule", "scoring", "path_tol", "seconds")},
             )
-        except (LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise DataError("selection must be the record of a Comparison, got another one.") from error
-
-
-def _made(kind: type[Any], record: dict[str, Any]) -> Any:
-    """Return a dataclass of this kind from its dict; None stands for a number that is not finite."""
-    values = {f.name: record[f.name] for f in fields(kind)}
-    return kind(**{name: math.nan if value is None else value for name, value in values.items()})
 
 
 def _path_from(record: dict[str, Any]) -> LossPath:
     points = [
-        _made(PathPoint, point | {"folds": tuple(_made(FoldPoint, fold) for fold in point["folds"])})
+        from_json(PathPoint, point | {"folds": tuple(from_json(FoldPoint, fold) for fold in point["folds"])})
         for point in record["points"]
     ]
     calibration = record["calibration"]
     return LossPath(
         LOSSES[record["loss"]](**record["parameters"]),
         tuple(points),
-        calibration=None if calibration is None else _made(Calibration, calibration),
+        calibration=None if calibration is None else from_json(Calibration, calibration),
         **{name: record[name] for name in ("best", "one_se", "index")},
     )

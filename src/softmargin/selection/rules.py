@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softmargin.selection.records import PathPoint
 
-__all__ = ["as_good", "best_of", "comparable_score", "edge", "largest_within_one_se", "path_ends"]
+__all__ = ["as_good", "best_of", "comparable_score", "edge", "first_best", "largest_within_one_se", "path_ends"]
 
 _ROUNDING = 1e-12
 """Relative difference up to which scores count as equal: means of equal counts differ in their last bits."""
@@ -32,6 +32,11 @@ rise. On separable data the loss would fall for ever."""
 def as_good(score: float, best: float) -> bool:
     """Return whether a score is at least as good as another, up to rounding error."""
     return score >= best - _ROUNDING * abs(best)
+
+
+def first_best(scores: Sequence[float]) -> int:
+    """Return the index of the best score, the first one among equal scores."""
+    return next(k for k, score in enumerate(scores) if as_good(score, max(scores)))
 
 
 def comparable_score(point: PathPoint, scoring: object) -> float:

@@ -11,9 +11,11 @@ from softmargin.selection.rules import as_good, comparable_score
 from softmargin.text import pluralize
 
 if TYPE_CHECKING:
-    from softmargin.selection.records import Comparison, PairedTest, PathPoint
+    from softmargin.selection.feature_records import FeatureChoice
+    from softmargin.selection.paired import PairedTest
+    from softmargin.selection.records import Comparison, PathPoint
 
-__all__ = ["choice_sentences", "paired_sentence", "unique_name"]
+__all__ = ["choice_sentences", "feature_sentences", "paired_sentence", "unique_name"]
 
 
 def unique_name(loss: Loss, losses: Sequence[Loss]) -> str:
@@ -24,7 +26,7 @@ def unique_name(loss: Loss, losses: Sequence[Loss]) -> str:
 
 
 def paired_sentence(test: PairedTest) -> str:
-    """Return one sentence that says whether two losses differ significantly."""
+    """Return one sentence that says whether two losses or feature sets differ significantly."""
     n, p = test.only_first + test.only_second, test.p_value
     different = f"{test.first} and {test.second} are not significantly different"
     if n == 0:
@@ -52,33 +54,58 @@ def _p_value(p: float) -> str:
 
 def choice_sentences(found: Comparison) -> list[str]:
     """Return sentences that describe what was selected, and why."""
-    path, name, scoring = found.chosen_path, found.name_of(found.loss), found.scoring
+    path, name, scoring, features = found.chosen_path, found.name_of(found.loss), found.scoring, found.features
     n_folds, n_losses = len(found.folds), len(found.paths)
     where = f"over {n_folds} folds" if n_folds > 1 else f"on {pluralize(found.n_validation, 'sample')}"
-    by_accuracy = scoring == "loss" and n_losses > 1
+    compared = ["losses"] * (n_losses > 1) + ["features"] * (features is not None and len(features.sets) > 1)
+    by_accuracy = scoring == "loss" and bool(compared)
     score = f"accuracy {path.chosen.validation_accuracy:.4f}" if by_accuracy else _score(scoring, path.chosen)
-    sentences = [f"Selected: {name} with reg {found.reg:.3g} (held-out {score} {where})."]
+    what = name if features is None else f"features {features.selected} and {name}"
+    sentences = [f"Selected: {what} with reg {found.reg:.3g} (held-out {score} {where})."]
     if by_accuracy:
-        sentences.append("Each reg was selected by the held-out loss; the losses were compared by accuracy.")
+        sentences.append(
+            f"Each reg was selected by the held-out loss; the {' and '.join(compared)} were compared by accuracy."
+        )
     if found.rule == "one_se":
         best = path.points[path.best]
         sentences.append(
             f"This is the largest reg within one standard error of the best score "
             f"({_score(scoring, best)} at reg {best.reg:.3g})."
         )
+    if features is not None:
+        sentences += features.sentences()
+    measure = "accuracy" if by_accuracy else scoring
     others = [(found.name_of(p.loss), comparable_score(p.chosen, scoring)) for p in found.paths if p is not path]
     if others:
-        measure = "accuracy" if by_accuracy else scoring
         held_out = "Best held-out" if found.rule == "best" and not by_accuracy else "Held-out"
-        values = ", ".join(f"{other} {value:.4f}" for other, value in others)
-        sentences.append(f"{held_out} {measure} of the other {'losses' if n_losses > 2 else 'loss'}: {values}.")
-        ties = [other for other, value in others if as_good(value, comparable_score(path.chosen, scoring))]
-        if ties:
-            sentences.append(f"{name} has the same {measure} as {' and '.join(ties)}, and was listed first.")
+        on = "" if features is None else f" on {features.selected}"
+        values = _values(others)
+        sentences.append(
+            f"{held_out} {measure} of the other {'losses' if n_losses > 2 else 'loss'}{on}: {values}."
+        )
+    sentences += _ties(name, comparable_score(path.chosen, scoring), others, measure)
     sentences += map(paired_sentence, found.tests)
     if path.at_edge:
         sentences.append(f"The best reg is the {path.at_edge} tried; a wider range may contain a better one.")
     return sentences
+
+
+def feature_sentences(found: FeatureChoice) -> list[str]:
+    """Return sentences that compare the selected features with the others."""
+    own = next(one.accuracy for one in found.sets if one.name == found.selected)
+    others = [(one.name, one.accuracy) for one in found.sets if one.name != found.selected]
+    sentences = [f"Held-out accuracy of the other features: {_values(others)}."] if others else []
+    return sentences + _ties(found.selected, own, others, "accuracy") + list(map(paired_sentence, found.tests))
+
+
+def _values(others: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in others)
+
+
+def _ties(name: str, score: float, others: Sequence[tuple[str, float]], measure: str) -> list[str]:
+    """Return a sentence if others are as good as the selected one, which was listed before them."""
+    ties = [other for other, value in others if as_good(value, score)]
+    return [f"{name} has the same {measure} as {' and '.join(ties)}, and was listed first."] if ties else []
 
 
 def _score(scoring: str, point: PathPoint) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from softmargin.errors import ParameterError
 from softmargin.io.paths import check_path
-from softmargin.model.exports import npz, onnx, torch
+from softmargin.features import FeatureExtractor
+from softmargin.model.exports import npz, onnx, onnx_backbone, torch
 from softmargin.model.parts import Parts
 
 __all__ = ["content"]
@@ -15,15 +16,26 @@ __all__ = ["content"]
 WRITERS = {".onnx": onnx.content, ".safetensors": torch.content, ".npz": npz.content}
 
 
-def content(path: str | os.PathLike[str], parts: Parts) -> bytes:
+def content(path: str | os.PathLike[str], parts: Parts, backbone: FeatureExtractor | None = None) -> bytes:
     """Return the file of a model in the format given by the extension of a path.
+
+    Parameters
+    ----------
+    path : str or path
+    parts : Parts
+    backbone : FeatureExtractor, optional
+        Joined with the model in one ONNX file.
 
     Raises
     ------
     ParameterError
-        If the extension is unknown.
+        If the extension is unknown, or the backbone cannot be joined.
     """
     suffix = Path(check_path(path)).suffix.lower()
     if suffix not in WRITERS:
         raise ParameterError(f"The extension of an export must be one of {', '.join(WRITERS)}, got {suffix!r}.")
-    return WRITERS[suffix](parts)
+    if backbone is None:
+        return WRITERS[suffix](parts)
+    if suffix != ".onnx":
+        raise ParameterError(f"A backbone can only be joined with a model in an .onnx file, got {suffix!r}.")
+    return onnx_backbone.content(parts, backbone)

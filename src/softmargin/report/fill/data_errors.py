@@ -108,10 +108,10 @@ def _duplicates(preds: Predictions, store: SampleStore) -> tuple[tuple[Duplicate
                 similarity=-similarity,
                 first=preds.name(i),
                 first_label=printable(labels[i]),
-                first_picture=store.picture(own),
+                first_picture=store.picture(preds.data, int(preds.rows[i])),
                 second=name_of(data, row),
                 second_label="" if data.y is None else printable(data.y[row]),
-                second_picture=store.picture(other),
+                second_picture=store.picture(data, row),
                 leaked=data is preds.training,
                 exact=bool(np.array_equal(other, own)),
             )

@@ -84,6 +84,8 @@ def origin(
         scaling += ", rows of norm 1"
     if model.image_size is not None:
         options.append("--image-size " + "x".join(map(str, model.image_size)))
+    if model.extractor is not None:
+        options += [shlex.quote(printable(word)) for word in model.extractor.arguments()]
     file, *source = (shlex.quote(printable(word)) for word in (model_name, data_name, *data_options))
     reading = " ".join(source)
     has_training = fingerprint == model.fingerprint or preds.training is not None

@@ -16,12 +16,13 @@ from softmargin.model.predict import class_numbers
 from softmargin.preprocessing import unit_rows
 from softmargin.report.panels import Sample, Share, Term
 from softmargin.statistics import wilson_interval
-from softmargin.text import printable
+from softmargin.text import printable, truncate
 
 __all__ = ["Predictions", "margins_of", "name_of", "rows_for"]
 
 _MOST_TERMS = 12
 _MOST_CLASSES_NAMED = 3
+_LONGEST_TEXT = 120
 
 
 class Predictions:
@@ -138,7 +139,9 @@ def margins_of(scores: Floats, y: Ints) -> tuple[Floats, Ints]:
 
 
 def name_of(data: Dataset, row: int) -> str:
-    """Return the name of a row of a data set."""
+    """Return the name of a row of a data set: its text, its id or its number."""
+    if data.inputs is not None and data.inputs.kind == "texts":
+        return truncate(printable(data.inputs.item(row)), _LONGEST_TEXT)
     return f"row {row}" if data.ids is None else printable(data.ids[row])
 
 

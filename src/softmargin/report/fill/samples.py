@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 
+from softmargin.data import Dataset
+from softmargin.data.dataset import ImageShape
 from softmargin.losses.base import Floats
 from softmargin.report.fill.predictions import Predictions
 from softmargin.report.panels import Sample, Sheet
@@ -59,13 +61,16 @@ class SampleStore:
         self._places: dict[int, int] = {}
         self._samples: list[Sample] = []
         self._tiles: list[NDArray[np.uint8]] = []
-        shape = preds.data.image_shape
+        data, shape = preds.data, preds.data.image_shape
         self._size = None
-        if shape is not None and shape[2] in (1, 3):
-            self._size = fitted_size(shape[0], shape[1], _LARGEST_PICTURE)
         self._low, self._high = 0.0, 255.0
-        if self._size is not None and preds.data.X.dtype != np.uint8:
-            self._low, self._high = float(preds.X.min()), float(preds.X.max())
+        if data.inputs is not None and data.inputs.kind == "pictures":
+            first = data.inputs.item(0)
+            self._size = fitted_size(first.height, first.width, _LARGEST_PICTURE)
+        elif shape is not None and shape[2] in (1, 3):
+            self._size = fitted_size(shape[0], shape[1], _LARGEST_PICTURE)
+            if data.X.dtype != np.uint8:
+                self._low, self._high = float(preds.X.min()), float(preds.X.max())
 
     def add(self, i: int) -> int | None:
         """Add a sample by its index in the predictions; return its number, None beyond the limit."""
@@ -74,7 +79,7 @@ class SampleStore:
             if len(self._samples) >= _MOST_SAMPLES:
                 return None
             self._places[i] = len(self._samples)
-            picture = self.picture(self._preds.X[i])
+            picture = self.picture(self._preds.data, int(self._preds.rows[i]))
             self._samples.append(self._preds.sample(i, picture))
         return self._places[i]
 
@@ -82,20 +87,29 @@ class SampleStore:
         """Add samples up to the limit, and return their numbers."""
         return tuple(number for i in places if (number := self.add(i)) is not None)
 
-    def picture(self, row: NDArray[Any]) -> int | None:
-        """Put the picture of a row of X on the sheet and return its number, None if rows are not pictures."""
+    def picture(self, data: Dataset, row: int) -> int | None:
+        """Put the picture of a sample on the sheet and return its number, None if samples are not pictures."""
         if self._size is None:
             return None
-        shape = self._preds.data.image_shape
+        if data.inputs is not None:
+            image = ImageOps.pad(data.inputs.item(row), self._size[::-1], Image.Resampling.BOX, color="white")
+            self._tiles.append(np.asarray(image))
+        else:
+            self._tiles.append(self._levels(data.X[row], data.image_shape))
+        return len(self._tiles) - 1
+
+    def _levels(self, row: NDArray[Any], shape: ImageShape | None) -> NDArray[np.uint8]:
+        """Return a row of X as a picture (height, width, channels) of the size of the sheet."""
+        assert self._size is not None
+        assert shape is not None
         pixels = np.asarray(row, dtype=np.float64).reshape(shape)
         spread = self._high - self._low or 1.0
         levels = np.clip(np.rint(255.0 * (pixels - self._low) / spread), 0, 255).astype(np.uint8)
-        if levels.shape[:2] != self._size:
-            image = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
-            image = image.resize(self._size[::-1], Image.Resampling.BOX)
-            levels = np.asarray(image).reshape(*self._size, shape[2])  # type: ignore[index]
-        self._tiles.append(levels)
-        return len(self._tiles) - 1
+        if levels.shape[:2] == self._size:
+            return levels
+        image = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+        image = image.resize(self._size[::-1], Image.Resampling.BOX)
+        return np.asarray(image).reshape(*self._size, shape[2])
 
     @property
     def samples(self) -> tuple[Sample, ...]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from dataclasses import fields
 
 from softmargin.model import Model
-from softmargin.report.records import Convergence, Curve, PathPanel
-from softmargin.selection import Comparison, LossPath, PathPoint
-from softmargin.statistics import standard_error
+from softmargin.report.records import ComparedFeatures, Convergence, Curve, PathPanel
+from softmargin.selection import Comparison, LossPath
 from softmargin.text import printable
 
 __all__ = ["convergence", "path_panel"]
@@ -20,7 +18,21 @@ def path_panel(model: Model, comparison: Comparison | None) -> PathPanel | None:
     if comparison is None:
         return None
     curves = tuple(_curve(path, comparison) for path in comparison.paths)
-    return PathPanel(curves, model.loss.name, model.reg, printable(comparison.reason()))
+    choice = comparison.features
+    if choice is None or len(choice.sets) == 1:
+        return PathPanel(curves, model.loss.name, model.reg, printable(comparison.reason()))
+    names = [f.name for f in fields(ComparedFeatures) if f.name not in ("name", "selected")]
+    compared = tuple(
+        ComparedFeatures(
+            name=printable(one.name),
+            selected=one.name == choice.selected,
+            **{name: getattr(one, name) for name in names},
+        )
+        for one in choice.sets
+    )
+    tests = [test.sentence() for test in choice.tests]
+    words = " ".join(sentence for sentence in comparison.sentences() if sentence not in tests)
+    return PathPanel(curves, model.loss.name, model.reg, printable(words), compared, tuple(map(printable, tests)))
 
 
 def convergence(model: Model) -> Convergence | None:
@@ -48,7 +60,7 @@ def convergence(model: Model) -> Convergence | None:
 
 def _curve(path: LossPath, comparison: Comparison) -> Curve:
     accuracy = [point.validation_accuracy for point in path.points]
-    errors = [_error(point, comparison) for point in path.points]
+    errors = [comparison.accuracy_error(point) for point in path.points]
     other = {"smallest": "smaller", "largest": "larger", "": ""}[path.at_edge]
     return Curve(
         loss=path.loss.name,
@@ -64,16 +76,6 @@ def _curve(path: LossPath, comparison: Comparison) -> Curve:
         one_se=path.one_se,
         warning=f"The best λ is the {path.at_edge} one tried; a {other} λ may be better." if other else "",
     )
-
-
-def _error(point: PathPoint, comparison: Comparison) -> float:
-    """Return the standard error of the validation accuracy: over folds, or Wilson's for a single one."""
-    if comparison.scoring == "accuracy":
-        return point.standard_error
-    if len(point.folds) > 1:
-        accuracies = [fold.validation_accuracy for fold in point.folds]
-        return float(np.std(accuracies, ddof=1)) / math.sqrt(len(accuracies))
-    return standard_error(point.validation_accuracy, comparison.n_validation)
 
 
 def _known(number: float) -> float | None:

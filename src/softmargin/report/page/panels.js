@@ -61,6 +61,14 @@ function pathPanel() {
   if (!path) return;
   const section = panel("path", "Model selection", "Each loss was fitted for decreasing values of λ, with a part of the training data held out for evaluation.");
   if (path.words) section.append(h("p", {}, path.words));
+  if (path.features.length) {
+    section.append(table(["features", "best loss", "held-out accuracy", "λ", "columns"], path.features.map((one, k) => [
+      one.selected ? h("b", {}, one.name) : one.name, lossName(one.loss),
+      h("span", {}, num(`path.features.${k}.accuracy`, percent, 2), " ± ", num(`path.features.${k}.standard_error`, percent, 2)),
+      num(`path.features.${k}.reg`, short, 3), num(`path.features.${k}.n_features`, whole)]),
+    { caption: "Features compared on the same folds (bold: selected; ± one standard error)", left: 2 }),
+    h("ul", {}, path.feature_tests.map((words) => h("li", {}, words))), note("The curves below are those of the selected features."));
+  }
   for (const curve of path.curves) if (curve.warning) section.append(h("p", { class: "warning" }, `${lossName(curve.loss)}: ${curve.warning}`));
   const marks = path.curves.flatMap((curve) => [
     { x: curve.reg[curve.best], y: curve.validation_accuracy[curve.best], color: colorOf(curve.loss) },
