@@ -191,7 +191,7 @@ class Network(FeatureExtractor):
         if missing:
             raise ParameterError(f"the setting {missing[0]} must be recorded.")
         made._check()
-        made._expected, made._folder, made.arrays_ = record["content"], os.fspath(folder), {}
+        made._expected, made._folder = record["content"], os.fspath(folder)
         return made
 
     def relocated(self, path: str | os.PathLike[str]) -> Self:

@@ -99,7 +99,7 @@ class SentenceEncoder(FeatureExtractor):
         made = cls(record["path"], **record["settings"])
         if made.max_tokens is not None:
             check_count("max_tokens", made.max_tokens)
-        made._expected, made._folder, made.arrays_ = record["content"], os.fspath(folder), {}
+        made._expected, made._folder = record["content"], os.fspath(folder)
         return made
 
     def relocated(self, path: str | os.PathLike[str]) -> Self:

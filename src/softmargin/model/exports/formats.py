@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from softmargin.errors import ParameterError
 from softmargin.io.paths import check_path
-from softmargin.features import FeatureExtractor
-from softmargin.model.exports import npz, onnx, onnx_backbone, torch
+from softmargin.model.exports import npz, onnx, torch
 from softmargin.model.parts import Parts
+
+if TYPE_CHECKING:
+    from softmargin.features import FeatureExtractor
 
 __all__ = ["content"]
 
@@ -38,4 +41,6 @@ def content(path: str | os.PathLike[str], parts: Parts, backbone: FeatureExtract
         return WRITERS[suffix](parts)
     if suffix != ".onnx":
         raise ParameterError(f"A backbone can only be joined with a model in an .onnx file, got {suffix!r}.")
+    from softmargin.model.exports import onnx_backbone  # slow to import
+
     return onnx_backbone.content(parts, backbone)
