@@ -7,7 +7,8 @@ import itertools
 from pathlib import Path
 
 THINGS = (
-    "kettle", "lamp", "desk", "umbrella", "backpack", "bicycle bell", "headphones", "notebook", "toaster", "raincoat",
+    "kettle", "lamp", "desk", "umbrella", "backpack", "bicycle bell", "headphones", "notebook", "toaster",
+    "raincoat",
 )  # fmt: skip
 VERDICTS = {
     "good": (

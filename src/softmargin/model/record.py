@@ -314,14 +314,15 @@ class Model:
         ParameterError
             If the extension is unknown, or the model has no backbone to join.
         CapabilityError
-            If the package onnx or onnxruntime is needed and not installed.
+            If the package onnx is needed and not installed.
         ModelFileError
             If the folder is missing, permission is denied or the disk is full.
         """
         if with_backbone and self.extractor is None:
-            raise ParameterError("with_backbone needs a model of pictures with a backbone, got one without.")
-        backbone = self.extractor if with_backbone else None
-        write_file(path, exports.content(path, self._parts(), backbone))
+            raise ParameterError(
+                "with_backbone needs a model of a backbone, but this model takes its features as is."
+            )
+        write_file(path, exports.content(path, self._parts(), self.extractor if with_backbone else None))
 
     def to_sklearn(self) -> Any:
         """Return a scikit-learn estimator with the same predictions.

@@ -27,12 +27,12 @@ def content(path: str | os.PathLike[str], parts: Parts, backbone: FeatureExtract
     path : str or path
     parts : Parts
     backbone : FeatureExtractor, optional
-        Joined with the model in one ONNX file.
+        Only for ONNX: the backbone to join.
 
     Raises
     ------
     ParameterError
-        If the extension is unknown, or the backbone cannot be joined.
+        If the extension is unknown, or a backbone cannot be joined in this format.
     """
     suffix = Path(check_path(path)).suffix.lower()
     if suffix not in WRITERS:
@@ -40,7 +40,7 @@ def content(path: str | os.PathLike[str], parts: Parts, backbone: FeatureExtract
     if backbone is None:
         return WRITERS[suffix](parts)
     if suffix != ".onnx":
-        raise ParameterError(f"A backbone can only be joined with a model in an .onnx file, got {suffix!r}.")
-    from softmargin.model.exports import onnx_backbone  # slow to import
+        raise ParameterError(f"A file with the backbone must have the extension .onnx, got {suffix!r}.")
+    from softmargin.model.exports import onnx_backbone  # imports scikit-learn, which other exports do not need
 
     return onnx_backbone.content(parts, backbone)
