@@ -66,7 +66,8 @@ def test_one_file_from_pictures_to_labels(fitted, folder):
     label, scores, _ = onnxruntime.InferenceSession("all.onnx").run(None, {"images": images})
     np.testing.assert_array_equal(label, model.predict(X))
     np.testing.assert_allclose(scores, model.scores(X), rtol=0, atol=1e-12)
-    run_refused(folder, "export", "m.safetensors", "--with-backbone", "-o", "all.npz", words=("must have the extension .onnx",))
+    given = ("m.safetensors", "--with-backbone", "-o", "all.npz")
+    run_refused(folder, "export", *given, words=("must have the extension .onnx",))
     run("fit", "digits", "-o", "d.safetensors", *SOFT)
     needs = "with_backbone needs a model of a backbone"
     run_refused(folder, "export", "d.safetensors", "--with-backbone", "-o", "d.onnx", words=(needs,))
