@@ -206,9 +206,10 @@ def test_a_model_moved_without_its_backbone(tmp_path):
     beside.write_bytes(other.read_bytes())
     with pytest.raises(ModelFileError, match=changed):
         from_record(record, {}, tmp_path / "new").prepare()
-    path.write_bytes(other.read_bytes())  # another file at the old place does not hide the right one
     beside.write_bytes(moved.read_bytes())
-    assert from_record(record, {}, tmp_path / "new").transform(pictures()).tobytes() == X.tobytes()
+    for content in (other.read_bytes(), b"damaged"):  # at the old place, which does not hide the right file
+        path.write_bytes(content)
+        assert from_record(record, {}, tmp_path / "new").transform(pictures()).tobytes() == X.tobytes()
 
 
 def test_copies_and_changed_parameters(tmp_path):

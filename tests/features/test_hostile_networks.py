@@ -316,7 +316,7 @@ def test_nothing_is_written_to_the_terminal(tmp_path):
     assert (run.stdout, run.stderr) == ("DataError\n", "")
 
 
-def test_a_damaged_byte_anywhere_never_ends_the_process(tmp_path):
+def test_a_damaged_byte_anywhere_never_ends_the_process(tmp_path, capfd):
     """Each file either gives features or is refused with a sentence."""
     data = network(tmp_path, config=CONFIG).read_bytes()
     path = tmp_path / "damaged.onnx"
@@ -333,6 +333,7 @@ def test_a_damaged_byte_anywhere_never_ends_the_process(tmp_path):
             sentences.append(f"{error}")
     assert len(sentences) > 50
     assert all("\n" not in sentence for sentence in sentences)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_file_larger_than_a_message_can_be(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from softmargin.data.images.guard import ImageProblem
 from softmargin.errors import DataError, ParameterError
 from softmargin.features.preprocessor import Preprocessor, find_preprocessor
 
@@ -210,5 +211,5 @@ def test_a_graph_that_takes_bytes_normalises_itself(tmp_path):
 
 def test_a_picture_that_would_become_too_large():
     steps = Preprocessor(**FULL | {"resize": 4000, "image_size": (224, 224)})
-    with pytest.raises(DataError, match="too narrow to be resized, got 5x90000"):
+    with pytest.raises(ImageProblem, match=r"is too narrow to be resized \(height 5, width 90000\)"):
         steps.pixels(Image.new("RGB", (90_000, 5)))

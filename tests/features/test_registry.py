@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from softmargin.errors import DataError, ModelFileError, ParameterError
-from softmargin.features import Backbone, Pixels, SentenceEncoder, from_record, make_extractor
+from softmargin.features import HOG, Backbone, KMeansPatches, Pixels, SentenceEncoder, from_record, make_extractor
 from softmargin.features.registry import EXTRACTORS
 from tests.support.networks import network
 
@@ -37,6 +37,11 @@ def test_words():
     made = make_extractor("pixels", image_size=(3, 4))
     assert isinstance(made, Pixels)
     assert made.image_size == (3, 4)
+    made = make_extractor("kmeans:70", image_size=(8, 8))
+    assert isinstance(made, KMeansPatches)
+    assert (made.n_centroids, made.image_size) == (70, (8, 8))
+    assert isinstance(make_extractor("kmeans"), KMeansPatches)
+    assert isinstance(make_extractor("hog"), HOG)
     made = make_extractor("st:some/NAME:with-colon")
     assert isinstance(made, SentenceEncoder)
     assert made.model == "some/NAME:with-colon"

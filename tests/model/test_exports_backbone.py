@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from softmargin.errors import CapabilityError, DataError
+from softmargin.errors import DataError, ParameterError
 from softmargin.features import Backbone, Pixels
 from softmargin.model.exports import onnx_backbone
 from softmargin.model.parts import Parts
@@ -124,7 +124,7 @@ def test_weights_in_another_file_are_inside(tmp_path):
 
 def test_what_cannot_be_joined(tmp_path, monkeypatch):
     with pytest.raises(
-        CapabilityError, match="Only a backbone for pictures can be joined with a model, got pixels"
+        ParameterError, match="Only a backbone for pictures can be joined with a model, got pixels"
     ):
         onnx_backbone.content(parts(), Pixels())
     backbone = Backbone(network(tmp_path))

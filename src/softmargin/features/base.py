@@ -330,7 +330,7 @@ class _Rows:
         self._known[numbers] = True
 
 
-def rounded(row: NDArray[Any], name: str, extractor: str) -> NDArray[Any]:
+def rounded(row: NDArray[Any], name: str, extractor: str = "") -> NDArray[Any]:
     """Return features (D,) in float16, or in float32 if a number exceeds its range.
 
     Raises
@@ -342,7 +342,8 @@ def rounded(row: NDArray[Any], name: str, extractor: str) -> NDArray[Any]:
         row = np.asarray(row, dtype=np.float32)
         if not np.isfinite(row).all():
             number = row[~np.isfinite(row)][0]
-            raise DataError(f"{name} must have finite features, got {number}; check the extractor {extractor}.")
+            suspect = f"the extractor {extractor}" if extractor else "the extractor"
+            raise DataError(f"{name} must have finite features, got {number}; check {suspect}.")
         half = row.astype(np.float16)
     return half if np.isfinite(half).all() else row
 

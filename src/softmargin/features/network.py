@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.arguments import brief, check_choice
-from softmargin.errors import DataError, ModelFileError, ParameterError
+from softmargin.errors import DataError, ModelFileError, ParameterError, SoftmarginError
 from softmargin.features.base import FeatureExtractor
 from softmargin.features.onnx_files import OnnxFile, read_onnx, reason
 from softmargin.features.outputs import POOLS
@@ -236,18 +236,22 @@ class Network(FeatureExtractor):
         places = [given]
         if self._folder is not None:
             places.append(os.path.join(self._folder, os.path.basename(given)))
-        others = []
+        problems: list[SoftmarginError] = []
         for place in filter(os.path.isfile, places):
-            file = read_onnx(place, self.beside)
+            try:
+                file = read_onnx(place, self.beside)
+            except DataError as error:
+                problems.append(error)
+                continue
             if file.content == self._expected:
                 return place, file
-            others.append((place, file.content))
-        if others:
-            place, content = others[0]
-            raise ModelFileError(
+            changed = (
                 f"{printable(place)} must be the file with which the model was made (SHA-256 "
-                f"{self._expected[:12]}…), got another (SHA-256 {content[:12]}…)."
+                f"{self._expected[:12]}…), got another (SHA-256 {file.content[:12]}…)."
             )
+            problems.append(ModelFileError(changed))
+        if problems:
+            raise problems[0]
         raise ModelFileError(
             f"The model needs the backbone {self.describe()} (SHA-256 {self._expected[:12]}…); put it beside the "
             f"model or give it with --features FILE."

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from softmargin.errors import CapabilityError, DataError
 from softmargin.text import printable, truncate
 
-__all__ = ["OnnxFile", "Value", "nodes_of", "read_onnx", "reason", "subgraphs_of", "value_of"]
+__all__ = ["OnnxFile", "Value", "inputs_of", "nodes_of", "read_onnx", "reason", "subgraphs_of", "value_of"]
 
 LARGEST_FILE = (1 << 31) - 1
 """Largest protobuf message in bytes; larger models keep their weights in external data."""
@@ -109,13 +109,41 @@ def read_onnx(path: str, others: Iterable[str] = ()) -> OnnxFile:
     DataError
         The file cannot be read, is not an ONNX file, or must not be run.
     """
+    name, folder = printable(os.path.basename(path)), os.path.dirname(os.path.abspath(path))
+    data, model = _parsed(path)
+    _check_operators(model, printable(path))
+    external = _external_files(model, folder, printable(path))
+    digests = [hashlib.sha256(data).hexdigest()]
+    for other in [*external, *others]:
+        if not os.path.isfile(os.path.join(folder, other)):
+            raise DataError(f"{printable(path)} needs the file {printable(other)!r}; put it beside it.")
+        digests.append(f"{other} {_digest(os.path.join(folder, other))}")
+    content = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    outputs = [value_of(value) for value in model.graph.output]
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return OnnxFile(name, folder, model, content, external, _inputs(model), outputs, metadata)
+
+
+def inputs_of(path: str) -> list[Value]:
+    """Return the inputs of a file without further checks; errors as `read_onnx`."""
+    return _inputs(_parsed(path)[1])
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of an error of another package as part of a sentence."""
+    text = _RUNTIME.sub("", " ".join(f"{error}".split())) or type(error).__name__
+    text = _SOURCE.sub("", text.rpartition("Status Message: ")[2])
+    return truncate(printable(text.strip().rstrip(".")), 200)
+
+
+def _parsed(path: str) -> tuple[bytes, Any]:
+    """Return the content of a file, and its model without external data."""
     try:
         import onnx
     except ImportError as error:
         raise CapabilityError(
             "A backbone needs the package onnx; install it with: python -m pip install onnx."
         ) from error
-    name, folder = printable(os.path.basename(path)), os.path.dirname(os.path.abspath(path))
     if not os.path.isfile(path):
         raise DataError(f"{printable(path)} must be an ONNX file, got no file of this name.")
     data = _read(path)
@@ -127,26 +155,12 @@ def read_onnx(path: str, others: Iterable[str] = ()) -> OnnxFile:
         raise DataError(f"{printable(path)} must be an ONNX file with a graph, got none.")
     if any(isinstance(name, bytes) for name in _names(model)):
         raise DataError(f"{printable(path)} must be an ONNX file with names in UTF-8, got another encoding.")
-    _check_operators(model, printable(path))
-    external = _external_files(model, folder, printable(path))
-    digests = [hashlib.sha256(data).hexdigest()]
-    for other in [*external, *others]:
-        if not os.path.isfile(os.path.join(folder, other)):
-            raise DataError(f"{printable(path)} needs the file {printable(other)!r}; put it beside it.")
-        digests.append(f"{other} {_digest(os.path.join(folder, other))}")
-    content = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return data, model
+
+
+def _inputs(model: Any) -> list[Value]:
     constants = {constant.name for constant in model.graph.initializer}
-    inputs = [value_of(value) for value in model.graph.input if value.name not in constants]
-    outputs = [value_of(value) for value in model.graph.output]
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return OnnxFile(name, folder, model, content, external, inputs, outputs, metadata)
-
-
-def reason(error: BaseException) -> str:
-    """Return the message of an error of another package as part of a sentence."""
-    text = _RUNTIME.sub("", " ".join(f"{error}".split())) or type(error).__name__
-    text = _SOURCE.sub("", text.rpartition("Status Message: ")[2])
-    return truncate(printable(text.strip().rstrip(".")), 200)
+    return [value_of(value) for value in model.graph.input if value.name not in constants]
 
 
 def _read(path: str) -> bytes:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from softmargin.arguments import brief, check_choice, check_count, check_number
+from softmargin.data.images.guard import ImageProblem
 from softmargin.errors import DataError, ParameterError
 from softmargin.features.configurations import FILTERS, parse
 from softmargin.text import printable
@@ -121,7 +122,7 @@ class Preprocessor:
         # As in torchvision and in Hugging Face's processors: the longer side is rounded down.
         size = (self.resize * height // shorter, self.resize * width // shorter)
         if math.prod(size) > LARGEST_PICTURE:
-            raise DataError(f"the picture is too narrow to be resized, got {height}x{width} pixels.")
+            raise ImageProblem(f"is too narrow to be resized (height {height}, width {width})")
         return size
 
 

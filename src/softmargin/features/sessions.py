@@ -114,8 +114,10 @@ def open_session(file: OnnxFile, model: Any) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised, and warnings would appear among the output
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", file.folder)
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:  # the fallback would try the same again, after a message on stdout
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime has errors of its own
         raise DataError(f"{file.name} cannot be run by ONNX Runtime: {reason(error)}.") from error
 

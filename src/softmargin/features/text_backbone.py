@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from softmargin.arguments import check_count
 from softmargin.errors import CapabilityError, DataError
 from softmargin.features.network import Network, Opened, Runner
-from softmargin.features.onnx_files import OnnxFile, read_onnx, reason
+from softmargin.features.onnx_files import OnnxFile, inputs_of, reason
 from softmargin.features.outputs import choose_output, choose_pool
 from softmargin.features.sessions import check_sizes, open_session, part, runtime_version
 from softmargin.text import printable
@@ -143,7 +143,7 @@ class TextBackbone(Network):
 
 def takes_texts(path: str) -> bool:
     """Return whether an ONNX file takes texts, instead of pictures."""
-    return "input_ids" in [value.name for value in read_onnx(path).inputs]
+    return "input_ids" in [value.name for value in inputs_of(path)]
 
 
 def _inputs(file: OnnxFile) -> tuple[dict[str, np.dtype[Any]], tuple[int, int | None]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.errors import CapabilityError, DataError
+from softmargin.errors import DataError, ParameterError
 from softmargin.features import Backbone, FeatureExtractor
 from softmargin.features.backbone import PictureInput
 from softmargin.features.base import rounded
@@ -46,12 +46,14 @@ def content(parts: Parts, backbone: FeatureExtractor) -> bytes:
     Raises
     ------
     CapabilityError
-        The extractor is not a backbone for pictures, or a package is missing.
+        A package is missing.
+    ParameterError
+        The extractor is not a backbone for pictures.
     DataError
         The joined file exceeds 2 GB, uses operators that are too old to be converted, or gives other scores.
     """
     if not isinstance(backbone, Backbone):
-        raise CapabilityError(
+        raise ParameterError(
             f"Only a backbone for pictures can be joined with a model, got {backbone.describe()}; export the "
             f"model alone."
         )
@@ -99,7 +101,7 @@ def _loaded(file: OnnxFile) -> OnnxFile:
 
 
 def _opset(model: Any) -> int:
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
 def _converted(model: Any, name: str) -> Any:
