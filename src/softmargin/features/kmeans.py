@@ -57,8 +57,8 @@ class KMeansPatches(SizedExtractor):
     whitening : float
         ε > 0. Larger values suppress noise, such as that of JPEG files.
     mirror : bool
-        Whether to average the activations of a picture and of its mirror image (left and right exchanged). This takes
-        twice the time. It is usually better for photographs, and wrong for digits and text.
+        Whether to average the activations of a picture and of its mirror image (left and right exchanged). This
+        takes twice the time. It is usually better for photographs, and wrong for digits and text.
     seed : int
         Of the positions of the patches and of k-means.
 
@@ -124,7 +124,8 @@ class KMeansPatches(SizedExtractor):
         picture = self.resized(item, self.arrays_["image_size"])
         activations = self._pooled(picture)
         if self.mirror:
-            activations = (activations + self._pooled(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))) / 2
+            activations += self._pooled(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+            activations /= 2
         return np.sqrt(activations)
 
     def _pooled(self, picture: Image.Image) -> Floats:
