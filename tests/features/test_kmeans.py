@@ -39,6 +39,10 @@ def definition(picture, mean, whitening, centroids, patch, pooling):
 def test_features_are_those_of_the_definition(size, patch, pooling, n_centroids):
     training = [pixels(*size, seed=k) // (1 + 3 * k) for k in range(5)]
     extractor = KMeansPatches(n_centroids, patch, pooling, n_patches=400).fit(training)
+    noise = np.random.default_rng(0).normal(size=extractor.arrays_["centroids"].shape)
+    extractor.arrays_["centroids"] += noise.astype(
+        np.float32
+    )  # else one may be a patch, and the root of 0 inexact
     learned = {name: extractor.arrays_[name] for name in ("mean", "whitening", "centroids")}
     for picture in (training[0], training[4], pixels(*size, seed=99)):
         found = extractor.compute(Image.fromarray(picture))
@@ -82,11 +86,11 @@ def test_whitening_inverts_the_covariance():
 
 def test_centroids_are_those_of_k_means():
     rng = np.random.default_rng(0)
-    patches = (rng.normal(size=(20, 8))[rng.integers(20, size=6000)] * 3 + rng.normal(size=(6000, 8))).astype("f4")
+    patches = (rng.normal(size=(60_000, 8)) * [3, 2, 2, 1, 1, 1, 1, 1]).astype(np.float32)
     centroids = KMeansPatches(20)._centroids(patches, lambda *_: None)
     loss = np.square(patches[:, None] - centroids).sum(axis=2).min(axis=1).sum()
     reference = KMeans(20, init="random", n_init=1, random_state=0).fit(patches)
-    assert loss <= 1.05 * reference.inertia_
+    assert loss <= 1.03 * reference.inertia_
 
 
 def test_threads_of_scikit_learn_do_not_change_centroids():

@@ -37,10 +37,10 @@ Floats = NDArray[np.float32]
 class KMeansPatches(SizedExtractor):
     """Similarities of patches to the centroids of k-means, averaged over the cells of a grid.
 
-    A patch x, taken at each position, becomes z = (n(x) − μ) P, where n subtracts the mean of x and divides by
-    √(variance + 10), μ is the mean of the n(x), and P = V (Λ + ε)^(−½) Vᵀ whitens their covariance V Λ Vᵀ. With
-    the distances d_k = ‖z − c_k‖ to the centroids, its activations are max(0, mean(d) − d_k). A feature is the
-    root of the mean activation in a cell of the grid.
+    Patches are taken at each position. From each, its mean is subtracted, and it is divided by √(variance + 10).
+    Whitening turns the result x into z = (x − μ) P. Here μ is the mean of the training patches, V Λ Vᵀ their
+    covariance, and P = V (Λ + ε)^(−½) Vᵀ. With the distances d_k = ‖z − c_k‖ to the centroids, the activations of
+    a patch are max(0, mean(d) − d_k). A feature is the root of the mean activation in a cell of the grid.
 
     Parameters
     ----------
@@ -57,17 +57,16 @@ class KMeansPatches(SizedExtractor):
     whitening : float
         ε > 0. Larger values suppress noise, such as that of JPEG files.
     mirror : bool
-        Whether to average the activations of a picture and of its mirror image (left and right exchanged). This takes
-        twice the time. It is usually better for photographs, and wrong for digits and text.
+        Whether to average the activations of a picture and of its mirror image (left and right exchanged). This
+        takes twice the time. It is usually better for photographs, and wrong for digits and text.
     seed : int
         Of the positions of the patches and of k-means.
 
     Attributes
     ----------
     arrays_ : dict of str to ndarray
-        ``"image_size"``: int64, (height, width); and in float32, for patches of p pixels (or 3 p numbers of
-        colours, unless all training pictures are grey): ``"mean"`` μ (p,), ``"whitening"`` P (p, p) and
-        ``"centroids"`` (K, p).
+        ``"image_size"``: int64, (height, width). In float32: ``"mean"`` μ (p,), ``"whitening"`` P (p, p) and
+        ``"centroids"`` (K, p), where p is patch² if all training pictures are grey, else 3 patch².
     """
 
     name = "kmeans"
@@ -124,7 +123,8 @@ class KMeansPatches(SizedExtractor):
         picture = self.resized(item, self.arrays_["image_size"])
         activations = self._pooled(picture)
         if self.mirror:
-            activations = (activations + self._pooled(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))) / 2
+            activations += self._pooled(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+            activations /= 2
         return np.sqrt(activations)
 
     def _pooled(self, picture: Image.Image) -> Floats:
