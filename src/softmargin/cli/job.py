@@ -43,8 +43,12 @@ class Extraction(Reading):
 
         if not self.specs:
             return {"": None}
-        options: dict[str, Any] = {"pool": self.pool, "image_size": self.image_size}
-        made = {spec: make_extractor(spec, **options) for spec in self.specs}
+        made: dict[str, FeatureExtractor] = {}
+        for spec in self.specs:
+            pool, size = self.pool, self.image_size
+            if len(set(self.specs)) > 1:  # an option is for those that can use it; a network has its own size
+                pool, size = (pool, None) if spec.endswith(".onnx") else (None, size)
+            made[spec] = make_extractor(spec, pool=pool, image_size=size)
         is_plain = list(made) == ["pixels"]
         return {"pixels": None} if is_plain else dict(made)
 

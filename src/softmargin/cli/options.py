@@ -118,7 +118,7 @@ extraction = combined(
     features,
     click.option(
         "--pool",
-        type=click.Choice(("auto", "cls", "mean")),
+        type=click.Choice(("auto", "cls", "mean", "max")),
         help="How the outputs of a backbone become one row.  [default: auto]",
     ),
     click.option(
