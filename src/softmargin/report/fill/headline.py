@@ -112,6 +112,7 @@ def _answers(preds: Predictions) -> tuple[tuple[str, str], ...]:
     """Return the summary: headings, each with a sentence or two."""
     model, accuracy = preds.model, preds.accuracy
     margin = "" if preds.delta is None else f" and Δ = {short(preds.delta)}"
+    features = "" if model.extractor is None else f" on the features {printable(model.extractor.describe())}"
     chosen = "selected on held-out training samples" if model.selection else "given by the user"
     correct, samples = percent(accuracy.value or 0.0, 2), pluralize(accuracy.n, "sample")
     if accuracy.low is None or accuracy.high is None:
@@ -124,7 +125,7 @@ def _answers(preds: Predictions) -> tuple[tuple[str, str], ...]:
         words = f"{correct} of {samples} are classified correctly ({interval})."
     fit = "Converged" if model.converged else "Did not converge"
     return (
-        ("Loss and λ", f"The {model.loss.title} with λ = {short(model.reg)}{margin}, {chosen}."),
+        ("Loss and λ", f"The {model.loss.title} with λ = {short(model.reg)}{margin}{features}, {chosen}."),
         ("Accuracy", words),
         ("Convergence", f"{fit}: relative duality gap {short(model.gap, 3)} (tolerance {short(model.tol)})."),
         ("Most confused classes", _most_confused(preds)),
