@@ -31,6 +31,7 @@ from softmargin.engines.base import (
     Shape,
 )
 from softmargin.engines.hessians import DenseHessian, PairHessian, PairProduct, Pairs, can_multiply
+from softmargin.engines.nystrom import NystromPreconditioner
 from softmargin.engines.preconditioners import (
     CovariancePreconditioner,
     DiagonalPreconditioner,
@@ -48,15 +49,23 @@ from softmargin.threads import Workers
 __all__ = ["InMemoryEngine"]
 
 _DENSE_FEATURES = 6144
-"""Up to this many features, the preconditioner is a (D, D) matrix (at most 300 MB), beyond that a diagonal."""
+"""Up to this many features, the preconditioner is a (D, D) matrix (at most 300 MB), beyond that of low rank."""
 
 _SPARSE_FEATURES = 2048
-"""The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix."""
+"""The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix; beyond that a diagonal."""
+
+_RANK, _LEAST_RANK, _LOW_RANK_BYTES = 2048, 64, 1 << 31
+"""Largest and smallest rank of a preconditioner of low rank, and the memory that limits it. With fewer rows of X per
+rank than `_ROWS_PER_RANK`, the estimate of the largest eigenvectors would be poor."""
+
+_ROWS_PER_RANK = 8
 
 _ROWS = 4096
 """Number of rows whose scores are computed at a time."""
 
 _HASHED_ROWS = 1024
+_MAPPED_ROWS = 512
+"""Number of rows that are copied at a time."""
 
 _CURVATURE_ROWS = 2048
 _EXACT_TRACE_CLASSES = 16
@@ -296,8 +305,8 @@ class InMemoryEngine(Engine):
     def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
         """Return a preconditioner from the covariance, the Gram matrix of few rows, or the variances.
 
-        The covariance is estimated from as many rows as cost a few passes, but from at least 2 D rows if there are
-        as many.
+        The covariance, or its approximation of low rank, is estimated from as many rows as cost a few passes, but
+        from at least 2 D rows, or 8 rows per rank, if there are as many.
         """
         X, rows, D = self.samples.X, self.rows, self.shape.n_features
         sparse = issparse(X)
@@ -307,13 +316,32 @@ class InMemoryEngine(Engine):
             Z = self.mapped_rows(rows, affine, np.float64)
             Z *= roots[:, None]
             return GramPreconditioner(Z, roots, self.workers)
-        if self.shape.n_features > (_SPARSE_FEATURES if sparse else _DENSE_FEATURES):
-            return DiagonalPreconditioner((moments.variance + (moments.mean - affine.mean) ** 2) * affine.scale**2)
+        full = self.shape.n_features <= (_SPARSE_FEATURES if sparse else _DENSE_FEATURES)
+        number = np.dtype(np.float32 if single else np.float64)
+        rank = min(_RANK, len(rows), _LOW_RANK_BYTES // (4 * number.itemsize * D))
+        if not full and (sparse or rank < _LEAST_RANK):
+            variance = (moments.variance + (moments.mean - affine.mean) ** 2) * affine.scale**2
+            return DiagonalPreconditioner(variance, "sparse" if sparse else "dense")
         density = X.nnz / (self.shape.n_samples * D) if sparse else 1.0
-        enough = max(2 * D, int(density * 40 * len(rows) * self.shape.n_classes) // D)
+        least = 2 * D if full else _ROWS_PER_RANK * rank
+        enough = max(least, int(density * 40 * len(rows) * self.shape.n_classes) // D)
+        rng = np.random.default_rng(0)
         if len(rows) > enough:
-            rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
-        return CovariancePreconditioner(self.covariance(affine, rows, single), self.workers, self.panel_product)
+            rows = np.sort(rng.choice(rows, size=enough, replace=False))
+        if full:
+            return CovariancePreconditioner(self.covariance(affine, rows, single), self.workers, self.panel_product)
+        draws = rng.standard_normal((rank, D), dtype=number)
+        blocks = self.weighted_blocks(rows, affine, number)
+        return NystromPreconditioner(blocks, draws, self.workers, self.panel_product)
+
+    def weighted_blocks(self, rows: Ints, affine: Affine, dtype: Any) -> Iterator[NDArray[Any]]:
+        """Yield mapped rows in blocks, each times the square root of its share of the weight of all ``rows``."""
+        self.count(len(rows))
+        weights = np.sqrt(self.samples.weights[rows] / self.samples.weights[rows].sum())
+        for start in range(0, len(rows), _MAPPED_ROWS):
+            Z = self.mapped_rows(rows[start : start + _MAPPED_ROWS], affine, dtype)
+            Z *= weights[start : start + _MAPPED_ROWS, None].astype(Z.dtype)
+            yield Z
 
     def mapped_rows(self, rows: Ints, affine: Affine, dtype: Any = np.float64) -> NDArray[Any]:
         """Return ``(X[rows] - mean) * scale`` as a dense array of the ``dtype``."""

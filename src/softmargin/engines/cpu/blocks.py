@@ -220,16 +220,11 @@ class BlockEngine(PartitionedEngine):
         With ``single``, products may be computed in float32; they are added in float64. Each thread computes some
         rows of the result, so there is one (D, D) array for any number of threads.
         """
-        self.count(len(rows))
         D = self._n_features
-        weights = np.sqrt(self.samples.weights[rows] / self.samples.weights[rows].sum())
         total = np.zeros((D, D))
         columns = [slice(start, min(start + 512, D)) for start in range(0, D, 512)]
-        for start in range(0, len(rows), 512):
-            part = rows[start : start + 512]
-            Z = self.mapped_rows(part, affine, np.float32 if single and self.has_single else np.float64)
-            Z *= weights[start : start + 512, None].astype(Z.dtype)
-            self.workers.run([partial(_add_panel, total, Z, panel) for panel in columns], len(part) * D * D)
+        for Z in self.weighted_blocks(rows, affine, np.float32 if single and self.has_single else np.float64):
+            self.workers.run([partial(_add_panel, total, Z, panel) for panel in columns], Z.size * D)
         return total
 
     def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
