@@ -31,7 +31,7 @@ from softmargin.engines.base import (
     Shape,
 )
 from softmargin.engines.hessians import DenseHessian, PairHessian, PairProduct, Pairs, can_multiply
-from softmargin.engines.nystrom import NystromPreconditioner
+from softmargin.engines.nystrom import NystromPreconditioner, affordable_rank
 from softmargin.engines.preconditioners import (
     CovariancePreconditioner,
     DiagonalPreconditioner,
@@ -48,24 +48,22 @@ from softmargin.threads import Workers
 
 __all__ = ["InMemoryEngine"]
 
-_DENSE_FEATURES = 6144
-"""Up to this many features, the preconditioner is a (D, D) matrix (at most 300 MB), beyond that of low rank."""
+DOUBLE_FEATURES = 6144
+"""Up to this many features, the covariance of dense X is a float64 matrix, of at most 300 MB."""
+
+_SINGLE_FEATURES = 8192
+"""Up to this many, it is a float32 matrix of at most 270 MB; beyond, an approximation of low rank costs less."""
 
 _SPARSE_FEATURES = 2048
 """The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix; beyond that a diagonal."""
 
-_RANK, _LEAST_RANK, _LOW_RANK_BYTES = 2048, 64, 1 << 31
-"""Largest and smallest rank of a preconditioner of low rank, and the memory that limits it. With fewer rows of X per
-rank than `_ROWS_PER_RANK`, the estimate of the largest eigenvectors would be poor."""
-
 _ROWS_PER_RANK = 8
+"""Minimum number of rows per rank from which a low-rank preconditioner is estimated, if there are as many."""
 
 _ROWS = 4096
 """Number of rows whose scores are computed at a time."""
 
-_HASHED_ROWS = 1024
-_MAPPED_ROWS = 512
-"""Number of rows that are copied at a time."""
+_HASHED_ROWS, _MAPPED_ROWS = 1024, 512
 
 _CURVATURE_ROWS = 2048
 _EXACT_TRACE_CLASSES = 16
@@ -303,10 +301,10 @@ class InMemoryEngine(Engine):
         return scores, self.samples.y[known], self._scoring_weights[known], known
 
     def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
-        """Return a preconditioner from the covariance, the Gram matrix of few rows, or the variances.
+        """Return a preconditioner from the covariance or its low-rank approximation, few rows, or the variances.
 
-        The covariance, or its approximation of low rank, is estimated from as many rows as cost a few passes, but
-        from at least 2 D rows, or 8 rows per rank, if there are as many.
+        The covariance is estimated from as many rows as cost a few passes, but if possible from at least 2 D rows,
+        or `_ROWS_PER_RANK` per rank for the approximation.
         """
         X, rows, D = self.samples.X, self.rows, self.shape.n_features
         sparse = issparse(X)
@@ -316,10 +314,11 @@ class InMemoryEngine(Engine):
             Z = self.mapped_rows(rows, affine, np.float64)
             Z *= roots[:, None]
             return GramPreconditioner(Z, roots, self.workers)
-        full = self.shape.n_features <= (_SPARSE_FEATURES if sparse else _DENSE_FEATURES)
+        largest = _SPARSE_FEATURES if sparse else _SINGLE_FEATURES if single else DOUBLE_FEATURES
+        full = self.shape.n_features <= largest
         number = np.dtype(np.float32 if single else np.float64)
-        rank = min(_RANK, len(rows), _LOW_RANK_BYTES // (4 * number.itemsize * D))
-        if not full and (sparse or rank < _LEAST_RANK):
+        rank = 0 if sparse else affordable_rank(len(rows), D, number.itemsize)
+        if not full and rank == 0:
             variance = (moments.variance + (moments.mean - affine.mean) ** 2) * affine.scale**2
             return DiagonalPreconditioner(variance, "sparse" if sparse else "dense")
         density = X.nnz / (self.shape.n_samples * D) if sparse else 1.0
@@ -329,9 +328,9 @@ class InMemoryEngine(Engine):
         if len(rows) > enough:
             rows = np.sort(rng.choice(rows, size=enough, replace=False))
         if full:
-            return CovariancePreconditioner(self.covariance(affine, rows, single), self.workers, self.panel_product)
-        draws = rng.standard_normal((rank, D), dtype=number)
-        blocks = self.weighted_blocks(rows, affine, number)
+            covariance = self.covariance(affine, rows, single)
+            return CovariancePreconditioner(covariance, self.workers, self.panel_product)
+        draws, blocks = rng.standard_normal((rank, D), np.float32), self.weighted_blocks(rows, affine, number)
         return NystromPreconditioner(blocks, draws, self.workers, self.panel_product)
 
     def weighted_blocks(self, rows: Ints, affine: Affine, dtype: Any) -> Iterator[NDArray[Any]]:

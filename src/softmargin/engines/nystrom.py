@@ -27,7 +27,16 @@ from softmargin.engines.triangular import PANEL, cholesky_in_place, solve_lower
 from softmargin.losses.base import Floats
 from softmargin.threads import Workers
 
-__all__ = ["NystromPreconditioner"]
+__all__ = ["MEMORY", "NystromPreconditioner", "affordable_rank"]
+
+MEMORY = 1 << 31
+"""Maximum size in bytes of all arrays of the preconditioner, 2 GiB."""
+
+_ARRAYS = 4
+"""Number of arrays (r, D) at the same time: B and M for three λ, or Ω, ΣΩ and what is computed from them."""
+
+_LARGEST, _SMALLEST = 2048, 64
+"""Largest rank, beyond which setting up costs more passes than it saves, and smallest."""
 
 _VECTORS, _FEATURES = 256, 2048
 """Number of random vectors per task, and of features per task in float64."""
@@ -41,17 +50,23 @@ _SHRUNK = 1.0 - 4.0 * _EPS
 """Factor of M, so that T⁻¹ - MᵀM stays positive definite in float32."""
 
 
+def affordable_rank(n_rows: int, n_features: int, itemsize: int) -> int:
+    """Return the rank that `MEMORY` allows for numbers of this size in bytes, or 0 if it is too small to help."""
+    rank = min(_LARGEST, n_rows, MEMORY // (_ARRAYS * itemsize * n_features))
+    return rank if rank >= _SMALLEST else 0
+
+
 class NystromPreconditioner(PanelPreconditioner):
     """Solves approximately with ``c Σ + 2λ I``, by a low-rank approximation of Σ = ZᵀZ plus a diagonal.
 
-    It has the same bits for any number of threads. Memory: four arrays (r, D) of float32 at most.
+    It has the same bits for any number of threads, and needs at most `MEMORY` for a rank of `affordable_rank`.
 
     Parameters
     ----------
     blocks : iterable of ndarray of shape (n, D)
         The rows of Z in blocks: preprocessed rows, each multiplied by the square root of its weight. Read once.
     draws : ndarray of shape (r, D)
-        Ωᵀ, of independent standard normal numbers, of the type of the blocks.
+        Ωᵀ, of independent standard normal numbers.
     workers : Workers
         The threads to use.
     product : callable
@@ -65,12 +80,15 @@ class NystromPreconditioner(PanelPreconditioner):
         rank, D = draws.shape
         sketch, diagonal = np.zeros_like(draws), np.zeros(D)
         for Z in blocks:
+            draws, sketch = (array.astype(Z.dtype, copy=False) for array in (draws, sketch))
             tasks = [partial(_add_sketch, sketch, draws, Z, start) for start in range(0, rank, _VECTORS)]
             workers.run(tasks, 2 * rank * Z.size)
             diagonal += np.square(Z, dtype=np.float64).sum(axis=0)
-        # Rounding errors of Σ Ω are those of a Σ that is perturbed by about this size (its Frobenius norm times ε).
-        shift = _EPS * (float(np.linalg.norm(sketch)) / rank**0.5 or 1.0)
-        super().__init__(float(diagonal.max(initial=0.0)) or 1.0, shift, workers, product)
+        # The rounding errors of ΣΩ are about those of a Σ that differs by ε times its Frobenius norm.
+        norm = sum(float(np.square(row, dtype=np.float64).sum()) for row in sketch) ** 0.5 / rank**0.5
+        shift = _EPS * (norm or 1.0)
+        unit = float(diagonal.max(initial=0.0)) or 1.0
+        super().__init__(4 * draws.size, unit, shift, workers, product)
         added = 0.0
         while True:
             sketch += draws.dtype.type(shift - added) * draws

@@ -38,8 +38,8 @@ _SMALLEST = 1e-300
 STEP = 6.0
 """2λ/c is rounded to a power of this, so that few factors are needed, each determined by 2λ/c alone."""
 
-_MOST_KEPT = 3
-"""Number of cached factors; folds that are fitted concurrently need the same few."""
+_MOST_KEPT, _KEPT_BYTES = 3, 1 << 29
+"""Number of cached factors, at least one, and their size; folds that are fitted concurrently need the same few."""
 
 _MAKING = ForkLock()
 
@@ -75,6 +75,8 @@ class PanelPreconditioner(ABC):
 
     Parameters
     ----------
+    n_bytes : int
+        Size of the panels for one ratio.
     unit, floor : float
         Ratios 2λ/c are at least ``floor``, and rounded to powers of `STEP` in units of ``unit``.
     workers : Workers
@@ -85,7 +87,8 @@ class PanelPreconditioner(ABC):
 
     limitation = ""
 
-    def __init__(self, unit: float, floor: float, workers: Workers, product: PanelProduct) -> None:
+    def __init__(self, n_bytes: int, unit: float, floor: float, workers: Workers, product: PanelProduct) -> None:
+        self._most_kept = min(max(_KEPT_BYTES // n_bytes, 1), _MOST_KEPT)
         self._unit, self._floor, self._workers, self._product = unit, floor, workers, product
         self._made: dict[int, list[NDArray[np.float32]]] = {}
 
@@ -104,7 +107,7 @@ class PanelPreconditioner(ABC):
         """Return Σ MᵀM G over the panels of this power, divided by c and the unit."""
         with _MAKING.lock:
             if power not in self._made:
-                if len(self._made) == _MOST_KEPT:
+                if len(self._made) == self._most_kept:
                     del self._made[next(iter(self._made))]
                 self._made[power] = self._make(power)
             panels = self._made[power]
@@ -138,9 +141,10 @@ class CovariancePreconditioner(PanelPreconditioner):
         self._covariance = covariance
         # By rounding, the smallest eigenvalues of Σ may be negative, of about this size.
         floor = 4.0 * float(np.finfo(covariance.dtype).eps) * float(np.trace(covariance, dtype=np.float64))
-        if covariance.dtype == np.float32:  # not the bound, which exceeds small λ, but what random errors add up to
+        if covariance.dtype == np.float32:  # the bound would exceed a small λ; random errors add up to less
             floor /= math.sqrt(len(covariance))
-        super().__init__(float(np.diag(covariance).max(initial=0.0)) or 1.0, floor, workers, product)
+        unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
+        super().__init__(2 * covariance.size, unit, floor, workers, product)
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
@@ -298,7 +302,8 @@ class DiagonalPreconditioner:
     def __init__(self, variance: Floats, kind: str = "") -> None:
         self._variance = variance
         features = f"{len(variance):,} {kind} features" if kind else f"{len(variance):,} features"
-        self.limitation = f"X has {features}, for which only a diagonal preconditioner is available."
+        self.limitation = f"X has {features}, for which only a diagonal preconditioner is available: "
+        self.limitation += "use fewer features or a larger reg."
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return (c diag(σ²) + 2λ I)⁻¹ G for G of shape (D, C)."""

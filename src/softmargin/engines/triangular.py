@@ -37,7 +37,8 @@ def cholesky_in_place(A: Floats, workers: Workers) -> list[Floats]:
     for start in range(0, n, PANEL):
         stop = min(start + PANEL, n)
         corner = cholesky(A[start:stop, start:stop], lower=True, check_finite=False)
-        corners.append(solve_triangular(corner, np.eye(stop - start, dtype=A.dtype), lower=True, check_finite=False))
+        unit = np.eye(stop - start, dtype=A.dtype)
+        corners.append(solve_triangular(corner, unit, lower=True, check_finite=False))
         for step in (below, update):
             tasks = [partial(step, first, start, stop) for first in range(stop, n, PANEL)]
             workers.run(tasks, (n - stop) * PANEL * (n - stop))
