@@ -57,13 +57,10 @@ _SINGLE_FEATURES = 8192
 _SPARSE_FEATURES = 2048
 """The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix; beyond that a diagonal."""
 
-_ROWS_PER_RANK = 8
-"""Minimum number of rows per rank from which a low-rank preconditioner is estimated, if there are as many."""
-
 _ROWS = 4096
 """Number of rows whose scores are computed at a time."""
 
-_HASHED_ROWS, _MAPPED_ROWS = 1024, 512
+_HASHED_ROWS, _MAPPED_ROWS, _ROWS_PER_RANK = 1024, 512, 8
 
 _CURVATURE_ROWS = 2048
 _EXACT_TRACE_CLASSES = 16
@@ -306,8 +303,7 @@ class InMemoryEngine(Engine):
         The covariance is estimated from as many rows as cost a few passes, but if possible from at least 2 D rows,
         or `_ROWS_PER_RANK` per rank for the approximation.
         """
-        X, rows, D = self.samples.X, self.rows, self.shape.n_features
-        sparse = issparse(X)
+        X, rows, D, sparse = self.samples.X, self.rows, self.shape.n_features, issparse(self.samples.X)
         if self.shape.has_few_rows:
             self.count(len(rows))
             roots = np.sqrt(self.samples.weights[rows])
@@ -316,8 +312,7 @@ class InMemoryEngine(Engine):
             return GramPreconditioner(Z, roots, self.workers)
         largest = _SPARSE_FEATURES if sparse else _SINGLE_FEATURES if single else DOUBLE_FEATURES
         full = self.shape.n_features <= largest
-        number = np.dtype(np.float32 if single else np.float64)
-        rank = 0 if sparse else affordable_rank(len(rows), D, number.itemsize)
+        rank = 0 if sparse else affordable_rank(len(rows), D, 4 if single else 8)
         if not full and rank == 0:
             variance = (moments.variance + (moments.mean - affine.mean) ** 2) * affine.scale**2
             return DiagonalPreconditioner(variance, "sparse" if sparse else "dense")
@@ -330,7 +325,8 @@ class InMemoryEngine(Engine):
         if full:
             covariance = self.covariance(affine, rows, single)
             return CovariancePreconditioner(covariance, self.workers, self.panel_product)
-        draws, blocks = rng.standard_normal((rank, D), np.float32), self.weighted_blocks(rows, affine, number)
+        draws = rng.standard_normal((rank, D), np.float32)
+        blocks = self.weighted_blocks(rows, affine, np.float32 if single else np.float64)
         return NystromPreconditioner(blocks, draws, self.workers, self.panel_product)
 
     def weighted_blocks(self, rows: Ints, affine: Affine, dtype: Any) -> Iterator[NDArray[Any]]:
