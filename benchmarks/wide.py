@@ -11,7 +11,8 @@ reads X into memory; its passes, seconds (wall and CPU) and peak memory are prin
 
 - ``default``: the one that is chosen for the data,
 - ``diagonal``: the variances of the features alone,
-- ``matrix``: an inverse factor of the (D, D) covariance, whatever its size.
+- ``single``, ``double``: an inverse factor of the (D, D) covariance in float32 or float64, whatever its size,
+- ``low-rank``: the randomised approximation, whatever D.
 
 The ratio is that of the seconds to those of the default. A fit ends with a certified gap of at most ``tol`` or
 after the largest number of passes; ``>`` marks the latter.
@@ -34,11 +35,12 @@ from scipy.fft import dct
 
 import softmargin as sm
 from softmargin.engines import in_memory
+from softmargin.engines.cpu import blocks
 from softmargin.engines.preconditioners import DiagonalPreconditioner
 
 N_CLASSES, N_LEADING, ROWS = 10, 200, 512
 LOSSES = {"cross_entropy": sm.CrossEntropy(), "squared_hinge": sm.SquaredHinge(), "hinge": sm.Hinge()}
-PRECONDITIONERS = ("default", "diagonal", "matrix")
+PRECONDITIONERS = ("default", "diagonal", "single", "double", "low-rank")
 
 
 def make(folder, n, D, decay, length):
@@ -69,8 +71,9 @@ def fit(folder, loss, reg, preconditioner, tol, max_passes, threads):
     sm.minimize(sm.Objective(LOSSES[loss], X[:500], y[:500], 1.0, n_threads=threads))  # compiles
     if preconditioner == "diagonal":
         in_memory.InMemoryEngine.preconditioner = diagonal
-    elif preconditioner == "matrix":
-        in_memory._SINGLE_FEATURES = X.shape[1]
+    elif preconditioner != "default":
+        in_memory.DOUBLE_FEATURES = blocks.DOUBLE_FEATURES = X.shape[1] if preconditioner == "double" else 0
+        in_memory._SINGLE_FEATURES = 0 if preconditioner == "low-rank" else X.shape[1]
     started, cpu = time.perf_counter(), time.process_time()
     found = sm.minimize(
         sm.Objective(LOSSES[loss], X, y, reg, n_threads=threads), tol=tol, max_passes=max_passes
