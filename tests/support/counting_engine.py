@@ -101,6 +101,10 @@ class Rows(Handle):
 class Solves(Handle):
     """A `Preconditioner` or `Hessian`, with strict arrays."""
 
+    @property
+    def limitation(self) -> str:
+        return self.inside.limitation
+
     def solve(self, *arguments: Any) -> Any:
         self.border.calls["solve"] += 1
         return self.border.to_user(self.inside.solve(*map(self.border.to_engine, arguments)))

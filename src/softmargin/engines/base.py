@@ -153,7 +153,15 @@ class Hessian(Protocol):
 
 
 class Preconditioner(Protocol):
-    """An approximate inverse of ``c Σ + 2λ I`` with the second moment Σ of the mapped features."""
+    """An approximate inverse of ``c Σ + 2λ I`` with the second moment Σ of the mapped features.
+
+    Attributes
+    ----------
+    limitation : str
+        Why fits may converge slowly with it, as a sentence for the user; empty if there is no reason.
+    """
+
+    limitation: str
 
     def solve(self, curvature: float, reg: float, G: Vector) -> Vector:
         """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""

@@ -31,6 +31,7 @@ from softmargin.engines.base import (
     Shape,
 )
 from softmargin.engines.hessians import DenseHessian, PairHessian, PairProduct, Pairs, can_multiply
+from softmargin.engines.nystrom import NystromPreconditioner, affordable_rank
 from softmargin.engines.preconditioners import (
     CovariancePreconditioner,
     DiagonalPreconditioner,
@@ -47,16 +48,19 @@ from softmargin.threads import Workers
 
 __all__ = ["InMemoryEngine"]
 
-_DENSE_FEATURES = 6144
-"""Up to this many features, the preconditioner is a (D, D) matrix (at most 300 MB), beyond that a diagonal."""
+DOUBLE_FEATURES = 6144
+"""Up to this many features, the covariance of dense X is a float64 matrix, of at most 300 MB."""
+
+_SINGLE_FEATURES = 8192
+"""Up to this many, it is a float32 matrix of at most 270 MB; beyond, an approximation of low rank costs less."""
 
 _SPARSE_FEATURES = 2048
-"""The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix."""
+"""The same limit for sparse X, whose passes are cheap compared with a (D, D) matrix; beyond that a diagonal."""
 
 _ROWS = 4096
 """Number of rows whose scores are computed at a time."""
 
-_HASHED_ROWS = 1024
+_HASHED_ROWS, _MAPPED_ROWS, _ROWS_PER_RANK = 1024, 512, 8
 
 _CURVATURE_ROWS = 2048
 _EXACT_TRACE_CLASSES = 16
@@ -294,26 +298,45 @@ class InMemoryEngine(Engine):
         return scores, self.samples.y[known], self._scoring_weights[known], known
 
     def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
-        """Return a preconditioner from the covariance, the Gram matrix of few rows, or the variances.
+        """Return a preconditioner from the covariance or its low-rank approximation, few rows, or the variances.
 
-        The covariance is estimated from as many rows as cost a few passes, but from at least 2 D rows if there are
-        as many.
+        The covariance is estimated from as many rows as cost a few passes, but if possible from at least 2 D rows,
+        or `_ROWS_PER_RANK` per rank for the approximation.
         """
-        X, rows, D = self.samples.X, self.rows, self.shape.n_features
-        sparse = issparse(X)
+        X, rows, D, sparse = self.samples.X, self.rows, self.shape.n_features, issparse(self.samples.X)
         if self.shape.has_few_rows:
             self.count(len(rows))
             roots = np.sqrt(self.samples.weights[rows])
             Z = self.mapped_rows(rows, affine, np.float64)
             Z *= roots[:, None]
             return GramPreconditioner(Z, roots, self.workers)
-        if self.shape.n_features > (_SPARSE_FEATURES if sparse else _DENSE_FEATURES):
-            return DiagonalPreconditioner((moments.variance + (moments.mean - affine.mean) ** 2) * affine.scale**2)
+        largest = _SPARSE_FEATURES if sparse else _SINGLE_FEATURES if single else DOUBLE_FEATURES
+        full = self.shape.n_features <= largest
+        rank = 0 if sparse else affordable_rank(len(rows), D, 4 if single else 8)
+        if not full and rank == 0:
+            variance = (moments.variance + (moments.mean - affine.mean) ** 2) * affine.scale**2
+            return DiagonalPreconditioner(variance, "sparse" if sparse else "dense")
         density = X.nnz / (self.shape.n_samples * D) if sparse else 1.0
-        enough = max(2 * D, int(density * 40 * len(rows) * self.shape.n_classes) // D)
+        least = 2 * D if full else _ROWS_PER_RANK * rank
+        enough = max(least, int(density * 40 * len(rows) * self.shape.n_classes) // D)
+        rng = np.random.default_rng(0)
         if len(rows) > enough:
-            rows = np.sort(np.random.default_rng(0).choice(rows, size=enough, replace=False))
-        return CovariancePreconditioner(self.covariance(affine, rows, single), self.workers, self.panel_product)
+            rows = np.sort(rng.choice(rows, size=enough, replace=False))
+        if full:
+            covariance = self.covariance(affine, rows, single)
+            return CovariancePreconditioner(covariance, self.workers, self.panel_product)
+        draws = rng.standard_normal((rank, D), np.float32)
+        blocks = self.weighted_blocks(rows, affine, np.float32 if single else np.float64)
+        return NystromPreconditioner(blocks, draws, self.workers, self.panel_product)
+
+    def weighted_blocks(self, rows: Ints, affine: Affine, dtype: Any) -> Iterator[NDArray[Any]]:
+        """Yield mapped rows in blocks, each times the square root of its share of the weight of all ``rows``."""
+        self.count(len(rows))
+        weights = np.sqrt(self.samples.weights[rows] / self.samples.weights[rows].sum())
+        for start in range(0, len(rows), _MAPPED_ROWS):
+            Z = self.mapped_rows(rows[start : start + _MAPPED_ROWS], affine, dtype)
+            Z *= weights[start : start + _MAPPED_ROWS, None].astype(Z.dtype)
+            yield Z
 
     def mapped_rows(self, rows: Ints, affine: Affine, dtype: Any = np.float64) -> NDArray[Any]:
         """Return ``(X[rows] - mean) * scale`` as a dense array of the ``dtype``."""

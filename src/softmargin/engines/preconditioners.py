@@ -12,35 +12,34 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import LinAlgError
 
+from softmargin.engines.triangular import PANEL, cholesky_in_place, inverse_columns, solve_both
 from softmargin.losses.base import Floats, Ints
 from softmargin.threads import ForkLock, Workers
 
 __all__ = [
-    "CovariancePreconditioner", "DiagonalPreconditioner", "GramPairs", "GramPreconditioner", "PanelProduct",
-    "panel_product",
+    "CovariancePreconditioner", "DiagonalPreconditioner", "GramPairs", "GramPreconditioner",
+    "PanelPreconditioner", "PanelProduct", "panel_product",
 ]  # fmt: skip
-
-_PANEL = 512
-"""Number of rows of a triangular matrix per task."""
 
 PanelProduct: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """Returns ``(panelᵀ panel G)ᵀ`` for a panel of rows of L⁻¹ and Gᵀ, cut to the columns of the panel."""
 
 _SMALLEST = 1e-300
 
-_STEP = 6.0
+STEP = 6.0
 """2λ/c is rounded to a power of this, so that few factors are needed, each determined by 2λ/c alone."""
 
-_MOST_KEPT = 3
-"""Number of cached factors; folds that are fitted concurrently need the same few."""
+_MOST_KEPT, _KEPT_BYTES = 3, 1 << 29
+"""Number of cached factors, at least one, and their size; folds that are fitted concurrently need the same few."""
 
 _MAKING = ForkLock()
 
@@ -69,36 +68,48 @@ def panel_product(panel: NDArray[np.float32], Gt: NDArray[np.float32]) -> NDArra
     return np.asarray((Gt @ panel.T) @ panel)
 
 
-class CovariancePreconditioner:
-    """Solves approximately with ``c Σ + 2λ I``, by an inverse triangular factor for each 2λ/c, rounded.
+class PanelPreconditioner(ABC):
+    """Makes float32 panels M for each 2λ/c, rounded, and multiplies with their Σ MᵀM.
 
-    Fits in several threads may share it; the last few factors are cached.
+    Fits in several threads may share it; the last few lists of panels are cached.
 
     Parameters
     ----------
-    covariance : ndarray of shape (D, D)
-        Σ, or an estimate of Σ from some of the rows; only the lower triangle is read.
+    n_bytes : int
+        Size of the panels for one ratio.
+    unit, floor : float
+        Ratios 2λ/c are at least ``floor``, and rounded to powers of `STEP` in units of ``unit``.
     workers : Workers
         The threads to use.
     product : callable
         The product with a panel.
     """
 
-    def __init__(self, covariance: Floats, workers: Workers, product: PanelProduct = panel_product) -> None:
-        self._covariance, self._workers, self._product = covariance, workers, product
-        self._unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
-        # By rounding, the smallest eigenvalues of Σ may be negative, of about this size.
-        self._floor = 4.0 * float(np.finfo(np.float64).eps) * float(np.trace(covariance))
+    limitation = ""
+
+    def __init__(self, n_bytes: int, unit: float, floor: float, workers: Workers, product: PanelProduct) -> None:
+        self._most_kept = min(max(_KEPT_BYTES // n_bytes, 1), _MOST_KEPT)
+        self._unit, self._floor, self._workers, self._product = unit, floor, workers, product
         self._made: dict[int, list[NDArray[np.float32]]] = {}
 
+    @abstractmethod
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
-        power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
+
+    @abstractmethod
+    def _make(self, power: int) -> list[NDArray[np.float32]]:
+        """Return the panels for the ratio of this power, each with at most D columns."""
+
+    def _power(self, curvature: float, reg: float) -> int:
+        return _power(max(2.0 * reg / curvature, self._floor) / self._unit)
+
+    def _multiply(self, power: int, curvature: float, G: Floats) -> Floats:
+        """Return Σ MᵀM G over the panels of this power, divided by c and the unit."""
         with _MAKING.lock:
             if power not in self._made:
-                if len(self._made) == _MOST_KEPT:
+                if len(self._made) == self._most_kept:
                     del self._made[next(iter(self._made))]
-                self._made[power] = self._inverse(power)
+                self._made[power] = self._make(power)
             panels = self._made[power]
         size = float(np.abs(G).max(initial=0.0)) or 1.0
         Gt = np.ascontiguousarray(G.T / size, dtype=np.float32)
@@ -110,19 +121,46 @@ class CovariancePreconditioner:
         total = np.zeros(Gt.shape)
         for part in self._workers.run(tasks, len(G) * G.size):
             total[:, : part.shape[1]] += part
-        return total.T * (size / curvature / self._unit)
+        return np.asarray(total.T * (size / curvature / self._unit))
 
-    def _inverse(self, power: int) -> list[NDArray[np.float32]]:
+
+class CovariancePreconditioner(PanelPreconditioner):
+    """Solves approximately with ``c Σ + 2λ I``, by an inverse triangular factor for each 2λ/c, rounded.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (D, D)
+        Σ, or an estimate of Σ from some of the rows; only the lower triangle is read. Factors have its type.
+    workers : Workers
+        The threads to use.
+    product : callable
+        The product with a panel.
+    """
+
+    def __init__(self, covariance: Floats, workers: Workers, product: PanelProduct = panel_product) -> None:
+        self._covariance = covariance
+        # By rounding, the smallest eigenvalues of Σ may be negative, of about this size.
+        floor = 4.0 * float(np.finfo(covariance.dtype).eps) * float(np.trace(covariance, dtype=np.float64))
+        if covariance.dtype == np.float32:  # the bound would exceed a small λ; random errors add up to less
+            floor /= math.sqrt(len(covariance))
+        unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
+        super().__init__(2 * covariance.size, unit, floor, workers, product)
+
+    def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
+        """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
+        return self._multiply(self._power(curvature, reg), curvature, G)
+
+    def _make(self, power: int) -> list[NDArray[np.float32]]:
         """Return row panels of L⁻¹ for the ratio of this power, or the next for which the matrix is definite."""
         while True:
             shifted = self._covariance / self._unit  # close to 1, for float32
-            shifted[np.diag_indices_from(shifted)] += _STEP**power
+            shifted[np.diag_indices_from(shifted)] += STEP**power
             try:
-                corners = _cholesky(shifted, self._workers)
+                corners = cholesky_in_place(shifted, self._workers)
                 break
             except LinAlgError:
                 power += 1
-        tasks = [partial(_inverse_columns, shifted, corners, k) for k in range(len(corners))]
+        tasks = [partial(inverse_columns, shifted, corners, k) for k in range(len(corners))]
         columns = self._workers.run(tasks, shifted.size)
         del shifted, tasks  # as large as the covariance
         # Row panel k of L⁻¹, from the panels of its columns.
@@ -144,13 +182,15 @@ class GramPreconditioner:
         The threads to use.
     """
 
+    limitation = ""
+
     def __init__(self, Z: Floats, roots: Floats, workers: Workers) -> None:
         self._roots, self._workers = roots, workers
-        self._panels = [Z[start : start + _PANEL] for start in range(0, len(Z), _PANEL)]
+        self._panels = [Z[start : start + PANEL] for start in range(0, len(Z), PANEL)]
         self._gram = np.zeros((len(Z), len(Z)))
 
         def corner(j: int, k: int, _: threading.Event) -> None:
-            rows, columns = slice(j * _PANEL, (j + 1) * _PANEL), slice(k * _PANEL, (k + 1) * _PANEL)
+            rows, columns = slice(j * PANEL, (j + 1) * PANEL), slice(k * PANEL, (k + 1) * PANEL)
             product = self._panels[j] @ self._panels[k].T
             self._gram[rows, columns], self._gram[columns, rows] = product, product.T
 
@@ -164,12 +204,12 @@ class GramPreconditioner:
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
         power = _power(max(2.0 * reg / curvature, self._floor) / self._unit)
-        ratio = self._unit * _STEP**power
+        ratio = self._unit * STEP**power
         if power != self._current:
             shifted = self._gram.copy()
             shifted[np.diag_indices_from(shifted)] += ratio
-            self._current, self._factor = power, (shifted, _cholesky(shifted, self._workers))
-        return (G - self._back(_solved(*self._factor, self._forth(G)))) / (curvature * ratio)
+            self._current, self._factor = power, (shifted, cholesky_in_place(shifted, self._workers))
+        return (G - self._back(solve_both(*self._factor, self._forth(G)))) / (curvature * ratio)
 
     def solve_pairs(self, pairs: GramPairs, reg: float, pull: float, G: Floats) -> Floats:
         """Return the inverse Hessian of the pairs plus penalty, times G of shape (D + 1, C).
@@ -196,12 +236,12 @@ class GramPreconditioner:
         incidence[np.arange(len(rows)), target] = -1.0
 
         def fill(first: int, _: threading.Event) -> None:
-            last = min(first + _PANEL, len(rows))
+            last = min(first + PANEL, len(rows))
             _pair_products(products, first, last, pairs, incidence, self._gram, reg, self._roots, pull)
 
-        self._workers.run([partial(fill, first) for first in range(0, len(rows), _PANEL)], products.size)
-        corners = _cholesky(products, self._workers)
-        amounts = _solved(products, corners, (near[rows, rival] - near[rows, target])[:, None])[:, 0]
+        self._workers.run([partial(fill, first) for first in range(0, len(rows), PANEL)], products.size)
+        corners = cholesky_in_place(products, self._workers)
+        amounts = solve_both(products, corners, (near[rows, rival] - near[rows, target])[:, None])[:, 0]
         A = np.zeros(near.shape)
         A[rows, rival] = amounts  # each pair occurs once
         np.subtract.at(A, (rows, target), amounts)
@@ -214,7 +254,7 @@ class GramPreconditioner:
 
     def _back(self, A: Floats) -> Floats:
         """Return Zᵀ A."""
-        parts = [A[start : start + _PANEL] for start in range(0, len(A), _PANEL)]
+        parts = [A[start : start + PANEL] for start in range(0, len(A), PANEL)]
         tasks = [partial(_back, panel, rows) for panel, rows in zip(self._panels, parts, strict=True)]
         found = self._workers.run(tasks, self._panels[0].shape[1] * A.size)
         return sum(found[1:], start=found[0])
@@ -236,8 +276,8 @@ def _pair_products(
 
 
 def _power(ratio: float) -> int:
-    """Return the exponent of the power of `_STEP` closest to a ratio."""
-    return round(math.log(max(ratio, _SMALLEST), _STEP))
+    """Return the exponent of the power of `STEP` closest to a ratio."""
+    return round(math.log(max(ratio, _SMALLEST), STEP))
 
 
 def _forth(panel: Floats, G: Floats, stop: threading.Event) -> Floats:
@@ -248,68 +288,22 @@ def _back(panel: Floats, rows: Floats, stop: threading.Event) -> Floats:
     return np.asarray(panel.T @ rows)
 
 
-def _cholesky(A: Floats, workers: Workers) -> list[Floats]:
-    """Overwrite the lower triangle of A with its Cholesky factor L, except for the diagonal blocks.
-
-    Return the inverses of these blocks. The result is the same, to the last bit, for any number of threads.
-    """
-    n = len(A)
-    corners: list[Floats] = []
-
-    def below(first: int, start: int, stop: int, _: threading.Event) -> None:
-        rows = slice(first, first + _PANEL)
-        A[rows, start:stop] = A[rows, start:stop] @ corners[-1].T
-
-    def update(first: int, start: int, stop: int, _: threading.Event) -> None:
-        rows = slice(first, min(first + _PANEL, n))
-        A[rows, stop : rows.stop] -= A[rows, start:stop] @ A[stop : rows.stop, start:stop].T
-
-    for start in range(0, n, _PANEL):
-        stop = min(start + _PANEL, n)
-        corner = cholesky(A[start:stop, start:stop], lower=True, check_finite=False)
-        corners.append(solve_triangular(corner, np.eye(stop - start), lower=True, check_finite=False))
-        for step in (below, update):
-            tasks = [partial(step, first, start, stop) for first in range(stop, n, _PANEL)]
-            workers.run(tasks, (n - stop) * _PANEL * (n - stop))
-    return corners
-
-
-def _solved(L: Floats, corners: list[Floats], B: Floats) -> Floats:
-    """Return (L Lᵀ)⁻¹ B, from the results of `_cholesky`."""
-    X, n = B.copy(), len(L)
-    slices = [slice(start, min(start + _PANEL, n)) for start in range(0, n, _PANEL)]
-    for rows, corner in zip(slices, corners, strict=True):
-        X[rows] = corner @ (X[rows] - L[rows, : rows.start] @ X[: rows.start])
-    for rows, corner in zip(slices[::-1], corners[::-1], strict=True):
-        X[rows] = corner.T @ (X[rows] - L[rows.stop :, rows].T @ X[rows.stop :])
-    return X
-
-
-def _inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.Event) -> list[NDArray[np.float32]]:
-    """Return column panel k of L⁻¹, as blocks from the diagonal down."""
-    found = [corners[k]]
-    start = k * _PANEL
-    for j in range(k + 1, len(corners)):
-        first = j * _PANEL
-        L_row = L[first : first + _PANEL]
-        total = L_row[:, start : start + len(corners[k])] @ found[0]
-        for m, rows in enumerate(found[1:], k + 1):
-            total += L_row[:, m * _PANEL : m * _PANEL + len(rows)] @ rows
-        found.append(corners[j] @ -total)
-    return [rows.astype(np.float32, order="C") for rows in found]
-
-
 class DiagonalPreconditioner:
-    """Solves with ``c diag(σ²) + 2λ I``, for too many features for a (D, D) array.
+    """Solves with ``c diag(σ²) + 2λ I``, for too many features for any other.
 
     Parameters
     ----------
     variance : ndarray of shape (D,)
         σ², the variance of each feature.
+    kind : str, optional
+        An adjective for the features, for the message of a fit that did not converge.
     """
 
-    def __init__(self, variance: Floats) -> None:
+    def __init__(self, variance: Floats, kind: str = "") -> None:
         self._variance = variance
+        features = f"{len(variance):,} {kind} features" if kind else f"{len(variance):,} features"
+        self.limitation = f"X has {features}, for which only a diagonal preconditioner is available: "
+        self.limitation += "use fewer features or a larger reg."
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return (c diag(σ²) + 2λ I)⁻¹ G for G of shape (D, C)."""

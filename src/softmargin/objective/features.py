@@ -128,6 +128,13 @@ class Features:
         xp = namespace(self.affine.scale)
         return xp.sqrt(self.stored_squares + self.affine.mean**2) * xp.abs(self.affine.scale)
 
+    @property
+    def limitation(self) -> str:
+        """Why fits may converge slowly, as a sentence: a limitation of the preconditioner, if one was needed."""
+        if self._preconditioner is not None:
+            return self._preconditioner.limitation
+        return "" if self._whole is None else self._whole.limitation
+
     def preconditioner(self) -> Preconditioner:
         """Return the preconditioner of these features, computed once."""
         whole = self._whole

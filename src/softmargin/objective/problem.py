@@ -53,6 +53,11 @@ class PenalizedLoss:
         """Number of passes over X so far."""
         return self.features.engine.n_passes
 
+    @property
+    def limitation(self) -> str:
+        """Why fits may converge slowly, as a sentence; empty if no reason is known."""
+        return self.features.limitation
+
     def value(self, W: Vector, b: Vector) -> float:
         """Return F at (W, b); one pass."""
         data = self.features.engine.value(self.loss, *self.features.affine.fold(W, b))

@@ -98,6 +98,10 @@ class Problem(Protocol):
     def n_passes(self) -> float:
         """Number of passes over X so far."""
 
+    @property
+    def limitation(self) -> str:
+        """Why fits may converge slowly, as a sentence; empty if no reason is known."""
+
     def evaluate(self, P: Vector, *, single: bool = False, keep_scores: bool = False) -> Point:
         """Return F and its gradient; one pass.
 

@@ -169,7 +169,8 @@ class Run:
                 error = value_upper - value
                 return f"The gap is at the rounding level of F in float64 (error up to {error:.1g})."
         if self._n_passes >= self.max_passes:
-            return f"Reached max_passes={self.max_passes:g}; increase max_passes."
+            reached = f"Reached max_passes={self.max_passes:g}; increase max_passes."
+            return f"{reached} {self.problem.limitation}".rstrip()
         steps, idle = self._history, _MAX_IDLE_STEPS
         if len(steps) > idle and steps[-1 - idle].n_passes == steps[-1].n_passes:
             return f"The solver made {idle:,} steps without a pass over X."

@@ -23,6 +23,7 @@ from softmargin.engines.cpu.partitions import CHUNK_PARTS, BlockSums, Partitione
 from softmargin.engines.cpu.row_code import Kernel, gradient_rows
 from softmargin.engines.cpu.tiles import accumulate_gradient, add_scores
 from softmargin.engines.hessians import PairProduct, Pairs
+from softmargin.engines.in_memory import DOUBLE_FEATURES
 from softmargin.engines.preconditioners import panel_product
 from softmargin.engines.rows import OptionalRows, array_of, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
@@ -217,19 +218,15 @@ class BlockEngine(PartitionedEngine):
     def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
         """Return the lower triangle of the weighted second moment of the mapped features over ``rows``.
 
-        With ``single``, products may be computed in float32; they are added in float64. Each thread computes some
-        rows of the result, so there is one (D, D) array for any number of threads.
+        With ``single``, products may be computed in float32; a large result is float32, too. Each thread computes
+        some rows of the result, so there is one (D, D) array for any number of threads.
         """
-        self.count(len(rows))
-        D = self._n_features
-        weights = np.sqrt(self.samples.weights[rows] / self.samples.weights[rows].sum())
-        total = np.zeros((D, D))
+        D, large = self._n_features, single and self._n_features > DOUBLE_FEATURES
+        total = np.zeros((D, D), np.float32 if large else np.float64)
         columns = [slice(start, min(start + 512, D)) for start in range(0, D, 512)]
-        for start in range(0, len(rows), 512):
-            part = rows[start : start + 512]
-            Z = self.mapped_rows(part, affine, np.float32 if single and self.has_single else np.float64)
-            Z *= weights[start : start + 512, None].astype(Z.dtype)
-            self.workers.run([partial(_add_panel, total, Z, panel) for panel in columns], len(part) * D * D)
+        number = np.float32 if large or (single and self.has_single) else np.float64
+        for Z in self.weighted_blocks(rows, affine, number):
+            self.workers.run([partial(_add_panel, total, Z, panel) for panel in columns], Z.size * D)
         return total
 
     def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
