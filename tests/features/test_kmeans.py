@@ -38,7 +38,7 @@ def definition(picture, mean, whitening, centroids, patch, pooling):
 @pytest.mark.parametrize(("size", "patch", "pooling"), [((11, 14), 3, 2), ((9, 8), 4, 3), ((6, 130), 2, 1)])
 def test_features_are_those_of_the_definition(size, patch, pooling, n_centroids):
     training = [pixels(*size, seed=k) // (1 + 3 * k) for k in range(5)]
-    extractor = KMeansPatches(n_centroids, patch, pooling, n_patches=400).fit(training)
+    extractor = KMeansPatches(n_centroids, patch, pooling, n_patches=400, mirror=False).fit(training)
     noise = np.random.default_rng(0).normal(size=extractor.arrays_["centroids"].shape)
     extractor.arrays_["centroids"] += noise.astype(
         np.float32
@@ -55,7 +55,7 @@ def test_features_are_those_of_the_definition(size, patch, pooling, n_centroids)
 
 def test_grey_patches_have_one_channel():
     grey = [pixels(9, 9, channels=1, seed=k) for k in range(6)]
-    extractor = KMeansPatches(**FEW).fit(grey)
+    extractor = KMeansPatches(**FEW, mirror=False).fit(grey)
     learned = {name: extractor.arrays_[name] for name in ("mean", "whitening", "centroids")}
     assert learned["centroids"].shape == (7, 9)
     found = extractor.compute(Image.fromarray(grey[0]).convert("RGB"))
@@ -66,8 +66,8 @@ def test_grey_patches_have_one_channel():
 
 def test_a_mirror_image_has_the_same_features_and_they_are_averages():
     training = [pixels(11, 14, seed=k) for k in range(5)]
-    both = KMeansPatches(**FEW, mirror=True).fit(training)
-    one = KMeansPatches.restored(KMeansPatches(**FEW).record(), both.arrays_, ".")
+    both = KMeansPatches(**FEW).fit(training)
+    one = KMeansPatches.restored(KMeansPatches(**FEW, mirror=False).record(), both.arrays_, ".")
     picture, mirrored = (Image.fromarray(pixels(11, 14)[:, ::step].copy()) for step in (1, -1))
     np.testing.assert_array_equal(both.compute(picture), both.compute(mirrored))
     average = (one.compute(picture) ** 2 + one.compute(mirrored) ** 2) / 2
@@ -175,3 +175,4 @@ def test_parameters_are_checked(options, message):
 
 def test_description():
     assert KMeansPatches(400).describe() == "kmeans:400"
+    assert KMeansPatches(9, mirror=False).describe() == "kmeans:9:plain"

@@ -39,7 +39,8 @@ def test_words():
     assert made.image_size == (3, 4)
     made = make_extractor("kmeans:70", image_size=(8, 8))
     assert isinstance(made, KMeansPatches)
-    assert (made.n_centroids, made.image_size) == (70, (8, 8))
+    assert (made.n_centroids, made.image_size, made.mirror) == (70, (8, 8), True)
+    assert not make_extractor("kmeans:7:plain").mirror
     assert isinstance(make_extractor("kmeans"), KMeansPatches)
     assert isinstance(make_extractor("hog"), HOG)
     made = make_extractor("st:some/NAME:with-colon")
@@ -47,14 +48,15 @@ def test_words():
     assert made.model == "some/NAME:with-colon"
 
 
-UNKNOWN = ("", "pixel", "pixels:3", "pixels:", "hog:2", "kmeans:", "kmeans:x", "kmeans:-1", "kmeans:²", "st:",
+UNKNOWN = ("", "pixel", "pixels:3", "pixels:", "hog:2", "kmeans:", "kmeans:x", "kmeans:-1", "kmeans:²", "kmeans::plain", "st:",
            "st", "backbone", "sentence", "model.pt", None, 7)  # fmt: skip
 
 
 @pytest.mark.parametrize("word", UNKNOWN)
 def test_words_that_are_unknown(word):
     with pytest.raises(
-        ParameterError, match=r"^features must be one of pixels, hog, kmeans, kmeans:K, FILE\.onnx, st:NAME"
+        ParameterError,
+        match=r"^features must be one of pixels, hog, kmeans, kmeans:K, kmeans:K:plain, FILE\.onnx, st:NAME",
     ):
         make_extractor(word)
 

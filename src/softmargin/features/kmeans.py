@@ -58,7 +58,7 @@ class KMeansPatches(SizedExtractor):
         ε > 0. Larger values suppress noise, such as that of JPEG files.
     mirror : bool
         Whether to average the activations of a picture and of its mirror image (left and right exchanged). This
-        takes twice the time. It is usually better for photographs, and wrong for digits and text.
+        takes twice the time. It is better for photographs, and wrong where left and right matter: digits, text.
     seed : int
         Of the positions of the patches and of k-means.
 
@@ -79,7 +79,7 @@ class KMeansPatches(SizedExtractor):
         image_size: tuple[int, int] | None = None,
         n_patches: int = 400_000,
         whitening: float = 0.3,
-        mirror: bool = False,
+        mirror: bool = True,
         seed: int = 0,
     ) -> None:
         self.n_centroids = n_centroids
@@ -92,8 +92,8 @@ class KMeansPatches(SizedExtractor):
         self.seed = seed
 
     def describe(self) -> str:
-        """Return ``kmeans:K``."""
-        return f"{self.name}:{self.n_centroids}"
+        """Return ``kmeans:K``, with ``:plain`` if pictures are not mirrored."""
+        return f"{self.name}:{self.n_centroids}{'' if self.mirror else ':plain'}"
 
     def prepare(self) -> None:
         """Check the parameters."""

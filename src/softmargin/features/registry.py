@@ -29,9 +29,9 @@ EXTRACTORS: dict[str, type[FeatureExtractor]] = {
     kind.name: kind for kind in (Pixels, HOG, KMeansPatches, Backbone, TextBackbone, SentenceEncoder)
 }
 
-SPECS = "pixels, hog, kmeans, kmeans:K, FILE.onnx, st:NAME"
-_NUMBERS = {"pixels": None, "hog": None, "kmeans": "n_centroids"}
-"""Extractors that need no file, and the parameter that a number after the colon sets."""
+SPECS = "pixels, hog, kmeans, kmeans:K, kmeans:K:plain, FILE.onnx, st:NAME"
+_NO_FILE = ("pixels", "hog", "kmeans")
+"""Extractors that need no file."""
 _LARGEST_SIDE = 1 << 14
 
 
@@ -43,8 +43,8 @@ def make_extractor(
     Parameters
     ----------
     spec : str
-        ``pixels``, ``hog``, ``kmeans``, ``kmeans:K`` (K centroids), ``FILE.onnx`` or ``st:NAME`` (a model of
-        sentence-transformers).
+        ``pixels``, ``hog``, ``kmeans``, ``kmeans:K`` (K centroids; with ``:plain``, pictures are not mirrored),
+        ``FILE.onnx`` or ``st:NAME`` (a model of sentence-transformers).
     pool : str, optional
         Only for a backbone: how its output becomes one row.
     image_size : tuple of int (height, width), optional
@@ -73,12 +73,12 @@ def make_extractor(
     elif word == "st" and argument:
         kind, positional = SentenceEncoder, (argument,)
     else:
-        kind = EXTRACTORS.get(word) if word in _NUMBERS else None
-        number = _NUMBERS.get(word)
-        if kind is None or (":" in spec and (number is None or not re.fullmatch("[0-9]{1,9}", argument))):
+        number = re.fullmatch("([0-9]{1,9})(:plain)?", argument) if word == "kmeans" else None
+        if word not in _NO_FILE or (":" in spec and number is None):
             raise ParameterError(f"features must be one of {SPECS}, got {spec!r}.")
-        if number is not None and argument:
-            options[number] = check_count(number, int(argument))
+        kind = EXTRACTORS[word]
+        if number is not None:
+            options |= {"n_centroids": check_count("n_centroids", int(number[1])), "mirror": number[2] is None}
     parameters = inspect.signature(kind).parameters
     unused = [name for name in options if name not in parameters]
     if unused:
