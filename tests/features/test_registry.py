@@ -48,8 +48,8 @@ def test_words():
     assert made.model == "some/NAME:with-colon"
 
 
-UNKNOWN = ("", "pixel", "pixels:3", "pixels:", "hog:2", "kmeans:", "kmeans:x", "kmeans:-1", "kmeans:²", "kmeans::plain", "st:",
-           "st", "backbone", "sentence", "model.pt", None, 7)  # fmt: skip
+UNKNOWN = ("", "pixel", "pixels:3", "pixels:", "hog:2", "kmeans:", "kmeans:x", "kmeans:-1", "kmeans:²", "st:",
+           "kmeans::plain", "st", "backbone", "sentence", "model.pt", None, 7)  # fmt: skip
 
 
 @pytest.mark.parametrize("word", UNKNOWN)
