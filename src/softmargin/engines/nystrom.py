@@ -36,7 +36,7 @@ _ARRAYS = 4
 """Number of arrays (r, D) at the same time: B and M for three λ, or Ω, ΣΩ and what is computed from them."""
 
 _LARGEST, _SMALLEST = 2048, 64
-"""The largest rank, since setting up takes time proportional to it, and the smallest that the memory must allow."""
+"""The largest rank, since setting up takes time proportional to it, and the smallest that memory must allow."""
 
 _VECTORS, _FEATURES = 256, 2048
 """Number of random vectors per task, and of features per task in float64."""
