@@ -30,13 +30,13 @@ from softmargin.threads import Workers
 __all__ = ["MEMORY", "NystromPreconditioner", "affordable_rank"]
 
 MEMORY = 1 << 31
-"""Maximum size in bytes of all arrays of the preconditioner, 2 GiB."""
+"""Maximum size in bytes of the arrays of the preconditioner, 2 GiB; setting it up takes 50 MB more per thread."""
 
 _ARRAYS = 4
 """Number of arrays (r, D) at the same time: B and M for three λ, or Ω, ΣΩ and what is computed from them."""
 
 _LARGEST, _SMALLEST = 2048, 64
-"""Largest rank, beyond which setting up costs more passes than it saves, and smallest."""
+"""The largest rank, since setting up takes time proportional to it, and the smallest that memory must allow."""
 
 _VECTORS, _FEATURES = 256, 2048
 """Number of random vectors per task, and of features per task in float64."""
@@ -52,8 +52,8 @@ _SHRUNK = 1.0 - 4.0 * _EPS
 
 def affordable_rank(n_rows: int, n_features: int, itemsize: int) -> int:
     """Return the rank that `MEMORY` allows for numbers of this size in bytes, or 0 if it is too small to help."""
-    rank = min(_LARGEST, n_rows, MEMORY // (_ARRAYS * itemsize * n_features))
-    return rank if rank >= _SMALLEST else 0
+    rank = MEMORY // (_ARRAYS * itemsize * n_features)
+    return min(rank, _LARGEST, n_rows) if rank >= _SMALLEST else 0
 
 
 class NystromPreconditioner(PanelPreconditioner):
