@@ -111,7 +111,7 @@ features = click.option(
     "specs",
     metavar="HOW",
     multiple=True,
-    help="Features of pictures or texts: pixels, hog, kmeans[:K], kmeans:K:plain, FILE.onnx (a backbone) or st:NAME "
+    help="Features of images or texts: pixels, hog, kmeans[:K], kmeans:K:plain, FILE.onnx (a backbone) or st:NAME "
     "(a sentence encoder).  [default: pixels]",
 )
 extraction = combined(
