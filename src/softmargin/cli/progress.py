@@ -45,7 +45,7 @@ def reporter(quiet: bool) -> Iterator[Progress]:
             return "" if task.total is None else super().render(task)
 
     words = rich.TextColumn("{task.description}", markup=False)
-    columns = (rich.SpinnerColumn(), words, Bar(bar_width=20), rich.TimeElapsedColumn())
+    columns = (rich.SpinnerColumn(), words, Bar(bar_width=10), rich.TimeElapsedColumn())
     console = Console(stderr=True)
     # Rich would send stdout to this console too, and `predict … > FILE` would leave the file empty.
     with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
@@ -79,7 +79,7 @@ class _Speed:
         self._what, self._since, self._first = "", 0.0, 0
 
     def __call__(self, what: str, done: int, total: int) -> str:
-        """Return a text such as ", 157 per second, 4 min left"; "" in the first second."""
+        """Return a text such as " (157 per s, 4 min left)"; "" in the first second."""
         now = time.monotonic()
         if what != self._what or done < self._first:
             self._what, self._since, self._first = what, now, done
@@ -88,7 +88,8 @@ class _Speed:
             return ""
         left = (total - done) * seconds / n
         rest = f"{left:.0f} s" if left < 90.0 else f"{left / 60.0:.0f} min"
-        return f", {n / seconds:,.3g} per second, {rest} left"
+        speed = n / seconds
+        return f" ({speed:,.{0 if speed >= 10.0 else 1}f} per s, {rest} left)"
 
 
 def _described(what: str, done: int, total: int) -> str:
