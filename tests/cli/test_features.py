@@ -172,3 +172,17 @@ def test_several_features_are_compared_on_the_same_folds(pictures, tmp_path):
         alone.json["comparison"]["paths"][0]["points"][0]["score"]
         == (record["comparisons"]["centred"]["paths"][0]["points"][0]["score"])
     )
+
+
+def test_the_speed_and_the_time_that_is_left(monkeypatch):
+    from softmargin.cli import progress
+
+    clock = iter([0.0, 0.5, 2.0, 12.0, 12.0, 13.5])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    speed = progress._Speed()
+    assert speed("computing", 10, 1000) == ""
+    assert speed("computing", 20, 1000) == ""
+    assert speed("computing", 50, 1000) == " (20 per s, 48 s left)"
+    assert speed("computing", 100, 10_000) == " (7.5 per s, 22 min left)"
+    assert speed("reading", 0, 100) == ""
+    assert speed("reading", 90, 100) == " (60 per s, 0 s left)"
