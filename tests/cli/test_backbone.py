@@ -156,3 +156,15 @@ def test_options(folder):
     settings = sm.load_model("m.safetensors").extractor.record()["settings"]
     assert (settings["pool"], settings["image_size"], settings["resize"]) == ("mean", [4, 4], [4, 4])
     assert settings["mean"] == CONFIG["image_mean"]
+
+
+def test_no_output_replaces_a_file_of_the_backbone(fitted, folder):
+    text_network(folder)
+    (folder / "r.csv").write_text("review,label\ngood,1\nbad,0\n")
+    for arguments in (
+        ("export", "m.safetensors", "-o", "tiny.onnx"),
+        ("report", "m.safetensors", "p", "-o", "tiny.onnx"),
+        ("fit", "p", "--features", "tiny.onnx", "-o", "preprocessor_config.json", *SOFT),
+        ("fit", "r.csv", "--features", "texts.onnx", "-o", "tokenizer.json", *SOFT),
+    ):
+        run_refused(folder, *arguments, words=("input",))

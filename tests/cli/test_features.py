@@ -69,7 +69,7 @@ def test_a_file_of_features_gives_the_same_model(pictures, tmp_path):
     ]
     assert run("predict", "b.safetensors", pictures).out == run("predict", "a.safetensors", pictures).out
     assert run("evaluate", "a.safetensors", "f.safetensors", "--json").json["accuracy"] == 1.0
-    assert "other" not in run("info", "f.safetensors").text
+    assert "centred" in run("info", "f.safetensors").text
 
 
 def test_features_of_another_extractor_are_refused(pictures):
@@ -186,3 +186,42 @@ def test_the_speed_and_the_time_that_is_left(monkeypatch):
     assert speed("computing", 100, 10_000) == " (7.5 per s, 22 min left)"
     assert speed("reading", 0, 100) == ""
     assert speed("reading", 90, 100) == " (60 per s, 0 s left)"
+
+
+def test_models_of_other_features_are_not_compared(pictures):
+    for name in ("means", "centred"):
+        run("fit", pictures, "--features", name, "-o", f"{name}.safetensors", *SOFT)
+    answer = run("report", "means.safetensors", pictures, "--against", "centred.safetensors", "-o", "r.html")
+    assert answer.status == 2
+    assert "the same extractor" in answer.err
+
+
+def test_a_guessed_column_of_texts_is_remembered(tmp_path):
+    rows = [f"{'ab'[k % 2] * (3 + k % 5)},{'ab'[k % 2]},{k}" for k in range(40)]
+    (tmp_path / "r.csv").write_text("\n".join(["Review,Rating,n", *rows]) + "\n")
+    answer = run("fit", "r.csv", "--label", "Rating", "--features", "lengths", "-o", "m.safetensors", *SOFT)
+    assert answer.status == 0, answer.err
+    assert sm.load_model("m.safetensors").text == "Review"
+    assert len(run("predict", "m.safetensors", "r.csv").text.splitlines()) == 41
+    run("embed", "r.csv", "--label", "Rating", "--features", "lengths", "-o", "f.safetensors")
+    run("fit", "f.safetensors", "-o", "g.safetensors", *SOFT)
+    assert run("predict", "g.safetensors", "r.csv").out == run("predict", "m.safetensors", "r.csv").out
+    (tmp_path / "bare.csv").write_text("good good\nbad bad\n")
+    lost = run("predict", "m.safetensors", "bare.csv")
+    assert lost.status == 2
+    assert "no column 'Review'" in lost.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "r.csv", "--features", "means"), ("column of images", "'Review'")),
+        (("compare", "p", "--features", "means", "--features", "lengths"), ("all texts", "means and lengths")),
+        (("fit", "p", "--pool", "cls"), ("--pool", "--features")),
+        (("fit", "empty.npz", "--features", "means"), ("pictures",)),
+    ],
+)
+def test_features_that_do_not_suit(arguments, words, pictures, tmp_path):
+    (tmp_path / "r.csv").write_text("Review,Rating\nab,a\nb,b\n")
+    np.savez(tmp_path / "empty.npz", X=np.zeros((0, 4, 4, 3), np.uint8), y=np.zeros(0, int))
+    run_refused(tmp_path, *arguments, words=words)

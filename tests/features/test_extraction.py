@@ -285,7 +285,7 @@ def test_texts_of_parquet(tmp_path):
     [
         ("a,b,label\nx,y,1\n", {"features": Lengths()}, ("one column of texts", "'a', 'b'", "--text")),
         ("a,label\nx,1\n", {"features": Lengths(), "text": "c"}, ("no column 'c'",)),
-        ("a,label\nx,1\n", {"features": Means()}, ("must hold pictures", "texts")),
+        ("a,label\nx,1\n", {"features": Means()}, ("column of images",)),
         ("a,label\n1,1\n", {"features": Lengths()}, ("one column of texts", "none")),
         ("a,label\nx,1\n", {"text": "a"}, ("features=",)),
     ],

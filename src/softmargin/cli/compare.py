@@ -58,11 +58,12 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
     If DATA has a test set, each loss is fitted to the whole training set at its best λ and evaluated on the test
     set. These accuracies do not influence the selection.
     """
+    extractors = job.extractors()
     if output is not None:
-        files.check_output(output, *job.inputs)
+        files.check_output(output, *job.inputs(extractors))
     with reporter(quiet) as progress:
         losses = job.losses()
-        tasks = job.read(progress)
+        tasks = job.read(extractors, progress)
         task = next(iter(tasks.values()))
         progress("preparing (kernels are compiled if not cached)")
         started = time.perf_counter()

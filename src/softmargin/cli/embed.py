@@ -40,7 +40,7 @@ def embed(job: Extraction, output: str, quiet: bool) -> None:
     [extractor] = extractors.values() if len(extractors) == 1 else [None]
     if extractor is None:
         raise ParameterError("embed needs one --features, such as hog or FILE.onnx.")
-    files.check_output(output, *job.inputs)
+    files.check_output(output, *job.inputs(extractors))
     with reporter(quiet) as progress:
         settings = {"features": extractor, "cache": not job.no_cache, "n_workers": job.threads}
         dataset = read_data(job.data, job, progress, **settings)
@@ -65,6 +65,8 @@ def encoded(data: Dataset) -> list[Any]:
     classes = np.unique(np.concatenate(labels)) if labels else None
     tensors: dict[str, Any] = {f"extractor.{name}": array for name, array in extractor.arrays_.items()}
     metadata = {"extractor": json.dumps(extractor.record()), "source": data.name}
+    if data.text is not None:
+        metadata["text"] = data.text
     for name, part in parts.items():
         tensors[f"X_{name}"], tensors[f"keys_{name}"] = part.X, part.keys
         if part.y is not None and classes is not None:

@@ -8,7 +8,7 @@ import click
 
 from softmargin.cli import options
 from softmargin.cli.files import check_output
-from softmargin.cli.reading import Reading, extractor_for, read_model
+from softmargin.cli.reading import Reading, extractor_for, files_of, read_model
 from softmargin.cli.wording import say, say_err
 
 __all__ = ["export"]
@@ -26,8 +26,8 @@ def export(model: str, output: str, with_backbone: bool, backbone: str | None) -
     the state of a PyTorch nn.Linear, .npz plain NumPy arrays. No format contains code.
     """
     loaded = read_model(model)
-    check_output(output, model, backbone)
     extractor = extractor_for(loaded, Reading(backbone=backbone))
+    check_output(output, model, *files_of(extractor))
     if extractor is not loaded.extractor:
         loaded = replace(loaded, extractor=extractor)
     loaded.export(output, with_backbone=with_backbone)

@@ -87,19 +87,21 @@ def fit(
     if quick and job.folds is not None:
         raise ParameterError("--quick and --folds are mutually exclusive; give only one of them.")
     written = [path for path in (output, page, checkpoint) if path is not None]
+    extractors = job.extractors()
+    inputs = job.inputs(extractors)
     for k, path in enumerate(written):
-        files.check_output(path, *job.inputs, written=written[:k])
+        files.check_output(path, *inputs, written=written[:k])
     with reporter(quiet) as progress:
         from softmargin.estimators import LinearClassifier
         from softmargin.features import extractor_of
 
         losses = job.losses()
-        tasks = job.read(progress)
+        tasks = job.read(extractors, progress)
         task = next(iter(tasks.values()))
         dataset = task.data
         target = output or files.default_output(dataset.name, job.data)
         if output is None:
-            files.check_output(target, *job.inputs, written=written)
+            files.check_output(target, *inputs, written=written)
             if os.path.lexists(target):
                 raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
         if not job.normalize_rows:
@@ -137,7 +139,7 @@ def fit(
                 raise
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
-        model = classifier.to_model(dataset, image_size=image_size, text=job.text, choice=choice)
+        model = classifier.to_model(dataset, image_size=image_size, choice=choice)
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None

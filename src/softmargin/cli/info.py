@@ -121,6 +121,11 @@ def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> Non
         print_json(records)
         return
     rows = []
+    if data.stored is not None:
+        from softmargin.features import extractor_of
+
+        extractor = extractor_of(data)
+        rows += [] if extractor is None else [["extractor", _extractor(extractor)]]
     for name, part in parts.items():
         size = f"{part.n_samples:,} samples, {part.n_features:,} features"
         rows.append([name, f"{size} ({part.X.dtype}{_shape(part.image_shape)})"])

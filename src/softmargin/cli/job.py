@@ -32,23 +32,30 @@ class Extraction(Reading):
     image_size: tuple[int, int] | None
     threads: int | None
 
-    @property
-    def inputs(self) -> list[str | None]:
-        """The files that the command reads, which it must not overwrite."""
-        return [self.data, self.labels, *(spec for spec in self.specs if spec.endswith(".onnx"))]
+    def inputs(self, extractors: Mapping[str, FeatureExtractor | None]) -> list[str | None]:
+        """Return the files that the command reads, which it must not overwrite."""
+        files = [file for extractor in extractors.values() if extractor is not None for file in extractor.files()]
+        return [self.data, self.labels, *files]
 
     def extractors(self) -> dict[str, FeatureExtractor | None]:
         """Return the extractors to try, by the words that describe them; None for DATA as it is."""
         from softmargin.features import make_extractor
 
         if not self.specs:
+            if self.pool is not None:
+                raise ParameterError("--pool needs --features FILE.onnx.")
             return {"": None}
         made: dict[str, FeatureExtractor] = {}
         for spec in self.specs:
             pool, size = self.pool, self.image_size
             if len(set(self.specs)) > 1:  # an option is for those that can use it; a network has its own size
-                pool, size = (pool, None) if spec.endswith(".onnx") else (None, size)
+                pool, size = (pool, None) if spec.lower().endswith(".onnx") else (None, size)
             made[spec] = make_extractor(spec, pool=pool, image_size=size)
+        kinds = {extractor.takes for extractor in made.values()}
+        if len(kinds) > 1:
+            raise ParameterError(
+                f"All --features must take pictures, or all texts, got {' and '.join(self.specs)}."
+            )
         is_plain = list(made) == ["pixels"]
         return {"pixels": None} if is_plain else dict(made)
 
@@ -91,9 +98,9 @@ class Job(Extraction):
             raise ParameterError("--delta is the margin of the hinge losses and not an option of cross_entropy.")
         return [make_loss(name, self.delta or 1.0) for name in dict.fromkeys(self.names or LOSS_NAMES)]
 
-    def read(self, progress: Progress) -> dict[str, Task]:
-        """Return the data for each --features; all parts are checked before anything is fitted."""
-        return {spec: self._read(progress, extractor) for spec, extractor in self.extractors().items()}
+    def read(self, extractors: Mapping[str, FeatureExtractor | None], progress: Progress) -> dict[str, Task]:
+        """Return the data for each extractor; all parts are checked before anything is fitted."""
+        return {spec: self._read(progress, extractor) for spec, extractor in extractors.items()}
 
     def _read(self, progress: Progress, extractor: FeatureExtractor | None) -> Task:
         from softmargin.samples import Labelled, check_finite

@@ -112,7 +112,7 @@ features = click.option(
     metavar="HOW",
     multiple=True,
     help="Features of images or texts: pixels, hog, kmeans[:K], kmeans:K:plain, FILE.onnx (a backbone) or st:NAME "
-    "(a sentence encoder).  [default: pixels]",
+    "(a sentence encoder). May be repeated.  [default: DATA as it is]",
 )
 extraction = combined(
     features,
@@ -161,7 +161,7 @@ job = combined(
         metavar="HOW",
         default="auto",
         help="none; pixel: divide by 255; standard: divide each feature by its standard deviation; auto: pixel "
-        "for 8-bit data, else none.  [default: auto]",
+        "for 8-bit data, standard for hog and kmeans, else none.  [default: auto]",
     ),
     click.option(
         "--normalize-rows", is_flag=True, help="Divide each row by its Euclidean norm, as is usual for embeddings."

@@ -20,6 +20,7 @@ from softmargin.cli.reading import (
     Reading,
     check_data_for,
     extractor_for,
+    files_of,
     naming,
     part_of,
     read_for_model,
@@ -90,7 +91,9 @@ def predict(
         raise DataError("stdin is closed; give a file as DATA.")
     output = None if output == _STREAM else output
     if output is not None:
-        files.check_output(output, model, None if data == _STREAM else data, reading.backbone)
+        files.check_output(
+            output, model, None if data == _STREAM else data, *files_of(extractor_for(loaded, reading))
+        )
         if data == _STREAM and _is_stdin(output):
             raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None

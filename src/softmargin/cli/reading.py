@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = [
-    "Reading", "check_data_for", "check_origin", "describe", "extractor_for", "labels_of", "naming", "part_of",
-    "read_data", "read_for_model", "read_model",
+    "Reading", "check_data_for", "check_origin", "describe", "extractor_for", "files_of", "labels_of", "naming",
+    "part_of", "read_data", "read_for_model", "read_model",
 ]  # fmt: skip
 
 
@@ -109,6 +109,11 @@ def extractor_for(model: Model, reading: Reading) -> FeatureExtractor | None:
             "--features is for a model of pictures or texts, but this model takes the data as is."
         )
     return model.extractor.relocated(reading.backbone)
+
+
+def files_of(extractor: FeatureExtractor | None) -> list[str]:
+    """Return the files that an extractor reads."""
+    return [] if extractor is None else extractor.files()
 
 
 def check_origin(extractor: FeatureExtractor, data: Dataset, source: str) -> None:

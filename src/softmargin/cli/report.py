@@ -9,7 +9,15 @@ import click
 
 from softmargin.cli import files, options
 from softmargin.cli.progress import Progress, reporter
-from softmargin.cli.reading import Reading, labels_of, part_of, read_for_model, read_model
+from softmargin.cli.reading import (
+    Reading,
+    extractor_for,
+    files_of,
+    labels_of,
+    part_of,
+    read_for_model,
+    read_model,
+)
 from softmargin.cli.wording import print_json, say
 from softmargin.errors import DataError, ParameterError
 
@@ -26,7 +34,12 @@ __all__ = ["report"]
     "-o", "--output", metavar="FILE.html", default="report.html", show_default=True, help="File to write."
 )
 @click.option("--training", metavar="DATA", help="Training data of MODEL, if they are not part of DATA.")
-@click.option("--against", metavar="MODEL", multiple=True, help="Another model to compare with; may be repeated.")
+@click.option(
+    "--against",
+    metavar="MODEL",
+    multiple=True,
+    help="Another model of the same features and classes to compare with; may be repeated.",
+)
 @click.option("--refit", is_flag=True, help="Fit the other losses and λ that were tried, and compare them (slow).")
 @click.option("--figures", metavar="DIR", help="Folder for figures as PNG and SVG (needs matplotlib).")
 @options.threads
@@ -59,10 +72,12 @@ def report(
     from softmargin.report import fill_report, summary
     from softmargin.report import refit as fit_again
 
-    files.check_output(output, model, data, training, reading.labels, *against)
+    loaded = read_model(model)
+    files.check_output(
+        output, model, data, training, reading.labels, *against, *files_of(extractor_for(loaded, reading))
+    )
     if figures is not None:
         check_folder(figures, data, training)
-    loaded = read_model(model)
     others = [read_model(other) for other in against]
     with reporter(quiet) as progress:
         whole = read_for_model(data, loaded, reading, progress)

@@ -66,8 +66,9 @@ class Table:
         names = [self.schema.names[k] for k in made.features]
         X: NDArray[Any]
         image_shape = inputs = None
-        if made.kind == "text" or (made.kind == "image" and self.options.raw):
-            read = self._texts if made.kind == "text" else self._pictures
+        text = names[0] if made.kind == "text" else None
+        if text is not None or (made.kind == "image" and self.options.raw):
+            read = self._pictures if text is None else self._texts
             X, inputs = no_features(batch.num_rows), read(batch, names[0], start)
         elif made.kind == "number":
             X = np.stack([self._numbers(batch, column, start) for column in names], axis=1)
@@ -81,7 +82,9 @@ class Table:
         ids = None
         if made.ids is not None:
             ids = tuple(map(str, batch.column(self.schema.names[made.ids]).to_pylist()))
-        return Dataset(X, y, name, ids, image_shape, feature_names, None, () if start else made.notes, inputs)
+        return Dataset(
+            X, y, name, ids, image_shape, feature_names, None, () if start else made.notes, inputs, text=text
+        )
 
     def _kind(self, kind: Any) -> Kind:
         t = self._types

@@ -77,6 +77,9 @@ class Extractor(Protocol):
     def takes(self) -> str:
         """Either "pictures" or "texts"."""
 
+    def describe(self) -> str:
+        """Return a short description."""
+
     @property
     def is_fitted(self) -> bool:
         """Whether nothing is left to be learned from training samples."""
@@ -119,6 +122,8 @@ class Dataset:
         The pictures or texts from which X was computed, if it was.
     extractor : Extractor, or None
         What computed X from them.
+    text : str, or None
+        The column of texts in a table.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
 
@@ -138,6 +143,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     inputs: Inputs | None = None
     extractor: Extractor | None = None
+    text: str | None = None
     stored: StoredFeatures | None = None
 
     def __post_init__(self) -> None:
@@ -219,8 +225,8 @@ class Dataset:
 class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
-    With ``only_features``, the labels of a table are not read. With ``raw``, pictures and texts become ``inputs``,
-    and X has no columns.
+    With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
+    wanted become ``inputs``, and X has no columns.
     """
 
     labels: Path | None = None
@@ -233,7 +239,7 @@ class ReadOptions:
     n_workers: int | None = None
     only_features: bool = False
     text: str | None = None
-    raw: bool = False
+    raw: str | None = None
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:

@@ -133,7 +133,7 @@ def load_dataset(
         progress=progress,
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
         text=text,
-        raw=features is not None,
+        raw=None if features is None else features.takes,
     )
     if features is None and text is not None:
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
@@ -174,7 +174,7 @@ def stream_dataset(
         n_features=n_features,
         only_features=True,
         text=text,
-        raw=features is not None,
+        raw=None if features is None else features.takes,
     )
     if not isinstance(source, (str, os.PathLike)):
         chunks = csv.read_stream(source, "stdin", "stdin", options)
@@ -257,11 +257,17 @@ def _extracted(
 def _inputs(data: Dataset, extractor: Extractor, where: str) -> Inputs:
     """Return the pictures or texts of data; rows of pixels from 0 to 255 are pictures, too."""
     inputs = data.inputs
-    if inputs is None and data.image_shape is not None and data.X.min() >= 0 and data.X.max() <= 255:
+    if (
+        inputs is None
+        and data.image_shape is not None
+        and data.n_samples
+        and data.X.min() >= 0
+        and data.X.max() <= 255
+    ):
         inputs = images.PixelPictures(data.X.astype(np.uint8, copy=False), data.image_shape, where)
     if inputs is None or inputs.kind != extractor.takes:
         has = f"a table of {data.n_features:,} features" if inputs is None else inputs.kind
-        raise DataError(f"{where} must hold {extractor.takes} for features={extractor!r}, got {has}.")
+        raise DataError(f"{where} must hold {extractor.takes} for the features {extractor.describe()}, got {has}.")
     return inputs
 
 

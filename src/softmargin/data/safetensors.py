@@ -74,7 +74,12 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         """Return a part with its ids and the origin of its features."""
         ids = _words(metadata[f"ids_{name}"], f"ids_{name}", path).tolist() if f"ids_{name}" in metadata else None
         keys = _map(path, origin[f"keys_{name}"])
-        return replace(part, ids=None if ids is None else tuple(ids), stored=StoredFeatures(record, arrays, keys))
+        return replace(
+            part,
+            ids=None if ids is None else tuple(ids),
+            stored=StoredFeatures(record, arrays, keys),
+            text=metadata.get("text"),
+        )
 
     try:
         record = dict(json.loads(metadata["extractor"]))

@@ -68,7 +68,7 @@ def plan(
     """
     check_unique(names, where, "column")
     notes: list[str] = []
-    text = _text(names, kinds, where, options)
+    text = _text(names, kinds, where, options, named)
     if text is not None:
         return _plan_of_text(names, kinds, where, options, text, named)
     if options.columns is not None and named:
@@ -110,7 +110,9 @@ def _requested(
     return Plan(features, None if options.only_features else label, ids, kind, ())
 
 
-def _text(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions) -> int | None:
+def _text(
+    names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, named: bool
+) -> int | None:
     """Return the column of texts to compute features of: the requested one or, for raw samples, the only one."""
     if options.text is not None:
         if options.columns is not None:
@@ -118,10 +120,13 @@ def _text(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
         if options.text not in names:
             raise DataError(f"{where} has no column {_some([options.text])}; its columns are {_some(names)}.")
         return list(names).index(options.text)
-    if not options.raw or "image" in kinds:
+    if options.raw == "pictures" and "image" not in kinds:
+        raise DataError(f"{where} must have a column of images, got columns {_some(names)}.")
+    if options.raw != "texts":
         return None
-    usual = {*LABELS, *IDS, options.label}
-    words = [k for k, kind in enumerate(kinds) if kind == "text" and names[k].lower() not in usual]
+    label = None if options.label is None else _position(names, where, options.label, named=named)
+    usual = {*LABELS, *IDS}
+    words = [k for k, kind in enumerate(kinds) if kind == "text" and k != label and names[k].lower() not in usual]
     if len(words) != 1:
         found = _some([names[k] for k in words]) if words else "none"
         raise DataError(f"{where} must have one column of texts, got {found}; choose it with text= (--text).")

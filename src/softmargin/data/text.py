@@ -118,10 +118,11 @@ class _Table(NamedTuple):
 
     def dataset(self, block: Rows, made: Plan, name: str, notes: tuple[str, ...] = ()) -> Dataset:
         """Return the data set of some rows, with labels as text."""
-        y = ids = names = inputs = None
+        y = ids = names = inputs = text = None
         if made.kind == "text":
             X: NDArray[Any] = no_features(len(block))
             inputs = Texts([row[made.features[0]] for _, row in block], self.where)
+            text = self.names[made.features[0]]
         else:
             X = self._numbers(block, made.features)
         if made.label is not None:
@@ -132,7 +133,7 @@ class _Table(NamedTuple):
             ids = tuple(row[made.ids] for _, row in block)
         if self.named and inputs is None:
             names = tuple(self.names[k] for k in made.features)
-        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs)
+        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text)
 
     def kinds(self, block: Rows, options: ReadOptions) -> list[Kind]:
         """Return the content of each column: numbers if its first non-empty cell is a number, else text."""

@@ -89,7 +89,6 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         data: Dataset,
         *,
         image_size: tuple[int, int] | None = None,
-        text: str | None = None,
         choice: Comparison | None = None,
     ) -> Model:
         """Return a `Model`, which can be saved, loaded and used without scikit-learn.
@@ -100,8 +99,6 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             The training data; the model records their fingerprint and kind.
         image_size : tuple of int (height, width), optional
             Size to which the images were resized when they were read, if they were.
-        text : str, optional
-            The column of texts in the table, if it was named.
         choice : Comparison, optional
             How loss and λ were selected, for the record; by default ``path_`` of a `LinearClassifierCV`.
         """
@@ -127,7 +124,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             image_size=image_size,
             feature_names=data.feature_names,
             extractor=extractor_of(data),
-            text=text,
+            text=data.text,
             data_name=data.name,
             selection={} if choice is None else choice.record(),
             history=self.fit_.record(),

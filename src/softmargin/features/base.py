@@ -108,6 +108,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """Return the versions of the packages that compute the features; those of others are computed again."""
         return ""
 
+    def files(self) -> list[str]:
+        """Return the paths of the files and folders that the extractor reads, which no output may replace."""
+        return []
+
     def settings(self) -> dict[str, Any]:
         """Return the parameters that the features depend on, as JSON values."""
         return dict(to_json(self.get_params(deep=False), repr))

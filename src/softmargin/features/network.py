@@ -213,6 +213,18 @@ class Network(FeatureExtractor):
             raise DataError(f"{printable(path)} has changed since it was opened.")
         return file
 
+    def files(self) -> list[str]:
+        """Return the file, its external data, and the files beside it that describe the input."""
+        try:
+            path, file = self._found()
+            external = file.external
+        except SoftmarginError:  # an error where the file is needed
+            path, external = check_path(self.path), []
+        folder, name = os.path.split(path)
+        beside = ["preprocessor_config.json", f"{os.path.splitext(name)[0]}.preprocessor_config.json"]
+        beside += ["tokenizer.json", "tokenizer_config.json"]
+        return [path, *(os.path.join(folder, other) for other in [*external, *beside])]
+
     def opened(self) -> Opened:
         """Return the network, opened on first use and after a change of parameters."""
         key = repr(self.get_params(deep=False))

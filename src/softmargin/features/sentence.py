@@ -102,6 +102,11 @@ class SentenceEncoder(FeatureExtractor):
         made._expected, made._folder = record["content"], os.fspath(folder)
         return made
 
+    def files(self) -> list[str]:
+        """Return the folder of a local model."""
+        folder = os.fspath(self.model)
+        return [folder] if os.path.isdir(folder) else []
+
     def relocated(self, path: str | os.PathLike[str]) -> Self:
         """Return the same extractor with its files in another place."""
         made = copy.copy(self)

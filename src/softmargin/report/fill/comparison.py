@@ -19,13 +19,17 @@ __all__ = ["model_comparison"]
 _MOST = 24
 
 
+def _identity(model: Model) -> str | None:
+    return None if model.extractor is None else model.extractor.identity()
+
+
 def model_comparison(preds: Predictions, store: SampleStore, others: Sequence[Model]) -> ModelComparison | None:
     """Compare the model with others; return None if there are none.
 
     Raises
     ------
     DataError
-        If another model has different features or classes.
+        If another model has different features, another extractor or other classes.
     """
     if not others:
         return None
@@ -36,6 +40,8 @@ def model_comparison(preds: Predictions, store: SampleStore, others: Sequence[Mo
                 f"A model to compare must have the {preds.model.n_features:,} features of this model, got "
                 f"{other.n_features:,}."
             )
+        if _identity(other) != _identity(preds.model):
+            raise DataError("A model to compare must have the same extractor of features as this model.")
         if other.classes.tolist() != preds.model.classes.tolist():
             raise DataError("A model to compare must have the same classes as this model.")
     answers, table = [], []
