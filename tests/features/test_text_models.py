@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 import pickle
 import re
@@ -304,6 +305,28 @@ def test_a_model_on_the_hub_that_cannot_be_reached(tmp_path):
         r"st:no-such/model cannot be loaded by sentence-transformers: .*; give the folder .*\.\n", run.stdout
     )
     assert run.stderr == ""
+
+
+def test_what_the_hub_logs_before_an_error_is_hidden(monkeypatch):
+    package = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    found = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            found.append(record.getMessage())
+
+    def load(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying")
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(package, "SentenceTransformer", load)
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "handlers", [Handler()])
+    with pytest.raises(DataError, match="unreachable"):
+        SentenceEncoder("no-such/model").prepare()
+    assert not found
+    with pytest.raises(OSError, match="unreachable"):
+        load()
+    assert found == ["Retrying"]
 
 
 def test_nothing_is_written_to_the_terminal(sentences):
