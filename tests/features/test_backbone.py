@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError
 from softmargin.features import Backbone, from_record, make_extractor
-from softmargin.features.base import as_inputs
+from softmargin.features.given import as_inputs
 from tests.support.networks import CONFIG, graph, network, numbers, pictures, positions
 
 pytest.importorskip("onnx", reason="the package onnx (the extra backbone) is not installed")
@@ -194,6 +194,12 @@ def test_a_model_moved_without_its_backbone(tmp_path):
     )
     with pytest.raises(ModelFileError, match=needs):
         restored.prepare()
+    for place in ("hog", tmp_path):
+        with pytest.raises(ModelFileError) as caught:
+            restored.relocated(moved).relocated(place).prepare()
+        assert str(caught.value) == (
+            f"{place} is not a file; give the ONNX file of the backbone tiny.onnx (SHA-256 {digest[:12]}…)."
+        )
     assert restored.relocated(moved).transform(pictures()).tobytes() == X.tobytes()
     beside = tmp_path / "new" / "tiny.onnx"
     beside.write_bytes(moved.read_bytes())

@@ -18,6 +18,7 @@ from softmargin.data.inputs import Texts, joined
 from softmargin.errors import DataError, SoftmarginError
 from softmargin.features import cache as caches
 from softmargin.features.base import rounded
+from softmargin.io.safetensors import encode
 from tests.support.extractors import Centred, Lengths, Means, save_pictures
 from tests.support.refusals import refused
 
@@ -202,6 +203,30 @@ print(data.fingerprint())
 def child(pictures: Path, seconds: float, log: Path) -> subprocess.Popen[str]:
     words = [sys.executable, "-c", CHILD, str(pictures), str(seconds), str(log)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+
+
+def test_what_the_cache_holds(tmp_path, cache):
+    assert (caches.cached_extractors(), caches.cache_bytes()) == ([], 0)
+    load_dataset(save_pictures(tmp_path / "p", 3), features=Centred())
+    [file] = files(cache / "features")
+    [learned] = files(cache / "learned")
+    [entry] = caches.cached_extractors()
+    assert (entry.record["name"], entry.n_rows, entry.n_bytes) == ("centred", 6, file.stat().st_size)
+    assert caches.cache_bytes() == file.stat().st_size + learned.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "null", "{}", '{"name": 1, "settings": {}}', '{"name": "x"}', "[" * 100_000, "no JSON"]
+)
+def test_a_cache_file_with_another_description_is_skipped(text, tmp_path, cache):
+    load_dataset(save_pictures(tmp_path / "p", 3), features=Means())
+    known = caches.cached_extractors()
+    tensors = {"keys": np.zeros((2, 16), np.uint8), "rows": np.zeros((2, 3), np.float16)}
+    pieces = encode(tensors, {"extractor": text})
+    for folder in ("other", files(cache)[0].parent.name):
+        (cache / "features" / folder).mkdir(exist_ok=True)
+        (cache / "features" / folder / "zzz.safetensors").write_bytes(b"".join(bytes(piece) for piece in pieces))
+    assert caches.cached_extractors() == known
 
 
 @pytest.mark.skipif(not hasattr(os, "kill"), reason="needs signals")

@@ -118,6 +118,7 @@ def test_a_picture_smaller_than_a_cell_is_refused():
         ({"orientations": 0}, "orientations must be an integer ≥ 1, got 0."),
         ({"block": "2"}, "block must be an integer ≥ 1, got '2'."),
         ({"colours": -1}, "colours must be an integer ≥ 0, got -1."),
+        ({"colours": 17}, "colours must be an integer ≤ 16, got 17."),
     ],
 )
 def test_parameters_are_checked(options, message):

@@ -274,6 +274,11 @@ def a_circle(model):
     model.graph.node[1].input[0] = "row"
 
 
+def a_constant(model):
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 5), np.float32), "ones"))
+    model.graph.node[-1].input[0] = "ones"
+
+
 def opset(model):
     model.opset_import[0].version = 999
 
@@ -296,6 +301,7 @@ def opset(model):
         (an_unknown_type, "got the input 'pixels' of type unknown and shape"),
         (an_unknown_result, "must have "),
         (a_circle, "cannot be run by ONNX Runtime: "),
+        (a_constant, "must compute 'features' from its input, got a constant"),
         (opset, "cannot be run by ONNX Runtime: "),
     ],
 )

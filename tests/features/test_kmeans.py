@@ -173,6 +173,20 @@ def test_parameters_are_checked(options, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(("name", "value"), [("patch", 5), ("n_centroids", 6)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_parameters_changed_after_the_fit(name, value, channels):
+    training = [pixels(9, 9, channels=channels, seed=k) for k in range(3)]
+    extractor = KMeansPatches(**FEW).fit(training).set_params(**{name: value})
+    with pytest.raises(ParameterError) as caught:
+        extractor.transform(training)
+    assert str(caught.value) == (
+        f"KMeansPatches must be fitted again after a change of {name}, got {name}={value}."
+    )
+    X = KMeansPatches(**FEW | {name: value}).fit(training).transform(training)
+    np.testing.assert_array_equal(extractor.fit(training).transform(training), X)
+
+
 def test_description():
     assert KMeansPatches(400).describe() == "kmeans:400"
     assert KMeansPatches(9, mirror=False).describe() == "kmeans:9:plain"

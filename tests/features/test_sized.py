@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -86,15 +87,15 @@ def test_a_picture_of_another_size_is_refused(make):
     with pytest.raises(DataError) as caught:
         extractor.transform([*pictures(), pixels(17, 13)])
     assert str(caught.value) == (
-        "Image 12 of X must be 13x17 (height x width) as the training pictures, got 17x13; resize them with "
-        "image_size=(H, W) (--image-size HxW)."
+        "Image 12 of X must have the same size as all training images, got 17x13 and 13x17 (height x width); fit "
+        "with image_size=(H, W) (--image-size HxW) to resize all images."
     )
 
 
 def test_a_file_of_another_size_is_named(make, tmp_path):
     for k in range(3):
         save_image(tmp_path / "ab"[k % 2] / f"{k}.png", pixels(12, 12 + (k == 2), seed=k))
-    with pytest.raises(DataError, match=r"^Image \S*\d.png must be 12x1\d \(height x width\) as the train"):
+    with pytest.raises(DataError, match=r"^Image \S*\d\.png must have the same size .* got 12x1\d and 12x1\d "):
         sm.load_dataset(tmp_path, features=make())
 
 
@@ -119,6 +120,37 @@ def test_constant_pictures_have_finite_features(make):
     X = make().fit(constant).transform(constant)
     assert X.shape == make().fit(pictures()).transform(constant).shape
     assert np.isfinite(X).all()
+
+
+def test_another_size_after_the_fit_is_refused(make):
+    extractor = make(image_size=(10, 12)).fit(pictures())
+    extractor.set_params(image_size=(12, 10))
+    with pytest.raises(ParameterError) as caught:
+        extractor.transform(pictures())
+    assert str(caught.value) == (
+        f"{type(extractor).__name__} must be fitted again after a change of image_size, got image_size=(12, 10)."
+    )
+    X = make(image_size=(12, 10)).fit(pictures()).transform(pictures())
+    np.testing.assert_array_equal(extractor.fit(pictures()).transform(pictures()), X)
+
+
+def test_names_of_features(make):
+    pytest.importorskip("pandas")
+    shown = pictures()
+    extractor = make()
+    for _ in range(2):
+        with pytest.raises(NotFittedError, match="must transform samples before the number of features is known"):
+            extractor.fit(shown).get_feature_names_out()
+        X = extractor.transform(shown)
+        names = [f"{extractor.name}{k}" for k in range(X.shape[1])]
+        assert extractor.get_feature_names_out().tolist() == names
+    extractor.set_params(**{"block": 1} if extractor.name == "hog" else {"pooling": 1})
+    with pytest.raises(NotFittedError):
+        extractor.get_feature_names_out()
+    pipeline = make_pipeline(make(), StandardScaler()).set_output(transform="pandas")
+    table = pipeline.fit_transform(shown)
+    assert list(table.columns) == names
+    np.testing.assert_array_equal(table.to_numpy(), StandardScaler().fit_transform(X))
 
 
 @pytest.mark.parametrize("size", [(0, 5), 7, (3,), (2.5, 2), "8x8"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 import pickle
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from softmargin.errors import CapabilityError, DataError, ModelFileError, ParameterError, SoftmarginError
 from softmargin.features import SentenceEncoder, TextBackbone, from_record, make_extractor
-from softmargin.features.base import as_inputs
+from softmargin.features.given import as_inputs
 from tests.support.networks import network, text_network, vectors
 
 TEXTS = ["good", "bad bad good", "unknown words", "good " * 50, "", "bad \ud800"]
@@ -62,6 +63,17 @@ def test_mean_over_the_tokens(runtime, tmp_path, settings):
     made = make_extractor(str(text_network(tmp_path, **settings)))
     assert (made.name, made.takes) == ("text_backbone", "texts")
     close(made.transform(TEXTS), [tokens(text).mean(axis=0) for text in TEXTS])
+
+
+def test_declared_inputs_that_are_not_used(runtime, tmp_path):
+    import onnx
+
+    path = text_network(tmp_path, inputs=("input_ids",))
+    model = onnx.load(path)
+    for name in ("attention_mask", "token_type_ids"):
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, 7, ["n", "l"]))
+    onnx.save(model, path)
+    close(TextBackbone(path).transform(TEXTS), [tokens(text).mean(axis=0) for text in TEXTS])
 
 
 def test_a_fixed_length_is_padded_and_padding_is_ignored(runtime, tmp_path):
@@ -292,6 +304,29 @@ def test_a_model_on_the_hub_that_cannot_be_reached(tmp_path):
     assert re.fullmatch(
         r"st:no-such/model cannot be loaded by sentence-transformers: .*; give the folder .*\.\n", run.stdout
     )
+    assert run.stderr == ""
+
+
+def test_what_the_hub_logs_before_an_error_is_hidden(monkeypatch):
+    package = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    found = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            found.append(record.getMessage())
+
+    def load(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying")
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(package, "SentenceTransformer", load)
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "handlers", [Handler()])
+    with pytest.raises(DataError, match="unreachable"):
+        SentenceEncoder("no-such/model").prepare()
+    assert not found
+    with pytest.raises(OSError, match="unreachable"):
+        load()
+    assert found == ["Retrying"]
 
 
 def test_nothing_is_written_to_the_terminal(sentences):

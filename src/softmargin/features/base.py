@@ -11,24 +11,25 @@ import json
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from softmargin.data.dataset import Extraction, Progress
 from softmargin.data.images.guard import ImageProblem, pillow_warnings
-from softmargin.data.images.pictures import ObjectPictures
-from softmargin.data.inputs import Inputs, Texts
+from softmargin.data.inputs import Inputs
 from softmargin.errors import DataError, ParameterError
 from softmargin.features.cache import FeatureCache, load_learned, save_learned
+from softmargin.features.given import as_inputs, file_errors
 from softmargin.text import to_json
 from softmargin.threads import one_blas_thread, usable_cores, worker_threads
 
-__all__ = ["FeatureExtractor", "as_inputs"]
+__all__ = ["FeatureExtractor"]
 
 _PROGRESS_EVERY = 0.05
 _SAVE_EVERY = 10.0
@@ -57,6 +58,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     """The scaling that suits the features: the meaning of ``scaling="auto"`` on the command line."""
 
     arrays_: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    _width: tuple[str, int] | None = None
+    """The parameters at the last `transform`, and the number of features that it gave."""
 
     @property
     def takes(self) -> str:
@@ -99,6 +102,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def prepare(self) -> None:
         """Open what `compute` needs, or raise a `SoftmarginError`; called before any work."""
+
+    def check_learned(self) -> None:
+        """Raise a `ParameterError` if a parameter was changed after it had been used to learn ``arrays_``."""
 
     def content(self) -> str:
         """Return the SHA-256 of the files that the features depend on, or "" if there are none."""
@@ -162,7 +168,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         X : sequence
             Pictures (paths, images of Pillow, or uint8 arrays (height, width[, 3])), or texts.
         """
-        self.learn(as_inputs(X, self.takes), cache=False)
+        self._width = None
+        with file_errors():
+            self.learn(as_inputs(X, self.takes), cache=False)
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -173,7 +181,22 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         X : sequence
             As in `fit`.
         """
-        return self.extract(as_inputs(X, self.takes), cache=False).X
+        with file_errors():
+            found = self.extract(as_inputs(X, self.takes), cache=False).X
+        self._width = repr(self.get_params(deep=False)), found.shape[1]
+        return found
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return the names of the features (D,), such as "hog0"; `transform` must have been called before.
+
+        Parameters
+        ----------
+        input_features : object
+            Ignored.
+        """
+        if self._width is None or self._width[0] != repr(self.get_params(deep=False)):
+            raise NotFittedError(f"{self!r} must transform samples before the number of features is known.")
+        return np.array([f"{self.name}{k}" for k in range(self._width[1])], dtype=object)
 
     def learn(
         self, inputs: Inputs, *, cache: bool = True, n_threads: int | None = None, progress: Progress | None = None
@@ -205,6 +228,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         if not self.is_fitted:
             raise DataError(f"{self!r} must be fitted to training samples first.")
         self.prepare()
+        self.check_learned()
         store = (
             FeatureCache(_digest({"identity": self.identity(), "runtime": self.runtime()}, {}), self.record())
             if cache
@@ -350,27 +374,6 @@ def rounded(row: NDArray[Any], name: str, extractor: str = "") -> NDArray[Any]:
             raise DataError(f"{name} must have finite features, got {number}; check {suspect}.")
         half = row.astype(np.float16)
     return half if np.isfinite(half).all() else row
-
-
-def as_inputs(X: Any, kind: str) -> Inputs:
-    """Return the pictures or texts that a user passed to an extractor.
-
-    Raises
-    ------
-    DataError
-        X does not hold samples of this kind.
-    """
-    if isinstance(X, Inputs):
-        if X.kind != kind:
-            raise DataError(f"X must hold {kind}, got {X.kind}.")
-        return X
-    items: Sequence[Any] = [X] if isinstance(X, str) else list(X)
-    if kind == "pictures":
-        return ObjectPictures(items)
-    wrong = next((item for item in items if not isinstance(item, str)), None)
-    if wrong is not None:
-        raise DataError(f"X must be a sequence of texts, got {type(wrong).__name__}.")
-    return Texts(items)
 
 
 def _digest(record: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -25,7 +25,10 @@ from softmargin.io.atomic import write_atomically
 from softmargin.io.safetensors import TYPES, encode, read_header
 from softmargin.text import printable
 
-__all__ = ["CachedExtractor", "FeatureCache", "cache_folder", "cached_extractors", "load_learned", "save_learned"]
+__all__ = [
+    "CachedExtractor", "FeatureCache", "cache_bytes", "cache_folder", "cached_extractors", "load_learned",
+    "save_learned",
+]  # fmt: skip
 
 LIMIT = 10_000_000_000
 """Size in bytes above which the files that were used least recently are removed."""
@@ -162,14 +165,34 @@ def cached_extractors() -> list[CachedExtractor]:
         record: dict[str, Any] = {}
         n_rows = n_bytes = 0
         for path in _files(folder):
-            with suppress(OSError, DataError, ValueError, LookupError), path.open("rb") as stream:
+            with suppress(OSError, DataError, ValueError, LookupError, RecursionError), path.open("rb") as stream:
                 header = read_header(stream, path.name)
-                record = json.loads(header.metadata["extractor"])
-                n_rows += header.tensors["keys"].shape[0]
-                n_bytes += path.stat().st_size
+                found_record = json.loads(header.metadata["extractor"])
+                if _is_record(found_record):
+                    n_rows += header.tensors["keys"].shape[0]
+                    n_bytes += path.stat().st_size
+                    record = found_record
         if n_rows:
             found.append(CachedExtractor(record, n_rows, n_bytes))
     return found
+
+
+def cache_bytes() -> int:
+    """Return the size of all files of the cache: of features, and of what extractors learned."""
+    n_bytes = 0
+    for path in _files(cache_folder()):
+        with suppress(OSError):  # another process removed it
+            n_bytes += path.stat().st_size
+    return n_bytes
+
+
+def _is_record(record: Any) -> bool:
+    """Return whether a value from a file describes an extractor."""
+    return (
+        isinstance(record, dict)
+        and isinstance(record.get("name"), str)
+        and isinstance(record.get("settings"), dict)
+    )
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from softmargin.arguments import check_count
+from softmargin.arguments import brief, check_count
 from softmargin.data.images.guard import ImageProblem
+from softmargin.errors import ParameterError
 from softmargin.features.sized import SizedExtractor
 
 __all__ = ["HOG"]
@@ -21,6 +22,8 @@ _CELLS = 8
 """Cells along the shorter side by default."""
 _PARTS = 4
 """Parts along each side with a histogram of colours."""
+_MOST_COLOURS = 16
+"""Bins per channel that give 65,536 features; a larger number fills the memory."""
 _CLIP = 0.2
 
 Floats = NDArray[np.float32]
@@ -43,7 +46,8 @@ class HOG(SizedExtractor):
     block : int
         Side of the blocks in cells; each block of neighbouring cells is normalised (L2, clipped at 0.2, L2 again).
     colours : int
-        Bins of each colour channel: each of 4 x 4 parts of the picture has ``colours³`` bins. 0 means no colours.
+        Bins of each colour channel: each of 4 x 4 parts of the picture has ``colours³`` bins. 0 means no
+        colours, and 16 is the most.
     """
 
     name = "hog"
@@ -67,7 +71,8 @@ class HOG(SizedExtractor):
         super().prepare()
         for name in ("orientations", "block"):
             check_count(name, getattr(self, name))
-        check_count("colours", self.colours, least=0)
+        if check_count("colours", self.colours, least=0) > _MOST_COLOURS:
+            raise ParameterError(f"colours must be an integer ≤ {_MOST_COLOURS}, got {brief(self.colours)}.")
         if self.cell is not None:
             check_count("cell", self.cell)
 

@@ -107,6 +107,12 @@ class KMeansPatches(SizedExtractor):
         if check_nonnegative("whitening", self.whitening) == 0.0:
             raise ParameterError("whitening must be > 0, got 0.")
 
+    def check_learned(self) -> None:
+        """Refuse other parameters than those of the fit, as far as the arrays show them."""
+        super().check_learned()
+        self._check_same("patch", len(self.arrays_["mean"]) in (self.patch**2, 3 * self.patch**2))
+        self._check_same("n_centroids", len(self.arrays_["centroids"]) == self.n_centroids)
+
     def learned_from(self, inputs: Inputs, n_threads: int, progress: Progress) -> dict[str, NDArray[Any]]:
         """Return size, mean, whitening and centroids."""
         arrays = super().learned_from(inputs, n_threads, progress)

@@ -63,8 +63,11 @@ class Runner:
             ONNX Runtime refuses the shapes, or the output is not one of floats with a row per sample.
         """
         shapes = [list(feed.shape) for feed in feeds.values()]
+        used = {value.name for value in self.session.get_inputs()}  # a file may declare more than it uses
+        if used.isdisjoint(feeds):
+            raise DataError(f"{self.name} must compute {printable(self.output)!r} from its input, got a constant.")
         try:
-            [found] = self.session.run([self.output], dict(feeds))
+            [found] = self.session.run([self.output], {name: feed for name, feed in feeds.items() if name in used})
         except Exception as error:  # ONNX Runtime has errors of its own
             raise DataError(
                 f"{self.name} cannot compute an input of shape {shapes[0]}: {reason(error)}."
@@ -137,6 +140,8 @@ class Network(FeatureExtractor):
     """The content that a model recorded."""
     _folder: str | None = None
     """The folder of the model."""
+    _original: str | None = None
+    """The name of the file, if a user gave another place."""
 
     @abstractmethod
     def _load(self, file: OnnxFile, path: str) -> Opened:
@@ -198,6 +203,7 @@ class Network(FeatureExtractor):
         """Return the same extractor with its file in another place."""
         made = copy.copy(self)
         made.path, made._folder, made._opened = check_path(path), None, None
+        made._original = self._original or self.describe()
         return made
 
     def file(self) -> OnnxFile:
@@ -264,6 +270,11 @@ class Network(FeatureExtractor):
             problems.append(ModelFileError(changed))
         if problems:
             raise problems[0]
+        if self._original is not None:
+            raise ModelFileError(
+                f"{printable(given)} is not a file; give the ONNX file of the backbone {self._original} (SHA-256 "
+                f"{self._expected[:12]}…)."
+            )
         raise ModelFileError(
             f"The model needs the backbone {self.describe()} (SHA-256 {self._expected[:12]}…); put it beside the "
             f"model or give it with --features FILE."

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from softmargin.arguments import brief
 from softmargin.data.dataset import Progress
 from softmargin.data.images.guard import ImageProblem
 from softmargin.data.inputs import Inputs
 from softmargin.data.load import check_image_size
+from softmargin.errors import ParameterError
 from softmargin.features.base import FeatureExtractor
 
 __all__ = ["SizedExtractor"]
@@ -42,6 +44,18 @@ class SizedExtractor(FeatureExtractor):
             size = first.height, first.width
         return {"image_size": np.array(size, np.int64)}
 
+    def check_learned(self) -> None:
+        """Refuse another ``image_size`` than that with which the extractor was fitted."""
+        if self.image_size is not None:
+            self._check_same("image_size", tuple(self.arrays_["image_size"].tolist()) == tuple(self.image_size))
+
+    def _check_same(self, name: str, is_same: bool) -> None:
+        if not is_same:
+            raise ParameterError(
+                f"{type(self).__name__} must be fitted again after a change of {name}, got {name}="
+                f"{brief(getattr(self, name))}."
+            )
+
     def resized(self, picture: Image.Image, size: NDArray[np.int64]) -> Image.Image:
         """Return a picture in this size (height, width); the interpolation is bilinear and antialiased.
 
@@ -55,7 +69,8 @@ class SizedExtractor(FeatureExtractor):
             return picture
         if self.image_size is None:
             raise ImageProblem(
-                f"must be {height}x{width} (height x width) as the training pictures, got "
-                f"{picture.height}x{picture.width}; resize them with image_size=(H, W) (--image-size HxW)"
+                f"must have the same size as all training images, got {picture.height}x{picture.width} and "
+                f"{height}x{width} (height x width); fit with image_size=(H, W) (--image-size HxW) to resize all "
+                f"images"
             )
         return picture.resize((width, height), Image.Resampling.BILINEAR)
