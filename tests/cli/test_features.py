@@ -102,7 +102,7 @@ def test_the_report_shows_the_pictures(pictures, tmp_path):
 
 
 def test_the_cache_is_described(pictures, tmp_path):
-    assert run("info", "--cache").text.endswith("0.0 MB of features.\n")
+    assert run("info", "--cache").text.endswith("0.0 MB of features and of what extractors learned.\n")
     run("embed", pictures, "--features", "means", "-o", "f.safetensors")
     assert "means" in run("info", "--cache").text
     [entry] = run("info", "--cache", "--json").json["extractors"]

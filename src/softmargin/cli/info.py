@@ -86,13 +86,19 @@ def _info_model(source: str, as_json: bool) -> None:
 
 
 def _info_cache(as_json: bool) -> None:
-    from softmargin.features.cache import cache_folder, cached_extractors
+    from softmargin.features.cache import cache_bytes, cache_folder, cached_extractors
 
     found = cached_extractors()
     if as_json:
-        print_json({"folder": str(cache_folder()), "extractors": [entry._asdict() for entry in found]})
+        print_json(
+            {
+                "folder": str(cache_folder()),
+                "n_bytes": cache_bytes(),
+                "extractors": [entry._asdict() for entry in found],
+            }
+        )
         return
-    say(f"{cache_folder()}: {sum(entry.n_bytes for entry in found) / 1e6:,.1f} MB of features.")
+    say(f"{cache_folder()}: {cache_bytes() / 1e6:,.1f} MB of features and of what extractors learned.")
     if found:
         say()
         rows = [
