@@ -97,8 +97,7 @@ def fit(
 
         losses = job.losses()
         tasks = job.read(extractors, progress)
-        task = next(iter(tasks.values()))
-        dataset = task.data
+        dataset, samples = task = next(iter(tasks.values()))
         target = output or files.default_output(dataset.name, job.data)
         if output is None:
             files.check_output(target, *inputs, written=written)
@@ -112,12 +111,11 @@ def fit(
         settings: dict[str, Any] = {"quick": quick, "regs": "auto" if reg is None else [reg]}
         if len(tasks) > 1:
             several = job.search_features(tasks, losses, progress, **settings)
-            choice, dataset = several.comparison, tasks[several.selected].data
+            choice, (dataset, samples) = several.comparison, tasks[several.selected]
         elif len(losses) > 1 or reg is None:
             choice = job.search(task, losses, progress, **settings)
         loss, strength = (losses[0], reg) if choice is None else (choice.loss, choice.reg)
         assert strength is not None, "without a choice, λ was given"
-        samples = next(task.samples for task in tasks.values() if task.data is dataset)
         classifier = LinearClassifier(
             loss,
             reg=strength,

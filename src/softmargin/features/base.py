@@ -206,7 +206,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         if not self.learns:
             return
         keys, order = np.unique(inputs.keys, axis=0, return_index=True)
-        place = _digest({"identity": self.identity(), "runtime": self.runtime()}, {"keys": keys})
+        place = self._cache_key(keys=keys)
         arrays = load_learned(place) if cache else None
         if arrays is None:
             with one_blas_thread(), pillow_warnings():
@@ -229,11 +229,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             raise DataError(f"{self!r} must be fitted to training samples first.")
         self.prepare()
         self.check_learned()
-        store = (
-            FeatureCache(_digest({"identity": self.identity(), "runtime": self.runtime()}, {}), self.record())
-            if cache
-            else None
-        )
+        store = FeatureCache(self._cache_key(), self.record()) if cache else None
         rows = _Rows(inputs)
         if store is not None:
             rows.take(store, progress or _silent)
@@ -247,6 +243,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """Return the SHA-256 of all that the features depend on, besides the sample and versions of packages."""
         facts = {name: value for name, value in self.record().items() if name != "path"}
         return _digest(facts, self.arrays_)
+
+    def _cache_key(self, **arrays: NDArray[Any]) -> str:
+        """Return the place in the cache of what these packages compute, from some further arrays if given."""
+        return _digest({"identity": self.identity(), "runtime": self.runtime()}, arrays)
 
     def relocated(self, path: str | os.PathLike[str]) -> FeatureExtractor:
         """Return the extractor with its file in another place.
