@@ -238,7 +238,7 @@ def test_commands_on_built_in_data_run(document, tmp_path):
         verb = command_line.commands[command.verb]
         given = verb.make_context(command.verb, list(command.arguments)).params
         inputs = [given[p.name] for p in verb.params if isinstance(p, click.Argument)]
-        if given.get("labels") or not all(path == "digits" or (tmp_path / path).is_file() for path in inputs):
+        if given.get("labels_file") or not all(path == "digits" or (tmp_path / path).is_file() for path in inputs):
             continue
         arguments = [sys.executable, "-m", "softmargin", command.verb, *command.arguments]
         run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)

@@ -94,7 +94,9 @@ def test_paths_that_are_no_paths(place: Any) -> None:
         refused(lambda call=call: call(place), "path must be a string or a path, got", error=ParameterError)
 
 
-@pytest.mark.parametrize("name", ["labels", "label", "columns", "n_features", "image_size", "image_channels"])
+@pytest.mark.parametrize(
+    "name", ["labels_file", "label_column", "columns", "n_features", "image_size", "image_channels"]
+)
 @pytest.mark.parametrize("big", [BIG, 10**400], ids=["array", "int"])
 def test_any_option_of_a_reader_with_a_big_value_gives_one_short_line(name: str, big: Any, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n")

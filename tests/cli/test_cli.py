@@ -126,19 +126,19 @@ FIT_MISTAKES = [
     ("table.xlsx", "table.xlsx has an unknown format"),
     ("table.csv", "table.csv has no labels"),
     ("table.csv --columns=", "columns must be a non-empty list of column names, got []."),
-    ("table.csv --label c", "table.csv has no column 'c' for the label; its columns are 'a', 'b'"),
-    ("images --label c", "label= is only for a table"),
+    ("table.csv --label-column c", "table.csv has no column 'c' for the label; its columns are 'a', 'b'"),
+    ("images --label-column c", "label_column= is only for a table"),
     ("torn.npz", "torn.npz is damaged"),
     ("folder", "folder has no images"),
     ("lonely", "only one class"),
     ("one.npz", "only one class"),
     ("unequal", "--image-size"),
     ("unlabelled.npz", "unlabelled.npz has no labels"),
-    ("f.npy", "f.npy has no labels; give them with --labels"),
+    ("f.npy", "f.npy has no labels; give them with --labels-file"),
     ("short.npz", "59 labels for 60 rows"),
-    ("f.npy --labels short.npy", "short.npy has 59 labels for 60 rows"),
-    ("f.npy --labels nowhere.txt", "nowhere.txt does not exist"),
-    ("good.npz --labels labels.txt", "labels"),
+    ("f.npy --labels-file short.npy", "short.npy has 59 labels for 60 rows"),
+    ("f.npy --labels-file nowhere.txt", "nowhere.txt does not exist"),
+    ("good.npz --labels-file labels.txt", "labels"),
     ("empty.npz", "empty.npz contains no samples"),
     ("holed.npz", "holed.npz: Input X contains NaN in row 7, column 2"),
     ("holed_test.npz", "the test set of holed_test.npz: Input X contains NaN in row 7, column 2"),
@@ -148,7 +148,7 @@ FIT_MISTAKES = [
     ("digits -o table.csv/m.safetensors", "cannot be written"),
     (f"digits -o {'m' * 300}", "cannot be written"),
     ("good.npz -o good.npz", "good.npz is an input of this command"),
-    ("f.npy --labels labels.txt -o labels.txt", "labels.txt is an input of this command"),
+    ("f.npy --labels-file labels.txt -o labels.txt", "labels.txt is an input of this command"),
     ("images --image-size 8", "--image-size must be HEIGHTxWIDTH"),
     ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
     ("digits --image-size 8x8", "is only for a folder of images"),
@@ -354,8 +354,8 @@ def test_every_verb_takes_the_same_columns_of_a_table(tmp_path: Path, monkeypatc
     numbers = rng.normal(size=(40, 3)) + 2.0 * (kinds == "cat")[:, None]
     rows = [f"{a!r},{kind},{b!r},{c!r}" for (a, b, c), kind in zip(numbers.tolist(), kinds, strict=True)]
     Path("t.csv").write_text("\n".join(["a,kind,b,c", *rows]) + "\n")
-    reading = ("--label", "kind", "--columns", "c,a")
-    data = sm.load_dataset("t.csv", label="kind", columns=["c", "a"])
+    reading = ("--label-column", "kind", "--columns", "c,a")
+    data = sm.load_dataset("t.csv", label_column="kind", columns=["c", "a"])
     options = ("--loss", "squared_hinge", "--folds", "3", "--normalize-rows", "--json")
     expected = sm.compare(unit_rows(data.X), data.y, [sm.SquaredHinge()], cv=3)
     compared = run("compare", "t.csv", *reading, *options)
@@ -379,7 +379,7 @@ def test_every_verb_takes_the_same_columns_of_a_table(tmp_path: Path, monkeypatc
     assert record.json["headline"]["training_accuracy"] == right
     assert record.json["path"]["reg"] == expected.reg
     for command in record.json["origin"]["commands"]:
-        assert "t.csv --label kind --columns c,a" in command
+        assert "t.csv --label-column kind --columns c,a" in command
     again = run(
         *shlex.split(record.json["origin"]["commands"][0].replace("m.safetensors", "again.safetensors"))[1:]
     )
@@ -501,7 +501,7 @@ def test_notes_and_parts(at_home: Path) -> None:
     assert automatic.err == "Note: using the test set of parts.npz (9 samples).\n"
     assert automatic.out == run("predict", "hinge.safetensors", "parts.npz", "--part", "test").out
     assert len(run("predict", "hinge.safetensors", "parts.npz", "--part", "train").text.splitlines()) == 61
-    known = run("evaluate", "hinge.safetensors", "f.npy", "--labels", "labels.txt")
+    known = run("evaluate", "hinge.safetensors", "f.npy", "--labels-file", "labels.txt")
     assert known.status == 0
     assert known.err == "Note: the model was trained on these samples; expect a lower accuracy on new samples.\n"
 

@@ -199,11 +199,11 @@ def test_models_of_other_features_are_not_compared(pictures):
 def test_a_guessed_column_of_texts_is_remembered(tmp_path):
     rows = [f"{'ab'[k % 2] * (3 + k % 5)},{'ab'[k % 2]},{k}" for k in range(40)]
     (tmp_path / "r.csv").write_text("\n".join(["Review,Rating,n", *rows]) + "\n")
-    answer = run("fit", "r.csv", "--label", "Rating", "--features", "lengths", "-o", "m.safetensors", *SOFT)
+    answer = run("fit", "r.csv", "--label-column", "Rating", "--features", "lengths", "-o", "m.safetensors", *SOFT)
     assert answer.status == 0, answer.err
     assert sm.load_model("m.safetensors").text == "Review"
     assert len(run("predict", "m.safetensors", "r.csv").text.splitlines()) == 41
-    run("embed", "r.csv", "--label", "Rating", "--features", "lengths", "-o", "f.safetensors")
+    run("embed", "r.csv", "--label-column", "Rating", "--features", "lengths", "-o", "f.safetensors")
     run("fit", "f.safetensors", "-o", "g.safetensors", *SOFT)
     assert run("predict", "g.safetensors", "r.csv").out == run("predict", "m.safetensors", "r.csv").out
     (tmp_path / "bare.csv").write_text("good good\nbad bad\n")

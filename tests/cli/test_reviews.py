@@ -30,7 +30,7 @@ def words_of_reviews() -> tuple[str, ...]:
 def test_reviews(folder):
     assert save_reviews(folder / "reviews.csv") == 300
     text_network(folder, words=words_of_reviews())
-    options = ("--text", "review", "--label", "opinion", "--features", "texts.onnx")
+    options = ("--text", "review", "--label-column", "opinion", "--features", "texts.onnx")
     fitted = run("fit", "reviews.csv", *options, "-o", "m.safetensors", *SOFT, "--json", "--report", "r.html")
     assert fitted.status == 0, fitted.err
     assert fitted.json["metadata"]["text"] == "review"
@@ -46,7 +46,7 @@ def test_reviews(folder):
     import onnxruntime
 
     model = sm.load_model("m.safetensors")
-    data = sm.load_dataset("reviews.csv", text="review", label="opinion", features=model.extractor)
+    data = sm.load_dataset("reviews.csv", text="review", label_column="opinion", features=model.extractor)
     session = onnxruntime.InferenceSession("head.onnx")
     labels, scores = session.run(["label", "scores"], {"X": data.X.astype(np.float32)})
     np.testing.assert_array_equal(labels, model.predict(data.X))

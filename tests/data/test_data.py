@@ -139,7 +139,7 @@ def test_missing_and_unknown_sources_list_the_formats(tmp_path):
 
 def test_options_that_do_not_go_with_the_source(tmp_path):
     np.save(tmp_path / "X.npy", np.zeros((2, 2)))
-    refused(["labels=", "digits"], "digits", ParameterError, labels="y.npy")
+    refused(["labels_file=", "digits"], "digits", ParameterError, labels_file="y.npy")
     refused(["image_size=", "X.npy"], tmp_path / "X.npy", ParameterError, image_size=(2, 2))
     for bad in ((2,), (0, 2), 5, (2.5, 2), "ab"):
         refused(["image_size", "height, width"], tmp_path, ParameterError, image_size=bad)
@@ -273,12 +273,12 @@ def test_npy_labels_given(tmp_path):
     np.save(tmp_path / "X.npy", np.zeros((3, 2)))
     np.save(tmp_path / "y.npy", np.zeros(3))
     np.save(tmp_path / "other.npy", np.array([[5], [6], [2**62]]))
-    dataset = load_dataset(tmp_path / "X.npy", labels=tmp_path / "other.npy")
+    dataset = load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "other.npy")
     assert dataset.y.tolist() == [5, 6, 2**62]
     assert dataset.notes == ()
-    refused(["none.npy", "does not exist", "X.npy"], tmp_path / "X.npy", labels=tmp_path / "none.npy")
+    refused(["none.npy", "does not exist", "X.npy"], tmp_path / "X.npy", labels_file=tmp_path / "none.npy")
     (tmp_path / "y.csv").write_text("a\n")
-    refused(["y.csv", "one label per line"], tmp_path / "X.npy", labels=tmp_path / "y.csv")
+    refused(["y.csv", "one label per line"], tmp_path / "X.npy", labels_file=tmp_path / "y.csv")
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_npy_labels_given(tmp_path):
 def test_labels_from_text(tmp_path, text, labels):
     np.save(tmp_path / "X.npy", np.zeros((3, 2)))
     (tmp_path / "l.txt").write_bytes(text)
-    y = load_dataset(tmp_path / "X.npy", labels=str(tmp_path / "l.txt")).y
+    y = load_dataset(tmp_path / "X.npy", labels_file=str(tmp_path / "l.txt")).y
     assert y.tolist() == labels
     assert y.dtype.kind == ("i" if isinstance(labels[0], int) else "U")
 
@@ -302,9 +302,9 @@ def test_labels_from_text(tmp_path, text, labels):
 def test_labels_from_text_that_fail(tmp_path):
     np.save(tmp_path / "X.npy", np.zeros((3, 2)))
     (tmp_path / "l.txt").write_bytes(b"a\nb\n\xff\n")
-    refused(["l.txt line 3", "UTF-8"], tmp_path / "X.npy", labels=tmp_path / "l.txt")
+    refused(["l.txt line 3", "UTF-8"], tmp_path / "X.npy", labels_file=tmp_path / "l.txt")
     (tmp_path / "l.txt").write_bytes(b"")
-    refused(["l.txt", "0 labels", "3 rows"], tmp_path / "X.npy", labels=tmp_path / "l.txt")
+    refused(["l.txt", "0 labels", "3 rows"], tmp_path / "X.npy", labels_file=tmp_path / "l.txt")
 
 
 @pytest.mark.parametrize(

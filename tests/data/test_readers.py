@@ -118,15 +118,15 @@ def test_names_of_columns_are_kept(world):
         ("X,Y,kind\n1,2,ant\n", {}, ["ant"], ("X", "Y")),
         ("x,y,kind\n1,2,ant\n", {"columns": ["x"]}, ["ant"], ("x",)),
         ("x,y,label\n1,2,3\n", {}, [3], ("x", "y")),
-        ("y,label,a\nu,ant,1\n", {"label": "y"}, ["u"], ("a",)),
+        ("y,label,a\nu,ant,1\n", {"label_column": "y"}, ["u"], ("a",)),
         ("a,y,u,v\n1,2,one,two\n", {}, [2], ("a",)),
-        ("a,b,c\n1,2,3\n", {"label": "b"}, [2], ("a", "c")),
-        ("id,a,c,text\n7,2,3,hello\n", {"label": "c"}, [3], ("a",)),
+        ("a,b,c\n1,2,3\n", {"label_column": "b"}, [2], ("a", "c")),
+        ("id,a,c,text\n7,2,3,hello\n", {"label_column": "c"}, [3], ("a",)),
         ("a;b;y\n1;2;007\n", {}, ["007"], ("a", "b")),
         ("a,y\n1,1.0\n2,3.\n", {}, [1, 3], ("a",)),
         ("1,2,x\n3,4,y\n", {}, ["x", "y"], None),
-        ("1,2,3\n3,4,5\n", {"label": "-1"}, [3, 5], None),
-        ("1,2,3\n3,4,5\n", {"label": "0"}, [1, 3], None),
+        ("1,2,3\n3,4,5\n", {"label_column": "-1"}, [3, 5], None),
+        ("1,2,3\n3,4,5\n", {"label_column": "0"}, [1, 3], None),
         ("label,1,2\n0,5,6\n", {}, [0], ("1", "2")),
         ("a,b,c,y\n1,2,3,0\n", {"columns": ["c", "a"]}, [0], ("c", "a")),
         ('"a ""q""",y\r\n1,"u,\n v"\r\n', {}, ["u,\n v"], ('a "q"',)),
@@ -156,10 +156,13 @@ def test_columns_of_text(tmp_path, text, options, y, features):
         (
             "a,y\n1,0.5\n",
             {},
-            ["t.csv column 'y' row 0: labels must be integers or strings, got 0.5", "label= (--label)"],
+            [
+                "t.csv column 'y' row 0: labels must be integers or strings, got 0.5",
+                "label_column= (--label-column)",
+            ],
         ),
         ("a,a,y\n1,2,3\n", {}, ["more than one column 'a'"]),
-        ("a,label,y\n1,2,3\n", {}, ["several possible label columns", "'label', 'y'", "label="]),
+        ("a,label,y\n1,2,3\n", {}, ["several possible label columns", "'label', 'y'", "label_column="]),
         ("name,y\nbob,1\n", {}, ["must have a column of numbers", "'name'"]),
         ("a,y\n1,2\n", {"columns": ["a", "b"]}, ["no column 'b'", "'a', 'y'"]),
         (b"a,y\n1,\xff\n", {}, ["is not UTF-8 text"]),
@@ -174,9 +177,9 @@ def test_text_refused(tmp_path, text, options, words):
 
 def test_label_that_is_no_column(tmp_path):
     path = write(tmp_path / "t.csv", "a,y\n1,2\n")
-    refused(["no column 'z'", "'a', 'y'"], path, ParameterError, label="z")
+    refused(["no column 'z'", "'a', 'y'"], path, ParameterError, label_column="z")
     path = write(tmp_path / "n.csv", "1,2\n3,4\n")
-    refused(["position from 0 to 1"], path, ParameterError, label="5")
+    refused(["position from 0 to 1"], path, ParameterError, label_column="5")
     refused(
         ["must not repeat a column, got 'a'"],
         write(tmp_path / "t.csv", "a,y\n1,2\n"),
@@ -185,7 +188,7 @@ def test_label_that_is_no_column(tmp_path):
     )
     for columns in ([], "", "ay", ["a", 1], 3):
         refused(["columns must be a non-empty list of column names, got"], path, ParameterError, columns=columns)
-    refused(["label=", "a table"], "digits", ParameterError, label="y")
+    refused(["label_column=", "a table"], "digits", ParameterError, label_column="y")
     refused(["columns=", "a table"], "digits", ParameterError, columns=["y"])
 
 
@@ -380,7 +383,7 @@ def test_tensors_with_names_and_labels(tmp_path):
     assert data.notes == ("left out of t.safetensors: extra",)
     path.write_bytes(safetensors_bytes({"X": X}, {"X": "F32"}))
     (tmp_path / "l.txt").write_text("u\nv\n")
-    assert load_dataset(path, labels=tmp_path / "l.txt").y.tolist() == ["u", "v"]
+    assert load_dataset(path, labels_file=tmp_path / "l.txt").y.tolist() == ["u", "v"]
 
 
 @pytest.mark.parametrize(
@@ -470,7 +473,7 @@ def test_sparse_matrices_of_scipy(tmp_path):
     (tmp_path / "y.txt").write_text("a\nb\na\nb\na\nb\n")
     for make in (csr_array, csc_array):
         save_npz(tmp_path / "s.npz", make(X))
-        data = load_dataset(tmp_path / "s.npz", labels=tmp_path / "y.txt")
+        data = load_dataset(tmp_path / "s.npz", labels_file=tmp_path / "y.txt")
         assert data.X.format == "csr"
         assert data.X.dtype == np.float32
         np.testing.assert_array_equal(data.X.toarray(), X)

@@ -67,7 +67,7 @@ def test_sparse_matrices_with_an_index_out_of_range_are_an_error(kind: str, tmp_
         np.savez(tmp_path / "s.npz", format=kind.encode(), shape=Z.shape, **parts)
         words = ("s.npz", f"is not a valid {kind.upper()} matrix")
         refused(lambda: sm.load_dataset(tmp_path / "s.npz"), *words)
-        run_refused(tmp_path, "fit", tmp_path / "s.npz", "--labels", tmp_path / "y.txt", words=words)
+        run_refused(tmp_path, "fit", tmp_path / "s.npz", "--labels-file", tmp_path / "y.txt", words=words)
 
 
 def test_wide_indices_explicit_zeros_and_duplicates_change_nothing(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_wide_indices_explicit_zeros_and_duplicates_change_nothing(tmp_path: Pat
         assert np.array_equal(Z.data, before.data)  # and nothing of the caller's is put in order
         sp.save_npz(tmp_path / "s.npz", Z.tocsr() if Z.format == "coo" else Z)
         target, labels = tmp_path / "m.safetensors", tmp_path / "y.txt"
-        answer = run("fit", tmp_path / "s.npz", "--labels", labels, "-o", target, *SOFT, "--tol", "1e-6")
+        answer = run("fit", tmp_path / "s.npz", "--labels-file", labels, "-o", target, *SOFT, "--tol", "1e-6")
         assert answer.status == 0, answer
         agree(sm.load_model(target), plain)
 

@@ -169,7 +169,7 @@ def test_labels_of_strings_and_integers_are_an_error(tmp_path: Path) -> None:
         refused(lambda y=labels: sm.Objective(sm.Hinge(), X, y, 0.1), "y mixes", "int", "str")
     write(tmp_path / "y.txt", "\n".join(map(str, mixed)))
     np.save(tmp_path / "X.npy", X)
-    data = sm.load_dataset(tmp_path / "X.npy", labels=tmp_path / "y.txt")
+    data = sm.load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "y.txt")
     assert data.y.tolist() == [str(label) for label in mixed]  # text is text: one word makes all of them words
     np.savez(tmp_path / "d.npz", X=X, y=np.array(mixed, object))
     run_refused(tmp_path, "fit", tmp_path / "d.npz", words=("d.npz[y]", "Python objects"))

@@ -35,7 +35,7 @@ class Extraction(Reading):
     def inputs(self, extractors: Mapping[str, FeatureExtractor | None]) -> list[str | None]:
         """Return the files that the command reads, which it must not overwrite."""
         files = [file for extractor in extractors.values() if extractor is not None for file in extractor.files()]
-        return [self.data, self.labels, *files]
+        return [self.data, self.labels_file, *files]
 
     def extractors(self) -> dict[str, FeatureExtractor | None]:
         """Return the extractors to try, by the words that describe them; None for DATA as it is."""

@@ -99,9 +99,13 @@ part = click.option(
 )
 reading = combined(
     click.option(
-        "--labels", metavar="FILE", help="File of labels if DATA has none: .npy, or .txt with one label per line."
+        "--labels-file",
+        metavar="FILE",
+        help="File of labels if DATA has none: .npy, or .txt with one label per line.",
     ),
-    click.option("--label", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"),
+    click.option(
+        "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
+    ),
     columns,
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""

@@ -29,8 +29,8 @@ __all__ = [
 class Reading:
     """How to read DATA: the options of `softmargin.cli.options.reading`."""
 
-    labels: str | None = None
-    label: str | None = None
+    labels_file: str | None = None
+    label_column: str | None = None
     columns: str | None = None
     text: str | None = None
     no_cache: bool = False
@@ -41,13 +41,18 @@ class Reading:
         names = None
         if self.columns is not None:
             names = [name.strip() for name in self.columns.split(",")] if self.columns.strip() else []
-        return {"labels": self.labels, "label": self.label, "columns": names, "text": self.text}
+        return {
+            "labels_file": self.labels_file,
+            "label_column": self.label_column,
+            "columns": names,
+            "text": self.text,
+        }
 
     def arguments(self) -> list[str]:
         """Return those that were given, as arguments of the command line."""
         given = {
-            "--labels": self.labels, "--label": self.label, "--columns": self.columns, "--text": self.text,
-            "--features": self.backbone,
+            "--labels-file": self.labels_file, "--label-column": self.label_column, "--columns": self.columns,
+            "--text": self.text, "--features": self.backbone,
         }  # fmt: skip
         return [word for name, value in given.items() if value is not None for word in (name, value)]
 
@@ -177,8 +182,8 @@ def labels_of(data: Dataset, source: str) -> Any:
     """Return the labels; raise an error if there are none."""
     if data.y is None:
         raise DataError(
-            f"{source} has no labels; give them with --labels FILE (arrays) or --label COLUMN (tables), as y in "
-            f"an .npz file, or as one folder of images per class."
+            f"{source} has no labels; give them with --labels-file FILE (arrays) or --label-column NAME (tables), "
+            f"as y in an .npz file, or as one folder of images per class."
         )
     if len(data.y) == 0:
         raise DataError(f"{source} contains no samples.")

@@ -74,7 +74,7 @@ def report(
 
     loaded = read_model(model)
     files.check_output(
-        output, model, data, training, reading.labels, *against, *files_of(extractor_for(loaded, reading))
+        output, model, data, training, reading.labels_file, *against, *files_of(extractor_for(loaded, reading))
     )
     if figures is not None:
         check_folder(figures, data, training)
@@ -127,7 +127,7 @@ def training_data(
         from softmargin.data import options_of
 
         own = options_of(source)
-        given = {name: getattr(reading, name) for name in ("label", "columns", "text") if name in own}
+        given = {name: getattr(reading, name) for name in ("label_column", "columns", "text") if name in own}
         same = Reading(no_cache=reading.no_cache, backbone=reading.backbone, **given)
         training = read_for_model(source, model, same, progress)
         labels_of(training, source)

@@ -91,7 +91,7 @@ def with_labels(dataset: Dataset, labels: Path | None, path: Path) -> Dataset:
     if labels is None:
         return dataset
     if dataset.y is not None:
-        raise ParameterError(f"labels= is only for a file without labels, but {printable(path)} has labels.")
+        raise ParameterError(f"labels_file= is only for a file without labels, but {printable(path)} has labels.")
     return replace(dataset, y=read_labels(labels, dataset.n_samples, beside=path))
 
 

@@ -229,8 +229,8 @@ class ReadOptions:
     wanted become ``inputs``, and X has no columns.
     """
 
-    labels: Path | None = None
-    label: str | None = None
+    labels_file: Path | None = None
+    label_column: str | None = None
     columns: tuple[str, ...] | None = None
     n_features: int | None = None
     image_size: tuple[int, int] | None = None

@@ -18,7 +18,7 @@ from softmargin.text import pluralize, printable
 __all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read"]
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or a folder saved by datasets)"
-OPTIONS = frozenset({"label", "columns", "image_size", "image_channels", "text"})
+OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text"})
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"

@@ -46,8 +46,8 @@ _PARTS = (*images.SUFFIXES, *frames.SUFFIXES, ".npy", ".bin", "ubyte", ".gz", ".
 """Endings of the names of files in a folder that may become part of the data."""
 
 _USES = {
-    "labels": "a file of features without labels (.npy, .npz, .safetensors)",
-    "label": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "labels_file": "a file of features without labels (.npy, .npz, .safetensors)",
+    "label_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "columns": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
@@ -59,8 +59,8 @@ _USES = {
 def load_dataset(
     source: str | os.PathLike[str],
     *,
-    labels: str | os.PathLike[str] | None = None,
-    label: str | None = None,
+    labels_file: str | os.PathLike[str] | None = None,
+    label_column: str | None = None,
     columns: Sequence[str] | None = None,
     n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
@@ -81,11 +81,11 @@ def load_dataset(
         of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.feather``,
         ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and CIFAR files; folders of
         ``.npy`` or ``.parquet`` shards, or saved by Hugging Face's `datasets`.
-    labels : str or path, optional
+    labels_file : str or path, optional
         Only for a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
         label per line. By default, the labels of a ``.npy`` file are read from the file beside it with the usual
         name (``X.npy`` and ``y.npy``).
-    label : str, optional
+    label_column : str, optional
         Only for a table: the column of labels, by name, or by position from 0 if the columns have no names. By
         default it is found by its name or type, if that is unambiguous.
     columns : sequence of str, optional
@@ -124,8 +124,8 @@ def load_dataset(
         The format requires an optional package that is not installed.
     """
     options = ReadOptions(
-        labels=None if labels is None else Path(check_path(labels, "labels")),
-        label=label,
+        labels_file=None if labels_file is None else Path(check_path(labels_file, "labels_file")),
+        label_column=label_column,
         columns=_check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
         image_size=check_image_size(image_size),
@@ -139,8 +139,8 @@ def load_dataset(
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
     if features is not None and not (image_size is None and image_channels is None):
         raise ParameterError("image_size= and image_channels= are for pixels; set the size of the extractor.")
-    if not (label is None or isinstance(label, (str, Integral))):
-        raise ParameterError(f"label must be the name or position of a column, got {brief(label)}.")
+    if not (label_column is None or isinstance(label_column, (str, Integral))):
+        raise ParameterError(f"label_column must be the name or position of a column, got {brief(label_column)}.")
     if not (image_channels is None or (isinstance(image_channels, Integral) and image_channels in (1, 3))):
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)

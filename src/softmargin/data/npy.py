@@ -16,7 +16,7 @@ from softmargin.text import pluralize, printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
 
 FORMAT = "a .npy file (or a folder of .npy shards)"
-OPTIONS = frozenset({"labels"})
+OPTIONS = frozenset({"labels_file"})
 
 # Words for features in the name of a file, and their replacements in the name of the file of labels.
 LABEL_WORDS = (("x", "y"), ("X", "y"), ("X", "Y"), ("features", "labels"), ("embeddings", "labels"))
@@ -30,11 +30,11 @@ def accepts(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Map a .npy file of features, and read its labels and its test set if they exist.
 
-    X is memory-mapped read-only (big-endian values are converted in memory). Labels come from ``options.labels``,
-    else from a file beside it whose name differs in one word: ``X.npy`` and ``y.npy``, ``X_train.npy`` and
-    ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or ``embeddings.npy`` and ``labels.npy``.
-    If the name has the word ``train``, the files with ``test`` instead are the test set if both exist. The notes
-    name the files that were found.
+    X is memory-mapped read-only (big-endian values are converted in memory). Labels come from
+    ``options.labels_file``, else from a file beside it whose name differs in one word: ``X.npy`` and ``y.npy``,
+    ``X_train.npy`` and ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or ``embeddings.npy``
+    and ``labels.npy``. If the name has the word ``train``, the files with ``test`` instead are the test set if
+    both exist. The notes name the files that were found.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         return _read_shards(path, options)
     X, image_shape = _map_features(path)
     notes: list[str] = []
-    labels_file = options.labels
+    labels_file = options.labels_file
     if labels_file is None and (labels_file := _labels_beside(path)) is not None:
         notes.append(f"labels read from {printable(labels_file.name)} beside {printable(path.name)}")
     y = None if labels_file is None else read_labels(labels_file, len(X), beside=path)
@@ -71,8 +71,8 @@ def beside(path: Path) -> list[Path]:
 def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     """Concatenate the .npy files of a folder, in the order of their names (2 before 10), in memory.
 
-    Labels come from ``options.labels`` (for all rows), else from a file beside each shard as for a single file.
-    Files with the word ``test`` in their name are the test set of those with ``train``.
+    Labels come from ``options.labels_file`` (for all rows), else from a file beside each shard as for a single
+    file. Files with the word ``test`` in their name are the test set of those with ``train``.
     """
     files = list_files(folder, ".npy")
     labels = {_labels_beside(file) for file in files}
@@ -82,7 +82,7 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     main = train if train and test else shards
     notes = [f"{pluralize(len(main), 'shard')} of {printable(folder.name)} joined in the order of their names"]
     notes += left_out(folder, [file.name for file in shards if file not in main and file not in test])
-    X, y, image_shape = _join(main, options.labels)
+    X, y, image_shape = _join(main, options.labels_file)
     held = None
     if main is not shards:
         X_test, y_test, test_shape = _join(test, None)

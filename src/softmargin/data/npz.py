@@ -20,7 +20,7 @@ from softmargin.text import printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 
 FORMAT = "a .npz file"
-OPTIONS = frozenset({"labels"})
+OPTIONS = frozenset({"labels_file"})
 SPARSE = {"data", "indices", "indptr", "shape", "format"}
 MATRICES = {b"csr": csr_array, b"csc": csc_array}
 
@@ -34,7 +34,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     """Read an archive of arrays into memory.
 
     The names of the arrays tell their roles, see `softmargin.data.arrays`. A file of ``scipy.sparse.save_npz``
-    becomes a sparse X, with labels from another file (``options.labels``).
+    becomes a sparse X, with labels from another file (``options.labels_file``).
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) ->
         dataset = _read_sparse(path, load)
     else:
         dataset = dataset_of(path, entries, load, lambda: _listing(archive, entries))
-    return with_labels(dataset, options.labels, path)
+    return with_labels(dataset, options.labels_file, path)
 
 
 def _read_sparse(path: Path, load: Callable[[str], NDArray[Any]]) -> Dataset:

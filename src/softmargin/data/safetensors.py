@@ -17,7 +17,7 @@ from softmargin.text import printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "holds_data", "read"]
 
 FORMAT = "a .safetensors file"
-OPTIONS = frozenset({"labels"})
+OPTIONS = frozenset({"labels_file"})
 _LEARNED = "extractor."
 _ORIGIN = (_LEARNED, "keys_")
 """Starts of the names of tensors that tell where features come from; `softmargin embed` writes them."""
@@ -66,7 +66,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     def listing() -> str:
         return ", ".join(f"{printable(name)} {entry.shape}" for name, entry in tensors.items()) or "no tensors"
 
-    dataset = with_labels(dataset_of(path, [*tensors, *words], load, listing), options.labels, path)
+    dataset = with_labels(dataset_of(path, [*tensors, *words], load, listing), options.labels_file, path)
     if "extractor" not in metadata:
         return dataset
 

@@ -22,7 +22,8 @@ IDS = (
 )  # fmt: skip
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
-ADVICE = "; if another column holds the labels, name it with label= (--label)"
+ADVICE = "; if another column holds the labels, name it with label_column= (--label-column)"
+CHOOSE = "choose one with label_column= (--label-column)"
 COORDINATE = "y"
 """A usual name of labels that may be a coordinate if there is also a column ``x``."""
 
@@ -54,8 +55,8 @@ def plan(
 ) -> Plan:
     """Decide the role of each column.
 
-    The label is ``options.label`` (a name or, in a table without names, a position from 0; -1 is the last), else
-    the only column with a usual name, else the only column of text. A column of numbers named ``y`` has lower
+    The label is ``options.label_column`` (a name or, in a table without names, a position from 0; -1 is the last),
+    else the only column with a usual name, else the only column of text. A column of numbers named ``y`` has lower
     priority if there is a column of text or a column of numbers named ``x``. Features are ``options.columns``,
     else the only column of lists or of images, else all columns of numbers that are neither label nor ids.
 
@@ -64,7 +65,7 @@ def plan(
     DataError
         A requested column does not exist, or the roles are ambiguous.
     ParameterError
-        ``options.label`` is not a column.
+        ``options.label_column`` is not a column.
     """
     check_unique(names, where, "column")
     notes: list[str] = []
@@ -73,7 +74,7 @@ def plan(
         return _plan_of_text(names, kinds, where, options, text, named)
     if options.columns is not None and named:
         return _requested(names, kinds, where, options, options.columns)
-    label = _label(names, kinds, where, options.label, notes, named)
+    label = _label(names, kinds, where, options.label_column, notes, named)
     ids = _ids(names, kinds, range(len(names)), label)
     rest = [k for k in range(len(names)) if k not in (label, ids)]
     features, kind = _features(names, kinds, rest, where)
@@ -101,10 +102,12 @@ def _requested(
     usual, words = _candidates(names, kinds, free)
     found = usual or words
     label = found[0] if len(found) == 1 else None
-    if options.label is not None:
-        label = _position(names, where, options.label, named=True)
+    if options.label_column is not None:
+        label = _position(names, where, options.label_column, named=True)
         if label in features:
-            raise ParameterError(f"label= must not be one of columns=, got {printable(options.label)!r} in both.")
+            raise ParameterError(
+                f"label_column= must not be one of columns=, got {printable(options.label_column)!r} in both."
+            )
     kind = kinds[features[0]] if len(features) == 1 and kinds[features[0]] in ("list", "image") else "number"
     ids = _ids(names, kinds, free, label)
     return Plan(features, None if options.only_features else label, ids, kind, ())
@@ -124,7 +127,7 @@ def _text(
         raise DataError(f"{where} must have a column of images, got columns {_some(names)}.")
     if options.raw != "texts":
         return None
-    label = None if options.label is None else _position(names, where, options.label, named=named)
+    label = None if options.label_column is None else _position(names, where, options.label_column, named=named)
     usual = {*LABELS, *IDS}
     words = [k for k, kind in enumerate(kinds) if kind == "text" and k != label and names[k].lower() not in usual]
     if len(words) != 1:
@@ -142,10 +145,12 @@ def _plan_of_text(
     found = usual or words
     label = found[0] if len(found) == 1 else None
     notes = [] if options.text is not None else [f"column {printable(names[text])!r} is used as the text"]
-    if options.label is not None:
-        label = _position(names, where, options.label, named=named)
+    if options.label_column is not None:
+        label = _position(names, where, options.label_column, named=named)
         if label == text:
-            raise ParameterError(f"label= must not be the column of texts, got {printable(options.label)!r}.")
+            raise ParameterError(
+                f"label_column= must not be the column of texts, got {printable(options.label_column)!r}."
+            )
     elif label is not None:
         notes.append(f"column {printable(names[label])!r} is used as the label")
     ids = _ids(names, kinds, free, label)
@@ -161,7 +166,7 @@ def _label(
     usual, words = _candidates(names, kinds, usable)
     if len(usual) > 1:
         found = _some([names[k] for k in usual])
-        raise DataError(f"{where} has several possible label columns ({found}); choose one with label= (--label).")
+        raise DataError(f"{where} has several possible label columns ({found}); {CHOOSE}.")
     if usual:
         notes.append(f"column {printable(names[usual[0]])!r} is used as the label")
         return usual[0]
@@ -170,9 +175,7 @@ def _label(
         return words[0]
     if words:
         found = _some([names[k] for k in words])
-        notes.append(
-            f"no label, because there are several text columns ({found}); choose one with label= (--label)"
-        )
+        notes.append(f"no label, because there are several text columns ({found}); {CHOOSE}")
     return None
 
 
@@ -203,7 +206,9 @@ def _position(names: Sequence[str], where: str, label: str, *, named: bool) -> i
     except (ValueError, IndexError):
         text = f"{where} has no column {found!r} for the label; its columns are {_some(names)}."
         if not named:
-            text = f"label= must be a position from 0 to {len(names) - 1} (or -1 for the last), got {found!r}."
+            text = (
+                f"label_column= must be a position from 0 to {len(names) - 1} (or -1 for the last), got {found!r}."
+            )
         raise ParameterError(text) from None
 
 

@@ -21,7 +21,7 @@ from softmargin.text import pluralize, printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read", "read_stream"]
 
 FORMAT = "a .csv or .tsv file"
-OPTIONS = frozenset({"label", "columns", "text"})
+OPTIONS = frozenset({"label_column", "columns", "text"})
 DELIMITERS = (",", "\t", ";")
 ROWS_AT_ONCE = 4096
 CELLS_AT_ONCE = 1 << 18
@@ -144,7 +144,7 @@ class _Table(NamedTuple):
                 continue
             first = next((row[k] for _, row in block if row[k].strip()), "0")
             is_number = _is_number(first)
-            if not is_number and options.label != name and name.lower() not in LABELS:
+            if not is_number and options.label_column != name and name.lower() not in LABELS:
                 # Text in the first cell of a column of numbers must not discard the whole column.
                 number = next((line for line, row in block if _is_number(row[k])), None)
                 if number is not None:
