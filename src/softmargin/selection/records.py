@@ -150,16 +150,20 @@ class Calibration:
     n_bins: int
     n_samples: int
 
-    @property
-    def is_poor(self) -> bool:
-        """Whether the error is above 0.1, and above what perfect calibration explains (at the level of 1 %).
+    def is_poor(self, n_groups: int | None = None) -> bool:
+        """Return whether the error is above 0.1, and above what chance explains (at the level of 1 %).
 
-        With perfect calibration the expected error of n samples in B bins is at most √(B / (4n)), by the
-        inequality of Cauchy and Schwarz. One sample changes the error by at most 1/n. It exceeds its expectation
-        by √(ln 100 / (2n)) with a probability of at most 1 % (McDiarmid).
+        With perfect calibration the expected error of n independent samples in B bins is at most √(B / (4n)), by
+        the inequality of Cauchy and Schwarz. One sample changes the error by at most 1/n. It exceeds its
+        expectation by √(ln 100 / (2n)) with a probability of at most 1 % (McDiarmid).
+
+        Parameters
+        ----------
+        n_groups : int, optional
+            Number of groups of dependent samples, which is n then.
         """
         noise = math.sqrt(0.25 * self.n_bins) + math.sqrt(0.5 * math.log(100.0))
-        return self.error > max(_POOR, noise / math.sqrt(self.n_samples))
+        return self.error > max(_POOR, noise / math.sqrt(n_groups or self.n_samples))
 
 
 class Recorded(NamedTuple):

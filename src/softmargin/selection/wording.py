@@ -109,7 +109,7 @@ def unconverged_sentence(found: Comparison) -> str:
 def uncalibrated_sentence(found: Comparison) -> str:
     """Return a warning if the probabilities of the selected loss are badly calibrated, else ""."""
     calibration = found.chosen_path.calibration
-    if calibration is None or not calibration.is_poor:
+    if calibration is None or not calibration.is_poor(found.recorded.n_groups):
         return ""
     return (
         f"The probabilities of {found.name_of(found.loss)} are badly calibrated: confidence and accuracy differ "
