@@ -65,6 +65,7 @@ def fit(
     inputs = job.inputs(extractors)
     for k, path in enumerate(written):
         files.check_output(path, *inputs, written=written[:k])
+    losses = job.losses()
     target = output or files.default_output(job.data)
     if output is None:
         files.check_output(target, *inputs, written=written)
@@ -74,7 +75,6 @@ def fit(
         from softmargin.estimators import LinearClassifier
         from softmargin.features import extractor_of
 
-        losses = job.losses()
         tasks = job.read(extractors, progress)
         task = next(iter(tasks.values()))
         if not job.normalize_rows:

@@ -72,8 +72,8 @@ class Task(NamedTuple):
 
     data: Dataset
     samples: Labelled
-    groups: NDArray[Any] | None
-    class_weight: dict[Any, float] | str | None
+    groups: NDArray[Any] | None = None
+    class_weight: dict[Any, float] | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +82,22 @@ class Job(Extraction):
 
     names: tuple[str, ...]
     delta: float | None
-    reg: float | None
-    regs: tuple[float, ...] | None
     folds: int | None
-    quick: bool
-    groups: str | None
-    group_by: str | None
-    rule: str
-    scoring: str
-    seed: int
-    class_weight: str | None
-    weights: str | None
-    limit: int | None
-    tol: float
-    max_passes: int | None
     scaling: str
     normalize_rows: bool
+    reg: float | None = None
+    regs: tuple[float, ...] | None = None
+    quick: bool = False
+    groups: str | None = None
+    group_by: str | None = None
+    rule: str = "best"
+    scoring: str = "accuracy"
+    seed: int = 0
+    class_weight: str | None = None
+    weights: str | None = None
+    limit: int | None = None
+    tol: float = 1e-4
+    max_passes: int | None = None
 
     def check(self) -> None:
         """Raise an error for options that exclude each other, or invalid files, before DATA is read."""
@@ -130,7 +130,7 @@ class Job(Extraction):
         }  # fmt: skip
 
     def settings(self, task: Task) -> dict[str, Any]:
-        """Return what was asked for, for the JSON output."""
+        """Return the options of the selection and the fit, for the JSON output."""
         import numpy as np
 
         names = (
@@ -216,13 +216,16 @@ class Job(Extraction):
         }  # fmt: skip
         return options if self.max_passes is None else options | {"max_passes": self.max_passes}
 
-    def search(self, task: Task, losses: list[Loss], progress: Progress, **options: Any) -> Comparison:
+    def search(
+        self, task: Task, losses: list[Loss], progress: Progress, *, keep_out_of_fold: bool = False
+    ) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
         n_folds = 1 if self.quick else self.folds or 5
         samples = task.samples
-        options |= self._search_options(task) | {"scaling": self.scaling_of(task.data)}
+        options = self._search_options(task) | {"scaling": self.scaling_of(task.data)}
+        options["keep_out_of_fold"] = keep_out_of_fold
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
@@ -238,14 +241,16 @@ class Job(Extraction):
         tasks: Mapping[str, Task],
         losses: list[Loss],
         progress: Progress,
-        **options: Any,
+        *,
+        keep_out_of_fold: bool = False,
     ) -> FeatureComparison:
         """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose_features, compare_features
 
         n_folds = 1 if self.quick else self.folds or 5
         sets = {spec: task.samples for spec, task in tasks.items()}
-        options |= self._search_options(next(iter(tasks.values())))
+        options = self._search_options(next(iter(tasks.values())))
+        options["keep_out_of_fold"] = keep_out_of_fold
         options["scaling"] = {spec: self.scaling_of(task.data) for spec, task in tasks.items()}
         options["callback"] = lambda name, loss, reg, fold, step: progress(
             f"{name}: {stage(loss, reg, step, fold, n_folds)}"

@@ -219,7 +219,7 @@ search = combined(
     click.option(
         "--groups",
         metavar="COLUMN|FILE",
-        help="Groups, such as patients, that are never on both sides of a fold: a column of the table, or a .npy, "
+        help="Groups, such as patients, that are never on both sides of a fold. A column of the table, or a .npy, "
         ".txt or .csv file with one group per training sample.",
     ),
     click.option(

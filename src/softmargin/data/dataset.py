@@ -127,9 +127,9 @@ class Dataset:
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
     groups : ndarray, shape (N,), or None
-        The cells of the column of groups of a table, as text, if it was asked for.
+        The cells of the column of groups of a table, as text, if it was requested.
     weights : ndarray, shape (N,), or None
-        The numbers of its column of sample weights, if it was asked for; they are not checked.
+        The numbers of its column of sample weights, if it was requested; they are not checked.
 
     Raises
     ------

@@ -250,7 +250,7 @@ class LinearClassifierCV(FittedClassifier):
         return self
 
     def _keep(self, kept: OutOfFold | None) -> None:
-        """Store the out-of-fold scores, if they were asked for; those of an earlier fit are removed."""
+        """Store the out-of-fold scores, if they were requested; those of an earlier fit are removed."""
         for name in ("oof_decision_function_", "oof_proba_", "oof_fold_"):
             if hasattr(self, name):
                 delattr(self, name)
