@@ -229,7 +229,7 @@ class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
-    wanted become ``inputs``, and X has no columns.
+    wanted become ``inputs``, and X has no columns. Labels are read as the ``classes``, if there are any.
     """
 
     labels_file: Path | None = None
@@ -243,6 +243,11 @@ class ReadOptions:
     only_features: bool = False
     text: str | None = None
     raw: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    keep_counters: bool | None = None
+    classes: NDArray[Any] | None = None
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
@@ -253,13 +258,14 @@ def join_parts(parts: list[Dataset]) -> Dataset:
     ids = None if first.ids is None else tuple(i for part in parts for i in part.ids or ())
     y = None if first.y is None else np.concatenate([part.y for part in parts if part.y is not None])
     inputs = None if first.inputs is None else joined([part.inputs for part in parts if part.inputs is not None])
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     X = np.empty((sum(part.n_samples for part in parts), first.n_features), first.X.dtype)
     end = 0
     while parts:
         part = parts.pop(0)
         begin, end = end, end + part.n_samples
         X[begin:end] = part.X
-    return replace(first, X=X, y=y, ids=ids, inputs=inputs)
+    return replace(first, X=X, y=y, ids=ids, inputs=inputs, notes=notes)
 
 
 def no_features(n_samples: int) -> NDArray[np.float32]:
