@@ -40,7 +40,7 @@ class Table:
         kinds = [self._kind(field.type) for field in schema]
         self.plan: Plan = plan(schema.names, kinds, where, options)
         made = self.plan
-        used = [*made.features, *(k for k in (made.label, made.ids) if k is not None)]
+        used = [*made.features, *(k for k in (made.label, made.ids, made.groups, made.weights) if k is not None)]
         self.columns = [schema.names[k] for k in sorted(set(used))]
 
     def dataset(self, batches: Iterable[Any], name: str) -> Dataset:
@@ -83,8 +83,19 @@ class Table:
         if made.ids is not None:
             ids = tuple(map(str, batch.column(self.schema.names[made.ids]).to_pylist()))
         return Dataset(
-            X, y, name, ids, image_shape, feature_names, None, () if start else made.notes, inputs, text=text
-        )
+            X, y, name, ids, image_shape, feature_names, None, () if start else made.notes, inputs, text=text,
+            **self._roles(batch, start),
+        )  # fmt: skip
+
+    def _roles(self, batch: Any, start: int) -> dict[str, Any]:
+        """Return the groups as text and the weights, if they were requested."""
+        made, found = self.plan, {}
+        if made.groups is not None:
+            cells = self._column(batch, self.schema.names[made.groups], start).to_pylist()
+            found["groups"] = np.array(list(map(str, cells)), dtype=np.str_)
+        if made.weights is not None:
+            found["weights"] = self._numbers(batch, self.schema.names[made.weights], start).astype(np.float64)
+        return found
 
     def _kind(self, kind: Any) -> Kind:
         t = self._types

@@ -12,13 +12,14 @@ from softmargin.data.arrow import pyarrow
 from softmargin.data.arrow_table import Table, arrow_errors
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.files import left_out, list_files
+from softmargin.data.tables import ROLES
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
 
 __all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read"]
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or a folder saved by datasets)"
-OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text"})
+OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text"}) | ROLES
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"

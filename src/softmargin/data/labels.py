@@ -87,7 +87,9 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") ->
         if not usable.all():
             row = int(np.argmin(usable))
             looks = ", which looks like the target of a regression" if np.isfinite(array[row]) else ""
-            raise DataError(f"{where} row {row}: labels must be integers or strings, got {array[row]}{looks}{advice}.")
+            raise DataError(
+                f"{where} row {row}: labels must be integers or strings, got {array[row]}{looks}{advice}."
+            )
     elif kind == "S":
         try:
             return np.char.decode(array, "utf-8")

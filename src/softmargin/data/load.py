@@ -54,6 +54,8 @@ _USES = {
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
     "image_channels": "a folder of images (or archive, or table of images)",
+    "groups_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "weights_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
 }
 
@@ -69,6 +71,8 @@ def load_dataset(
     encoding: str | None = None,
     keep_counters: bool | None = None,
     classes: ArrayLike | None = None,
+    groups_column: str | None = None,
+    weights_column: str | None = None,
     n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
     image_channels: int | None = None,
@@ -108,6 +112,9 @@ def load_dataset(
         Only for a table: whether columns that number the rows stay features. By default they are left out.
     classes : array_like of int or str, optional
         The classes of a model, as which the labels are read: 1, ``"1"``, ``"1.0"`` and ``"True"`` are one label.
+    groups_column, weights_column : str, optional
+        Only for a table: columns that become ``groups`` (as text) and ``weights`` (numbers) of the data. They are
+        not features, and are given like ``label_column``; a test set needs them, too.
     n_features : int, optional
         Only for sparse text: the number of features; by default the largest index.
     image_size : tuple of int (height, width), optional
@@ -154,14 +161,18 @@ def load_dataset(
         raw=None if features is None else features.takes,
         **check_format(header, decimal, encoding),
         keep_counters=keep_counters,
+        groups_column=groups_column,
+        weights_column=weights_column,
         classes=None if classes is None else check_labels(classes),
     )
     if features is None and text is not None:
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
     if features is not None and not (image_size is None and image_channels is None):
         raise ParameterError("image_size= and image_channels= are for pixels; set the size of the extractor.")
-    if not (label_column is None or isinstance(label_column, (str, Integral))):
-        raise ParameterError(f"label_column must be the name or position of a column, got {brief(label_column)}.")
+    for name in ("label_column", "groups_column", "weights_column"):
+        column = getattr(options, name)
+        if not (column is None or isinstance(column, (str, Integral))):
+            raise ParameterError(f"{name} must be the name or position of a column, got {brief(column)}.")
     if not (image_channels is None or (isinstance(image_channels, Integral) and image_channels in (1, 3))):
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)

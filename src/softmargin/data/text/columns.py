@@ -117,7 +117,36 @@ class Columns:
             ids = tuple(row.cells[made.ids] for row in rows)
         if inputs is None:
             names = made.feature_names(self.names, named=self.named)
-        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text)
+        return Dataset(
+            X,
+            y,
+            name,
+            ids,
+            feature_names=names,
+            notes=notes,
+            inputs=inputs,
+            text=text,
+            groups=groups,
+            weights=weights,
+        )
+
+    def _groups(self, rows: Sequence[Record]) -> NDArray[np.str_] | None:
+        """Return the groups of the samples as text, or None if there is no column of groups."""
+        k = self.plan.groups
+        if k is None:
+            return None
+        groups = [row.cells[k].strip() for row in rows]
+        if "" in groups:
+            line = rows[groups.index("")].line
+            raise DataError(
+                f"{self.where} line {line}, column {printable(self.names[k])!r} must hold a group, got none."
+            )
+        return np.array(groups, dtype=np.str_)
+
+    def _weights(self, rows: Sequence[Record]) -> NDArray[np.float64] | None:
+        """Return the weights of the samples, or None if there is no column of weights."""
+        k = self.plan.weights
+        return None if k is None else self._table_of(rows, (k,))[:, 0]
 
     def _of_equal_width(self, block: Sequence[Record]) -> list[Record]:
         """Return rows with a cell in each column; only empty cells are added or removed."""
@@ -143,7 +172,10 @@ class Columns:
         return rows
 
     def _numbers(self, block: Sequence[Record]) -> NDArray[Any]:
-        features = self.plan.features
+        return self._table_of(block, self.plan.features)
+
+    def _table_of(self, block: Sequence[Record], features: tuple[int, ...]) -> NDArray[Any]:
+        """Return some columns of numbers, or raise a `DataError` that names the first wrong cell."""
         X = np.empty((len(block), len(features)))
         everything = features == tuple(range(len(self.names)))
         truths = [j for j, k in enumerate(features) if k in self.booleans]
@@ -162,11 +194,11 @@ class Columns:
                     raise ValueError
                 X[i] = list(map(float, cells))
             except (ValueError, KeyError):
-                raise self._not_a_number(line, row) from None
+                raise self._not_a_number(line, row, features) from None
         return X
 
-    def _not_a_number(self, line: int, row: list[str]) -> DataError:
-        k = next(k for k in self.plan.features if not self._is_valid(k, row[k]))
+    def _not_a_number(self, line: int, row: list[str], features: tuple[int, ...]) -> DataError:
+        k = next(k for k in features if not self._is_valid(k, row[k]))
         where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
         found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
         wanted = "true or false" if k in self.booleans else "a number"
@@ -187,7 +219,8 @@ def _may_be_feature(name: str, k: int, named: bool, options: ReadOptions) -> boo
     """Return whether a column of text would be a feature if it held numbers."""
     if options.columns is not None or options.text is not None or options.raw == "texts":
         return False
-    is_label = name.lower() in LABELS or str(options.label_column) == (name if named else str(k))
+    others = (options.label_column, options.groups_column, options.weights_column)
+    is_label = name.lower() in LABELS or (name if named else str(k)) in map(str, others)
     return not is_label and not (named and is_index(name))
 
 

@@ -10,7 +10,7 @@ from typing import IO
 from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts
 from softmargin.data.labels import labels_of_words
-from softmargin.data.tables import ADVICE, place_name
+from softmargin.data.tables import ADVICE, ROLES, place_name
 from softmargin.data.text.columns import Columns
 from softmargin.data.text.dialect import Record, Records, guess_delimiter
 from softmargin.data.text.header import read_header
@@ -21,7 +21,7 @@ from softmargin.text import printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read", "read_stream"]
 
 FORMAT = "a .csv, .tsv, .txt or .data file (or .gz of one)"
-OPTIONS = frozenset({"label_column", "columns", "text", "header", "decimal", "encoding", "keep_counters"})
+OPTIONS = frozenset({"label_column", "columns", "text", "header", "decimal", "encoding", "keep_counters"}) | ROLES
 SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".tab")
 ROWS_AT_ONCE = 4096
 CELLS_AT_ONCE = 1 << 18
