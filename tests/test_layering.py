@@ -28,6 +28,7 @@ LAYERS = {
     "errors": HELPERS,
     "io": HELPERS,
     "labels": HELPERS,
+    "notebook": HELPERS,
     "preprocessing": HELPERS,
     "statistics": HELPERS,
     "text": HELPERS,
