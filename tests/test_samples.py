@@ -82,7 +82,7 @@ def test_the_command_line_checks_X_once(more, data, checks, tmp_path):
     np.savez(tmp_path / "d.npz", X=data[0], y=data[1])
     source = str(tmp_path / "d.npz")
     with pytest.raises(SystemExit, match="0"):
-        main(["fit", source, "-o", str(tmp_path / "m"), "--normalize-rows", *more])
+        main(["fit", source, "-o", str(tmp_path / "m.safetensors"), "--normalize-rows", *more])
     assert checks == [("as_features", 90), ("check_finite", 90), ("unit_rows", 90)]
     checks.clear()
     with pytest.raises(SystemExit, match="0"):

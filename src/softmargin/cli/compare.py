@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmargin._version import __version__
 from softmargin.cli import files, options, wording
 from softmargin.cli.job import Job, Task
 from softmargin.cli.progress import Progress, reporter
@@ -60,6 +59,7 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
     """
     extractors = job.extractors()
     if output is not None:
+        files.check_name(output, (".json",))
         files.check_output(output, *job.inputs(extractors))
     with reporter(quiet) as progress:
         losses = job.losses()
@@ -74,17 +74,18 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
         tests = {spec: _test_accuracies(job, tasks[spec], found, progress) for spec, found in comparisons.items()}
         seconds = time.perf_counter() - started
     record = {
-        "softmargin": __version__,
         "data": describe(task.data),
         "comparison": (several or one).record(),
         "test": next(iter(tests.values())) if several is None else tests,
         "seconds": seconds,
     }
     if output is not None:
-        text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps(wording.document("compare", record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        )
         files.save(output, [text.encode()])
     if as_json:
-        wording.print_json(record)
+        wording.print_json("compare", record)
         return 0
     wording.print_data(job.data, task.data, len(task.samples.classes))
     if several is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from softmargin.cli import files, options, wording
+from softmargin.cli.arguments import command_line
 from softmargin.cli.job import Job
 from softmargin.cli.progress import Progress, reporter, stage
 from softmargin.errors import ConvergenceWarning, ModelFileError, ParameterError
@@ -86,6 +88,10 @@ def fit(
     """
     if quick and job.folds is not None:
         raise ParameterError("--quick and --folds are mutually exclusive; give only one of them.")
+    if output is not None:
+        files.check_name(output, (".safetensors",), "MODEL")
+    if page is not None:
+        files.check_name(page, (".html", ".htm"), "HTML")
     written = [path for path in (output, page, checkpoint) if path is not None]
     extractors = job.extractors()
     inputs = job.inputs(extractors)
@@ -138,6 +144,7 @@ def fit(
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
         model = classifier.to_model(dataset, image_size=image_size, choice=choice)
+        model = replace(model, command=command_line())
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None
@@ -157,9 +164,8 @@ def fit(
                     f"new samples run softmargin report {target} OTHER_DATA."
                 )
     if as_json:
-        wording.print_json(
-            {"model": target, "seconds": seconds, "accuracy": accuracies, "metadata": model.metadata()}
-        )
+        record = {"model": target, "seconds": seconds, "accuracy": accuracies, "metadata": model.metadata()}
+        wording.print_json("fit", record)
     else:
         wording.print_data(job.data, dataset, model.n_classes)
         if choice is not None:

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array, issparse
 from softmargin.data.inputs import Inputs, joined
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
+from softmargin.notebook import table
 from softmargin.text import printable
 
 __all__ = [
@@ -30,6 +31,9 @@ Features: TypeAlias = NDArray[Any] | csr_array
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22
+
+_MOST_CLASSES = 10
+"""Number of classes in the table for notebooks."""
 
 
 class Extraction(NamedTuple):
@@ -124,6 +128,8 @@ class Dataset:
         What computed X from them.
     text : str, or None
         The column of texts in a table.
+    label_column : str, or None
+        The column of labels in a table: its name, or its position from 0 if the columns have no names.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
 
@@ -144,6 +150,7 @@ class Dataset:
     inputs: Inputs | None = None
     extractor: Extractor | None = None
     text: str | None = None
+    label_column: str | None = None
     stored: StoredFeatures | None = None
 
     def __post_init__(self) -> None:
@@ -219,6 +226,22 @@ class Dataset:
         if self.test is not None:
             words.append(f"test set of {self.test.n_samples:,}")
         return f"<Dataset {printable(self.name)}: {', '.join(words)}>"
+
+    def _repr_html_(self) -> str:
+        """Return sizes, types and labels as a table for notebooks."""
+        parts = {"training": self} | ({} if self.test is None else {"test": self.test})
+        rows: list[tuple[str, object]] = [(name, f"{part.n_samples:,} samples") for name, part in parts.items()]
+        rows.append(("features", f"{self.n_features:,} ({'sparse ' if issparse(self.X) else ''}{self.X.dtype})"))
+        if self.image_shape is not None:
+            rows.append(("images", "×".join(map(str, self.image_shape))))
+        if self.y is not None:
+            labels, counts = np.unique(self.y, return_counts=True)
+            largest = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+            shown = ", ".join(f"{labels[k]} ({counts[k]:,})" for k in largest)
+            more = ", …" if len(labels) > len(largest) else ""
+            rows.append((f"{len(labels):,} classes", f"{shown}{more}"))
+        rows += [("note", note) for note in self.notes]
+        return table(f"Dataset {self.name}", rows)
 
 
 @dataclass(frozen=True)

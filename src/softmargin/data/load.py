@@ -152,6 +152,7 @@ def load_dataset(
 def stream_dataset(
     source: str | os.PathLike[str] | IO[bytes],
     *,
+    label_column: str | None = None,
     columns: Sequence[str] | None = None,
     n_features: int | None = None,
     text: str | None = None,
@@ -166,10 +167,14 @@ def stream_dataset(
     ----------
     source : str, path or binary file
         A table, or sparse text; an open binary file is a table of text.
+    label_column : str, optional
+        Left out of the features of a table that has it: by its name, or by its position if the columns have no
+        names and there is one more column than ``n_features``.
     columns, n_features, text, features, cache
         As in `load_dataset`; the first three are ignored if they do not apply to the source.
     """
     options = ReadOptions(
+        label_column=label_column,
         columns=_check_columns(columns),
         n_features=n_features,
         only_features=True,

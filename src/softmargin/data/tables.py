@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from softmargin.data.dataset import ReadOptions
@@ -58,7 +58,8 @@ def plan(
     The label is ``options.label_column`` (a name or, in a table without names, a position from 0; -1 is the last),
     else the only column with a usual name, else the only column of text. A column of numbers named ``y`` has lower
     priority if there is a column of text or a column of numbers named ``x``. Features are ``options.columns``,
-    else the only column of lists or of images, else all columns of numbers that are neither label nor ids.
+    else the only column of lists or of images, else all columns of numbers that are neither label nor ids. If only
+    the features are read, the label column may be missing.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def plan(
         ``options.label_column`` is not a column.
     """
     check_unique(names, where, "column")
+    options = _of_new_samples(names, options, named)
     notes: list[str] = []
     text = _text(names, kinds, where, options, named)
     if text is not None:
@@ -84,6 +86,14 @@ def plan(
     if left_out:
         notes.append(f"columns left out: {_some(left_out)}")
     return Plan(features, None if options.only_features else label, ids, kind, tuple(notes))
+
+
+def _of_new_samples(names: Sequence[str], options: ReadOptions, named: bool) -> ReadOptions:
+    """Return the options without the label column if only features are read and the table lacks that column."""
+    if not options.only_features or options.label_column is None:
+        return options
+    found = options.label_column in names if named else len(names) - 1 == options.n_features
+    return options if found else replace(options, label_column=None)
 
 
 def _requested(

@@ -133,7 +133,10 @@ class _Table(NamedTuple):
             ids = tuple(row[made.ids] for _, row in block)
         if self.named and inputs is None:
             names = tuple(self.names[k] for k in made.features)
-        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text)
+        label = None if made.label is None else self.names[made.label]
+        return Dataset(
+            X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text, label_column=label
+        )
 
     def kinds(self, block: Rows, options: ReadOptions) -> list[Kind]:
         """Return the content of each column: numbers if its first non-empty cell is a number, else text."""

@@ -125,6 +125,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             feature_names=data.feature_names,
             extractor=extractor_of(data),
             text=data.text,
+            label_column=data.label_column,
             data_name=data.name,
             selection={} if choice is None else choice.record(),
             history=self.fit_.record(),
