@@ -132,6 +132,10 @@ class Dataset:
         The column of labels in a table: its name, or its position from 0 if the columns have no names.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
+    groups : ndarray, shape (N,), or None
+        The cells of the column of groups of a table, as text, if it was asked for.
+    weights : ndarray, shape (N,), or None
+        The numbers of its column of sample weights, if it was asked for; they are not checked.
 
     Raises
     ------
@@ -152,6 +156,8 @@ class Dataset:
     text: str | None = None
     label_column: str | None = None
     stored: StoredFeatures | None = None
+    groups: NDArray[np.str_] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         name = printable(self.name)
@@ -189,6 +195,22 @@ class Dataset:
         """A hash of the picture or text of each sample, (N, 16), from which folds are made; None without them."""
         stored = None if self.stored is None else self.stored.keys
         return stored if self.inputs is None else self.inputs.keys
+
+    def take(self, rows: NDArray[np.int64]) -> Dataset:
+        """Return the data with only these rows of X, in this order; the test set is kept.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        """
+        y, groups = (None if a is None else np.asarray(a[rows]) for a in (self.y, self.groups))
+        weights = None if self.weights is None else self.weights[rows]
+        ids = None if self.ids is None else tuple(self.ids[row] for row in rows.tolist())
+        inputs = None if self.inputs is None else self.inputs.take(rows)
+        stored = None if self.stored is None else self.stored._replace(keys=self.stored.keys[rows])
+        return replace(
+            self, X=self.X[rows], y=y, ids=ids, inputs=inputs, stored=stored, groups=groups, weights=weights
+        )
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of dtype, shape and bytes of X and of y.
@@ -263,6 +285,8 @@ class ReadOptions:
     only_features: bool = False
     text: str | None = None
     raw: str | None = None
+    groups_column: str | None = None
+    weights_column: str | None = None
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
