@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from softmargin.data.inputs import Inputs, joined
+from softmargin.data.labels import nfc
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.notebook import table
@@ -108,7 +109,7 @@ class Dataset:
     X : ndarray or csr_array, shape (N, D)
         Features in their stored dtype; memory-mapped and read-only where the format allows it.
     y : ndarray, shape (N,), or None
-        Labels (strings or integers), or None if the source has none.
+        Labels (integers, or strings in the Unicode form NFC), or None if the source has none.
     name : str
         A short name: the stem of the file, the name of the folder or ``"digits"``.
     ids : tuple of str, or None
@@ -164,6 +165,8 @@ class Dataset:
         if self.inputs is None or self.extractor is not None:  # else the features are still to be computed
             _check_table(self.X, name)
         n, d = self.X.shape
+        if self.y is not None:
+            object.__setattr__(self, "y", nfc(self.y))
         if self.y is not None and self.y.shape != (n,):
             raise DataError(f"{name}: y must have shape ({n},) for {n} rows of X, got {self.y.shape}.")
         if self.ids is not None and len(self.ids) != n:
@@ -271,7 +274,7 @@ class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
-    wanted become ``inputs``, and X has no columns.
+    wanted become ``inputs``, and X has no columns. Labels are read as the ``classes``, if there are any.
     """
 
     labels_file: Path | None = None
@@ -287,6 +290,11 @@ class ReadOptions:
     raw: str | None = None
     groups_column: str | None = None
     weights_column: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    keep_counters: bool | None = None
+    classes: NDArray[Any] | None = None
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
@@ -297,13 +305,14 @@ def join_parts(parts: list[Dataset]) -> Dataset:
     ids = None if first.ids is None else tuple(i for part in parts for i in part.ids or ())
     y = None if first.y is None else np.concatenate([part.y for part in parts if part.y is not None])
     inputs = None if first.inputs is None else joined([part.inputs for part in parts if part.inputs is not None])
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     X = np.empty((sum(part.n_samples for part in parts), first.n_features), first.X.dtype)
     end = 0
     while parts:
         part = parts.pop(0)
         begin, end = end, end + part.n_samples
         X[begin:end] = part.X
-    return replace(first, X=X, y=y, ids=ids, inputs=inputs)
+    return replace(first, X=X, y=y, ids=ids, inputs=inputs, notes=notes)
 
 
 def no_features(n_samples: int) -> NDArray[np.float32]:
