@@ -20,7 +20,7 @@ from softmargin.text import printable
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
-    "as_features", "join_parts", "no_features",
+    "Unlabelled", "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -30,6 +30,10 @@ Features: TypeAlias = NDArray[Any] | csr_array
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22
+
+
+class Unlabelled(DataError):
+    """A sample has no label; a test part is left out then."""
 
 
 class Extraction(NamedTuple):
@@ -126,6 +130,8 @@ class Dataset:
         The column of texts in a table.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
+    label_column : str, or None
+        The column of labels in a table with column names.
 
     Raises
     ------
@@ -145,6 +151,7 @@ class Dataset:
     extractor: Extractor | None = None
     text: str | None = None
     stored: StoredFeatures | None = None
+    label_column: str | None = None
 
     def __post_init__(self) -> None:
         name = printable(self.name)
@@ -226,7 +233,8 @@ class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
-    wanted become ``inputs``, and X has no columns.
+    wanted become ``inputs``, and X has no columns. With ``skip_damaged``, images that cannot be decoded are left
+    out.
     """
 
     labels_file: Path | None = None
@@ -240,6 +248,7 @@ class ReadOptions:
     only_features: bool = False
     text: str | None = None
     raw: str | None = None
+    skip_damaged: bool = False
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
