@@ -285,7 +285,7 @@ def test_npy_labels_given(tmp_path):
     ("text", "labels"),
     [
         (b"a\nb\nc\n", ["a", "b", "c"]),
-        (b"a\r\nb b\r\n\r\n", ["a", "b b", ""]),
+        (b"a\r\nb b\r\nc\r\n", ["a", "b b", "c"]),
         (b"\xef\xbb\xbf1\n-2\n30", [1, -2, 30]),
         (b"007\n1\n2\n", ["007", "1", "2"]),
         ("é\u2028x\nß\n\x0c\n".encode(), ["é\u2028x", "ß", "\x0c"]),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from softmargin.data.inputs import Inputs, joined
+from softmargin.data.labels import nfc
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.text import printable
@@ -108,7 +109,7 @@ class Dataset:
     X : ndarray or csr_array, shape (N, D)
         Features in their stored dtype; memory-mapped and read-only where the format allows it.
     y : ndarray, shape (N,), or None
-        Labels (strings or integers), or None if the source has none.
+        Labels (integers, or strings in the Unicode form NFC), or None if the source has none.
     name : str
         A short name: the stem of the file, the name of the folder or ``"digits"``.
     ids : tuple of str, or None
@@ -158,6 +159,8 @@ class Dataset:
         if self.inputs is None or self.extractor is not None:  # else the features are still to be computed
             _check_table(self.X, name)
         n, d = self.X.shape
+        if self.y is not None:
+            object.__setattr__(self, "y", nfc(self.y))
         if self.y is not None and self.y.shape != (n,):
             raise DataError(f"{name}: y must have shape ({n},) for {n} rows of X, got {self.y.shape}.")
         if self.ids is not None and len(self.ids) != n:
