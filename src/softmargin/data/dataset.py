@@ -22,7 +22,7 @@ from softmargin.text import printable
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
-    "as_features", "join_parts", "no_features",
+    "Unlabelled", "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -35,6 +35,10 @@ FINGERPRINT_BLOCK_BYTES = 1 << 22
 
 _MOST_CLASSES = 10
 """Number of classes in the table for notebooks."""
+
+
+class Unlabelled(DataError):
+    """A sample has no label; a test part is left out then."""
 
 
 class Extraction(NamedTuple):
@@ -274,7 +278,8 @@ class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
-    wanted become ``inputs``, and X has no columns. Labels are read as the ``classes``, if there are any.
+    wanted become ``inputs``, and X has no columns. With ``skip_damaged``, images that cannot be decoded are left
+    out. Labels are read as the ``classes``, if there are any.
     """
 
     labels_file: Path | None = None
@@ -295,6 +300,7 @@ class ReadOptions:
     encoding: str | None = None
     keep_counters: bool | None = None
     classes: NDArray[Any] | None = None
+    skip_damaged: bool = False
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
