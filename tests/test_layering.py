@@ -29,11 +29,13 @@ LAYERS = {
     "io": HELPERS,
     "labels": HELPERS,
     "preprocessing": HELPERS,
+    "sparse": HELPERS,
     "statistics": HELPERS,
     "text": HELPERS,
     "textbook": HELPERS,
     "threads": HELPERS,
     "vectors": HELPERS,
+    "weights": HELPERS,
     # Parts of a fit.
     "samples": 1,
     "losses": 2,
