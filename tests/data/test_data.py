@@ -585,7 +585,8 @@ def test_folders_that_only_look_like_parts(tmp_path):
     for name in ("train/x/1.png", "train/y/1.png", "test/1.png"):
         save_image(tmp_path / "c" / name, pixels(2, 2))
     dataset = load_dataset(tmp_path / "c")
-    assert (dataset.y.tolist(), dataset.test, dataset.notes) == (["x", "y"], None, ("left out of c: test",))
+    assert (dataset.y.tolist(), dataset.test) == (["x", "y"], None)
+    assert dataset.notes == ("left out of c: test (no class folders)",)
 
 
 def test_flat_folder_has_no_labels(tmp_path):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from softmargin._version import __version__
 from softmargin.cli import files, held_out, options, wording
 from softmargin.cli.job import Job, Task
 from softmargin.cli.progress import Progress, reporter
@@ -50,9 +49,10 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
     extractors = job.extractors()
     inputs = job.inputs(extractors)
     if out_of_fold is not None:
-        held_out.check_suffix(out_of_fold)
+        files.check_name(out_of_fold, held_out.SUFFIXES)
         files.check_output(out_of_fold, *inputs)
     if output is not None:
+        files.check_name(output, (".json",))
         files.check_output(output, *inputs, written=[out_of_fold])
     with reporter(quiet) as progress:
         losses = job.losses()
@@ -67,7 +67,6 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
         tests = {spec: _test_accuracies(job, tasks[spec], found, progress) for spec, found in comparisons.items()}
         seconds = time.perf_counter() - started
     record = {
-        "softmargin": __version__,
         "data": describe(task.data),
         "comparison": (several or one).record(),
         "settings": job.settings(task),
@@ -75,12 +74,14 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
         "seconds": seconds,
     }
     if output is not None:
-        text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps(wording.document("compare", record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        )
         files.save(output, [text.encode()])
     if out_of_fold is not None:
         held_out.save(out_of_fold, task, one)
     if as_json:
-        wording.print_json(record)
+        wording.print_json("compare", record)
         return 0
     wording.print_data(job.data, task.data, len(task.samples.classes))
     if several is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from softmargin.cli import files, options, wording
+from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job, Task
 from softmargin.cli.progress import Progress, reporter, stage
 from softmargin.errors import ConvergenceWarning, ModelFileError
@@ -60,6 +62,10 @@ def fit(
     Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
     job.check()
+    if output is not None:
+        files.check_name(output, (".safetensors",), "MODEL")
+    if page is not None:
+        files.check_name(page, (".html", ".htm"), "HTML")
     written = [path for path in (output, page, checkpoint) if path is not None]
     extractors = job.extractors()
     inputs = job.inputs(extractors)
@@ -110,6 +116,7 @@ def fit(
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
         model = classifier.to_model(dataset, image_size=image_size, choice=choice)
+        model = replace(model, command=command_line())
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None
@@ -129,15 +136,14 @@ def fit(
                     f"new samples run softmargin report {target} OTHER_DATA."
                 )
     if as_json:
-        wording.print_json(
-            {
-                "model": target,
-                "seconds": seconds,
-                "accuracy": accuracies,
-                "settings": job.settings(task),
-                "metadata": model.metadata(),
-            }
-        )
+        record = {
+            "model": target,
+            "seconds": seconds,
+            "accuracy": accuracies,
+            "settings": job.settings(task),
+            "metadata": model.metadata(),
+        }
+        wording.print_json("fit", record)
     else:
         wording.print_data(job.data, dataset, model.n_classes)
         if choice is not None:

@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from softmargin.cli import files
 from softmargin.cli.wording import say_err
-from softmargin.errors import ParameterError
 
 if TYPE_CHECKING:
     from softmargin.cli.job import Task
     from softmargin.selection import Comparison
 
-__all__ = ["check_suffix", "save"]
+__all__ = ["SUFFIXES", "save"]
 
-_SUFFIXES = (".csv", ".npz", ".parquet")
+SUFFIXES = (".csv", ".npz", ".parquet")
 _ROWS_AT_ONCE = 8192
 _TYPES = {"U": "string", "O": "string", "i": "int64", "u": "uint64", "b": "bool", "f": "double"}
-
-
-def check_suffix(path: str) -> None:
-    """Raise an error unless the extension of the file is one that `save` can write."""
-    if not path.lower().endswith(_SUFFIXES):
-        raise ParameterError(f"The extension of --out-of-fold must be one of {', '.join(_SUFFIXES)}, got {path}.")
 
 
 def save(path: str, task: Task, found: Comparison) -> None:

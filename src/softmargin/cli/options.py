@@ -160,6 +160,9 @@ reading = combined(
         "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
     ),
     columns,
+    click.option(
+        "--skip-damaged", is_flag=True, help="Leave out images that cannot be decoded, and list them in a note."
+    ),
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 

@@ -78,12 +78,14 @@ class Table:
             options = replace(self.options, progress=None)
             X, image_shape = pixels_of(self._pictures(batch, names[0], start), options)
         feature_names = tuple(names) if made.kind == "number" else None
-        y = None if made.label is None else self._labels(batch, self.schema.names[made.label], start)
+        label = None if made.label is None else self.schema.names[made.label]
+        y = None if label is None else self._labels(batch, label, start)
         ids = None
         if made.ids is not None:
             ids = tuple(map(str, batch.column(self.schema.names[made.ids]).to_pylist()))
+        notes = () if start else made.notes
         return Dataset(
-            X, y, name, ids, image_shape, feature_names, None, () if start else made.notes, inputs, text=text,
+            X, y, name, ids, image_shape, feature_names, None, notes, inputs, text=text, label_column=label,
             **self._roles(batch, start),
         )  # fmt: skip
 

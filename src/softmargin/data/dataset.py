@@ -17,11 +17,12 @@ from softmargin.data.inputs import Inputs, joined
 from softmargin.data.labels import nfc
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
+from softmargin.notebook import table
 from softmargin.text import printable
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
-    "as_features", "join_parts", "no_features",
+    "Unlabelled", "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -31,6 +32,13 @@ Features: TypeAlias = NDArray[Any] | csr_array
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22
+
+_MOST_CLASSES = 10
+"""Number of classes in the table for notebooks."""
+
+
+class Unlabelled(DataError):
+    """A sample has no label; a test part is left out then."""
 
 
 class Extraction(NamedTuple):
@@ -125,6 +133,8 @@ class Dataset:
         What computed X from them.
     text : str, or None
         The column of texts in a table.
+    label_column : str, or None
+        The column of labels in a table: its name, or its position from 0 if the columns have no names.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
     groups : ndarray, shape (N,), or None
@@ -149,6 +159,7 @@ class Dataset:
     inputs: Inputs | None = None
     extractor: Extractor | None = None
     text: str | None = None
+    label_column: str | None = None
     stored: StoredFeatures | None = None
     groups: NDArray[np.str_] | None = None
     weights: NDArray[np.float64] | None = None
@@ -245,13 +256,30 @@ class Dataset:
             words.append(f"test set of {self.test.n_samples:,}")
         return f"<Dataset {printable(self.name)}: {', '.join(words)}>"
 
+    def _repr_html_(self) -> str:
+        """Return sizes, types and labels as a table for notebooks."""
+        parts = {"training": self} | ({} if self.test is None else {"test": self.test})
+        rows: list[tuple[str, object]] = [(name, f"{part.n_samples:,} samples") for name, part in parts.items()]
+        rows.append(("features", f"{self.n_features:,} ({'sparse ' if issparse(self.X) else ''}{self.X.dtype})"))
+        if self.image_shape is not None:
+            rows.append(("images", "×".join(map(str, self.image_shape))))
+        if self.y is not None:
+            labels, counts = np.unique(self.y, return_counts=True)
+            largest = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+            shown = ", ".join(f"{labels[k]} ({counts[k]:,})" for k in largest)
+            more = ", …" if len(labels) > len(largest) else ""
+            rows.append((f"{len(labels):,} classes", f"{shown}{more}"))
+        rows += [("note", note) for note in self.notes]
+        return table(f"Dataset {self.name}", rows)
+
 
 @dataclass(frozen=True)
 class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
-    wanted become ``inputs``, and X has no columns. Labels are read as the ``classes``, if there are any.
+    wanted become ``inputs``, and X has no columns. With ``skip_damaged``, images that cannot be decoded are left
+    out. Labels are read as the ``classes``, if there are any.
     """
 
     labels_file: Path | None = None
@@ -265,13 +293,14 @@ class ReadOptions:
     only_features: bool = False
     text: str | None = None
     raw: str | None = None
+    groups_column: str | None = None
+    weights_column: str | None = None
     header: bool | None = None
     decimal: str | None = None
     encoding: str | None = None
     keep_counters: bool | None = None
     classes: NDArray[Any] | None = None
-    groups_column: str | None = None
-    weights_column: str | None = None
+    skip_damaged: bool = False
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:

@@ -57,6 +57,7 @@ _USES = {
     "groups_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "weights_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "skip_damaged": "a folder of images (or archive, or table of images)",
 }
 
 
@@ -77,6 +78,7 @@ def load_dataset(
     image_size: tuple[int, int] | None = None,
     image_channels: int | None = None,
     text: str | None = None,
+    skip_damaged: bool = False,
     features: Extractor | None = None,
     cache: bool = True,
     progress: Progress | None = None,
@@ -88,10 +90,10 @@ def load_dataset(
     ----------
     source : str or path
         ``"digits"`` (the built-in set), ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"`` (fetched from OpenML),
-        unless a file or folder has this name; a folder or ``.zip`` archive of class folders of images, a folder
-        of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.feather``,
-        ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and CIFAR files; folders of
-        ``.npy`` or ``.parquet`` shards, or saved by Hugging Face's `datasets`.
+        unless a file or folder has this name; a folder or archive (``.zip``, ``.tar``, ``.tar.gz``) of class
+        folders of images, a folder of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``,
+        ``.parquet``, ``.feather``, ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and
+        CIFAR files; folders of tables or of ``.npy`` shards, or saved by Hugging Face's `datasets`.
     labels_file : str or path, optional
         Only for a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
         label per line. By default, the labels of a ``.npy`` file are read from the file beside it with the usual
@@ -123,6 +125,8 @@ def load_dataset(
         Only for images: 1 for grey, 3 for colour. By default 1 if all images are grey, else 3.
     text : str, optional
         Only for a table, with ``features``: the column of texts. By default the only one.
+    skip_damaged : bool, default False
+        Only for images: leave out those that cannot be decoded, and list them in the notes.
     features : extractor of `softmargin.features`, optional
         Computes X from the pictures or texts of the source. It first learns from the training samples, without
         their labels, if it has to. By default X holds the pixels of pictures or the numbers of a table.
@@ -164,6 +168,7 @@ def load_dataset(
         groups_column=groups_column,
         weights_column=weights_column,
         classes=None if classes is None else check_labels(classes),
+        skip_damaged=skip_damaged,
     )
     if features is None and text is not None:
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
@@ -184,6 +189,7 @@ def load_dataset(
 def stream_dataset(
     source: str | os.PathLike[str] | IO[bytes],
     *,
+    label_column: str | None = None,
     columns: Sequence[str] | None = None,
     header: bool | None = None,
     decimal: str | None = None,
@@ -202,12 +208,16 @@ def stream_dataset(
     ----------
     source : str, path or binary file
         A table, or sparse text; an open binary file is a table of text.
+    label_column : str, optional
+        Left out of the features of a table that has it: by its name, or by its position if the columns have no
+        names and there is one more column than ``n_features``.
     columns, n_features, text, features, cache
         As in `load_dataset`; the first three are ignored if they do not apply to the source.
     header, decimal, encoding
         As in `load_dataset`.
     """
     options = ReadOptions(
+        label_column=label_column,
         columns=check_columns(columns),
         n_features=n_features,
         only_features=True,
@@ -345,7 +355,7 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
     reader = _find(place)
     if reader is not None:
         for name, use in _USES.items():
-            if getattr(options, name) is not None and name not in reader.OPTIONS:
+            if getattr(options, name) not in (None, False) and name not in reader.OPTIONS:
                 raise ParameterError(f"{name}= is only for {use}, got {printable(place)}.")
         if isinstance(place, Path) and place.is_file() and place.stat().st_size == 0:
             raise DataError(f"{printable(place)} is empty (0 bytes); expected {reader.FORMAT}.")

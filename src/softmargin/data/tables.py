@@ -14,8 +14,8 @@ from softmargin.text import printable, truncate
 __all__ = ["ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "place_name", "plan", "some"]
 
 Kind = Literal["number", "text", "list", "image", "empty", "role", "other"]
-"""The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of the samples,
-or values that cannot be used."""
+"""The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of samples, or
+values that cannot be used."""
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = re.compile(
@@ -88,7 +88,8 @@ def plan(
     priority if there is a column of text or a column of numbers named ``x``. Features are ``options.columns``,
     else the only column of lists or of images, else all columns of numbers that are neither label nor ids. All
     columns with a usual name of ids are left out, and the first of them are the ids. In a table without names,
-    ``options.columns`` may be the names that `place_name` returns.
+    ``options.columns`` may be the names that `place_name` returns. If only the features are
+    read, the label column may be missing.
 
     Raises
     ------
@@ -107,6 +108,7 @@ def plan(
 
 def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, named: bool) -> Plan:
     """Return the plan for the columns that are not groups or weights."""
+    options = _of_new_samples(names, options, named)
     notes: list[str] = []
     text = _text(names, kinds, where, options, named)
     if text is not None:
@@ -146,6 +148,14 @@ def _role(names: Sequence[str], where: str, options: ReadOptions, option: str, n
     if column in [other for other in others if other is not None]:
         raise ParameterError(f"{option}= must not be the label, the text or a feature, got {found!r}.")
     return position
+
+
+def _of_new_samples(names: Sequence[str], options: ReadOptions, named: bool) -> ReadOptions:
+    """Return the options without the label column if only features are read and the table lacks that column."""
+    if not options.only_features or options.label_column is None:
+        return options
+    found = options.label_column in names if named else len(names) - 1 == options.n_features
+    return options if found else replace(options, label_column=None)
 
 
 def _requested(

@@ -79,7 +79,8 @@ class LinearClassifierCV(FittedClassifier):
     normalize_rows : bool, default False
         As in `LinearClassifier`; this makes a copy of X.
     class_weight : dict or "balanced", optional
-        Factors on the sample weights per class. They are used for fitting and not for scoring.
+        Factors on the sample weights per class, as in `LinearClassifier`, for fitting and not for scoring. Only a
+        factor of 0 counts for both.
     engine : {"auto", "cpu", "reference"}, default "auto"
         The implementation that reads X.
     n_threads : int, optional

@@ -10,6 +10,7 @@ import numpy as np
 
 from softmargin.errors import DataError
 from softmargin.losses import LOSSES, Loss
+from softmargin.notebook import table
 from softmargin.selection import rules
 from softmargin.selection.feature_records import FeatureChoice
 from softmargin.selection.out_of_fold import OutOfFold
@@ -315,6 +316,18 @@ class Comparison:
     def sentences(self) -> list[str]:
         """Return the sentences of `reason` as a list."""
         return choice_sentences(self)
+
+    def _repr_html_(self) -> str:
+        """Return the losses at their selected λ, and the reason for the selection, as a table for notebooks."""
+        headings = ("loss", "λ", "training accuracy", "held-out accuracy", "held-out loss", "seconds")
+        rows = []
+        for path in self.paths:
+            point = path.chosen
+            accuracy = f"{point.validation_accuracy:.4f} ± {self.accuracy_error(point):.4f}"
+            seconds = f"{sum(one.seconds for one in path.points):.1f}"
+            training, loss = f"{point.training_accuracy:.4f}", f"{point.validation_loss:.4g}"
+            rows.append((self.name_of(path.loss), f"{point.reg:.3g}", training, accuracy, loss, seconds))
+        return table("Comparison", rows, headings, self.sentences())
 
     def record(self) -> dict[str, Any]:
         """Return a dict of JSON values, for model files and reports; numbers that are not finite become None."""

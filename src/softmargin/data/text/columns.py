@@ -117,18 +117,13 @@ class Columns:
             ids = tuple(row.cells[made.ids] for row in rows)
         if inputs is None:
             names = made.feature_names(self.names, named=self.named)
-        return Dataset(
-            X,
-            y,
-            name,
-            ids,
-            feature_names=names,
-            notes=notes,
-            inputs=inputs,
-            text=text,
-            groups=groups,
-            weights=weights,
-        )
+        label = None if made.label is None else self.names[made.label]
+        roles: dict[str, Any] = {
+            "groups": self._groups(rows),
+            "weights": self._weights(rows),
+            "label_column": label,
+        }
+        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text, **roles)
 
     def _groups(self, rows: Sequence[Record]) -> NDArray[np.str_] | None:
         """Return the groups of the samples as text, or None if there is no column of groups."""
@@ -138,9 +133,8 @@ class Columns:
         groups = [row.cells[k].strip() for row in rows]
         if "" in groups:
             line = rows[groups.index("")].line
-            raise DataError(
-                f"{self.where} line {line}, column {printable(self.names[k])!r} must hold a group, got none."
-            )
+            where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
+            raise DataError(f"{where} must hold a group, got an empty cell.")
         return np.array(groups, dtype=np.str_)
 
     def _weights(self, rows: Sequence[Record]) -> NDArray[np.float64] | None:
