@@ -257,7 +257,9 @@ def test_a_model_from_python_has_no_command(folder: Path) -> None:
 def test_a_model_knows_its_label_column(folder: Path) -> None:
     assert sm.load_model("m.safetensors").label_column == "kind"
     assert run("evaluate", "m.safetensors", "t.csv", "--json").json["accuracy"] > 0.9
-    assert run("report", "m.safetensors", "t.csv", "--json").json["headline"]["on_training"] is True
+    report = run("report", "m.safetensors", "t.csv", "--json").json
+    assert report["headline"]["on_training"] is True
+    assert "--label-column kind" in report["origin"]["commands"][0]
     other = run_refused(folder, "evaluate", "m.safetensors", "t.csv", "--label-column", "label")
     assert "None of the labels" in other
     Path("n.csv").write_text(Path("t.csv").read_text().replace("kind", "sort"))

@@ -45,7 +45,7 @@ EXAMPLES = {
 GUIDES = {"compare": "choosing.md", "embed": "features.md", "report": "report.md", "curve": "choosing.md"}
 """Guides in docs/guides; that of all other commands is ``command-line.md``."""
 
-_FILES = ("DATA", "MODEL", "MODEL|DATA", "HTML", "HOW", "FILE", "DIR", "COLUMN|FILE")
+_FILES = ("DATA", "MODEL", "[MODEL|DATA]", "HTML", "HOW", "FILE", "DIR", "COLUMN|FILE")
 """Placeholders of files in help texts; those that begin with ``FILE.`` and end with ``|FILE`` are others."""
 
 
