@@ -30,11 +30,13 @@ LAYERS = {
     "labels": HELPERS,
     "notebook": HELPERS,
     "preprocessing": HELPERS,
+    "sparse": HELPERS,
     "statistics": HELPERS,
     "text": HELPERS,
     "textbook": HELPERS,
     "threads": HELPERS,
     "vectors": HELPERS,
+    "weights": HELPERS,
     # Parts of a fit.
     "samples": 1,
     "losses": 2,

@@ -285,7 +285,7 @@ def test_npy_labels_given(tmp_path):
     ("text", "labels"),
     [
         (b"a\nb\nc\n", ["a", "b", "c"]),
-        (b"a\r\nb b\r\n\r\n", ["a", "b b", ""]),
+        (b"a\r\nb b\r\nc\r\n", ["a", "b b", "c"]),
         (b"\xef\xbb\xbf1\n-2\n30", [1, -2, 30]),
         (b"007\n1\n2\n", ["007", "1", "2"]),
         ("é\u2028x\nß\n\x0c\n".encode(), ["é\u2028x", "ß", "\x0c"]),
@@ -585,7 +585,8 @@ def test_folders_that_only_look_like_parts(tmp_path):
     for name in ("train/x/1.png", "train/y/1.png", "test/1.png"):
         save_image(tmp_path / "c" / name, pixels(2, 2))
     dataset = load_dataset(tmp_path / "c")
-    assert (dataset.y.tolist(), dataset.test, dataset.notes) == (["x", "y"], None, ("left out of c: test",))
+    assert (dataset.y.tolist(), dataset.test) == (["x", "y"], None)
+    assert dataset.notes == ("left out of c: test (no class folders)",)
 
 
 def test_flat_folder_has_no_labels(tmp_path):

@@ -18,8 +18,14 @@ __all__ = ["check_name", "check_output", "default_output", "save", "write_report
 _FIGURES = ("png", "svg")
 
 
-def default_output(name: str, source: str) -> str:
-    """Return the name of a model file for data of this name, never the name of the data file itself."""
+def default_output(source: str) -> str:
+    """Return the name of a model file for DATA, before it is read: never the name of DATA itself.
+
+    It is that of the folder, or of the file without its extension.
+    """
+    name = os.path.basename(os.path.abspath(source))
+    if not os.path.isdir(source):
+        name = os.path.splitext(name)[0]
     path = f"{name}.safetensors"
     taken = os.path.exists(path) and os.path.exists(source) and same_file(path, source)
     return f"{name}.model.safetensors" if taken else path

@@ -35,6 +35,7 @@ class Reading:
     text: str | None = None
     no_cache: bool = False
     backbone: str | None = None
+    skip_damaged: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return them as arguments of `softmargin.load_dataset`."""
@@ -46,6 +47,7 @@ class Reading:
             "label_column": self.label_column,
             "columns": names,
             "text": self.text,
+            "skip_damaged": self.skip_damaged,
         }
 
     def arguments(self) -> list[str]:
@@ -54,7 +56,8 @@ class Reading:
             "--labels-file": self.labels_file, "--label-column": self.label_column, "--columns": self.columns,
             "--text": self.text, "--features": self.backbone,
         }  # fmt: skip
-        return [word for name, value in given.items() if value is not None for word in (name, value)]
+        words = [word for name, value in given.items() if value is not None for word in (name, value)]
+        return words + ["--skip-damaged"] * self.skip_damaged
 
 
 def read_model(source: str) -> Model:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from softmargin.data.inputs import Inputs, joined
+from softmargin.data.labels import nfc
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.notebook import table
@@ -21,7 +22,7 @@ from softmargin.text import printable
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
-    "as_features", "join_parts", "no_features",
+    "Unlabelled", "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -34,6 +35,10 @@ FINGERPRINT_BLOCK_BYTES = 1 << 22
 
 _MOST_CLASSES = 10
 """Number of classes in the table for notebooks."""
+
+
+class Unlabelled(DataError):
+    """A sample has no label; a test part is left out then."""
 
 
 class Extraction(NamedTuple):
@@ -108,7 +113,7 @@ class Dataset:
     X : ndarray or csr_array, shape (N, D)
         Features in their stored dtype; memory-mapped and read-only where the format allows it.
     y : ndarray, shape (N,), or None
-        Labels (strings or integers), or None if the source has none.
+        Labels (integers, or strings in the Unicode form NFC), or None if the source has none.
     name : str
         A short name: the stem of the file, the name of the folder or ``"digits"``.
     ids : tuple of str, or None
@@ -132,6 +137,10 @@ class Dataset:
         The column of labels in a table: its name, or its position from 0 if the columns have no names.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
+    groups : ndarray, shape (N,), or None
+        The cells of the column of groups of a table, as text, if it was asked for.
+    weights : ndarray, shape (N,), or None
+        The numbers of its column of sample weights, if it was asked for; they are not checked.
 
     Raises
     ------
@@ -152,12 +161,16 @@ class Dataset:
     text: str | None = None
     label_column: str | None = None
     stored: StoredFeatures | None = None
+    groups: NDArray[np.str_] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         name = printable(self.name)
         if self.inputs is None or self.extractor is not None:  # else the features are still to be computed
             _check_table(self.X, name)
         n, d = self.X.shape
+        if self.y is not None:
+            object.__setattr__(self, "y", nfc(self.y))
         if self.y is not None and self.y.shape != (n,):
             raise DataError(f"{name}: y must have shape ({n},) for {n} rows of X, got {self.y.shape}.")
         if self.ids is not None and len(self.ids) != n:
@@ -189,6 +202,22 @@ class Dataset:
         """A hash of the picture or text of each sample, (N, 16), from which folds are made; None without them."""
         stored = None if self.stored is None else self.stored.keys
         return stored if self.inputs is None else self.inputs.keys
+
+    def take(self, rows: NDArray[np.int64]) -> Dataset:
+        """Return the data with only these rows of X, in this order; the test set is kept.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        """
+        y, groups = (None if a is None else np.asarray(a[rows]) for a in (self.y, self.groups))
+        weights = None if self.weights is None else self.weights[rows]
+        ids = None if self.ids is None else tuple(self.ids[row] for row in rows.tolist())
+        inputs = None if self.inputs is None else self.inputs.take(rows)
+        stored = None if self.stored is None else self.stored._replace(keys=self.stored.keys[rows])
+        return replace(
+            self, X=self.X[rows], y=y, ids=ids, inputs=inputs, stored=stored, groups=groups, weights=weights
+        )
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of dtype, shape and bytes of X and of y.
@@ -249,7 +278,8 @@ class ReadOptions:
     """The options of `softmargin.load_dataset`, of which each reader uses its own.
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
-    wanted become ``inputs``, and X has no columns.
+    wanted become ``inputs``, and X has no columns. With ``skip_damaged``, images that cannot be decoded are left
+    out. Labels are read as the ``classes``, if there are any.
     """
 
     labels_file: Path | None = None
@@ -263,6 +293,14 @@ class ReadOptions:
     only_features: bool = False
     text: str | None = None
     raw: str | None = None
+    groups_column: str | None = None
+    weights_column: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    keep_counters: bool | None = None
+    classes: NDArray[Any] | None = None
+    skip_damaged: bool = False
 
 
 def join_parts(parts: list[Dataset]) -> Dataset:
@@ -273,13 +311,14 @@ def join_parts(parts: list[Dataset]) -> Dataset:
     ids = None if first.ids is None else tuple(i for part in parts for i in part.ids or ())
     y = None if first.y is None else np.concatenate([part.y for part in parts if part.y is not None])
     inputs = None if first.inputs is None else joined([part.inputs for part in parts if part.inputs is not None])
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     X = np.empty((sum(part.n_samples for part in parts), first.n_features), first.X.dtype)
     end = 0
     while parts:
         part = parts.pop(0)
         begin, end = end, end + part.n_samples
         X[begin:end] = part.X
-    return replace(first, X=X, y=y, ids=ids, inputs=inputs)
+    return replace(first, X=X, y=y, ids=ids, inputs=inputs, notes=notes)
 
 
 def no_features(n_samples: int) -> NDArray[np.float32]:

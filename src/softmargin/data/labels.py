@@ -1,6 +1,8 @@
-"""Labels: their dtypes, labels in text, and labels in a separate file."""
+"""Labels: their dtypes, labels in text, labels in a separate file, and labels as a model knows them."""
 
 import re
+import unicodedata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,43 @@ from softmargin.data.npy_header import map_npy
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
 
-__all__ = ["as_labels", "labels_of_words", "name_labels", "plain_integers", "read_labels"]
+__all__ = [
+    "as_labels", "check_words", "labels_like", "labels_of_words", "name_labels", "nfc", "plain_integers",
+    "read_labels",
+]  # fmt: skip
+
+_FIRST_MARK = 0x300
+"""The first combining mark: text of smaller code points only is in the form NFC."""
+
+BLANKS = " \t"
+
+MISSING = frozenset(("", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "NaT", "#N/A"))
+"""What programs write for a missing value, and hardly the name of a class."""
+
+DOUBTFUL = frozenset(("Nan", "Null", "NA", "N/A", "n/a", "None", "none", "NONE"))
+"""What may be a missing value or the name of a class, such as the code of Namibia."""
+
+
+def nfc(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels in the Unicode form NFC, so that texts that look equal are equal; integers are kept.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (N,)
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        The same array if nothing has to change.
+    """
+    if labels.dtype.kind != "U" or labels.ndim != 1 or labels.nbytes == 0:
+        return labels
+    native = np.ascontiguousarray(labels, labels.dtype.newbyteorder("="))
+    if native.view(np.uint32).max() < _FIRST_MARK:
+        return labels
+    words, places = np.unique(native, return_inverse=True)
+    forms = np.array([unicodedata.normalize("NFC", word) for word in words.tolist()], dtype=np.str_)
+    return labels if np.array_equal(forms, words) else forms[places]
 
 
 def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") -> NDArray[Any]:
@@ -48,7 +86,10 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") ->
         usable = (np.abs(array) < 2.0**63) & (array == np.floor(array))
         if not usable.all():
             row = int(np.argmin(usable))
-            raise DataError(f"{where} row {row}: labels must be integers or strings, got {array[row]}{advice}.")
+            looks = ", which looks like the target of a regression" if np.isfinite(array[row]) else ""
+            raise DataError(
+                f"{where} row {row}: labels must be integers or strings, got {array[row]}{looks}{advice}."
+            )
     elif kind == "S":
         try:
             return np.char.decode(array, "utf-8")
@@ -106,7 +147,35 @@ def _lines(path: Path) -> NDArray[Any]:
         raise DataError(f"{printable(path)} line {line} is not UTF-8 text.") from error
     # Not splitlines(), because a label may contain U+2028 or a form feed.
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    check_words(lines, lambda k: f"{printable(path)} line {k + 1}")
     return plain_integers(lines)
+
+
+def check_words(words: Sequence[str], place: Callable[[int], str]) -> tuple[str, ...]:
+    """Raise an error for the first missing label, and return notes about words that may be missing labels.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Labels as they are in a file.
+    place : callable
+        ``place(k)`` is the place of label k in messages.
+
+    Raises
+    ------
+    DataError
+        A label is empty or a word that programs write for a missing value, such as ``NaN`` or ``null``.
+    """
+    distinct = dict.fromkeys(words)
+    missing = {word for word in distinct if word.strip(BLANKS) in MISSING}
+    if missing:
+        k = next(k for k, word in enumerate(words) if word in missing)
+        found = "the cell is empty"
+        if words[k].strip(BLANKS):
+            found = f"{printable(words[k])!r} is a missing value; leave such rows out or rename the class"
+        raise DataError(f"{place(k)} has no label ({found}).")
+    doubtful = [word for word in distinct if word.strip(BLANKS) in DOUBTFUL]
+    return tuple(f"the label {printable(word)!r} is a class of its own, not a missing value" for word in doubtful)
 
 
 def plain_integers(words: list[str]) -> NDArray[Any]:
@@ -127,3 +196,62 @@ def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[A
     if labels.dtype.kind == "U" and words and all(re.fullmatch(r"-?[0-9]+\.[0-9]*", word) for word in words):
         return as_labels(np.array([float(word) for word in words]), len(words), where, advice)
     return labels
+
+
+def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return labels as the classes of a model: 1, ``1``, ``1.0`` and (as a boolean) ``True`` are one label.
+
+    Parameters
+    ----------
+    y, classes : ndarray, shape (N,) and (C,)
+        Integers or strings.
+    where : str
+        The name of the labels in messages.
+
+    Returns
+    -------
+    y : ndarray, shape (N,)
+        Of the kind of the classes. A label that is not a class keeps its value.
+    notes : tuple of str
+        A message for the user if labels are written in another way than the classes.
+
+    Raises
+    ------
+    DataError
+        The classes are integers, and a label cannot be read as an integer.
+    """
+    are_words = classes.dtype.kind not in "biu"
+    if not are_words and y.dtype.kind in "biu":
+        return y, ()
+    y = nfc(y)
+    given, places = np.unique(y, return_inverse=True)
+    if are_words:
+        known: dict[Any, Any] = {unicodedata.normalize("NFC", str(name)): str(name) for name in classes.tolist()}
+        values: dict[int, list[str]] = {}
+        for name in known:
+            if (value := _whole(name)) is not None:
+                values.setdefault(value, []).append(name)
+        unique = {value: known[names[0]] for value, names in values.items() if len(names) == 1}
+        read = [known.get(str(label), unique.get(_whole(str(label)), str(label))) for label in given.tolist()]
+        if y.dtype.kind == "U" and read == given.tolist():
+            return y, ()
+    else:
+        read = [_whole(label) for label in given.tolist()]
+        if None in read:
+            wrong = given[read.index(None)]
+            row = int(np.argmax(y == wrong))
+            n = sum(int(np.sum(y == label)) for label, value in zip(given, read, strict=True) if value is None)
+            raise DataError(
+                f"{where} row {row}: labels must be integers like the classes of the model, got "
+                f"{printable(str(wrong)[:40])!r} (in {pluralize(n, 'row')})."
+            )
+    pairs = [(str(a), str(b)) for a, b in zip(given.tolist(), read, strict=True) if str(a) != str(b)]
+    notes = tuple(f"labels are read as the classes of the model ({a!r} as {b!r})" for a, b in pairs[:1])
+    return np.array(read, dtype=np.str_ if are_words else np.int64)[places], notes
+
+
+def _whole(word: str) -> int | None:
+    """Return the integer that a word stands for, also as ``1.0`` or ``True``, or None."""
+    if re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", word):
+        return int(word.partition(".")[0])
+    return {"true": 1, "false": 0}.get(word.strip().lower())

@@ -8,31 +8,29 @@ module and its name in ``READERS``.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
-from operator import index
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count
 from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight
 from softmargin.data import text as csv
 from softmargin.data.dataset import Dataset, Extractor, Progress, ReadOptions
 from softmargin.data.inputs import Inputs, joined
+from softmargin.data.labels import labels_like
+from softmargin.data.options import check_columns, check_format, check_image_size
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
+from softmargin.labels import check_labels
 from softmargin.text import printable
 
-__all__ = [
-    "belongs_to", "check_image_size", "holds_arrays", "load_dataset", "options_of", "stream_dataset",
-]  # fmt: skip
-
-_MOST_PIXELS = 10_000_000
-"""A larger image_size is certainly a typing error."""
+__all__ = ["belongs_to", "holds_arrays", "load_dataset", "options_of", "stream_dataset"]
 
 NAMED: tuple[Any, ...] = (digits, openml)
 READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, images)
@@ -49,10 +47,15 @@ _USES = {
     "labels_file": "a file of features without labels (.npy, .npz, .safetensors)",
     "label_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "columns": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "header": "a text table (.csv, .tsv, .txt)",
+    "decimal": "a text table (.csv, .tsv, .txt)",
+    "encoding": "a text table (.csv, .tsv, .txt)",
+    "keep_counters": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
     "image_channels": "a folder of images (or archive, or table of images)",
     "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "skip_damaged": "a folder of images (or archive, or table of images)",
 }
 
 
@@ -62,10 +65,16 @@ def load_dataset(
     labels_file: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
     columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    keep_counters: bool | None = None,
+    classes: ArrayLike | None = None,
     n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
     image_channels: int | None = None,
     text: str | None = None,
+    skip_damaged: bool = False,
     features: Extractor | None = None,
     cache: bool = True,
     progress: Progress | None = None,
@@ -77,10 +86,10 @@ def load_dataset(
     ----------
     source : str or path
         ``"digits"`` (the built-in set), ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"`` (fetched from OpenML),
-        unless a file or folder has this name; a folder or ``.zip`` archive of class folders of images, a folder
-        of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.feather``,
-        ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and CIFAR files; folders of
-        ``.npy`` or ``.parquet`` shards, or saved by Hugging Face's `datasets`.
+        unless a file or folder has this name; a folder or archive (``.zip``, ``.tar``, ``.tar.gz``) of class
+        folders of images, a folder of images without labels or one image; ``.npy``, ``.npz``, ``.safetensors``,
+        ``.parquet``, ``.feather``, ``.arrow``, ``.csv``, ``.tsv``, ``.svm``, ``.libsvm``, ``.svmlight``, IDX and
+        CIFAR files; folders of tables or of ``.npy`` shards, or saved by Hugging Face's `datasets`.
     labels_file : str or path, optional
         Only for a file of features without labels: its labels, as a ``.npy`` file or a ``.txt`` file with one
         label per line. By default, the labels of a ``.npy`` file are read from the file beside it with the usual
@@ -90,6 +99,17 @@ def load_dataset(
         default it is found by its name or type, if that is unambiguous.
     columns : sequence of str, optional
         Only for a table with column names: the feature columns, in this order.
+    header : bool, optional
+        Only for a text table: whether its first line holds the names of the columns. By default it is found out.
+    decimal : {".", ","}, optional
+        Only for a text table: the decimal mark. By default the comma if the table is not separated by commas and
+        has no number with a decimal point, else the point.
+    encoding : str, optional
+        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or as its byte order mark says.
+    keep_counters : bool, optional
+        Only for a table: whether columns that number the rows stay features. By default they are left out.
+    classes : array_like of int or str, optional
+        The classes of a model, as which the labels are read: 1, ``"1"``, ``"1.0"`` and ``"True"`` are one label.
     n_features : int, optional
         Only for sparse text: the number of features; by default the largest index.
     image_size : tuple of int (height, width), optional
@@ -98,6 +118,8 @@ def load_dataset(
         Only for images: 1 for grey, 3 for colour. By default 1 if all images are grey, else 3.
     text : str, optional
         Only for a table, with ``features``: the column of texts. By default the only one.
+    skip_damaged : bool, default False
+        Only for images: leave out those that cannot be decoded, and list them in the notes.
     features : extractor of `softmargin.features`, optional
         Computes X from the pictures or texts of the source. It first learns from the training samples, without
         their labels, if it has to. By default X holds the pixels of pictures or the numbers of a table.
@@ -126,7 +148,7 @@ def load_dataset(
     options = ReadOptions(
         labels_file=None if labels_file is None else Path(check_path(labels_file, "labels_file")),
         label_column=label_column,
-        columns=_check_columns(columns),
+        columns=check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
         image_size=check_image_size(image_size),
         image_channels=image_channels,
@@ -134,6 +156,10 @@ def load_dataset(
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
         text=text,
         raw=None if features is None else features.takes,
+        **check_format(header, decimal, encoding),
+        keep_counters=keep_counters,
+        classes=None if classes is None else check_labels(classes),
+        skip_damaged=skip_damaged,
     )
     if features is None and text is not None:
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
@@ -145,7 +171,7 @@ def load_dataset(
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
-        dataset: Dataset = _reader(place, options).read(place, options)
+        dataset: Dataset = _with_classes(_reader(place, options).read(place, options), options.classes)
         return dataset if features is None else _extracted(dataset, features, place, options, cache)
 
 
@@ -154,6 +180,9 @@ def stream_dataset(
     *,
     label_column: str | None = None,
     columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
     n_features: int | None = None,
     text: str | None = None,
     features: Extractor | None = None,
@@ -161,7 +190,8 @@ def stream_dataset(
 ) -> Iterator[Dataset] | None:
     """Return an iterator over the rows of a source in chunks, or None if it can only be read as a whole.
 
-    The labels of a table are not read.
+    The labels of a table are not read. What a text table is (its delimiter, header and decimal mark) is decided
+    from its first chunk, and columns that number the rows are not left out.
 
     Parameters
     ----------
@@ -172,21 +202,24 @@ def stream_dataset(
         names and there is one more column than ``n_features``.
     columns, n_features, text, features, cache
         As in `load_dataset`; the first three are ignored if they do not apply to the source.
+    header, decimal, encoding
+        As in `load_dataset`.
     """
     options = ReadOptions(
         label_column=label_column,
-        columns=_check_columns(columns),
+        columns=check_columns(columns),
         n_features=n_features,
         only_features=True,
         text=text,
         raw=None if features is None else features.takes,
+        **check_format(header, decimal, encoding),
     )
     if not isinstance(source, (str, os.PathLike)):
         chunks = csv.read_stream(source, "stdin", "stdin", options)
         return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
-        reader = _reader(place, ReadOptions())
+        reader = _reader(place, replace(options, columns=None, n_features=None, text=None))
         has_parts = hasattr(reader, "chunks") and not os.path.isdir(place)
 
     def parts() -> Iterator[Dataset]:
@@ -311,7 +344,7 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
     reader = _find(place)
     if reader is not None:
         for name, use in _USES.items():
-            if getattr(options, name) is not None and name not in reader.OPTIONS:
+            if getattr(options, name) not in (None, False) and name not in reader.OPTIONS:
                 raise ParameterError(f"{name}= is only for {use}, got {printable(place)}.")
         if isinstance(place, Path) and place.is_file() and place.stat().st_size == 0:
             raise DataError(f"{printable(place)} is empty (0 bytes); expected {reader.FORMAT}.")
@@ -330,25 +363,10 @@ def _formats() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
-    if columns is None:
-        return None
-    names = () if isinstance(columns, str) or not isinstance(columns, Iterable) else tuple(columns)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ParameterError(f"columns must be a non-empty list of column names, got {brief(columns)}.")
-    return names
-
-
-def check_image_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return a size (height, width) as two integers, or None, or raise a `ParameterError`."""
-    if image_size is None:
-        return None
-    try:
-        height, width = map(index, image_size)
-    except (TypeError, ValueError):
-        height = width = 0
-    if height < 1 or width < 1:
-        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {brief(image_size)}.")
-    if height * width > _MOST_PIXELS:
-        raise ParameterError(f"image_size must have at most {_MOST_PIXELS:,} pixels, got {height}x{width}.")
-    return height, width
+def _with_classes(data: Dataset, classes: NDArray[Any] | None) -> Dataset:
+    """Return the data with its labels read as classes, if there are both."""
+    if classes is None:
+        return data
+    test = None if data.test is None else _with_classes(data.test, classes)
+    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, printable(data.name))
+    return replace(data, y=y, test=test, notes=data.notes + notes)

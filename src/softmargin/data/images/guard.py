@@ -19,7 +19,10 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from softmargin.data.files import largest_inflated
 from softmargin.text import truncate
 
-__all__ = ["SUFFIXES", "ImageProblem", "image_problems", "open_image", "pillow_warnings", "read_entry"]
+__all__ = [
+    "COMMON_FILE", "LARGEST_FILE", "SUFFIXES", "ImageProblem", "MissingDecoder", "image_problems", "open_image",
+    "pillow_warnings", "read_entry",
+]  # fmt: skip
 
 # Formats that Pillow decodes itself; EPS, for example, would start another program.
 FORMATS = (
@@ -28,7 +31,7 @@ FORMATS = (
 SUFFIXES = frozenset(
     (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-        ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".tga", ".qoi",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".tga", ".qoi", ".heic", ".heif",
     )
 )  # fmt: skip
 LARGEST_FILE = 1 << 28
@@ -58,10 +61,17 @@ _TIFF = {
 _BYTES = (1, 2, 6, 7)
 """Types of tags that Pillow keeps as bytes; in others each value becomes an object (TIFF 6.0, section 2)."""
 _TILE_SIDES = (322, 323)
+# Brands of ISO base media files (ISO/IEC 23008-12, annex B; AVIF 1.1, section 6).
+_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_AVIF = frozenset((b"avif", b"avis"))
 
 
 class ImageProblem(Exception):
     """The reason why an image cannot be used, without the name of the file."""
+
+
+class MissingDecoder(ImageProblem):
+    """The format of the image needs an optional package."""
 
 
 @contextmanager
@@ -154,7 +164,33 @@ def open_image(data: bytes, n_stored: int) -> Image.Image:
 
 def _open(data: bytes, n_stored: int) -> tuple[Image.Image, io.BytesIO]:
     stream = io.BytesIO(data) if len(data) <= _SMALL_FILE else _Stream(data, n_stored)
-    return Image.open(stream, formats=_formats()), stream
+    formats = _formats()
+    if data[4:8] == b"ftyp":  # ISO base media file: its brand is the format
+        brand = data[8:12]
+        if brand in _HEIC:
+            if not _heif():
+                raise _missing("a HEIC image", "pillow-heif")
+            formats = ("HEIF",)
+        elif brand in _AVIF and "AVIF" not in formats:
+            raise _missing("an AVIF image", "pillow>=11.3")
+    return Image.open(stream, formats=formats), stream
+
+
+def _missing(kind: str, package: str) -> MissingDecoder:
+    return MissingDecoder(
+        f"is {kind}, which needs the package {package}; install it with: python -m pip install {package}"
+    )
+
+
+@cache
+def _heif() -> bool:
+    """Register the optional decoder of HEIC images, and return whether it is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 @cache

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from softmargin.data.images.decode import InColour, Read, decode
-from softmargin.data.images.guard import ImageProblem, image_problems
+from softmargin.data.images.guard import ImageProblem, MissingDecoder, image_problems
 from softmargin.data.inputs import KEY_BYTES, Inputs, keys_of
-from softmargin.errors import DataError
+from softmargin.errors import CapabilityError, DataError
 from softmargin.text import printable
 
-__all__ = ["ColourError", "FilePictures", "ObjectPictures", "Pictures", "PixelPictures", "read_files"]
+__all__ = ["SKIP", "ColourError", "FilePictures", "ObjectPictures", "Pictures", "PixelPictures", "read_files"]
 
+SKIP = "; leave damaged images out with skip_damaged=True (--skip-damaged)"
+"""The advice where this option applies."""
 _COLOURS = {1: "L", 3: "RGB"}
 
 
@@ -46,6 +48,8 @@ class Pictures(Inputs):
         ------
         DataError
             The picture is damaged or too large.
+        CapabilityError
+            Its format needs a package that is not installed.
         OSError
             Its file cannot be read.
         """
@@ -62,10 +66,12 @@ class FilePictures(Pictures):
         Names of the files, for messages.
     subject : str
         The start of a message about a file.
+    advice : str
+        The end of a message about a damaged file.
     """
 
-    def __init__(self, read: Read, names: Sequence[str], subject: str = "Image {}") -> None:
-        self._read, self._names, self._subject = read, names, subject
+    def __init__(self, read: Read, names: Sequence[str], subject: str = "Image {}", advice: str = "") -> None:
+        self._read, self._names, self._subject, self._advice = read, names, subject, advice
 
     def __len__(self) -> int:
         return len(self._names)
@@ -81,9 +87,12 @@ class FilePictures(Pictures):
             data, n_stored = self._read(k)
             with image_problems():
                 return decode(data, n_stored, channels)
+        except MissingDecoder as problem:
+            raise CapabilityError(f"{self.name(k)} {problem}.") from problem
+        except InColour as problem:
+            raise ColourError(f"{self.name(k)} {problem}.") from problem
         except ImageProblem as problem:
-            kind = ColourError if isinstance(problem, InColour) else DataError
-            raise kind(f"{self.name(k)} {printable(problem)}.") from problem
+            raise DataError(f"{self.name(k)} {printable(problem)}{self._advice}.") from problem
 
     @cached_property
     def keys(self) -> NDArray[np.uint8]:

@@ -1,23 +1,24 @@
 """The contents of a folder of images: parts, classes and files, in a fixed order."""
 
 import os
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from unicodedata import normalize
 
-from softmargin.data.files import left_out
-from softmargin.data.images.guard import SUFFIXES
+from softmargin.data.files import left_out as left_out_note
+from softmargin.data.images.folders import Folder, Place, in_archive, on_disk
+from softmargin.data.parts import TEST, TRAIN, VALIDATION, named_parts, part_of_name, split_part
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
 
 __all__ = ["Part", "Tree", "scan", "scan_names"]
 
-# Files of file browsers, silently ignored like hidden files.
-IGNORED = frozenset(("thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin"))
-
-TRAIN, TEST = "train", "test"
-VALIDATION = frozenset(("val", "valid", "validation"))
+_PLAIN = frozenset(
+    ("images", "image", "imgs", "img", "data", "photos", "pictures", "jpg", "jpeg", "png", "all", "raw")
+)
+"""Names of folders that say nothing of the images in them."""
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Tree:
-    """A whole folder: the training images, the test images, and notes for the user."""
+    """A whole folder: the training images, the test images, and notes for the user.
+
+    ``prefix`` is the path of the outer folders that contain all the rest, with a final ``/``, or "". Paths of
+    images follow it.
+    """
 
     main: Part
     test: Part | None
     notes: tuple[str, ...]
+    prefix: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -42,49 +48,31 @@ class Tree:
         return self.main.files + (() if self.test is None else self.test.files)
 
 
-@dataclass
-class _Folder:
-    """The sorted names in one directory."""
-
-    images: list[str]
-    folders: list[str]
-    n_skipped: int
-
-
-class _Place(NamedTuple):
-    """Folders on disk or in an archive: functions that list a folder and that identify it if it has two names."""
-
-    list: Callable[[str], _Folder]
-    identity: Callable[[str], Hashable]
-
-
 def scan(root: Path) -> Tree:
     """Find the images below a folder.
 
     Classes are sorted by name, files by relative path. Hidden files and folders and files of file browsers are
     ignored. A file is an image if it has the suffix of one. Links to folders are followed, each folder at most
-    once per class, and never to a folder that contains it.
+    once per class, and never to a folder that contains it. Outer folders that contain only one folder are skipped.
 
     Parameters
     ----------
     root : Path
-        ``root/CLASS/**``, or ``root/train/CLASS/**`` with ``root/test/CLASS/**``, or images without class
-        folders.
+        ``root/CLASS/**``, or ``root/train/CLASS/**`` with ``root/test/CLASS/**`` (see `softmargin.data.parts` for
+        the names), or ``root/CLASS/train/**`` with ``root/CLASS/test/**``, or images without class folders.
 
     Raises
     ------
     DataError
-        The folder or a class folder has no images.
+        The folder or a class folder has no images, or it is not clear which folders are the classes.
     OSError
         A folder cannot be read.
     """
-    return _scan(root, _Place(_list_folder, _device_and_inode))
+    return _Scan(root, on_disk()).tree()
 
 
-def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
+def scan_names(root: Path, names: Iterable[str]) -> Tree:
     """Find the images among the names of an archive, by the same rules.
-
-    Outer folders that contain only one folder are skipped.
 
     Parameters
     ----------
@@ -92,150 +80,243 @@ def scan_names(root: Path, names: Iterable[str]) -> tuple[Tree, str]:
         The archive, for messages.
     names : iterable of str
         Names of its files, with ``/`` between their parts.
-
-    Returns
-    -------
-    Tree
-    prefix : str
-        The skipped outer folders with a final ``/``, or "": the start of every path in the tree.
     """
-    names = [name for name in names if not _is_ignored(name.split("/"))]
-    prefix = ""
-    while True:
-        inner = {name[len(prefix) :].partition("/") for name in names}
-        heads = {head for head, slash, _ in inner if slash}
-        if len(heads) != 1 or any(not slash for _, slash, _ in inner):
-            break
-        [head] = heads
-        below = [name[len(prefix) + len(head) + 1 :] for name in names]
-        if head in (TRAIN, TEST) or any("/" not in name for name in below):
-            break  # a part, or the only class
-        prefix += f"{head}/"
-    folders = _folders_of(str(root), [name[len(prefix) :] for name in names])
-    return _scan(root, _Place(folders.__getitem__, str)), prefix
+    return _Scan(root, in_archive(root, names)).tree()
 
 
-def _scan(root: Path, place: _Place) -> Tree:
-    top = place.list(str(root))
-    inner = {name: place.list(os.path.join(root, name)) for name in top.folders if name in (TRAIN, TEST)}
-    others = set(top.folders) - {TRAIN, TEST}
-    has_parts = TRAIN in inner and bool(inner[TRAIN].folders) and (TEST in inner or others <= VALIDATION)
-    if not has_parts:
-        main, notes = _part(root, "", top, place)
-        return Tree(main, None, notes)
-    main, notes = _part(root, TRAIN, inner[TRAIN], place)
-    test = None
-    if TEST in inner and inner[TEST].folders:
-        test, more = _part(root, TEST, inner[TEST], place)
-        notes += more
-    elif TEST in inner:
-        others.add(TEST)  # without class folders it has no labels
-    return Tree(main, test, notes + left_out(root, sorted(others)))
+class _Scan:
+    """One search for the images of a folder or archive; paths of folders are relative, with ``/``."""
 
+    def __init__(self, root: Path, place: Place) -> None:
+        self.root, self.place, self.notes = root, place, list[str]()
+        self._listed: dict[str, Folder] = {}
+        real = Path(os.path.realpath(root))
+        self._above = {place.identity(str(folder)) for folder in (real, *real.parents)}
 
-def _part(root: Path, part: str, listed: _Folder, place: _Place) -> tuple[Part, tuple[str, ...]]:
-    """Read class folders or, if no folder has an image, the images beside them."""
-    where = os.path.join(root, part) if part else str(root)
-    prefix = f"{part}/" if part else ""
-    classes: dict[str, list[str]] = {}
-    n_skipped = listed.n_skipped
-    real = Path(os.path.realpath(where))
-    above = {place.identity(str(folder)) for folder in (real, *real.parents)}
-    for name in listed.folders:
-        if place.identity(os.path.join(where, name)) in above:
-            continue  # a link to a parent would make one class of all images
-        found, n_others = _files_below(os.path.join(where, name), f"{prefix}{name}", set(above), place)
-        classes[name] = sorted(found)
-        n_skipped += n_others
-    notes: tuple[str, ...] = ()
-    if n_skipped:
-        are = "that is not an image" if n_skipped == 1 else "that are not images"
-        notes = (f"skipped {pluralize(n_skipped, 'file')} {are} in {printable(where)}",)
-
-    if not any(classes.values()):
-        if listed.images and not part:
-            return Part(tuple(listed.images), None), notes
-        has = f"{pluralize(len(classes), 'folder')} and {pluralize(n_skipped, 'other file')}"
-        raise DataError(f"{printable(where)} has no images; expected one folder of images per class, got {has}.")
-    empty = next((name for name, files in classes.items() if not files), None)
-    if empty is not None:
-        folder = printable(os.path.join(where, empty))
-        raise DataError(f"Class folder {folder} has no images; add images or remove the folder.")
-    if listed.images:
-        notes += (
-            f"skipped {pluralize(len(listed.images), 'image')} beside the class folders in {printable(where)}",
-        )
-    pairs = [(file, name) for name, files in classes.items() for file in files]
-    return Part(tuple(file for file, _ in pairs), tuple(name for _, name in pairs)), notes
-
-
-def _files_below(folder: str, relative: str, seen: set[Hashable], place: _Place) -> tuple[list[str], int]:
-    """Return the relative paths of the images below a folder, and the number of other files."""
-    images, n_others = [], 0
-    waiting = [(folder, relative)]
-    while waiting:
-        folder, relative = waiting.pop()
-        here = place.identity(folder)
-        if here in seen:
-            continue
-        seen.add(here)
-        listed = place.list(folder)
-        images += [f"{relative}/{name}" for name in listed.images]
-        n_others += listed.n_skipped
-        waiting.extend((os.path.join(folder, n), f"{relative}/{n}") for n in reversed(listed.folders))
-    return images, n_others
-
-
-def _list_folder(folder: str) -> _Folder:
-    """List a folder on disk."""
-    listed = _Folder([], [], 0)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if _is_ignored([entry.name]):
-                continue
-            # entry.is_dir() raises for a link that points to itself, os.path.isdir() does not.
-            is_link = entry.is_symlink()
-            if os.path.isdir(entry.path) if is_link else entry.is_dir():
-                listed.folders.append(entry.name)
-            elif _is_image(entry.name) and (os.path.isfile(entry.path) if is_link else entry.is_file()):
-                listed.images.append(entry.name)
-            else:
-                listed.n_skipped += 1
-    listed.images.sort()
-    listed.folders.sort()
-    return listed
-
-
-def _device_and_inode(folder: str) -> Hashable:
-    """Return what is equal for two names of the same folder, and differs for different folders."""
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _folders_of(root: str, names: Iterable[str]) -> dict[str, _Folder]:
-    """List every folder of an archive, which has no links."""
-    folders = {root: _Folder([], [], 0)}
-    for name in sorted(set(names)):
-        *parts, file = name.split("/")
-        folder = root
-        for part in parts:
-            inner = os.path.join(folder, part)
-            if inner not in folders:
-                folders[inner] = _Folder([], [], 0)
-                folders[folder].folders.append(part)
-            folder = inner
-        if _is_image(file):
-            folders[folder].images.append(file)
+    def tree(self) -> Tree:
+        top, outer = self._innermost("")
+        prefix = f"{outer}/" if outer else ""
+        inner = {name: self._list(prefix + name) for name in top.folders}
+        parts = named_parts(name for name, listed in inner.items() if listed.folders)
+        has_train = TRAIN in parts.values()
+        others = sorted(set(top.folders) - set(parts))
+        if has_train and (len(set(parts.values())) > 1 or all(map(part_of_name, others))):
+            main, test = self._parts(prefix, parts, others)
+        elif inner and not top.images and all(part_of_name(name) for name in inner) and not parts:
+            main, test = self._unlabelled(prefix, sorted(inner)), None
+        elif swapped := self._swapped(inner):
+            self._check_top(prefix, top)
+            main = self._part(
+                prefix, prefix, [(name, f"{name}/{found[TRAIN]}") for name, found in swapped.items()]
+            )
+            held = TEST if all(TEST in found for found in swapped.values()) else VALIDATION
+            pairs = [(name, f"{name}/{found[held]}") for name, found in swapped.items() if held in found]
+            test = self._part(prefix, prefix, pairs) if pairs else None
+            if test is not None and held == VALIDATION:
+                self._note_validation(next(found[held] for found in swapped.values() if held in found))
         else:
-            folders[folder].n_skipped += 1
-    for listed in folders.values():
-        listed.folders.sort()
-    return folders
+            main, test = self._classes(prefix, top, inner), None
+        main, test = (None if p is None else _without(p, prefix) for p in (main, test))
+        return Tree(main, test, tuple(self.notes), prefix)
+
+    def _parts(self, prefix: str, parts: dict[str, str], others: list[str]) -> tuple[Part, Part | None]:
+        """Read folders of classes for the parts, each part with one folder."""
+        folders = {part: self._one_of(parts, part) for part in dict.fromkeys(parts.values())}
+        main = self._part(prefix + folders[TRAIN], *self._class_folders(prefix + folders[TRAIN]))
+        known = set(main.labels or ())
+        left_out = [name for name in parts if name not in folders.values()]
+        left_out += [name + " (no class folders)" if part_of_name(name) else name for name in others]
+        test = None
+        for part in (TEST, VALIDATION):
+            if part not in folders:
+                continue
+            name = folders[part]
+            where, pairs = self._class_folders(prefix + name, known)
+            if test is not None:
+                left_out.append(name)
+            elif known.isdisjoint(label for label, _ in pairs):
+                left_out.append(f"{name} (none of its folders is a class of {folders[TRAIN]})")
+            else:
+                test = self._part(prefix + name, where, pairs)
+                if part == VALIDATION:
+                    self._note_validation(name)
+        self.notes += left_out_note(self.root, sorted(left_out))
+        return main, test
+
+    def _note_validation(self, name: str) -> None:
+        self.notes.append(f"{printable(name)} is used as the test set, because there is no labelled test part")
+
+    def _one_of(self, parts: dict[str, str], part: str) -> str:
+        """Return the only folder of a part, or the one with its plain name."""
+        found = [name for name, kind in parts.items() if kind == part]
+        found = [name for name in found if name.casefold() == part] or found
+        if len(found) > 1 and part != VALIDATION:
+            raise DataError(f"{printable(self.root)} must have one folder of the part {part}, got {_some(found)}.")
+        return found[0]
+
+    def _unlabelled(self, prefix: str, names: list[str]) -> Part:
+        """Read the images of folders named like parts but without class folders."""
+        main = next((name for name in names if part_of_name(name) == TRAIN), names[0])
+        files, n_others = self._files_below(prefix + main)
+        self._note_skipped(n_others, prefix + main)
+        self.notes.append(f"{printable(main)} has no class folders, so its images have no labels")
+        self.notes += left_out_note(self.root, [name for name in names if name != main])
+        if not files:
+            raise DataError(
+                f"{self._where(prefix + main)} has no images; expected one folder of images per class."
+            )
+        return Part(tuple(sorted(files)), None)
+
+    def _swapped(self, inner: dict[str, Folder]) -> dict[str, dict[str, str]] | None:
+        """Return the folders of the parts in each class folder, if all class folders have them."""
+        found = {}
+        for name, listed in inner.items():
+            parts = named_parts(listed.folders)
+            if listed.images or len(parts) < len(listed.folders) or TRAIN not in parts.values() or len(parts) < 2:
+                return None
+            found[name] = {part: folder for folder, part in sorted(parts.items())}
+            if len(found[name]) < len(parts):
+                return None
+        return found or None
+
+    def _classes(self, prefix: str, top: Folder, inner: dict[str, Folder]) -> Part:
+        """Read class folders or, if no folder has an image, the images beside them."""
+        names = [name for name in top.folders if not self._is_above(prefix + name)]
+        if len(names) == 1 and not top.images and names[0].casefold() in _PLAIN:
+            files, n_others = self._files_below(prefix + names[0])
+            if files:
+                self._note_skipped(n_others + top.n_skipped, prefix)
+                self.notes.append(f"{printable(names[0])} is not a class, so its images have no labels")
+                return Part(tuple(sorted(files)), None)
+        self._check_layout(prefix, {name: inner[name] for name in names})
+        pairs = [(name, name) for name in names]
+        return self._part(prefix, prefix, pairs, top)
+
+    def _check_layout(self, prefix: str, inner: dict[str, Folder]) -> None:
+        """Raise a `DataError` if the folders inside the class folders may be the classes or the parts."""
+        where = self._where(prefix)
+        if len(inner) < 2 or any(listed.images for listed in inner.values()):
+            self._check_part_words(where, list(inner))
+            return
+        sets = [set(listed.folders) for listed in inner.values()]
+        common = {name for name in set.intersection(*sets) if name.casefold() not in _PLAIN}
+        if 2 * len(common) >= len(set.union(*sets)) > 0 and common:
+            has = f"{_some(sorted(inner))} each have the folders {_some(sorted(common))}"
+            raise DataError(
+                f"{where} must have one folder per class, or train/CLASS and test/CLASS, but {has}; rename the "
+                f"parts, or give one of its folders, such as {os.path.join(where, printable(min(inner)))}."
+            )
+
+    def _check_part_words(self, where: str, names: list[str]) -> None:
+        """Raise a `DataError` for class folders such as ``train_cat`` and ``test_cat``."""
+        groups: dict[tuple[str, ...], set[str]] = {}
+        for name in names:
+            part, others = split_part(name)
+            if part:
+                groups.setdefault(others, set()).add(part)
+        if len(groups) > 1 and all(len(found) > 1 for found in groups.values()):
+            raise DataError(
+                f"{where} must have one folder per class, or train/CLASS and test/CLASS, got folders named after "
+                f"both, {_some(names)}."
+            )
+
+    def _check_top(self, prefix: str, top: Folder) -> None:
+        """Note the files beside folders that are read."""
+        self._note_skipped(top.n_skipped, prefix)
+        if top.images:
+            self.notes.append(
+                f"skipped {pluralize(len(top.images), 'image')} beside the class folders in {self._where(prefix)}"
+            )
+
+    def _class_folders(self, folder: str, known: Set[str] = frozenset()) -> tuple[str, list[tuple[str, str]]]:
+        """Return the folder that holds the class folders of a part, and its pairs of class and folder."""
+        listed, innermost = self._innermost(folder, known)
+        return innermost, [(name, name) for name in listed.folders if not self._is_above(f"{innermost}/{name}")]
+
+    def _part(self, named: str, folder: str, pairs: Iterable[tuple[str, str]], top: Folder | None = None) -> Part:
+        """Read the images of some classes, each with its folder below ``folder``."""
+        where, start = self._where(named), folder if not folder or folder.endswith("/") else f"{folder}/"
+        listed = self._list(folder.rstrip("/")) if top is None else top
+        classes: dict[str, list[str]] = {}
+        n_skipped = listed.n_skipped
+        for name, inside in pairs:
+            found, n_others = self._files_below(start + inside)
+            classes.setdefault(normalize("NFC", name), []).extend(sorted(found))
+            n_skipped += n_others
+        self._note_skipped(n_skipped, named)
+        if not any(classes.values()):
+            if listed.images and top is not None:
+                return Part(tuple(start + name for name in listed.images), None)
+            has = f"{pluralize(len(classes), 'folder')} and {pluralize(n_skipped, 'other file')}"
+            raise DataError(f"{where} has no images; expected one folder of images per class, got {has}.")
+        empty = next((name for name, files in classes.items() if not files), None)
+        if empty is not None:
+            place = printable(os.path.join(self._where(folder.rstrip("/")), empty))
+            raise DataError(f"Class folder {place} has no images; add images or remove the folder.")
+        if listed.images:
+            beside = pluralize(len(listed.images), "image")
+            self.notes.append(f"skipped {beside} beside the class folders in {where}")
+        found = [(file, name) for name, files in classes.items() for file in files]
+        return Part(tuple(file for file, _ in found), tuple(name for _, name in found))
+
+    # -- folders ----------------------------------------------------------------------------------------------
+
+    def _innermost(self, folder: str, known: Set[str] = frozenset()) -> tuple[Folder, str]:
+        """Descend through folders that contain nothing but one folder of folders, which is not a known class."""
+        listed, seen = self._list(folder), set(self._above)
+        n_skipped = 0
+        while len(listed.folders) == 1 and not listed.images and listed.folders[0] not in known:
+            inner = f"{folder}/{listed.folders[0]}" if folder else listed.folders[0]
+            below = self._list(inner)
+            here = self.place.identity(self._path(inner))
+            if here in seen or below.images or not below.folders:
+                break
+            seen.add(here)
+            n_skipped += listed.n_skipped
+            listed, folder = below, inner
+        return replace(listed, n_skipped=listed.n_skipped + n_skipped), folder
+
+    def _path(self, folder: str) -> str:
+        return os.path.join(self.root, *folder.split("/")) if folder else str(self.root)
+
+    def _where(self, folder: str) -> str:
+        return printable(self._path(folder.rstrip("/")))
+
+    def _list(self, folder: str) -> Folder:
+        if folder not in self._listed:
+            self._listed[folder] = self.place.list(self._path(folder))
+        return self._listed[folder]
+
+    def _is_above(self, folder: str) -> bool:
+        """Return whether a folder is a link to one that contains it, which would make one class of all images."""
+        return self.place.identity(self._path(folder)) in self._above
+
+    def _note_skipped(self, n_skipped: int, folder: str) -> None:
+        if n_skipped:
+            are = "that is not an image" if n_skipped == 1 else "that are not images"
+            self.notes.append(f"skipped {pluralize(n_skipped, 'file')} {are} in {self._where(folder)}")
+
+    def _files_below(self, folder: str) -> tuple[list[str], int]:
+        """Return the paths of the images below a folder, and the number of other files."""
+        images, n_others, seen = [], 0, set(self._above)
+        waiting = [folder]
+        while waiting:
+            folder = waiting.pop()
+            here = self.place.identity(self._path(folder))
+            if here in seen:
+                continue
+            seen.add(here)
+            listed = self._list(folder)
+            images += [f"{folder}/{name}" for name in listed.images]
+            n_others += listed.n_skipped
+            waiting.extend(f"{folder}/{name}" for name in reversed(listed.folders))
+        return images, n_others
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+def _without(part: Part, prefix: str) -> Part:
+    return Part(tuple(file.removeprefix(prefix) for file in part.files), part.labels)
 
 
-def _is_ignored(parts: Iterable[str]) -> bool:
-    return any(part.startswith(".") or part.lower() in IGNORED for part in parts)
+def _some(names: list[str]) -> str:
+    more = f", … ({len(names) - _MOST_NAMED} more)" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(printable, names[:_MOST_NAMED])) + more
