@@ -296,6 +296,9 @@ def test_predict_says_what_it_wrote(folder: Path) -> None:
     answer = run("predict", "m.safetensors", "t.csv", "-o", "q.csv", "--json")
     assert (answer.json["output"], answer.json["n_samples"]) == ("q.csv", 30)
     assert answer.json["columns"] == ["id", "label"]
+    answer = run("predict", "m.safetensors", "t.csv", "-qo", os.devnull)
+    assert (answer.status, answer.out) == (0, b"")
+    assert f"{os.devnull}: 30 rows of id, label.\n" in answer.err
 
 
 # -- environment -------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ EXAMPLES = {
         "softmargin compare digits --loss cross_entropy --loss hinge",
         "softmargin compare photos --features hog --features dino.onnx -o all.json",
     ),
+    "curve": ("softmargin curve digits --shots 1,2,4,8,16,all --repeats 10",),
     "embed": ("softmargin embed photos --features dino.onnx -o photos.safetensors",),
     "evaluate": (
         "softmargin evaluate digits.safetensors digits",
