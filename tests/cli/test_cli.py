@@ -153,7 +153,7 @@ FIT_MISTAKES = [
     ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
     ("digits --image-size 8x8 -o new.safetensors", "is only for a folder of images"),
     ("digits --loss svm", "'--loss': 'svm' is not one of"),
-    ("digits --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
+    ("digits -o new.safetensors --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
     *((f"digits --{name} {bad}", f"'--{name}': must be a {POSITIVE[name]}, got {bad}.")
       for name in ("reg", "delta", "tol") for bad in ("-1", "0", "nan", "inf", "much")),
     ("digits --tol 2", "'--tol': must be a number > 0 and < 1, got 2."),

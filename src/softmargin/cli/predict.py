@@ -120,7 +120,8 @@ def predict(
     if as_json:
         print_json("predict", {"output": output, "n_samples": counted.n_samples, "columns": columns})
     else:
-        say(f"{output}: {pluralize(counted.n_samples, 'row')} of {list_names(columns, _MOST_COLUMNS, str)}.")
+        tell = say if os.path.isfile(output) else say_err  # the rows may have gone to stdout, as /dev/stdout
+        tell(f"{output}: {pluralize(counted.n_samples, 'row')} of {list_names(columns, _MOST_COLUMNS, str)}.")
 
 
 class _Counted:

@@ -230,7 +230,7 @@ def stream_dataset(
         return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
-        reader = _reader(place, replace(options, columns=None, n_features=None, text=None))
+        reader = _reader(place, replace(options, label_column=None, columns=None, n_features=None, text=None))
         has_parts = hasattr(reader, "chunks") and not os.path.isdir(place)
 
     def parts() -> Iterator[Dataset]:
