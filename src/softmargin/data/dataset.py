@@ -21,7 +21,7 @@ from softmargin.text import printable
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
-    "Unlabelled", "as_features", "join_parts", "no_features",
+    "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -31,10 +31,6 @@ Features: TypeAlias = NDArray[Any] | csr_array
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22
-
-
-class Unlabelled(DataError):
-    """A sample has no label; a test part is left out then."""
 
 
 class Extraction(NamedTuple):
@@ -132,7 +128,7 @@ class Dataset:
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
     label_column : str, or None
-        The column of labels in a table with column names.
+        The column of labels in a table: its name, or its position in a table without names.
 
     Raises
     ------

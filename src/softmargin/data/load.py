@@ -19,7 +19,19 @@ from typing import IO, Any
 import numpy as np
 
 from softmargin.arguments import brief, check_count
-from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight
+from softmargin.data import (
+    cifar,
+    digits,
+    frames,
+    idx,
+    images,
+    npy,
+    npz,
+    openml,
+    safetensors,
+    svmlight,
+    table_folders,
+)
 from softmargin.data import text as csv
 from softmargin.data.dataset import Dataset, Extractor, Progress, ReadOptions
 from softmargin.data.inputs import Inputs, joined
@@ -35,7 +47,7 @@ _MOST_PIXELS = 10_000_000
 """A larger image_size is certainly a typing error."""
 
 NAMED: tuple[Any, ...] = (digits, openml)
-READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, images)
+READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, table_folders, images)
 """The readers of files and folders. The first that accepts a path reads it; `images` accepts any folder."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")

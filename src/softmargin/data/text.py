@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
 from softmargin.data.inputs import Texts
-from softmargin.data.labels import labels_of_words
+from softmargin.data.labels import Unlabelled, labels_of_words
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, plan
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
@@ -128,12 +128,15 @@ class _Table(NamedTuple):
         if made.label is not None:
             y = np.array([row[made.label] for _, row in block], dtype=np.str_)
             if unlabelled := [line for line, row in block if not row[made.label].strip()]:
-                raise DataError(f"{self.where} line {unlabelled[0]} has no label (the cell is empty).")
+                raise Unlabelled(f"{self.where} line {unlabelled[0]} has no label (the cell is empty).")
         if made.ids is not None:
             ids = tuple(row[made.ids] for _, row in block)
         if self.named and inputs is None:
             names = tuple(self.names[k] for k in made.features)
-        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text)
+        label = None if made.label is None else self.names[made.label]
+        return Dataset(
+            X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text, label_column=label
+        )
 
     def kinds(self, block: Rows, options: ReadOptions) -> list[Kind]:
         """Return the content of each column: numbers if its first non-empty cell is a number, else text."""
