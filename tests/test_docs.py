@@ -48,7 +48,8 @@ def blocks(markdown: str) -> list[Block]:
     """Return the fenced blocks of a document."""
     found = []
     fence = (
-        r"^(?P<not><!-- not run: \S.* -->\n+)?^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$"
+        r"^(?P<not><!-- not run: \S[^\n]* -->\n+)?"
+        r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$"
     )
     for match in re.finditer(fence, markdown, re.M | re.S):
         language, *rest = match["info"].split() or [""]

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array, lil_array
 
 import softmargin as sm
-from softmargin import samples
+from softmargin import samples, sparse
 from softmargin.cli import main
 from softmargin.errors import DataError
 from softmargin.estimators import LinearClassifier, LinearClassifierCV  # before anything is patched
@@ -26,8 +26,8 @@ def checks(monkeypatch):
     """Names of the checks, and how many rows each of their calls has read."""
     made = []
 
-    def counted(name):
-        check = getattr(samples, name)
+    def counted(module, name):
+        check = getattr(module, name)
 
         def counting(X, *more):
             found = check(X, *more)
@@ -36,8 +36,9 @@ def checks(monkeypatch):
 
         return counting
 
-    for name in ("as_features", "check_finite", "_check_sparse", "unit_rows"):
-        monkeypatch.setattr(samples, name, counted(name))
+    for name in ("as_features", "check_finite", "unit_rows"):
+        monkeypatch.setattr(samples, name, counted(samples, name))
+    monkeypatch.setattr(sparse, "_check_sparse", counted(sparse, "_check_sparse"))
     return made
 
 
@@ -82,7 +83,7 @@ def test_the_command_line_checks_X_once(more, data, checks, tmp_path):
     np.savez(tmp_path / "d.npz", X=data[0], y=data[1])
     source = str(tmp_path / "d.npz")
     with pytest.raises(SystemExit, match="0"):
-        main(["fit", source, "-o", str(tmp_path / "m"), "--normalize-rows", *more])
+        main(["fit", source, "-o", str(tmp_path / "m.safetensors"), "--normalize-rows", *more])
     assert checks == [("as_features", 90), ("check_finite", 90), ("unit_rows", 90)]
     checks.clear()
     with pytest.raises(SystemExit, match="0"):

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.arguments import Ints, brief, refuse_masked
 from softmargin.errors import DataError
 
-__all__ = ["check_codes", "check_labels", "keys_of_rows", "labels_of_rows"]
+__all__ = ["MISSING", "check_codes", "check_labels", "keys_of_rows", "labels_of_rows"]
 
-_MISSING = {"None", "nan", "NaN", "NaT", "<NA>"}
+MISSING = {"None", "nan", "NaN", "NaT", "<NA>"}
 """The text of None and of the missing values of libraries."""
 
 
@@ -58,7 +58,7 @@ def _check_objects(labels: NDArray[Any]) -> None:
     """Raise a `DataError` unless all labels are strings."""
     others = [(row, label) for row, label in enumerate(labels.flat) if not isinstance(label, str)]
     for row, label in others:
-        if str(label) in _MISSING:
+        if str(label) in MISSING:
             raise _missing(row, label)
     if 0 < len(others) < labels.size:
         kinds = ", ".join(sorted({type(label).__name__ for label in labels.flat}))

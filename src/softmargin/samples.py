@@ -11,28 +11,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import issparse
 
 from softmargin.arguments import (
     Floats,
     Ints,
-    as_floats,
     brief,
     check_count,
-    check_nonnegative,
     floats_of_objects,
     refuse_masked,
 )
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.labels import check_codes, check_labels, keys_of_rows, labels_of_rows
 from softmargin.preprocessing import unit_rows
+from softmargin.sparse import canonical_csr
 from softmargin.text import printable
+from softmargin.weights import ClassWeight, balanced_weights, check_class_weight, check_weights, class_factors
 
-__all__ = [
-    "Fold", "Labelled", "Samples", "as_features", "canonical_csr", "check_features", "check_finite",
-    "check_weights",
-]  # fmt: skip
+__all__ = ["Fold", "Labelled", "Samples", "as_features", "check_features", "check_finite"]
 
 _BLOCK_NUMBERS = 1 << 20
 
@@ -205,51 +202,71 @@ class Labelled:
         if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
             raise DataError("Unknown label type: y must hold strings or integers, got continuous values.")
         weights = check_weights(sample_weight, len(labels))
-        classes = np.unique(labels[weights > 0.0])
-        classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)
-        if len(classes) < 2:
-            only = classes.tolist()[0]
-            raise DataError(
-                f"y must hold at least two classes of positive weight, got only one class, {brief(only)}."
-            )
-        codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1).astype(np.int64)
-        return cls(X, labels, classes, codes, weights, keys=keys_of_rows(keys, len(labels)))
+        return cls(X, labels, *_encoded(labels, weights), weights, keys=keys_of_rows(keys, len(labels)))
 
     def with_unit_rows(self) -> Labelled:
         """Return the samples with each row of X divided by its Euclidean norm, in a copy."""
         return self if self.rows == "l2" else replace(self, X=unit_rows(self.X), rows="l2")
 
-    def training_weights(self, class_weight: dict[Any, float] | str | None) -> Floats:
+    def of_classes(self, class_weight: ClassWeight) -> Labelled:
+        """Return the samples without the classes whose ``class_weight`` is 0: their samples get the weight 0.
+
+        Raises
+        ------
+        ParameterError
+            If ``class_weight`` is invalid.
+        DataError
+            If fewer than two classes remain.
+        """
+        if not isinstance(check_class_weight(class_weight), dict):
+            return self
+        assert isinstance(class_weight, dict)
+        idle = self.classes[class_factors(class_weight, self.classes.tolist(), self.labels) == 0.0]
+        if not len(idle):
+            return self
+        weights = np.where(np.isin(self.labels, idle), 0.0, self.weights)
+        if not weights.any():
+            raise DataError("class_weight must be positive for at least two classes, got 0 for all of them.")
+        weights = check_weights(weights, len(weights))
+        classes, y = _encoded(self.labels, weights)
+        return replace(self, classes=classes, y=y, weights=weights)
+
+    def training_weights(self, class_weight: ClassWeight) -> Floats:
         """Return the weights for fitting: those of the samples times those of their classes.
 
         Raises
         ------
         ParameterError
             If ``class_weight`` is invalid.
+        DataError
+            If it is 0 for a class, which `of_classes` leaves out, or so small that the weight underflows.
         """
-        if class_weight is None:
+        if check_class_weight(class_weight) is None:
             return self.weights
-        from sklearn.utils import compute_class_weight  # slow to import, and prediction does not need it
-
         if isinstance(class_weight, dict):
-            for label, factor in class_weight.items():
-                check_nonnegative(f"class_weight[{brief(label)}]", factor)
-        elif not (isinstance(class_weight, str) and class_weight == "balanced"):
-            raise ParameterError(f"class_weight must be a dict or 'balanced', got {brief(class_weight)}.")
-        labels = self.labels[self.weights > 0.0]
-        try:
-            factors = np.asarray(compute_class_weight(class_weight, classes=self.classes, y=labels), np.float64)
-        except ValueError:
-            unknown = [label for label in class_weight if label not in self.classes.tolist()]
-            raise ParameterError(
-                f"class_weight must have only labels of y as keys, got {brief(unknown[0])}."
-            ) from None
-        return np.asarray(self.weights * factors[self.y])
+            fitted = self.weights * class_factors(class_weight, self.classes.tolist(), self.labels)[self.y]
+        else:
+            fitted = balanced_weights(self.weights, self.y, len(self.classes))
+        fitted /= fitted.max() or 1.0
+        left = np.bincount(self.y, fitted, minlength=len(self.classes))
+        if not left.all():
+            label = self.classes.tolist()[int(left.argmin())]
+            raise DataError(f"class_weight must leave a positive weight for each class, got 0 for {brief(label)}.")
+        return np.asarray(fitted)
 
-    def samples(self, class_weight: dict[Any, float] | str | None = None) -> Samples:
+    def samples(self, class_weight: ClassWeight = None) -> Samples:
         """Return the samples for an engine; raise as `training_weights` and `Samples.check` do."""
-        weights = check_weights(self.training_weights(class_weight), len(self.y))
-        return Samples.weighted(self.X, self.y, weights, len(self.classes))
+        return Samples.weighted(self.X, self.y, self.training_weights(class_weight), len(self.classes))
+
+
+def _encoded(labels: NDArray[Any], weights: Floats) -> tuple[NDArray[Any], Ints]:
+    """Return the sorted labels of positive weight, and the class number of each sample, or raise a `DataError`."""
+    classes = np.unique(labels[weights > 0.0])
+    classes = classes.astype(classes.dtype.newbyteorder("="), copy=False)
+    if len(classes) < 2:
+        only = classes.tolist()[0]
+        raise DataError(f"y must hold at least two classes of positive weight, got only one class, {brief(only)}.")
+    return classes, np.minimum(np.searchsorted(classes, labels), len(classes) - 1).astype(np.int64)
 
 
 # -- features ------------------------------------------------------------------------------------------------
@@ -315,43 +332,6 @@ def _as_array(X: Any) -> Any:
     return array
 
 
-def canonical_csr(X: Any, name: str = "X") -> csr_array:
-    """Return a sparse X (N, D) as a CSR array with sorted columns and without duplicates.
-
-    It shares the memory of X where X has this form; X itself is not changed. An X whose indices leave its shape
-    raises a `DataError` that begins with ``name``.
-    """
-    if not hasattr(X, "indptr") and not hasattr(X, "coords"):
-        X = X.tocsr()  # SciPy checks the other formats
-    _check_sparse(X, name)
-    given = X.tocsr()
-    # A new object around the same memory, because sorting sets attributes of the object.
-    csr = csr_array(given.shape, dtype=given.dtype)
-    csr.data, csr.indices, csr.indptr = given.data, given.indices, given.indptr
-    if not csr.has_canonical_format:
-        csr = csr.copy()
-        csr.sum_duplicates()
-    return csr
-
-
-def _check_sparse(X: Any, name: str) -> None:
-    """Raise a `DataError` if a sparse X (N, D) has entries outside its shape, which SciPy does not check."""
-    start = f"{name} is not a valid {X.format.upper()} matrix"
-    indices, limits = list(getattr(X, "coords", ())), list(X.shape)
-    if hasattr(X, "indptr"):
-        block = getattr(X, "blocksize", (1, 1))
-        major, minor = (X.shape[0] // block[0], X.shape[1] // block[1]) if X.format != "csc" else X.shape[::-1]
-        limits, indptr = [minor], X.indptr
-        steps = len(indptr) == major + 1 and indptr[0] == 0 and bool((indptr[1:] >= indptr[:-1]).all())
-        if not (steps and indptr[-1] <= min(len(X.indices), len(X.data))):
-            raise DataError(f"{start}: inconsistent indptr.")
-        indices = [X.indices[: indptr[-1]]]
-    for found, limit in zip(indices, limits, strict=False):
-        for index in (int(found.max()), int(found.min())) if len(found) else ():
-            if not 0 <= index < limit:
-                raise DataError(f"{start}: indices must lie in 0 … {limit - 1}, got {index}.")
-
-
 def check_finite(X: Any, feature_names: Sequence[str] | None = None, first_row: int = 0) -> None:
     """Raise a `DataError` that names the first row and column that is NaN or infinite, and how many are.
 
@@ -379,19 +359,3 @@ def check_finite(X: Any, feature_names: Sequence[str] | None = None, first_row: 
         others = f", and {n_wrong - 1:,} more" if n_wrong > 1 else ""
         name = "" if feature_names is None else f" ({printable(feature_names[place[1]])})"
         raise DataError(f"Input X contains {what} in row {first_row + place[0]}, column {place[1]}{name}{others}.")
-
-
-def check_weights(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
-    """Return the weights divided by the largest, so that neither 1e308 overflows nor 1e-308 underflows."""
-    if sample_weight is None:
-        return np.ones(n_samples)
-    weights = as_floats("sample_weight", sample_weight)
-    if weights.shape != (n_samples,):
-        raise DataError(f"sample_weight must have shape ({n_samples},), got {weights.shape}.")
-    wrong = np.flatnonzero(~(weights >= 0.0) | np.isinf(weights))
-    if wrong.size:
-        raise DataError(f"sample_weight[{wrong[0]}] is {weights[wrong[0]]}; weights must be finite and ≥ 0.")
-    largest = weights.max()
-    if largest == 0.0:
-        raise DataError("sample_weight is zero for every sample; at least one weight must be positive.")
-    return np.ascontiguousarray(weights / largest)

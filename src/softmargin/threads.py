@@ -13,8 +13,12 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from softmargin.errors import ParameterError
+from softmargin.text import printable
+
 __all__ = [
-    "INLINE_WORK", "ForkLock", "Workers", "one_blas_thread", "usable_cores", "worker_threads", "working_alone",
+    "INLINE_WORK", "VARIABLE", "ForkLock", "Workers", "cores", "default_threads", "one_blas_thread",
+    "thread_libraries", "usable_cores", "worker_threads", "working_alone",
 ]  # fmt: skip
 
 _Result = TypeVar("_Result")
@@ -23,9 +27,39 @@ INLINE_WORK = 2_000_000
 """Fewer multiplications than this finish before a second thread would have started."""
 
 
+VARIABLE = "SOFTMARGIN_THREADS"
+"""Environment variable with the number of threads that are used by default; results do not depend on it."""
+
+
+def default_threads() -> int:
+    """Return the number of threads to use by default: SOFTMARGIN_THREADS, else one per usable core.
+
+    Raises
+    ------
+    ParameterError
+        If the variable is not a whole number ≥ 1.
+    """
+    given = os.environ.get(VARIABLE, "").strip()
+    if not given:
+        return usable_cores()
+    if not (given.isascii() and given.isdecimal() and int(given) >= 1):
+        raise ParameterError(f"{VARIABLE} must be a whole number ≥ 1, got {printable(given)!r}.")
+    return int(given)
+
+
+def cores() -> int:
+    """Return the number of cores of the computer."""
+    return os.cpu_count() or 1
+
+
 def usable_cores() -> int:
     """Return the number of cores this process may use, possibly fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
+
+
+def thread_libraries() -> list[dict[str, Any]]:
+    """Return name, version, kernel and number of threads of each loaded BLAS and OpenMP library."""
+    return list(ThreadpoolController().info())
 
 
 def _in_forked_child(call: Callable[[], None]) -> None:

@@ -67,7 +67,7 @@ def test_one_file_from_pictures_to_labels(fitted, folder):
     np.testing.assert_array_equal(label, model.predict(X))
     np.testing.assert_allclose(scores, model.scores(X), rtol=0, atol=1e-12)
     given = ("m.safetensors", "--with-backbone", "-o", "all.npz")
-    run_refused(folder, "export", *given, words=("must have the extension .onnx",))
+    run_refused(folder, "export", *given, words=("FILE must end in .onnx",))
     run("fit", "digits", "-o", "d.safetensors", *SOFT)
     needs = "with_backbone needs a model of a backbone"
     run_refused(folder, "export", "d.safetensors", "--with-backbone", "-o", "d.onnx", words=(needs,))
@@ -163,8 +163,8 @@ def test_no_output_replaces_a_file_of_the_backbone(fitted, folder):
     (folder / "r.csv").write_text("review,label\ngood,1\nbad,0\n")
     for arguments in (
         ("export", "m.safetensors", "-o", "tiny.onnx"),
-        ("report", "m.safetensors", "p", "-o", "tiny.onnx"),
-        ("fit", "p", "--features", "tiny.onnx", "-o", "preprocessor_config.json", *SOFT),
-        ("fit", "r.csv", "--features", "texts.onnx", "-o", "tokenizer.json", *SOFT),
+        ("compare", "p", "--features", "tiny.onnx", "-o", "preprocessor_config.json"),
+        ("fit", "p", "--features", "tiny.onnx", "--checkpoint", "preprocessor_config.json", *SOFT),
+        ("fit", "r.csv", "--features", "texts.onnx", "--checkpoint", "tokenizer.json", *SOFT),
     ):
         run_refused(folder, *arguments, words=("input",))

@@ -144,11 +144,11 @@ FIT_MISTAKES = [
     ("holed_test.npz", "the test set of holed_test.npz: Input X contains NaN in row 7, column 2"),
     ("hinge.safetensors", "hinge.safetensors is a model file"),
     ("digits -o nowhere/m.safetensors", "nowhere/m.safetensors cannot be written: the folder"),
-    ("digits -o folder", "folder is a folder"),
+    ("digits -o folder", "MODEL must end in .safetensors, got folder."),
     ("digits -o table.csv/m.safetensors", "cannot be written"),
-    (f"digits -o {'m' * 300}", "cannot be written"),
-    ("good.npz -o good.npz", "good.npz is an input of this command"),
-    ("f.npy --labels-file labels.txt -o labels.txt", "labels.txt is an input of this command"),
+    (f"digits -o {'m' * 300}.safetensors", "cannot be written"),
+    ("good.npz --checkpoint good.npz", "good.npz is an input of this command"),
+    ("f.npy --labels-file labels.txt --checkpoint labels.txt", "labels.txt is an input of this command"),
     ("images --image-size 8", "--image-size must be HEIGHTxWIDTH"),
     ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
     ("digits --image-size 8x8", "is only for a folder of images"),
@@ -168,7 +168,7 @@ OTHER_MISTAKES = [
     ("compare unlabelled.npz", "unlabelled.npz has no labels"),
     ("compare holed.npz", "row 7, column 2"),
     ("compare digits --folds 1", "'--folds'"),
-    ("compare digits -o folder", "folder is a folder"),
+    ("compare digits -o folder", "FILE must end in .json, got folder."),
     ("fit digits --quick --folds 3", "--quick and --folds are mutually exclusive"),
     ("evaluate digits digits.safetensors", "digits is not a model file: MODEL comes first"),
     ("evaluate good.npz good.npz", "good.npz is not a model file"),
@@ -187,9 +187,12 @@ OTHER_MISTAKES = [
     ("predict hinge.safetensors holed.npz -o table.csv", "row 7, column 2"),
     ("predict hinge.safetensors good.npz --proba", "Probabilities need the loss 'cross_entropy'"),
     ("predict soft.safetensors good.npz --proba --scores", "mutually exclusive"),
-    ("predict soft.safetensors good.npz -o folder", "folder is a folder"),
+    (
+        "predict soft.safetensors good.npz -o folder",
+        "FILE must end in .csv, .jsonl, .ndjson or .parquet, got folder.",
+    ),
     ("predict soft.safetensors good.npz -o nowhere/p.csv", "the folder"),
-    ("predict soft.safetensors good.npz -o soft.safetensors", "soft.safetensors is an input of this command"),
+    ("predict soft.safetensors table.csv -o table.csv", "table.csv is an input of this command"),
     (
         "predict hinge.safetensors table.csv --columns=",
         "columns must be a non-empty list of column names, got [].",
@@ -197,7 +200,7 @@ OTHER_MISTAKES = [
     ("info nowhere.safetensors", "nowhere.safetensors does not exist"),
     ("info other.safetensors", "other.safetensors is not a softmargin model"),
     ("info table.xlsx", "table.xlsx has an unknown format"),
-    ("export soft.safetensors -o soft.txt", "must be one of .onnx, .safetensors, .npz, got '.txt'"),
+    ("export soft.safetensors -o soft.txt", "FILE must end in .onnx, .safetensors or .npz, got soft.txt."),
     ("export soft.safetensors -o soft.safetensors", "is an input of this command"),
     ("predict hinge.safetensors good.npz --margin --scores", "mutually exclusive"),
 ]
@@ -237,24 +240,22 @@ def test_no_output_replaces_what_is_read_or_another_output(world: Path, tmp_path
     for words, line in (
         *(
             (part, f"fit X.npy -q --loss hinge --reg .1 {option} y.npy")
-            for option in ("-o", "--report", "--checkpoint")
+            for option in ("--checkpoint", "-q --checkpoint")
         ),
-        (part, "compare X.npy -o ./y.npy"),
-        *((part, f"fit X_train.npy -o {name}.npy") for name in ("y_train", "X_test", "y_test")),
-        (part, "predict hinge.safetensors X.npy -o y.npy"),
-        (part, "report hinge.safetensors X.npy -o y.npy"),
+        *((part, f"fit X_train.npy --checkpoint {name}.npy") for name in ("y_train", "X_test", "y_test")),
+        (part, "compare images -o images/card.json"),
+        (part, "predict hinge.safetensors images -o images/p.parquet"),
         *(
-            (part, f"fit train-images-idx3-ubyte -o {name}-ubyte")
+            (part, f"fit train-images-idx3-ubyte --checkpoint {name}-ubyte")
             for name in ("train-labels-idx1", "t10k-images-idx3")
         ),
-        (part, f"fit images/ -o {shlex.quote(str(image))}"),
-        (part, f"fit link -o {shlex.quote(str(image))}"),
-        (part, "fit images -o images/dog/new.PNG"),
-        (part, "fit images -o images/card.json"),
+        (part, f"fit images/ --checkpoint {shlex.quote(str(image))}"),
+        (part, f"fit link --checkpoint {shlex.quote(str(image))}"),
+        (part, "fit images --checkpoint images/dog/new.PNG"),
+        (part, "fit images --checkpoint images/card.json"),
         (part, "predict hinge.safetensors images -o images/p.parquet"),
-        (twice, "fit t.csv -o both.html --report ./both.html"),
-        (twice, "fit t.csv -o both.html --checkpoint images/../both.html"),
-        (twice, "fit t.csv --report t.safetensors"),
+        (twice, "fit t.csv -o both.safetensors --checkpoint ./both.safetensors"),
+        (twice, "fit t.csv --report both.html --checkpoint images/../both.html"),
         (twice, "fit t.csv --checkpoint t.safetensors"),
     ):
         answer = run(*shlex.split(line))
@@ -276,7 +277,9 @@ def test_a_table_on_stdin_is_not_replaced(world: Path, tmp_path: Path, monkeypat
 
 
 def test_a_bad_output_is_noticed_before_the_work(at_home: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    assert "nowhere/m cannot be written" in run("fit", "no data", "-o", "nowhere/m").err  # before reading
+    assert (
+        "nowhere/m.safetensors cannot be written" in run("fit", "no data", "-o", "nowhere/m.safetensors").err
+    )  # before reading
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("softmargin.selection.choose", lambda *_, **__: pytest.fail("too late"))
     (tmp_path / "good.safetensors").mkdir()
@@ -402,15 +405,15 @@ def test_features_of_very_different_size_are_named_unless_they_are_scaled(tmp_pa
     rows = [",".join(map(repr, [*row, f"class {label}"])) for row, label in zip(X.tolist(), y, strict=True)]
     table.write_text("\n".join(["a,wide,narrow,constant,y", *rows]) + "\n")
     given = ("--loss", "cross_entropy", "--reg", "1", "-o")
-    said = run("fit", table, *given, tmp_path / "raw.model").err
+    said = run("fit", table, *given, tmp_path / "raw.safetensors").err
     assert "for 'wide', 0." in said
     assert "for 'narrow'. Try" in said
     assert "--scaling standard" in said
-    assert "ranges" not in run("fit", table, *given, tmp_path / "s.model", "--scaling", "standard").err
+    assert "ranges" not in run("fit", table, *given, tmp_path / "s.safetensors", "--scaling", "standard").err
     table.write_text("\n".join(["a,y", *(f"{row[0]},{label}" for row, label in zip(X, y, strict=True))]) + "\n")
-    assert "ranges" not in run("fit", table, *given, tmp_path / "one.model").err
+    assert "ranges" not in run("fit", table, *given, tmp_path / "one.safetensors").err
     table.write_text("a,b,y\n" + "1.7e308,1,0\n-1.7e308,2,1\n" * 9)
-    said = run("fit", table, *given, tmp_path / "huge.model").err  # a warning of NumPy would fail the test
+    said = run("fit", table, *given, tmp_path / "huge.safetensors").err  # a warning of NumPy would fail the test
     assert "ranges" not in said
 
 
@@ -574,7 +577,8 @@ def test_predict_replaces_its_output_in_one_step(at_home: Path, tmp_path: Path, 
         with pytest.raises(pytest.fail.Exception):
             cli.main(["predict", "soft.safetensors", "good.npz", "--scores", "-o", str(target)])
     assert contents(tmp_path) == {str(target): b"old"}
-    assert run("predict", "soft.safetensors", "good.npz", "-o", target) == Answer(0, b"", "")
+    answer = run("predict", "soft.safetensors", "good.npz", "-o", target)
+    assert answer == Answer(0, f"{target}: 60 rows of id, label.\n".encode(), "")
     assert contents(tmp_path) == {str(target): run("predict", "soft.safetensors", "good.npz").out}
 
 
@@ -715,17 +719,23 @@ def test_outputs_without_a_path_or_a_known_extension_are_refused(tmp_path, monke
     assert run(*model, "-o", "digits.safetensors").status == 0
     before = contents(tmp_path)
     for arguments, words in (
-        ((*model, "-o", ""), "must not be empty"),
-        ((*model, "-o", "m.safetensors", "--report", ""), "must not be empty"),
-        (("predict", "digits.safetensors", "digits", "-o", ""), "must not be empty"),
+        ((*model, "-o", ""), "MODEL must be the name of a file to write, got an empty one."),
+        ((*model, "-o", "m.safetensors", "--report", ""), "HTML must be the name of a file to write"),
+        (("predict", "digits.safetensors", "digits", "-o", ""), "FILE must be the name of a file to write"),
         (
             ("predict", "digits.safetensors", "digits", "-o", "p.xlsx"),
-            "one of .csv, .jsonl, .ndjson, .parquet, got",
+            "FILE must end in .csv, .jsonl, .ndjson or .parquet, got p.xlsx.",
         ),
+        (("compare", "digits", "-o", "c.csv"), "FILE must end in .json, got c.csv."),
+        (("report", "digits.safetensors", "digits", "-o", "r.pdf"), "FILE must end in .html or .htm, got r.pdf."),
+        (("embed", "digits", "--features", "hog", "-o", "f.npy"), "FILE must end in .safetensors, got f.npy."),
+        (("export", "digits.safetensors", "-o", "m"), "FILE must end in .onnx, .safetensors or .npz, got m."),
         (
-            ("predict", "digits.safetensors", "digits", "-o", "p.csv", "--json"),
-            "one of .jsonl, .ndjson, got p.csv",
+            ("export", "digits.safetensors", "-o", "m.npz", "--with-backbone"),
+            "FILE must end in .onnx, got m.npz.",
         ),
+        ((*model, "-o", "m.model"), "MODEL must end in .safetensors, got m.model."),
+        ((*model, "--report", "m.txt"), "HTML must end in .html or .htm, got m.txt."),
     ):
         answer = run(*arguments)
         assert (answer.status, answer.out) == (2, b""), answer

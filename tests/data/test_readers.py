@@ -145,7 +145,7 @@ def test_columns_of_text(tmp_path, text, options, y, features):
     ("text", "options", "words"),
     [
         ("", {}, ["is empty"]),
-        ("\n1,2\n", {}, ["starts with an empty line"]),
+        ("\n\n", {}, ["holds only empty lines"]),
         ("a,b\n1\n", {}, ["line 2 has 1 cell; expected 2 as in the first line"]),
         ("a,b\n1,2\n1,2,3\n", {}, ["line 3 has 3 cells; expected 2"]),
         ("a,b,y\n1,2,u\n1,?,v\n", {}, ["line 3", "'b'", "must hold a number, got '?'"]),
@@ -166,7 +166,7 @@ def test_columns_of_text(tmp_path, text, options, y, features):
         ("name,y\nbob,1\n", {}, ["must have a column of numbers", "'name'"]),
         ("a,y\n1,2\n", {"columns": ["a", "b"]}, ["no column 'b'", "'a', 'y'"]),
         (b"a,y\n1,\xff\n", {}, ["is not UTF-8 text"]),
-        ("a,y\n1,2\n".encode("utf-16"), {}, ["UTF-8"]),
+        ("a,y\n1,2\n".encode("utf-16-le"), {}, ["UTF-8", "--encoding utf-16-le"]),
         (b"a\0,y\n1,2\n", {}, ["contains null bytes"]),
         ('a,y\n1,"never ends\n', {}, ["is not a valid table"]),
     ],

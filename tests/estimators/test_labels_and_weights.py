@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize as scipy_minimize
+from sklearn.base import clone
+from sklearn.utils import compute_class_weight
 
 import softmargin as sm
 from softmargin import textbook
 from softmargin.errors import ParameterError
+from softmargin.weights import balanced_weights
 from tests.support.cases import (
     ENGINES,
     ESTIMATORS,
@@ -241,3 +244,126 @@ def test_a_class_without_weight_takes_no_part() -> None:
         agree(classifier, sm.LinearClassifier(reg=0.1).fit(X[y != 1], names[y != 1]))
     assert "positive weight" in sm.Objective.__doc__
     refused(lambda: sm.Objective(sm.Hinge(), X, y, 0.1, weights), "Class 1 has no sample of positive weight")
+
+
+def weight_patterns() -> dict[str, np.ndarray]:
+    """Return whole weights for 90 samples, three of which are zero in one of the patterns."""
+    rng = np.random.default_rng(4)
+    rare = np.ones(90)
+    rare[[2, 5, 8]] = 7
+    zeros = rng.integers(1, 4, 90)
+    zeros[[0, 31, 62]] = 0
+    return {
+        "random": rng.integers(1, 6, 90),
+        "a heavy class": rare,
+        "zeros": zeros,
+        "one": 1 + 8 * (np.arange(90) == 1),
+    }
+
+
+@pytest.mark.parametrize("name", weight_patterns())
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_balanced_class_weights_count_a_weight_as_copies(name: str, loss: sm.Hinge) -> None:
+    X, y = blobs(90, seed=3)
+    y[:24] = 0  # of different sizes
+    times = weight_patterns()[name].astype(int)
+    Z, z = np.repeat(X, times, axis=0), np.repeat(y, times)
+    options = {"class_weight": "balanced", "tol": 1e-8}
+    weighted = sm.LinearClassifier(loss, reg=0.1, **options).fit(X, y, times)
+    copies = sm.LinearClassifier(loss, reg=0.1, **options).fit(Z, z)
+    assert weighted.value_ == near(copies.value_, rel=2e-8)
+    agree(weighted, copies)
+    # Each class has the same share of F.
+    losses, shares = weighted.sample_losses(X, y), np.bincount(y, times, minlength=3)
+    own = times / shares[y] / 3.0
+    assert weighted.value_ == near(own @ losses + 0.1 * (weighted.coef_**2).sum(), rel=1e-12)
+    options |= {"losses": [loss], "regs": [0.1], "cv": 10}  # copies of up to 10 stay together
+    search = sm.LinearClassifierCV(**options).fit(X, y, times)
+    agree(search, copies)
+    repeated = sm.LinearClassifierCV(**options).fit(Z, z)
+    assert search.best_score_ == near(repeated.best_score_, rel=1e-12)  # class weights do not count here
+    assert [fold.value for fold in search.path_.paths[0].chosen.folds] == pytest.approx(
+        [fold.value for fold in repeated.path_.paths[0].chosen.folds], rel=2e-3
+    )
+
+
+def test_balanced_class_weights_equal_those_of_scikit_learn() -> None:
+    X, y = blobs(60)
+    y[:12] = 1
+    names, weights = np.array(["a", "b", "c"])[y], np.random.default_rng(1).uniform(0.1, 3.0, 60)
+    factors = compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=names, sample_weight=weights)
+    given = dict(zip("abc", factors.tolist(), strict=True))
+    balanced, listed = (
+        sm.LinearClassifier(reg=0.1, tol=1e-9, class_weight=class_weight).fit(X, names, weights)
+        for class_weight in ("balanced", given)
+    )
+    assert balanced.value_ == near(listed.value_, rel=1e-9)
+    assert balanced.coef_ == pytest.approx(listed.coef_, abs=1e-4)
+
+
+def test_balanced_class_weights_depend_on_the_order_of_the_samples_in_no_bit() -> None:
+    y = blobs(90)[1]
+    weights = 10.0 ** np.random.default_rng(2).uniform(-9.0, 0.0, 90)
+    given = balanced_weights(weights, y, 3)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(90)
+        assert (balanced_weights(weights[order], y[order], 3) == given[order]).all()
+    assert np.bincount(y, given) == pytest.approx(np.ones(3), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_weight"),
+    [
+        (("a", "b", "c"), {"a": 1.0, "b": 0, "c": 2.5}),
+        ((10, 20, -30), {20: 0.0}),
+        (("ä", "", "x y"), {"": 0, "ä": 3}),
+        ((2**62, 7, 8), {7: np.float32(0.0), 8: 2}),
+    ],
+)
+def test_a_class_whose_class_weight_is_zero_takes_no_part(labels: tuple, class_weight: dict) -> None:
+    X, y = blobs(60)
+    names, kept = np.array(labels)[y], y != 1
+    rest = {label: factor for label, factor in class_weight.items() if factor}
+    for estimator in ESTIMATORS:
+        found = clone(estimator).set_params(class_weight=class_weight).fit(X, names)
+        same = clone(estimator).set_params(class_weight=rest).fit(X, names, kept.astype(float))
+        alone = clone(estimator).set_params(class_weight=rest).fit(X[kept], names[kept])
+        assert found.classes_.tolist() == sorted([labels[0], labels[2]])
+        assert (found.coef_ == same.coef_).all()
+        agree(found, alone)
+        assert getattr(found, "best_score_", 0.0) == getattr(alone, "best_score_", 0.0)
+
+
+def test_class_weights_that_leave_too_little_are_refused_by_label() -> None:
+    X, y = blobs(30)
+    names = np.array(["ant", "bee", "cow"])[y]
+
+    def fit(class_weight: dict, weights: np.ndarray | None = None) -> None:
+        for estimator in ESTIMATORS:
+            clone(estimator).set_params(class_weight=class_weight).fit(X, names, weights)
+
+    refused(lambda: fit({"ant": 0, "bee": 0}), "only one class, 'cow'")
+    refused(lambda: fit(dict.fromkeys(["ant", "bee", "cow"], 0)), "class_weight must be positive", "0 for all")
+    refused(lambda: fit({"ant": 1e-200, "bee": 1e200}), "a positive weight for each class", "0 for 'ant'")
+    refused(lambda: fit({"cow": 1e-200}, np.where(y == 2, 1e-200, 1.0)), "0 for 'cow'")
+    refused(lambda: fit({"cat": 2.0}), "only labels of y", "'cat'", error=ParameterError)
+    refused(lambda: fit({"cow": -1.0}), "class_weight['cow'] must be", error=ParameterError)
+    fit({"ant": 1e200, "bee": 3e200, "cow": 2e200})
+    fit({"ant": 1.0, "bee": 1.0, "cow": 1.0, "cat": 2.0})  # a fold may lack a class
+
+
+@pytest.mark.parametrize("tiny", [1e-300, 1e-160, 1e-12])
+def test_tiny_weights_beside_ordinary_ones_are_counted(tiny: float) -> None:
+    X, y = blobs(60)
+    one, rows = np.where(np.arange(60) == 7, tiny, 1.0), np.arange(60) != 7
+    for loss in LOSSES:  # a sample that counts nothing, among others of its class
+        agree(
+            sm.LinearClassifier(loss, reg=0.1, tol=1e-6).fit(X, y, one),
+            sm.LinearClassifier(loss, reg=0.1, tol=1e-6).fit(X[rows], y[rows]),
+        )
+        even = sm.LinearClassifier(loss, reg=0.1, tol=1e-6).fit(X, y, np.full(60, tiny))
+        agree(even, sm.LinearClassifier(loss, reg=0.1, tol=1e-6).fit(X, y))
+        # A whole class: balanced, it counts as much as the others.
+        rare = np.where(y == 2, tiny, 1.0)
+        balanced = sm.LinearClassifier(loss, reg=0.1, tol=1e-6, class_weight="balanced").fit(X, y, rare)
+        agree(balanced, even)

@@ -203,18 +203,20 @@ def test_without_a_tokenizer(runtime, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def sentences(tmp_path_factory):
-    """Return the folder of a tiny model: a small transformer with random weights, mean over tokens."""
     pytest.importorskip("sentence_transformers", reason="sentence-transformers (the extra text) is not installed")
+    return save_sentence_model(tmp_path_factory.mktemp("sentences") / "tiny", ["good", "bad"])
+
+
+def save_sentence_model(folder, words):
+    """Write a tiny model of texts: a small transformer with random weights, mean over tokens."""
+    import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    folder = tmp_path_factory.mktemp("sentences") / "tiny"
     inner = folder.with_name("inner")
     inner.mkdir()
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     (inner / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(str(inner / "vocab.txt")).save_pretrained(inner)
-    import torch
-
     torch.manual_seed(0)
     config = BertConfig(vocab_size=len(words), hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
                         intermediate_size=16, max_position_embeddings=32)  # fmt: skip

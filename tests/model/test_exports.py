@@ -97,9 +97,7 @@ def test_scikit_learn_and_numpy_predict_the_same(tmp_path, n_classes, loss, rows
 
 
 def test_what_cannot_be_exported(tmp_path, monkeypatch):
-    with pytest.raises(
-        ParameterError, match=r"extension of an export must be one of .onnx, .safetensors, .npz, got '.pkl'"
-    ):
+    with pytest.raises(ParameterError, match=r"path must end in \.onnx, \.safetensors or \.npz, got "):
         made().export(tmp_path / "m.pkl")
     with pytest.raises(ModelFileError, match="could not be saved"):
         made().export(tmp_path / "nowhere" / "m.npz")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from itertools import pairwise
@@ -85,6 +86,59 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(tmp_path, loss, solver):
         assert (resumed.value, resumed.lower_bound) == (whole.value, whole.lower_bound)
         assert [step.value for step in resumed.history] == [step.value for step in whole.history]
         assert not path.exists()  # the gap is proved: it has served
+
+
+@pytest.mark.parametrize(("loss", "solver"), CASES)
+def test_ctrl_c_saves_the_state_at_that_moment(tmp_path, loss, solver):
+    whole = minimized(problem(loss, solver), solver)
+    steps, path = len(whole.history), tmp_path / "fit.checkpoint"
+    handler = signal.getsignal(signal.SIGINT)
+    for last in sorted(random.Random(steps).sample(range(1, steps - 2), 5)):
+        count = 0
+
+        def press(step):
+            nonlocal count
+            count += 1
+            if count == last:  # noqa: B023
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.warns(ConvergenceWarning):
+            stopped = minimized(problem(loss, solver), solver, callback=press, checkpoint=path)
+        assert stopped.interrupted
+        assert count <= last + 1  # the end of the step, and the certificate of the best point
+        assert path.exists()  # although the 60 seconds between two writes have not passed
+        assert signal.getsignal(signal.SIGINT) is handler
+        resumed = minimized(problem(loss, solver), solver, checkpoint=path)
+        assert resumed.W.tobytes() == whole.W.tobytes()
+        assert [step.value for step in resumed.history] == [step.value for step in whole.history]
+        assert not path.exists()
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    pressed = 0
+
+    def press_twice(step):
+        nonlocal pressed
+        pressed += 1
+        if pressed == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("the second signal was delayed")
+
+    with pytest.warns(ConvergenceWarning):
+        fit = minimized(problem("hinge"), "dual", callback=press_twice, checkpoint=tmp_path / "c")
+    assert fit.interrupted
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_thread_other_than_the_main_one_has_no_signals(tmp_path):
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(minimized(problem("hinge"), "dual", checkpoint=tmp_path / "c"))
+    )
+    thread.start()
+    thread.join()
+    assert found[0].converged
 
 
 PROGRAM = """

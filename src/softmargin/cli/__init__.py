@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import threading
@@ -13,11 +14,15 @@ from typing import Any, NoReturn
 import click
 
 from softmargin._version import __version__
+from softmargin.cli.arguments import GIVEN, config_option
 from softmargin.cli.compare import compare
+from softmargin.cli.completion import completion
 from softmargin.cli.embed import embed
 from softmargin.cli.evaluate import evaluate
 from softmargin.cli.export import export
 from softmargin.cli.fit import fit
+from softmargin.cli.help import complete_files, epilog
+from softmargin.cli.hints import explain_command, explain_option
 from softmargin.cli.info import info
 from softmargin.cli.predict import predict
 from softmargin.cli.report import report
@@ -27,15 +32,23 @@ from softmargin.errors import SoftmarginError
 __all__ = ["main", "softmargin"]
 
 
-class _InOrder(click.Group):
-    """Lists the commands in the order in which they were added, not by name."""
+class _Commands(click.Group):
+    """Lists the commands in the order in which they were added, and knows the names of other tools."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(explain_command(args[0], list(self.commands)), ctx)
+        ctx.meta[GIVEN] = args[1:]
+        return super().resolve_command(ctx, args)
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
-@click.version_option(__version__, prog_name="softmargin")
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, "-V", "--version", prog_name="softmargin")
 def softmargin() -> None:
     """Train, evaluate and use multiclass linear classifiers.
 
@@ -48,9 +61,17 @@ def softmargin() -> None:
       softmargin fit digits -o digits.safetensors
       softmargin evaluate digits.safetensors digits
     """  # noqa: D301
+    if "SOFTMARGIN_THREADS" in os.environ:  # an invalid number is an error before any work
+        from softmargin.threads import default_threads
+
+        default_threads()
 
 
-for command in (fit, compare, embed, evaluate, predict, report, export, info):
+for command in (fit, compare, embed, evaluate, predict, report, export, info, completion):
+    if command is not completion:
+        command.params.append(config_option())
+    complete_files(command)
+    command.epilog = epilog(str(command.name))
     softmargin.add_command(command)
 
 
@@ -69,7 +90,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" See '{context.command_path} --help'." if context else ""
-        message = error.format_message().removesuffix(".")
+        message = explain_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
+        message = message.removesuffix(".")
         say_err(f"Error: {message}{'' if message.endswith('?') else '.'}{hint}")
         status = error.exit_code
     except OSError as error:  # click's own output, of --help for example

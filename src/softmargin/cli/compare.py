@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from softmargin._version import __version__
-from softmargin.cli import files, options, wording
+from softmargin.cli import files, held_out, options, wording
 from softmargin.cli.job import Job, Task
 from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import describe
@@ -22,30 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
-@click.command(short_help="Compare the losses on DATA by cross-validation.")
+@click.command(cls=options.Command, short_help="Compare the losses on DATA by cross-validation.")
 @options.data
 @click.option("-o", "--output", metavar="FILE", help="JSON file to write all results to.")
+@click.option(
+    "--out-of-fold",
+    metavar="FILE",
+    help="File for the held-out scores and probabilities of all samples: .csv, .npz or .parquet.",
+)
 @options.search
-@click.option(
-    "--rule",
-    type=click.Choice(("best", "one_se")),
-    default="best",
-    show_default=True,
-    help="Select the best λ, or the largest λ within one standard error of it.",
-)
-@click.option(
-    "--scoring",
-    type=click.Choice(("accuracy", "loss")),
-    default="accuracy",
-    show_default=True,
-    help="Select λ by the held-out accuracy or by the held-out loss.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), metavar="N", default=0, help="Random seed of the folds.  [default: 0]"
-)
 @options.job
 @options.gathered(Job, "job")
-def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as_json: bool, quiet: bool) -> int:
+def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool, quiet: bool) -> int:
     """Compare the losses on DATA by cross-validation, each at its best λ.
 
     For each loss, λ decreases from the largest useful value until the held-out score no longer improves. Every fit
@@ -58,33 +45,43 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
     If DATA has a test set, each loss is fitted to the whole training set at its best λ and evaluated on the test
     set. These accuracies do not influence the selection.
     """
+    job.check()
     extractors = job.extractors()
+    inputs = job.inputs(extractors)
+    if out_of_fold is not None:
+        files.check_name(out_of_fold, held_out.SUFFIXES)
+        files.check_output(out_of_fold, *inputs)
     if output is not None:
-        files.check_output(output, *job.inputs(extractors))
+        files.check_name(output, (".json",))
+        files.check_output(output, *inputs, written=[out_of_fold])
     with reporter(quiet) as progress:
         losses = job.losses()
         tasks = job.read(extractors, progress)
         task = next(iter(tasks.values()))
         progress("preparing (kernels are compiled if not cached)")
         started = time.perf_counter()
-        settings: dict[str, Any] = {"rule": rule, "scoring": scoring, "seed": seed}
+        settings = {"keep_out_of_fold": out_of_fold is not None}
         several = job.search_features(tasks, losses, progress, **settings) if len(tasks) > 1 else None
         one = job.search(task, losses, progress, **settings) if several is None else several.comparison
         comparisons = dict.fromkeys(tasks, one) if several is None else several.comparisons
         tests = {spec: _test_accuracies(job, tasks[spec], found, progress) for spec, found in comparisons.items()}
         seconds = time.perf_counter() - started
     record = {
-        "softmargin": __version__,
         "data": describe(task.data),
         "comparison": (several or one).record(),
+        "settings": job.settings(task),
         "test": next(iter(tests.values())) if several is None else tests,
         "seconds": seconds,
     }
     if output is not None:
-        text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps(wording.document("compare", record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        )
         files.save(output, [text.encode()])
+    if out_of_fold is not None:
+        held_out.save(out_of_fold, task, one)
     if as_json:
-        wording.print_json(record)
+        wording.print_json("compare", record)
         return 0
     wording.print_data(job.data, task.data, len(task.samples.classes))
     if several is None:
@@ -93,6 +90,8 @@ def compare(job: Job, output: str | None, rule: str, scoring: str, seed: int, as
         wording.print_features(several, tests)
     if output is not None:
         wording.say(f"Results written to {output}.")
+    if out_of_fold is not None:
+        wording.say(f"Out-of-fold scores written to {out_of_fold}.")
     return 0
 
 
@@ -106,7 +105,7 @@ def _test_accuracies(job: Job, task: Task, found: Comparison, progress: Progress
     tests = {}
     for path in found.paths:
         progress(f"{path.loss.name}, reg {path.chosen.reg:.2g}: whole training set")
-        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options(task.data))
+        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options(task))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are only for the test accuracy
             classifier.fit(task.samples, task.samples.labels)

@@ -10,8 +10,8 @@ import click
 from softmargin.cli import files, options
 from softmargin.cli.job import Extraction
 from softmargin.cli.progress import reporter
-from softmargin.cli.reading import read_data
-from softmargin.cli.wording import say
+from softmargin.cli.reading import describe, read_data
+from softmargin.cli.wording import print_json, say
 from softmargin.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ __all__ = ["embed"]
 @options.extraction
 @options.reading
 @options.threads
+@options.as_json
 @options.quiet
 @options.gathered(Extraction, "job")
-def embed(job: Extraction, output: str, quiet: bool) -> None:
+def embed(job: Extraction, output: str, as_json: bool, quiet: bool) -> None:
     """Compute features of the pictures or texts of DATA, and save them.
 
     FILE holds the features (X_train, X_test), labels, ids and the identity of the extractor. `softmargin fit FILE`
     takes it, and the model then applies the extractor to new pictures or texts.
     """
-    if not output.lower().endswith(".safetensors"):
-        raise ParameterError(f"The extension of a file of features must be .safetensors, got {output}.")
+    files.check_name(output, (".safetensors",))
     extractors = job.extractors()
     [extractor] = extractors.values() if len(extractors) == 1 else [None]
     if extractor is None:
@@ -48,6 +48,10 @@ def embed(job: Extraction, output: str, quiet: bool) -> None:
         files.save(output, encoded(dataset))
     parts = {"training": dataset} | ({} if dataset.test is None else {"test": dataset.test})
     sizes = ", ".join(f"{part.n_samples:,} {name} samples" for name, part in parts.items())
+    if as_json:
+        record = {name: describe(part) for name, part in parts.items()}
+        print_json("embed", {"output": output, "extractor": extractor.record(), **record})
+        return
     say(f"{output}: {sizes}, {dataset.n_features:,} features ({dataset.X.dtype}) by {extractor.describe()}.")
 
 
@@ -67,6 +71,8 @@ def encoded(data: Dataset) -> list[Any]:
     metadata = {"extractor": json.dumps(extractor.record()), "source": data.name}
     if data.text is not None:
         metadata["text"] = data.text
+    if data.label_column is not None:
+        metadata["label_column"] = data.label_column
     for name, part in parts.items():
         tensors[f"X_{name}"], tensors[f"keys_{name}"] = part.X, part.keys
         if part.y is not None and classes is not None:

@@ -60,6 +60,7 @@ def evaluate(model: str, data: str, reading: Reading, part: str, as_json: bool, 
     ]
     if as_json:
         print_json(
+            "evaluate",
             {
                 "n_samples": len(y),
                 "accuracy": accuracy,
@@ -67,7 +68,7 @@ def evaluate(model: str, data: str, reading: Reading, part: str, as_json: bool, 
                 "recall": dict(zip(map(str, present.tolist()), recalls.tolist(), strict=True)),
                 "confused": [{"class": a, "predicted": b, "count": n} for a, b, n in confused],
                 "unknown_labels": unknown,
-            }
+            },
         )
         return
     uncertainty = "" if error is None else f" ± {error:.4f}"

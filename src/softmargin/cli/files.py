@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 
 from softmargin.errors import ModelFileError, SoftmarginError
 from softmargin.io.atomic import write_atomically
-from softmargin.io.paths import same_file
+from softmargin.io.paths import check_suffix, same_file
 
 if TYPE_CHECKING:
     from softmargin.report import Report
 
-__all__ = ["check_output", "default_output", "save", "write_report"]
+__all__ = ["check_name", "check_output", "default_output", "save", "write_report"]
 
 _FIGURES = ("png", "svg")
 
 
-def default_output(name: str, source: str) -> str:
-    """Return the name of a model file for data of this name, never the name of the data file itself."""
+def default_output(source: str) -> str:
+    """Return the name of a model file for DATA, before it is read: never the name of DATA itself.
+
+    It is that of the folder, or of the file without its extension.
+    """
+    name = os.path.basename(os.path.abspath(source))
+    if not os.path.isdir(source):
+        name = os.path.splitext(name)[0]
     path = f"{name}.safetensors"
     taken = os.path.exists(path) and os.path.exists(source) and same_file(path, source)
     return f"{name}.model.safetensors" if taken else path
@@ -31,6 +37,26 @@ def save(path: str, pieces: Iterable[bytes]) -> None:
         write_atomically(path, pieces)
     except OSError as error:
         raise SoftmarginError(f"{path} could not be written: {error.strerror or error}.") from error
+
+
+def check_name(path: str, suffixes: Sequence[str], name: str = "FILE") -> str:
+    """Return the suffix of an output, which sets its format, or raise an error before anything is read.
+
+    A pipe or a device may have any name; its suffix is the first one.
+
+    Parameters
+    ----------
+    path : str
+    suffixes : sequence of str
+        In lower case, with a dot.
+    name : str
+        How the help of the command calls the file.
+    """
+    if not path:
+        raise ModelFileError(f"{name} must be the name of a file to write, got an empty one.")
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        return suffixes[0]
+    return check_suffix(path, suffixes, name)
 
 
 def check_output(path: str, *inputs: str | None, written: Sequence[str | None] = ()) -> None:

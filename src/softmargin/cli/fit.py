@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from softmargin.cli import files, options, wording
-from softmargin.cli.job import Job
+from softmargin.cli.arguments import command_line
+from softmargin.cli.job import MAX_PASSES, Job, Task
 from softmargin.cli.progress import Progress, reporter, stage
-from softmargin.errors import ConvergenceWarning, ModelFileError, ParameterError
+from softmargin.errors import ConvergenceWarning, ModelFileError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -28,34 +30,13 @@ _LARGE_RATIO = 1000.0
 """Ratio of these ranges above which a note suggests ``--scaling standard``."""
 
 
-@click.command(short_help="Train a classifier on DATA and save it.")
+@click.command(cls=options.Command, short_help="Train a classifier on DATA and save it.")
 @options.data
 @click.option(
     "-o", "--output", metavar="MODEL", help="Model file to write.  [default: NAME.safetensors, NAME as in DATA]"
 )
 @click.option("--report", "page", metavar="HTML", help="Also write an HTML report, as softmargin report does.")
 @options.search
-@click.option(
-    "--reg",
-    type=options.positive(),
-    metavar="λ",
-    help="Regularization strength λ, the factor of ΣW².  [default: selected]",
-)
-@click.option("--quick", is_flag=True, help="Select on a single held-out fifth instead of cross-validation.")
-@click.option(
-    "--tol",
-    type=options.positive(below=1.0),
-    metavar="GAP",
-    default=1e-4,
-    help="Tolerance for the relative duality gap.  [default: 1e-4]",
-)
-@click.option(
-    "--max-passes",
-    type=click.IntRange(1),
-    metavar="N",
-    default=2000,
-    help="Maximum number of passes over X.  [default: 2000]",
-)
 @click.option(
     "--checkpoint",
     metavar="FILE",
@@ -67,10 +48,6 @@ def fit(
     job: Job,
     output: str | None,
     page: str | None,
-    reg: float | None,
-    quick: bool,
-    tol: float,
-    max_passes: int,
     checkpoint: str | None,
     as_json: bool,
     quiet: bool,
@@ -84,46 +61,47 @@ def fit(
 
     Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
-    if quick and job.folds is not None:
-        raise ParameterError("--quick and --folds are mutually exclusive; give only one of them.")
+    job.check()
+    if output is not None:
+        files.check_name(output, (".safetensors",), "MODEL")
+    if page is not None:
+        files.check_name(page, (".html", ".htm"), "HTML")
     written = [path for path in (output, page, checkpoint) if path is not None]
     extractors = job.extractors()
     inputs = job.inputs(extractors)
     for k, path in enumerate(written):
         files.check_output(path, *inputs, written=written[:k])
+    target = output or files.default_output(job.data)
+    if output is None:
+        files.check_output(target, *inputs, written=written)
+        if os.path.lexists(target):
+            raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
     with reporter(quiet) as progress:
         from softmargin.estimators import LinearClassifier
         from softmargin.features import extractor_of
 
         losses = job.losses()
         tasks = job.read(extractors, progress)
-        dataset, samples = task = next(iter(tasks.values()))
-        target = output or files.default_output(dataset.name, job.data)
-        if output is None:
-            files.check_output(target, *inputs, written=written)
-            if os.path.lexists(target):
-                raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
+        task = next(iter(tasks.values()))
         if not job.normalize_rows:
-            _note_different_ranges(dataset, job.data, job.scaling_of(dataset))
+            _note_different_ranges(task.data, job.data, job.scaling_of(task.data))
         progress("preparing (kernels are compiled if not cached)")
         choice = several = None
         started = time.perf_counter()
-        settings: dict[str, Any] = {"quick": quick, "regs": "auto" if reg is None else [reg]}
         if len(tasks) > 1:
-            several = job.search_features(tasks, losses, progress, **settings)
-            choice, (dataset, samples) = several.comparison, tasks[several.selected]
-        elif len(losses) > 1 or reg is None:
-            choice = job.search(task, losses, progress, **settings)
-        loss, strength = (losses[0], reg) if choice is None else (choice.loss, choice.reg)
+            several = job.search_features(tasks, losses, progress)
+            choice, task = several.comparison, tasks[several.selected]
+        elif len(losses) > 1 or job.reg is None:
+            choice = job.search(task, losses, progress)
+        dataset, samples = task.data, task.samples
+        loss, strength = (losses[0], job.reg) if choice is None else (choice.loss, choice.reg)
         assert strength is not None, "without a choice, λ was given"
         classifier = LinearClassifier(
             loss,
             reg=strength,
-            tol=tol,
-            max_passes=max_passes,
             checkpoint=checkpoint,
             callback=lambda step: progress(stage(loss, strength, step)),
-            **job.fit_options(dataset),
+            **job.fit_options(task),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
@@ -138,6 +116,7 @@ def fit(
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
         model = classifier.to_model(dataset, image_size=image_size, choice=choice)
+        model = replace(model, command=command_line())
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None
@@ -146,7 +125,7 @@ def fit(
             parts = {"training": dataset} | ({} if test is None else {"test": test})
             accuracies = {name: float((model.predict(p.X) == p.y).mean()) for name, p in parts.items()}
         else:
-            head = _report(job, dataset, test, model, target, page, max_passes, progress).headline
+            head = _report(job, task, test, model, target, page, progress).headline
             accuracy = head.accuracy.n_correct / head.accuracy.n
             accuracies = {"training": accuracy if head.training_accuracy is None else head.training_accuracy}
             if test is not None:
@@ -157,9 +136,14 @@ def fit(
                     f"new samples run softmargin report {target} OTHER_DATA."
                 )
     if as_json:
-        wording.print_json(
-            {"model": target, "seconds": seconds, "accuracy": accuracies, "metadata": model.metadata()}
-        )
+        record = {
+            "model": target,
+            "seconds": seconds,
+            "accuracy": accuracies,
+            "settings": job.settings(task),
+            "metadata": model.metadata(),
+        }
+        wording.print_json("fit", record)
     else:
         wording.print_data(job.data, dataset, model.n_classes)
         if choice is not None:
@@ -178,25 +162,26 @@ def fit(
         ]
         wording.print_table(["model", target], rows, left=2)
     if not model.converged:
-        gap = f"relative duality gap {model.gap:.2g} > tol={wording.compact(tol)}"
+        gap = f"relative duality gap {model.gap:.2g} > tol={wording.compact(job.tol)}"
         wording.say_err(f"Did not converge: {gap}. {classifier.fit_.status} The model was saved.")
     return 0 if model.converged else 1
 
 
 def _report(
     job: Job,
-    data: Dataset,
+    task: Task,
     test: Dataset | None,
     model: Model,
     target: str,
     page: str,
-    max_passes: int,
     progress: Progress,
 ) -> Report:
     """Write a report on the test set, or on the training data if there is none."""
     from softmargin.report import fill_report, refit
 
-    others, along = refit(model, data, max_passes=max_passes, n_threads=job.threads, progress=progress)
+    data = task.data
+    limits: dict[str, Any] = {"max_passes": job.max_passes or MAX_PASSES, "n_threads": job.threads}
+    others, along = refit(model, data, class_weight=task.class_weight, progress=progress, **limits)
     record = fill_report(
         model,
         data if test is None else test,

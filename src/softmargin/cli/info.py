@@ -10,9 +10,9 @@ import click
 from softmargin.cli import options
 from softmargin.cli.progress import reporter
 from softmargin.cli.reading import Reading, describe, read_data, read_model
-from softmargin.cli.wording import certificate_rows, list_names, print_json, print_table, say
-from softmargin.errors import ParameterError
-from softmargin.text import truncate
+from softmargin.cli.wording import certificate_rows, list_names, print_json, print_table, say, write
+from softmargin.errors import ModelFileError, ParameterError
+from softmargin.text import printable, truncate
 
 if TYPE_CHECKING:
     from softmargin.features import FeatureExtractor
@@ -25,22 +25,30 @@ _MOST_FEATURES = 3
 _MOST_CLASSES = 50
 
 
-@click.command(short_help="Describe a model file or DATA.")
+@click.command(short_help="Describe a model file, DATA or the environment.")
 @click.argument("source", metavar="MODEL|DATA", required=False)
 @options.reading
+@click.option("--command", "as_command", is_flag=True, help="Print only the command line that made MODEL.")
 @click.option("--cache", is_flag=True, help="Describe the cache of features instead.")
+@click.option("--env", is_flag=True, help="Describe versions, BLAS, threads and caches, for a bug report.")
 @options.as_json
 @options.quiet
 @options.gathered(Reading, "reading")
-def info(source: str | None, reading: Reading, cache: bool, as_json: bool, quiet: bool) -> None:
-    """Describe a model file or DATA, or the cache of features.
+def info(
+    source: str | None, reading: Reading, as_command: bool, cache: bool, env: bool, as_json: bool, quiet: bool
+) -> None:
+    """Describe a model file or DATA, the cache of features, or the environment.
 
     Prints the loss, λ, classes, training data and certificate of a model; the size, types and classes of DATA.
     A model was trained on DATA if its fingerprint equals that of DATA.
     """
-    if cache != (source is None):
-        raise ParameterError("Give either MODEL or DATA, or --cache.")
-    if source is None:
+    if (source is not None) + cache + env != 1:
+        raise ParameterError("Give either MODEL or DATA, or --cache, or --env.")
+    if as_command:
+        _info_command(source, as_json)
+    elif env:
+        _info_environment(as_json)
+    elif source is None:
         _info_cache(as_json)
     elif _is_model(source):
         _info_model(source, as_json)
@@ -64,7 +72,7 @@ def _is_model(source: str) -> bool:
 def _info_model(source: str, as_json: bool) -> None:
     model = read_model(source)
     if as_json:
-        print_json(model.metadata())
+        print_json("model", model.metadata())
         return
     scaling = model.preprocessing.scaling + (", rows of norm 1" if model.preprocessing.rows == "l2" else "")
     rows = [
@@ -75,6 +83,7 @@ def _info_model(source: str, as_json: bool) -> None:
         ["classes", f"{model.n_classes:,}: {list_names(model.classes.tolist(), _MOST_NAMES, str)}"],
         ["probabilities", _probabilities(model)],
         ["training data", f"{model.data_name}, {model.n_samples:,} samples"],
+        *([["label column", model.label_column]] if model.label_column is not None else []),
         ["fingerprint", _short(model.fingerprint)],
         *certificate_rows(model),
         ["created", f"{model.created} by softmargin {model.versions.get('softmargin', 'unknown')}"],
@@ -85,18 +94,36 @@ def _info_model(source: str, as_json: bool) -> None:
         say(str(model.selection["reason"]))
 
 
+def _info_command(source: str | None, as_json: bool) -> None:
+    """Print the command line that made a model, on one line even in a terminal."""
+    if source is None or not _is_model(source):
+        raise ParameterError("--command needs MODEL, a model file.")
+    command = read_model(source).command
+    if not command:
+        raise ModelFileError(f"{source} has no command line, because it was made in Python.")
+    if as_json:
+        print_json("command", {"model": source, "command": command})
+    else:
+        write(printable(command) + "\n")
+
+
+def _info_environment(as_json: bool) -> None:
+    from softmargin.cli.environment import environment, environment_rows
+
+    found = environment()
+    if as_json:
+        print_json("environment", found)
+    else:
+        print_table(["environment", ""], environment_rows(found), left=2)
+
+
 def _info_cache(as_json: bool) -> None:
     from softmargin.features.cache import cache_bytes, cache_folder, cached_extractors
 
     found = cached_extractors()
     if as_json:
-        print_json(
-            {
-                "folder": str(cache_folder()),
-                "n_bytes": cache_bytes(),
-                "extractors": [entry._asdict() for entry in found],
-            }
-        )
+        extractors = [entry._asdict() for entry in found]
+        print_json("cache", {"folder": str(cache_folder()), "n_bytes": cache_bytes(), "extractors": extractors})
         return
     say(f"{cache_folder()}: {cache_bytes() / 1e6:,.1f} MB of features and of what extractors learned.")
     if found:
@@ -124,7 +151,7 @@ def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> Non
         progress("computing the fingerprint")
         records = {name: describe(part) for name, part in parts.items()}
     if as_json:
-        print_json(records)
+        print_json("data", records)
         return
     rows = []
     if data.stored is not None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from softmargin.cli import sampling
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
 from softmargin.cli.reading import Reading, labels_of, naming, read_data
 from softmargin.cli.wording import say_err
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from softmargin.data import Dataset
     from softmargin.features import FeatureExtractor
     from softmargin.losses import Loss
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = ["Extraction", "Job", "Task"]
+
+MAX_PASSES = 2000
+"""Default of ``--max-passes`` for the final fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +68,12 @@ class Extraction(Reading):
 
 
 class Task(NamedTuple):
-    """Data with one kind of features, and their checked samples."""
+    """Data with one kind of features, and their checked samples, groups and class weights."""
 
     data: Dataset
     samples: Labelled
+    groups: NDArray[Any] | None
+    class_weight: dict[Any, float] | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +82,79 @@ class Job(Extraction):
 
     names: tuple[str, ...]
     delta: float | None
+    reg: float | None
+    regs: tuple[float, ...] | None
     folds: int | None
+    quick: bool
+    groups: str | None
+    group_by: str | None
+    rule: str
+    scoring: str
+    seed: int
+    class_weight: str | None
+    weights: str | None
+    limit: int | None
+    tol: float
+    max_passes: int | None
     scaling: str
     normalize_rows: bool
 
-    def fit_options(self, data: Dataset) -> dict[str, Any]:
+    def check(self) -> None:
+        """Raise an error for options that exclude each other, or invalid files, before DATA is read."""
+        for one, other in (("quick", "folds"), ("reg", "regs"), ("groups", "group_by")):
+            if getattr(self, one) not in (None, False) and getattr(self, other) is not None:
+                names = (f"--{name.replace('_', '-')}" for name in (one, other))
+                raise ParameterError("{} and {} are mutually exclusive; give only one of them.".format(*names))
+        if self.group_by is not None:
+            sampling.check_pattern(self.group_by)
+        sampling.read_factors(self.class_weight)
+
+    def inputs(self, extractors: Mapping[str, FeatureExtractor | None]) -> list[str | None]:
+        """Return the files that the command reads, which it must not overwrite."""
+        groups = self.groups if self.groups is not None and sampling.is_file(self.groups) else None
+        weights = self.class_weight if self.class_weight != "balanced" else None
+        return [*super().inputs(extractors), groups, weights]
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of `softmargin.load_dataset`."""
+        column = None if self.groups is None or sampling.is_file(self.groups) else self.groups
+        more = {"groups_column": column, "weights_column": self.weights}
+        return super().options() | {name: value for name, value in more.items() if value is not None}
+
+    def fit_options(self, task: Task) -> dict[str, Any]:
         """Return arguments of `LinearClassifier`."""
         return {
-            "scaling": self.scaling_of(data), "normalize_rows": self.normalize_rows, "n_threads": self.threads,
+            "scaling": self.scaling_of(task.data), "normalize_rows": self.normalize_rows,
+            "class_weight": task.class_weight, "n_threads": self.threads,
+            "tol": self.tol, "max_passes": self.max_passes or MAX_PASSES,
         }  # fmt: skip
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """Return what was asked for, for the JSON output."""
+        import numpy as np
+
+        names = (
+            "rule",
+            "scoring",
+            "seed",
+            "reg",
+            "regs",
+            "folds",
+            "quick",
+            "limit",
+            "tol",
+            "max_passes",
+            "weights",
+        )
+        weight = task.class_weight
+        if isinstance(weight, dict):
+            weight = {str(label): factor for label, factor in weight.items()}
+        return {name: getattr(self, name) for name in names} | {
+            "groups": self.groups,
+            "group_by": self.group_by,
+            "n_groups": None if task.groups is None else len(np.unique(task.groups)),
+            "class_weight": weight,
+        }
 
     def scaling_of(self, data: Dataset) -> str:
         """Return the scaling; "auto" is the one that suits the extractor of the features, if there is one."""
@@ -110,29 +183,54 @@ class Job(Extraction):
             options = {"features": extractor, "cache": not self.no_cache, "n_workers": self.threads}
         data = read_data(self.data, self, progress, **options)
         y = labels_of(data, self.data)
+        groups = self._groups(data)
+        if self.limit is not None and self.limit < data.n_samples:
+            rows = sampling.limited(data, self.limit, self.seed)
+            say_err(f"Note: using {len(rows):,} of {data.n_samples:,} training samples (--limit).")
+            data, y, groups = data.take(rows), y[rows], None if groups is None else groups[rows]
         with naming(self.data):
-            labelled = Labelled.check(data.X, y, keys=data.keys)
+            labelled = Labelled.check(data.X, y, data.weights, keys=data.keys)
+        factors = sampling.read_factors(self.class_weight)
+        weights = sampling.factors_by_class(factors, labelled.classes, self.class_weight)
         if data.test is not None:
             with naming(f"the test set of {self.data}"):
                 if data.test.n_samples == 0:
                     raise DataError("it contains no samples.")
                 check_finite(data.test.X)
-        return Task(data, labelled.with_unit_rows() if self.normalize_rows else labelled)
+        return Task(data, labelled.with_unit_rows() if self.normalize_rows else labelled, groups, weights)
 
-    def search(
-        self, task: Task, losses: list[Loss], progress: Progress, *, quick: bool = False, **options: Any
-    ) -> Comparison:
+    def _groups(self, data: Dataset) -> NDArray[Any] | None:
+        if self.group_by is not None:
+            return sampling.groups_by_name(data, sampling.check_pattern(self.group_by), self.data)
+        if self.groups is not None and sampling.is_file(self.groups):
+            return sampling.read_groups(self.groups, data.n_samples, self.data)
+        return data.groups
+
+    def _search_options(self, task: Task) -> dict[str, Any]:
+        """Return the arguments that all functions of `softmargin.selection` share."""
+        regs: Any = "auto" if self.regs is None else self.regs
+        options = {
+            "regs": regs if self.reg is None else [self.reg], "groups": task.groups, "rule": self.rule,
+            "class_weight": task.class_weight, "scoring": self.scoring, "seed": self.seed,
+            "n_threads": self.threads,
+        }  # fmt: skip
+        return options if self.max_passes is None else options | {"max_passes": self.max_passes}
+
+    def search(self, task: Task, losses: list[Loss], progress: Progress, **options: Any) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
-        n_folds = 1 if quick else self.folds or 5
+        n_folds = 1 if self.quick else self.folds or 5
         samples = task.samples
-        options |= {"scaling": self.scaling_of(task.data), "n_threads": self.threads}
+        options |= self._search_options(task) | {"scaling": self.scaling_of(task.data)}
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
-        if quick:
-            return choose(samples, samples.labels, losses, **options)
-        found = compare(samples, samples.labels, losses, cv=n_folds, **options)
-        _note_fewer_folds(found, n_folds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
+            if self.quick:
+                found = choose(samples, samples.labels, losses, **options)
+            else:
+                found = compare(samples, samples.labels, losses, cv=n_folds, **options)
+        self._warn(found, n_folds)
         return found
 
     def search_features(
@@ -140,27 +238,35 @@ class Job(Extraction):
         tasks: Mapping[str, Task],
         losses: list[Loss],
         progress: Progress,
-        *,
-        quick: bool = False,
         **options: Any,
     ) -> FeatureComparison:
         """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose_features, compare_features
 
-        n_folds = 1 if quick else self.folds or 5
+        n_folds = 1 if self.quick else self.folds or 5
         sets = {spec: task.samples for spec, task in tasks.items()}
-        options |= {"scaling": {spec: self.scaling_of(task.data) for spec, task in tasks.items()}}
-        options["n_threads"] = self.threads
+        options |= self._search_options(next(iter(tasks.values())))
+        options["scaling"] = {spec: self.scaling_of(task.data) for spec, task in tasks.items()}
         options["callback"] = lambda name, loss, reg, fold, step: progress(
             f"{name}: {stage(loss, reg, step, fold, n_folds)}"
         )
-        if quick:
-            return choose_features(sets, losses, **options)
-        found = compare_features(sets, losses, cv=n_folds, **options)
-        _note_fewer_folds(found.comparison, n_folds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
+            if self.quick:
+                found = choose_features(sets, losses, **options)
+            else:
+                found = compare_features(sets, losses, cv=n_folds, **options)
+        self._warn(found.comparison, n_folds)
         return found
 
+    def _warn(self, found: Comparison, n_folds: int) -> None:
+        """Print what makes the result of a search doubtful."""
+        from softmargin.selection.wording import uncalibrated_sentence, unconverged_sentence
 
-def _note_fewer_folds(found: Comparison, n_folds: int) -> None:
-    if len(found.folds) < n_folds:
-        say_err(f"Note: only {len(found.folds)} folds are used, since there are too few samples for {n_folds}.")
+        if len(found.folds) < n_folds:
+            few = "samples" if found.recorded.n_groups is None else "groups"
+            used = "1 fold is" if len(found.folds) == 1 else f"{len(found.folds)} folds are"
+            say_err(f"Note: only {used} used, since there are too few {few} for {n_folds}.")
+        for sentence in (unconverged_sentence(found), uncalibrated_sentence(found)):
+            if sentence:
+                say_err(f"Warning: {sentence}")

@@ -15,8 +15,23 @@ import click
 from softmargin.errors import ParameterError
 
 __all__ = [
-    "LOSS_NAMES", "applying", "as_json", "columns", "data", "evaluation", "extraction", "gathered", "job", "model",
-    "part", "positive", "quiet", "reading", "search", "threads",
+    "LOSS_NAMES",
+    "Command",
+    "applying",
+    "as_json",
+    "columns",
+    "data",
+    "evaluation",
+    "extraction",
+    "gathered",
+    "job",
+    "model",
+    "part",
+    "positive",
+    "quiet",
+    "reading",
+    "search",
+    "threads",
 ]  # fmt: skip
 
 LOSS_NAMES = ("cross_entropy", "squared_hinge", "hinge")
@@ -61,6 +76,19 @@ def positive(below: float = math.inf) -> Callable[[Any], float]:
     return number
 
 
+def _regs(context: Any, option: Any, text: str | None) -> tuple[float, ...] | None:
+    """Return the λ of a list such as 1e-4,1e-3."""
+    if text is None:
+        return None
+    try:
+        found = tuple(map(float, text.split(",")))
+    except ValueError:
+        found = ()
+    if not found or not all(0.0 < reg < math.inf for reg in found):
+        raise ParameterError(f"--regs must be numbers > 0 separated by commas, such as 1e-4,1e-3, got {text!r}.")
+    return found
+
+
 def _size(context: Any, option: Any, text: str | None) -> tuple[int, int] | None:
     """Return (height, width) from "HxW"."""
     if text is None:
@@ -69,6 +97,31 @@ def _size(context: Any, option: Any, text: str | None) -> tuple[int, int] | None
     if match is None:
         raise ParameterError(f"--image-size must be HEIGHTxWIDTH in pixels, such as 32x32, got {text!r}.")
     return int(match[1]), int(match[2])
+
+
+_SECTIONS = {
+    "Output": ("output", "page", "checkpoint", "out_of_fold", "as_json", "quiet", "help"),
+    "Losses and λ": ("names", "delta", "reg", "regs", "rule", "scoring"),
+    "Folds and weights": ("folds", "quick", "groups", "group_by", "class_weight", "weights", "limit", "seed"),
+    "Fit": ("tol", "max_passes", "scaling", "normalize_rows", "threads"),
+}
+"""Headings of the help, with the parameters below each; all others are below "Data and features"."""
+
+
+class Command(click.Command):
+    """A command whose ``--help`` lists the options below headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below the headings of `_SECTIONS`."""
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in (*_SECTIONS, "Data and features")}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            names = (title for title, listed in _SECTIONS.items() if param.name in listed)
+            if record is not None and isinstance(param, click.Option):
+                sections[next(names, "Data and features")].append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 model = click.argument("model", metavar="MODEL")
@@ -156,10 +209,72 @@ search = combined(
     ),
     click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
     click.option(
+        "--reg",
+        type=positive(),
+        metavar="λ",
+        help="Regularization strength λ, the factor of ΣW².  [default: selected]",
+    ),
+    click.option("--regs", metavar="LIST", callback=_regs, help="λ to select from, such as 1e-4,1e-3."),
+    click.option(
         "--folds", type=click.IntRange(2), metavar="N", help="Number of cross-validation folds.  [default: 5]"
     ),
+    click.option("--quick", is_flag=True, help="Select on a single held-out fifth instead of cross-validation."),
+    click.option(
+        "--groups",
+        metavar="COLUMN|FILE",
+        help="Groups, such as patients, that are never on both sides of a fold: a column of the table, or a .npy, "
+        ".txt or .csv file with one group per training sample.",
+    ),
+    click.option(
+        "--group-by",
+        metavar="REGEX",
+        help="Groups from the names of the samples: the first group of the regular expression, else its match.",
+    ),
+    click.option(
+        "--rule",
+        type=click.Choice(("best", "one_se")),
+        default="best",
+        show_default=True,
+        help="Select the best λ, or the largest λ within one standard error of it.",
+    ),
+    click.option(
+        "--scoring",
+        type=click.Choice(("accuracy", "loss")),
+        default="accuracy",
+        show_default=True,
+        help="Select λ by the held-out accuracy or by the held-out loss.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        metavar="N",
+        default=0,
+        help="Random seed of the folds and of --limit.  [default: 0]",
+    ),
+    click.option(
+        "--class-weight",
+        metavar="balanced|FILE",
+        help="Weights of the classes in training: balanced, or a .json file of factors by label.",
+    ),
+    click.option("--weights", metavar="COLUMN", help="Column of a table that holds weights of the samples."),
+    click.option(
+        "--limit", type=click.IntRange(2), metavar="N", help="Use only N training samples, stratified by class."
+    ),
+    click.option(
+        "--tol",
+        type=positive(below=1.0),
+        metavar="GAP",
+        default=1e-4,
+        help="Tolerance for the relative duality gap of the final fit.  [default: 1e-4]",
+    ),
+    click.option(
+        "--max-passes",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Maximum number of passes over X per fit.  [default: 2000, in the search 1000]",
+    ),
 )
-"""What to try, and on how many folds."""
+"""What to try, on which samples, and how exactly: fields of `softmargin.cli.job.Job`."""
 
 job = combined(
     click.option(

@@ -26,9 +26,9 @@ from softmargin.cli.reading import (
     read_for_model,
     read_model,
 )
-from softmargin.cli.wording import is_terminal, say_err, write
+from softmargin.cli.wording import is_terminal, list_names, print_json, say, say_err, write
 from softmargin.errors import DataError, ModelFileError, ParameterError
-from softmargin.text import printable
+from softmargin.text import pluralize, printable
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -38,6 +38,8 @@ __all__ = ["predict"]
 
 _ROWS_AT_ONCE = 8192
 _STREAM = "-"
+_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+_MOST_COLUMNS = 6
 _TYPES = {"U": "string", "i": "int64", "u": "uint64", "b": "bool", "f": "double"}
 """Parquet types of labels, by their NumPy kind."""
 
@@ -48,7 +50,7 @@ _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
 @click.command(short_help="Predict the label of every sample of DATA.")
 @options.model
 @options.data
-@click.option("-o", "--output", metavar="FILE", help="Output file: .csv, .jsonl or .parquet; - is stdout.")
+@click.option("-o", "--output", metavar="FILE", help="File to write: .csv, .jsonl or .parquet; - is stdout.")
 @click.option("--scores", is_flag=True, help="Add the score of each class (columns score_CLASS).")
 @click.option(
     "--proba",
@@ -78,18 +80,19 @@ def predict(
     """Predict the label of every sample of DATA with MODEL, or of its test set if it has one.
 
     Prints CSV in UTF-8: the id of the sample, its label, and the columns of --scores, --proba or --margin. The id
-    is the path of an image, the id column of a table, or the row, counted from 0. With --json each line
-    is a JSON object. DATA may be - for a text table on stdin. Tables and sparse text are processed in chunks and
-    may be larger than memory.
+    is the path of an image, the id column of a table, or the row, counted from 0. With --json each line is a JSON
+    object; with -o and --json, the summary is JSON. DATA may be - for a table on stdin. Tables and sparse text
+    are processed in chunks and may be larger than memory.
     """
     if scores + proba + margin > 1:
         raise ParameterError("--scores, --proba and --margin are mutually exclusive; give only one of them.")
+    output = None if output == _STREAM else output
+    suffix = files.check_name(output, _SUFFIXES) if output is not None else ".jsonl" if as_json else ".csv"
     loaded = read_model(model)
     if proba:
         loaded.predict_proba([[0.0] * loaded.n_features])  # raises an error if the loss has no probabilities
     if data == _STREAM and sys.stdin is None:
         raise DataError("stdin is closed; give a file as DATA.")
-    output = None if output == _STREAM else output
     if output is not None:
         files.check_output(
             output, model, None if data == _STREAM else data, *files_of(extractor_for(loaded, reading))
@@ -97,34 +100,39 @@ def predict(
         if data == _STREAM and _is_stdin(output):
             raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
-    suffix = _suffix(output, as_json)
     on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
     with reporter(quiet or on_screen) as progress:
-        rows = _blocks(loaded, _parts(loaded, data, progress, part, reading), kind, data)
-        if as_json or suffix in ("jsonl", "ndjson"):
+        counted = _Counted(_blocks(loaded, _parts(loaded, data, progress, part, reading), kind, data))
+        rows = iter(counted)
+        if suffix in (".jsonl", ".ndjson"):
             blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
-        elif suffix == "parquet":
+        elif suffix == ".parquet":
             blocks = _parquet_blocks(loaded, rows, kind)
         else:
             blocks = map(_encoded, _csv_blocks(loaded, rows, kind, printable if on_screen else str))
-        if output is not None:
-            files.save(output, blocks)
+        if output is None:
+            for block in blocks:
+                if not write(block):
+                    return
             return
-        for block in blocks:
-            write(block)
+        files.save(output, blocks)
+    columns = ["id", "label", *_headings(loaded, kind)]
+    if as_json:
+        print_json("predict", {"output": output, "n_samples": counted.n_samples, "columns": columns})
+    else:
+        say(f"{output}: {pluralize(counted.n_samples, 'row')} of {list_names(columns, _MOST_COLUMNS, str)}.")
 
 
-def _suffix(output: str | None, as_json: bool) -> str:
-    """Return the extension of the output, "" for a stream; it sets the format."""
-    if output is None or (os.path.exists(output) and not os.path.isfile(output)):
-        return ""
-    suffix = output.lower().rpartition(".")[2]
-    known = ("jsonl", "ndjson") if as_json else ("csv", "jsonl", "ndjson", "parquet")
-    if suffix not in known:
-        extensions = ", ".join(f".{name}" for name in known)
-        what = "with --json" if as_json else "of predictions"
-        raise ParameterError(f"The extension of an output {what} must be one of {extensions}, got {output}.")
-    return suffix
+class _Counted:
+    """Blocks, and the number of their samples so far."""
+
+    def __init__(self, blocks: Iterable[_Block]) -> None:
+        self._blocks, self.n_samples = blocks, 0
+
+    def __iter__(self) -> Iterator[_Block]:
+        for block in self._blocks:
+            self.n_samples += len(block[1])
+            yield block
 
 
 def _is_stdin(path: str) -> bool:
@@ -144,6 +152,7 @@ def _parts(model: Model, source: str, progress: Progress, part: str, reading: Re
     extractor = extractor_for(model, reading)
     stream = stream_dataset(
         sys.stdin.buffer if source == _STREAM else source,
+        label_column=reading.label_column or model.label_column,
         columns=reading.options()["columns"] if chosen else model.feature_names,
         n_features=model.n_features,
         text=None if extractor is None else reading.text or model.text,
@@ -151,7 +160,7 @@ def _parts(model: Model, source: str, progress: Progress, part: str, reading: Re
         cache=not reading.no_cache,
     )
     if stream is None or (chosen and source != _STREAM):
-        whole = part_of(read_for_model(source, model, reading, progress), source, part)
+        whole = part_of(read_for_model(source, model, reading, progress, labelled=False), source, part)
         progress("predicting")
         with naming(source):
             model.predict(whole.X)  # all rows: an invalid one is found before the first line is printed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ def reporter(quiet: bool) -> Iterator[Progress]:
         yield lambda what, done=0, total=0: None
         return
     if not is_terminal(sys.stderr):
-        yield _PlainProgress()
+        with _PlainProgress() as plain:
+            yield plain
         return
     from rich import progress as rich
     from rich.console import Console
@@ -59,17 +61,37 @@ def reporter(quiet: bool) -> Iterator[Progress]:
 
 
 class _PlainProgress:
-    """Prints a line at most every `_PLAIN_SECONDS`, so that a log file shows that the work goes on."""
+    """Prints a line every `_PLAIN_SECONDS`, also during a long step, so that a log shows that the work goes on."""
 
     def __init__(self) -> None:
         self._started = self._printed = time.monotonic()
         self._speed = _Speed()
+        self._text = "starting"
+        self._printing, self._ended = threading.Lock(), threading.Event()
+        self._watch = threading.Thread(target=self._print_during_steps, name="softmargin progress", daemon=True)
+
+    def __enter__(self) -> _PlainProgress:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._watch.join()
 
     def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
-        now, speed = time.monotonic(), self._speed(what, done, total)
-        if now - self._printed >= _PLAIN_SECONDS:
-            self._printed = now
-            say_err(f"{now - self._started:.0f} s: {_described(what, done, total)}{speed}")
+        self._text = _described(what, done, total) + self._speed(what, done, total)
+        self._print_if_due()
+
+    def _print_during_steps(self) -> None:
+        while not self._ended.wait(min(max(_PLAIN_SECONDS, 0.1), threading.TIMEOUT_MAX)):
+            self._print_if_due()
+
+    def _print_if_due(self) -> None:
+        with self._printing:
+            now = time.monotonic()
+            if now - self._printed >= _PLAIN_SECONDS:
+                self._printed = now
+                say_err(f"{now - self._started:.0f} s: {self._text}")
 
 
 class _Speed:

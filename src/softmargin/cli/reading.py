@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,11 +84,18 @@ def read_data(source: str, reading: Reading, progress: Progress, **options: Any)
     return data
 
 
-def read_for_model(source: str, model: Model, reading: Reading, progress: Progress) -> Dataset:
-    """Read DATA as the model needs it; its features are computed unless DATA is a file of features."""
+def read_for_model(
+    source: str, model: Model, reading: Reading, progress: Progress, *, labelled: bool = True
+) -> Dataset:
+    """Read DATA as the model needs it; its features are computed unless DATA is a file of features.
+
+    If ``labelled``, the label column is that of the fit unless another one is given.
+    """
     from softmargin.data import holds_arrays, options_of
 
     own, extractor = options_of(source), extractor_for(model, reading)
+    if labelled and reading.label_column is None and "label_column" in own:
+        reading = replace(reading, label_column=model.label_column)
     if extractor is not None:
         options: dict[str, Any] = {"text": reading.text or model.text} if "text" in own else {}
         if not holds_arrays(source):

@@ -14,6 +14,7 @@ from softmargin.cli.reading import (
     extractor_for,
     files_of,
     labels_of,
+    naming,
     part_of,
     read_for_model,
     read_model,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = ["report"]
+
+_LEFT_OUT = ("sheet", "format", "version")
+"""Of the record: its pictures, and the names that every JSON document has."""
 
 
 @click.command(short_help="Write an HTML report on MODEL.")
@@ -72,6 +76,7 @@ def report(
     from softmargin.report import fill_report, summary
     from softmargin.report import refit as fit_again
 
+    files.check_name(output, (".html", ".htm"))
     loaded = read_model(model)
     files.check_output(
         output, model, data, training, reading.labels_file, *against, *files_of(extractor_for(loaded, reading))
@@ -83,6 +88,8 @@ def report(
         whole = read_for_model(data, loaded, reading, progress)
         dataset = part_of(whole, data, part)
         labels_of(dataset, data)
+        with naming(data):
+            loaded.predict(dataset.X, threads)  # an invalid row is named before the work
         progress("checking the training data")
         trained_on = training_data(loaded, whole if part == "auto" else None, training, reading, progress)
         known = None if trained_on is dataset else trained_on
@@ -107,7 +114,7 @@ def report(
         progress("writing")
         files.write_report(record, output, figures)
     if as_json:
-        print_json({name: value for name, value in record.record().items() if name != "sheet"})
+        print_json("report", {name: value for name, value in record.record().items() if name not in _LEFT_OUT})
         return
     for line in summary(record).splitlines():
         say(line)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from softmargin._version import __version__
 from softmargin.errors import SoftmarginError
 from softmargin.text import pluralize, printable
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = [
-    "certificate_rows", "compact", "is_terminal", "list_names", "print_comparison", "print_data", "print_features",
-    "print_json", "print_table", "say", "say_err", "write",
+    "certificate_rows", "compact", "document", "is_terminal", "list_names", "print_comparison", "print_data",
+    "print_features", "print_json", "print_table", "say", "say_err", "write",
 ]  # fmt: skip
 
 _TERMINAL_COLUMNS = 80
@@ -53,15 +54,19 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def write(text: str | bytes) -> None:
-    """Write to stdout. click handles a closed pipe (``| head``); other failures become one sentence."""
+def write(text: str | bytes) -> bool:
+    """Write to stdout, and return False once its reader has closed it, as in ``| head``.
+
+    Any other failure becomes one sentence.
+    """
     try:
         click.echo(text, nl=False)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
-        raise SoftmarginError(f"stdout could not be written: {error.strerror}.") from error
+        if error.errno != errno.EPIPE:
+            raise SoftmarginError(f"stdout could not be written: {error.strerror}.") from error
+        return False
+    return True
 
 
 def say(text: str = "") -> None:
@@ -75,9 +80,17 @@ def say_err(text: str) -> None:
         sys.stderr.write(_paragraph(text, sys.stderr))
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON document to stdout."""
-    write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+def document(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with the version of softmargin and the name and number of its format.
+
+    The number increases when a field is removed or changes its meaning; ``docs/guides/json.md`` lists the fields.
+    """
+    return {"softmargin": __version__, "format": f"softmargin.{kind}/1", **record}
+
+
+def print_json(kind: str, record: Mapping[str, Any]) -> None:
+    """Print the `document` of a record as JSON to stdout."""
+    write(json.dumps(document(kind, record), indent=2, allow_nan=False) + "\n")
 
 
 def print_table(headings: list[str], rows: list[list[str]], *, left: int = 1) -> None:

@@ -25,7 +25,7 @@ from softmargin.data.files import check_unique, one_line
 from softmargin.data.images import SKIP, FilePictures, pixels_of, undamaged
 from softmargin.data.inputs import Inputs, Texts
 from softmargin.data.labels import Unlabelled, as_labels, name_labels
-from softmargin.data.tables import ADVICE, IDS, LABELS, Kind, Plan, plan
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
 from softmargin.errors import DataError, SoftmarginError
 from softmargin.text import printable
 
@@ -50,7 +50,7 @@ class Table:
 
     def __init__(self, schema: Any, where: str, options: ReadOptions, names: dict[str, list[str]]) -> None:
         self.schema, self.where, self.options, self.class_names = schema, where, options, names
-        check_unique(schema.names, where, "column")
+        check_unique(schema.names, where, "column")  # before columns are found by their names
         index = self._index()
         self.names = [name for name in schema.names if name not in index]
         kinds = [self._kind(schema.field(name)) for name in self.names]
@@ -76,7 +76,7 @@ class Table:
         if others:
             raise DataError(f"{self.where} must have rows of equal size, got {first} and {others[0]} features.")
         data = replace(join_parts(parts), notes=notes)
-        return data if self.options.columns is not None else without_counters(data)
+        return data if data.feature_names is None else without_counters(data, data.feature_names, self.options)
 
     def chunks(self, batches: Iterable[Any], name: str) -> Iterator[Dataset]:
         """Yield one data set per batch that has rows."""
@@ -148,7 +148,7 @@ class Table:
             if name.lower() in _PICTURES:
                 return "image"
             wanted = (self.options.label_column, self.options.text)
-            return "text" if name in wanted or name.lower() in (*LABELS, *IDS) else "other"
+            return "text" if name in wanted or name.lower() in LABELS or is_index(name) else "other"
         return kind_of(field.type)
 
     def _error(self, name: str, row: int, text: str) -> DataError:

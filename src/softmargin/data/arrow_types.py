@@ -55,6 +55,8 @@ def kind_of(kind: Any) -> Kind:
         while _is(kind, _LISTS):
             kind = _storage(kind.value_type)
         return "list" if _is(kind, _NUMBERS) else "other"
+    if _is(kind, ("null",)):
+        return "empty"
     if _is(kind, ("struct",)) and "bytes" in {kind.field(k).name for k in range(kind.num_fields)}:
         return "image"
     return "other"

@@ -1,37 +1,77 @@
-"""Columns that only count the rows, which are never features."""
+"""Columns that number the rows of a table: with them a model would learn the order of the file."""
 
-from __future__ import annotations
-
+import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from softmargin.data.dataset import Dataset
-from softmargin.text import printable
+from softmargin.data.dataset import Dataset, ReadOptions
+from softmargin.data.tables import some
 
 __all__ = ["without_counters"]
 
-_FEWEST_ROWS = 10
-"""With fewer rows, numbers in arithmetic progression may be a coincidence."""
+FEWEST_ROWS = 10
+"""In fewer rows, equal steps may be chance."""
+_NAMED_ID = re.compile(r"(.*[_ .-])?id|.*[a-z0-9]I[dD]", re.DOTALL)
+"""Names of identifiers, such as ``customer_id`` and ``PassengerId``, but not ``valid``."""
 
 
-def without_counters(data: Dataset) -> Dataset:
-    """Return a table without its columns of whole numbers in arithmetic progression, with a note.
+def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) -> Dataset:
+    """Leave out the features that number the rows, with a note.
 
-    Row numbers tell the order of the file, and thus the class if it is sorted. They would never help on new data.
+    These are columns of distinct whole numbers with equal steps from each row to the next, and columns with the
+    name of an identifier (``customer_id``, ``PassengerId``) and distinct whole numbers. Tables of fewer than ten
+    rows are not changed, nor is a table with no other feature. Columns that were requested by name always stay.
+
+    Parameters
+    ----------
+    data : Dataset
+        A whole table whose features are columns of numbers.
+    names : sequence of str, length D
+        The name of each feature, also for a table without names.
+    options : ReadOptions
+        ``columns`` or ``keep_counters`` keep them.
+
+    Returns
+    -------
+    Dataset
+        The same object if there is nothing to leave out.
     """
-    names = data.feature_names
-    if names is None or data.n_samples < _FEWEST_ROWS or issparse(data.X):
+    X: Any = data.X
+    chosen = options.columns is not None or options.keep_counters or options.only_features
+    if chosen or issparse(X) or len(X) < FEWEST_ROWS:
         return data
-    first = np.asarray(data.X[:3], dtype=np.float64)
-    steps = first[1] - first[0]
-    suspects = np.flatnonzero((steps != 0) & (first[2] - first[1] == steps) & (steps == np.floor(steps)))
-    found = [int(k) for k in suspects if (np.diff(data.X[:, k].astype(np.float64)) == steps[k]).all()]
-    if not found or len(found) == len(names):
+    counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
+    if not counters:
         return data
-    kept = [k for k in range(len(names)) if k not in found]
-    listed = ", ".join(repr(printable(names[k])) for k in found)
-    counts = "counts" if len(found) == 1 else "count"
-    note = f"left out {listed}, which only {counts} the rows (give --columns to keep such a column)"
-    return replace(data, X=data.X[:, kept], feature_names=tuple(names[k] for k in kept), notes=(*data.notes, note))
+    found = some([names[k] for k in counters])
+    if len(counters) == len(names):
+        note = f"all features number the rows ({found}); a model of them learns the order of the file"
+        return replace(data, notes=(*data.notes, note))
+    rest = [k for k in range(len(names)) if k not in counters]
+    note = f"columns that number the rows are left out: {found} (keep_counters=, --keep-counters keeps them)"
+    kept = tuple(names[k] for k in rest)
+    return replace(data, X=X[:, rest], feature_names=kept, notes=(*data.notes, note))
+
+
+def _counts(column: NDArray[Any]) -> bool:
+    """Return whether a column holds whole numbers with equal steps."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        for part in (column[:FEWEST_ROWS], column):  # most columns are decided by the first rows
+            steps = np.diff(part.astype(np.float64))
+            step = steps[0]
+            if step == 0 or step != np.floor(step) or part[0] != np.floor(part[0]) or not (steps == step).all():
+                return False
+    return True
+
+
+def _identifies(column: NDArray[Any], name: str) -> bool:
+    """Return whether a column has the name of an identifier and distinct whole numbers."""
+    if _NAMED_ID.fullmatch(name) is None or column.dtype.kind not in "iuf":
+        return False
+    whole = column.dtype.kind != "f" or bool((np.isfinite(column) & (column == np.floor(column))).all())
+    return whole and len(np.unique(column)) == len(column)

@@ -17,6 +17,7 @@ from softmargin.data.inputs import Inputs, joined
 from softmargin.data.labels import nfc
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
+from softmargin.notebook import table
 from softmargin.text import printable
 
 __all__ = [
@@ -31,6 +32,9 @@ Features: TypeAlias = NDArray[Any] | csr_array
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22
+
+_MOST_CLASSES = 10
+"""Number of classes in the table for notebooks."""
 
 
 class Extraction(NamedTuple):
@@ -125,10 +129,14 @@ class Dataset:
         What computed X from them.
     text : str, or None
         The column of texts in a table.
+    label_column : str, or None
+        The column of labels in a table: its name, or its position from 0 if the columns have no names.
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
-    label_column : str, or None
-        The column of labels in a table: its name, or its position in a table without names.
+    groups : ndarray, shape (N,), or None
+        The cells of the column of groups of a table, as text, if it was asked for.
+    weights : ndarray, shape (N,), or None
+        The numbers of its column of sample weights, if it was asked for; they are not checked.
 
     Raises
     ------
@@ -147,8 +155,10 @@ class Dataset:
     inputs: Inputs | None = None
     extractor: Extractor | None = None
     text: str | None = None
-    stored: StoredFeatures | None = None
     label_column: str | None = None
+    stored: StoredFeatures | None = None
+    groups: NDArray[np.str_] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         name = printable(self.name)
@@ -189,6 +199,22 @@ class Dataset:
         stored = None if self.stored is None else self.stored.keys
         return stored if self.inputs is None else self.inputs.keys
 
+    def take(self, rows: NDArray[np.int64]) -> Dataset:
+        """Return the data with only these rows of X, in this order; the test set is kept.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        """
+        y, groups = (None if a is None else np.asarray(a[rows]) for a in (self.y, self.groups))
+        weights = None if self.weights is None else self.weights[rows]
+        ids = None if self.ids is None else tuple(self.ids[row] for row in rows.tolist())
+        inputs = None if self.inputs is None else self.inputs.take(rows)
+        stored = None if self.stored is None else self.stored._replace(keys=self.stored.keys[rows])
+        return replace(
+            self, X=self.X[rows], y=y, ids=ids, inputs=inputs, stored=stored, groups=groups, weights=weights
+        )
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of dtype, shape and bytes of X and of y.
 
@@ -226,6 +252,22 @@ class Dataset:
             words.append(f"test set of {self.test.n_samples:,}")
         return f"<Dataset {printable(self.name)}: {', '.join(words)}>"
 
+    def _repr_html_(self) -> str:
+        """Return sizes, types and labels as a table for notebooks."""
+        parts = {"training": self} | ({} if self.test is None else {"test": self.test})
+        rows: list[tuple[str, object]] = [(name, f"{part.n_samples:,} samples") for name, part in parts.items()]
+        rows.append(("features", f"{self.n_features:,} ({'sparse ' if issparse(self.X) else ''}{self.X.dtype})"))
+        if self.image_shape is not None:
+            rows.append(("images", "×".join(map(str, self.image_shape))))
+        if self.y is not None:
+            labels, counts = np.unique(self.y, return_counts=True)
+            largest = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+            shown = ", ".join(f"{labels[k]} ({counts[k]:,})" for k in largest)
+            more = ", …" if len(labels) > len(largest) else ""
+            rows.append((f"{len(labels):,} classes", f"{shown}{more}"))
+        rows += [("note", note) for note in self.notes]
+        return table(f"Dataset {self.name}", rows)
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -233,7 +275,7 @@ class ReadOptions:
 
     With ``only_features``, the labels of a table are not read. With ``raw``, the "pictures" or "texts" that are
     wanted become ``inputs``, and X has no columns. With ``skip_damaged``, images that cannot be decoded are left
-    out.
+    out. Labels are read as the ``classes``, if there are any.
     """
 
     labels_file: Path | None = None
@@ -247,6 +289,13 @@ class ReadOptions:
     only_features: bool = False
     text: str | None = None
     raw: str | None = None
+    groups_column: str | None = None
+    weights_column: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    keep_counters: bool | None = None
+    classes: NDArray[Any] | None = None
     skip_damaged: bool = False
 
 
@@ -258,13 +307,14 @@ def join_parts(parts: list[Dataset]) -> Dataset:
     ids = None if first.ids is None else tuple(i for part in parts for i in part.ids or ())
     y = None if first.y is None else np.concatenate([part.y for part in parts if part.y is not None])
     inputs = None if first.inputs is None else joined([part.inputs for part in parts if part.inputs is not None])
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     X = np.empty((sum(part.n_samples for part in parts), first.n_features), first.X.dtype)
     end = 0
     while parts:
         part = parts.pop(0)
         begin, end = end, end + part.n_samples
         X[begin:end] = part.X
-    return replace(first, X=X, y=y, ids=ids, inputs=inputs)
+    return replace(first, X=X, y=y, ids=ids, inputs=inputs, notes=notes)
 
 
 def no_features(n_samples: int) -> NDArray[np.float32]:

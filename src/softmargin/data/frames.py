@@ -18,7 +18,9 @@ from softmargin.text import printable
 __all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read", "read_shards"]
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder saved by datasets)"
-OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text", "skip_damaged"})
+OPTIONS = frozenset(
+    {"label_column", "columns", "image_size", "image_channels", "text", "skip_damaged", "keep_counters"}
+)
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"

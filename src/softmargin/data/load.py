@@ -8,15 +8,15 @@ module and its name in ``READERS``.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
-from operator import index
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count
 from softmargin.data import (
@@ -35,16 +35,14 @@ from softmargin.data import (
 from softmargin.data import text as csv
 from softmargin.data.dataset import Dataset, Extractor, Progress, ReadOptions
 from softmargin.data.inputs import Inputs, joined
+from softmargin.data.labels import labels_like
+from softmargin.data.options import check_columns, check_format, check_image_size
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
+from softmargin.labels import check_labels
 from softmargin.text import printable
 
-__all__ = [
-    "belongs_to", "check_image_size", "holds_arrays", "load_dataset", "options_of", "stream_dataset",
-]  # fmt: skip
-
-_MOST_PIXELS = 10_000_000
-"""A larger image_size is certainly a typing error."""
+__all__ = ["belongs_to", "holds_arrays", "load_dataset", "options_of", "stream_dataset"]
 
 NAMED: tuple[Any, ...] = (digits, openml)
 READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, table_folders, images)
@@ -61,6 +59,10 @@ _USES = {
     "labels_file": "a file of features without labels (.npy, .npz, .safetensors)",
     "label_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "columns": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "header": "a text table (.csv, .tsv, .txt)",
+    "decimal": "a text table (.csv, .tsv, .txt)",
+    "encoding": "a text table (.csv, .tsv, .txt)",
+    "keep_counters": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
     "image_channels": "a folder of images (or archive, or table of images)",
@@ -75,6 +77,11 @@ def load_dataset(
     labels_file: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
     columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    keep_counters: bool | None = None,
+    classes: ArrayLike | None = None,
     n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
     image_channels: int | None = None,
@@ -104,6 +111,17 @@ def load_dataset(
         default it is found by its name or type, if that is unambiguous.
     columns : sequence of str, optional
         Only for a table with column names: the feature columns, in this order.
+    header : bool, optional
+        Only for a text table: whether its first line holds the names of the columns. By default it is found out.
+    decimal : {".", ","}, optional
+        Only for a text table: the decimal mark. By default the comma if the table is not separated by commas and
+        has no number with a decimal point, else the point.
+    encoding : str, optional
+        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or as its byte order mark says.
+    keep_counters : bool, optional
+        Only for a table: whether columns that number the rows stay features. By default they are left out.
+    classes : array_like of int or str, optional
+        The classes of a model, as which the labels are read: 1, ``"1"``, ``"1.0"`` and ``"True"`` are one label.
     n_features : int, optional
         Only for sparse text: the number of features; by default the largest index.
     image_size : tuple of int (height, width), optional
@@ -142,7 +160,7 @@ def load_dataset(
     options = ReadOptions(
         labels_file=None if labels_file is None else Path(check_path(labels_file, "labels_file")),
         label_column=label_column,
-        columns=_check_columns(columns),
+        columns=check_columns(columns),
         n_features=None if n_features is None else check_count("n_features", n_features),
         image_size=check_image_size(image_size),
         image_channels=image_channels,
@@ -150,6 +168,9 @@ def load_dataset(
         n_workers=None if n_workers is None else check_count("n_workers", n_workers),
         text=text,
         raw=None if features is None else features.takes,
+        **check_format(header, decimal, encoding),
+        keep_counters=keep_counters,
+        classes=None if classes is None else check_labels(classes),
         skip_damaged=skip_damaged,
     )
     if features is None and text is not None:
@@ -162,14 +183,18 @@ def load_dataset(
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
-        dataset: Dataset = _reader(place, options).read(place, options)
+        dataset: Dataset = _with_classes(_reader(place, options).read(place, options), options.classes)
         return dataset if features is None else _extracted(dataset, features, place, options, cache)
 
 
 def stream_dataset(
     source: str | os.PathLike[str] | IO[bytes],
     *,
+    label_column: str | None = None,
     columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
     n_features: int | None = None,
     text: str | None = None,
     features: Extractor | None = None,
@@ -177,28 +202,36 @@ def stream_dataset(
 ) -> Iterator[Dataset] | None:
     """Return an iterator over the rows of a source in chunks, or None if it can only be read as a whole.
 
-    The labels of a table are not read.
+    The labels of a table are not read. What a text table is (its delimiter, header and decimal mark) is decided
+    from its first chunk, and columns that number the rows are not left out.
 
     Parameters
     ----------
     source : str, path or binary file
         A table, or sparse text; an open binary file is a table of text.
+    label_column : str, optional
+        Left out of the features of a table that has it: by its name, or by its position if the columns have no
+        names and there is one more column than ``n_features``.
     columns, n_features, text, features, cache
         As in `load_dataset`; the first three are ignored if they do not apply to the source.
+    header, decimal, encoding
+        As in `load_dataset`.
     """
     options = ReadOptions(
-        columns=_check_columns(columns),
+        label_column=label_column,
+        columns=check_columns(columns),
         n_features=n_features,
         only_features=True,
         text=text,
         raw=None if features is None else features.takes,
+        **check_format(header, decimal, encoding),
     )
     if not isinstance(source, (str, os.PathLike)):
         chunks = csv.read_stream(source, "stdin", "stdin", options)
         return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
-        reader = _reader(place, ReadOptions())
+        reader = _reader(place, replace(options, columns=None, n_features=None, text=None))
         has_parts = hasattr(reader, "chunks") and not os.path.isdir(place)
 
     def parts() -> Iterator[Dataset]:
@@ -342,25 +375,10 @@ def _formats() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
-    if columns is None:
-        return None
-    names = () if isinstance(columns, str) or not isinstance(columns, Iterable) else tuple(columns)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ParameterError(f"columns must be a non-empty list of column names, got {brief(columns)}.")
-    return names
-
-
-def check_image_size(image_size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return a size (height, width) as two integers, or None, or raise a `ParameterError`."""
-    if image_size is None:
-        return None
-    try:
-        height, width = map(index, image_size)
-    except (TypeError, ValueError):
-        height = width = 0
-    if height < 1 or width < 1:
-        raise ParameterError(f"image_size must be (height, width), two integers ≥ 1, got {brief(image_size)}.")
-    if height * width > _MOST_PIXELS:
-        raise ParameterError(f"image_size must have at most {_MOST_PIXELS:,} pixels, got {height}x{width}.")
-    return height, width
+def _with_classes(data: Dataset, classes: NDArray[Any] | None) -> Dataset:
+    """Return the data with its labels read as classes, if there are both."""
+    if classes is None:
+        return data
+    test = None if data.test is None else _with_classes(data.test, classes)
+    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, printable(data.name))
+    return replace(data, y=y, test=test, notes=data.notes + notes)

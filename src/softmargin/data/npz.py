@@ -14,7 +14,7 @@ from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.files import check_unique, inflate, largest_inflated, one_line
 from softmargin.data.npy_header import read_npy_header
 from softmargin.errors import DataError
-from softmargin.samples import canonical_csr
+from softmargin.sparse import canonical_csr
 from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]

@@ -79,6 +79,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
             ids=None if ids is None else tuple(ids),
             stored=StoredFeatures(record, arrays, keys),
             text=metadata.get("text"),
+            label_column=metadata.get("label_column"),
         )
 
     try:

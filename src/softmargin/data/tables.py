@@ -1,8 +1,9 @@
 """Roles of the columns of a table (CSV, parquet, Arrow): label, features and ids."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from softmargin.data.dataset import ReadOptions
@@ -10,16 +11,17 @@ from softmargin.data.files import check_unique
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import printable, truncate
 
-__all__ = ["ADVICE", "Kind", "Plan", "plan"]
+__all__ = ["ADVICE", "LABELS", "Kind", "Plan", "is_index", "plan", "some"]
 
-Kind = Literal["number", "text", "list", "image", "other"]
-"""The content of a column: numbers, text, lists of numbers, image files, or values that cannot be used."""
+Kind = Literal["number", "text", "list", "image", "empty", "other"]
+"""The content of a column: numbers, text, lists of numbers, image files, nothing, or values that cannot be used."""
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
-IDS = (
-    "id", "ids", "index", "path", "file", "filename", "file_name", "image_id", "", "__index_level_0__",
-    "unnamed: 0",
-)  # fmt: skip
+IDS = re.compile(
+    r"|ids?|index|path|file|file_?name|uuid|guid"
+    r"|(row|sample|image|level)[_. ]?(ids?|names?|index|numbers?|0)|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
+)
+"""The usual names (in lower case) of ids and of the indices of tables."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ADVICE = "; if another column holds the labels, name it with label_column= (--label-column)"
@@ -41,6 +43,8 @@ class Plan:
         The content of the features.
     notes : tuple of str
         What was decided automatically, as messages for the user.
+    by_place : bool
+        Whether features of a table without names were requested by their places.
     """
 
     features: tuple[int, ...]
@@ -48,6 +52,23 @@ class Plan:
     ids: int | None
     kind: Kind
     notes: tuple[str, ...]
+    by_place: bool = False
+
+    def feature_names(self, names: Sequence[str], *, named: bool = True) -> tuple[str, ...] | None:
+        """Return the names of the features; None if the table has none."""
+        if named:
+            return tuple(names[k] for k in self.features)
+        return tuple(map(place_name, self.features)) if self.by_place else None
+
+
+def place_name(k: int) -> str:
+    """Return the name of column k of a table without names."""
+    return f"column {k}"
+
+
+def is_index(name: str) -> bool:
+    """Return whether a name is usual for ids or for the index of a table."""
+    return IDS.fullmatch(name.strip().lower()) is not None
 
 
 def plan(
@@ -58,7 +79,10 @@ def plan(
     The label is ``options.label_column`` (a name or, in a table without names, a position from 0; -1 is the last),
     else the only column with a usual name, else the only column of text. A column of numbers named ``y`` has lower
     priority if there is a column of text or a column of numbers named ``x``. Features are ``options.columns``,
-    else the only column of lists or of images, else all columns of numbers that are neither label nor ids.
+    else the only column of lists or of images, else all columns of numbers that are neither label nor ids. All
+    columns with a usual name of ids are left out, and the first of them are the ids. In a table without names,
+    ``options.columns`` may be the names that `place_name` returns. If only the features are
+    read, the label column may be missing.
 
     Raises
     ------
@@ -67,33 +91,53 @@ def plan(
     ParameterError
         ``options.label_column`` is not a column.
     """
-    check_unique(names, where, "column")
+    check_unique(
+        [name for name, kind in zip(names, kinds, strict=True) if name and kind != "empty"], where, "column"
+    )
+    options = _of_new_samples(names, options, named)
     notes: list[str] = []
     text = _text(names, kinds, where, options, named)
     if text is not None:
         return _plan_of_text(names, kinds, where, options, text, named)
-    if options.columns is not None and named:
-        return _requested(names, kinds, where, options, options.columns)
+    places = names if named else [place_name(k) for k in range(len(names))]
+    if options.columns is not None and (named or {*options.columns} <= {*places}):
+        return _requested(places, kinds, where, options, options.columns, named)
     label = _label(names, kinds, where, options.label_column, notes, named)
     ids = _ids(names, kinds, range(len(names)), label)
     rest = [k for k in range(len(names)) if k not in (label, ids)]
-    features, kind = _features(names, kinds, rest, where)
+    features, kind = _features(names, kinds, [k for k in rest if not is_index(names[k])], where)
     if ids is not None:
         notes.append(f"column {printable(names[ids])!r} is used as the sample ids")
-    left_out = [names[k] for k in rest if k not in features]
+    left_out = [names[k] for k in rest if k not in features and kinds[k] != "empty"]
     if left_out:
-        notes.append(f"columns left out: {_some(left_out)}")
+        notes.append(f"columns left out: {some(left_out)}")
+    empty = [names[k] for k in rest if kinds[k] == "empty"]
+    if empty:
+        notes.append(f"empty columns passed over: {some(empty)}")
     return Plan(features, None if options.only_features else label, ids, kind, tuple(notes))
 
 
+def _of_new_samples(names: Sequence[str], options: ReadOptions, named: bool) -> ReadOptions:
+    """Return the options without the label column if only features are read and the table lacks that column."""
+    if not options.only_features or options.label_column is None:
+        return options
+    found = options.label_column in names if named else len(names) - 1 == options.n_features
+    return options if found else replace(options, label_column=None)
+
+
 def _requested(
-    names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, columns: Sequence[str]
+    names: Sequence[str],
+    kinds: Sequence[Kind],
+    where: str,
+    options: ReadOptions,
+    columns: Sequence[str],
+    named: bool,
 ) -> Plan:
     """Return the plan for columns that are requested by name, with label and ids if they can be found."""
     places = {name: k for k, name in enumerate(names)}
     missing = [name for name in columns if name not in places]
     if missing:
-        raise DataError(f"{where} has no column {_some(missing)}; its columns are {_some(names)}.")
+        raise DataError(f"{where} has no column {some(missing)}; its columns are {some(names)}.")
     repeated = next((name for name, n in Counter(columns).items() if n > 1), None)
     if repeated is not None:
         raise ParameterError(f"columns= must not repeat a column, got {printable(repeated)!r} more than once.")
@@ -103,14 +147,14 @@ def _requested(
     found = usual or words
     label = found[0] if len(found) == 1 else None
     if options.label_column is not None:
-        label = _position(names, where, options.label_column, named=True)
+        label = _position(names, where, options.label_column, named=named)
         if label in features:
             raise ParameterError(
                 f"label_column= must not be one of columns=, got {printable(options.label_column)!r} in both."
             )
     kind = kinds[features[0]] if len(features) == 1 and kinds[features[0]] in ("list", "image") else "number"
     ids = _ids(names, kinds, free, label)
-    return Plan(features, None if options.only_features else label, ids, kind, ())
+    return Plan(features, None if options.only_features else label, ids, kind, (), by_place=not named)
 
 
 def _text(
@@ -121,17 +165,20 @@ def _text(
         if options.columns is not None:
             raise ParameterError("text= and columns= are mutually exclusive; give only one of them.")
         if options.text not in names:
-            raise DataError(f"{where} has no column {_some([options.text])}; its columns are {_some(names)}.")
+            raise DataError(f"{where} has no column {some([options.text])}; its columns are {some(names)}.")
         return list(names).index(options.text)
     if options.raw == "pictures" and "image" not in kinds:
-        raise DataError(f"{where} must have a column of images, got columns {_some(names)}.")
+        raise DataError(f"{where} must have a column of images, got columns {some(names)}.")
     if options.raw != "texts":
         return None
     label = None if options.label_column is None else _position(names, where, options.label_column, named=named)
-    usual = {*LABELS, *IDS}
-    words = [k for k, kind in enumerate(kinds) if kind == "text" and k != label and names[k].lower() not in usual]
+    words = [
+        k
+        for k, kind in enumerate(kinds)
+        if kind == "text" and k != label and names[k].lower() not in LABELS and not is_index(names[k])
+    ]
     if len(words) != 1:
-        found = _some([names[k] for k in words]) if words else "none"
+        found = some([names[k] for k in words]) if words else "none"
         raise DataError(f"{where} must have one column of texts, got {found}; choose it with text= (--text).")
     return words[0]
 
@@ -162,10 +209,10 @@ def _label(
 ) -> int | None:
     if label is not None:
         return _position(names, where, label, named=named)
-    usable = [k for k, kind in enumerate(kinds) if kind in ("number", "text")]
+    usable = [k for k, kind in enumerate(kinds) if kind in ("number", "text", "empty")]
     usual, words = _candidates(names, kinds, usable)
     if len(usual) > 1:
-        found = _some([names[k] for k in usual])
+        found = some([names[k] for k in usual])
         raise DataError(f"{where} has several possible label columns ({found}); {CHOOSE}.")
     if usual:
         notes.append(f"column {printable(names[usual[0]])!r} is used as the label")
@@ -174,15 +221,15 @@ def _label(
         notes.append(f"column {printable(names[words[0]])!r} is used as the label (the only text column)")
         return words[0]
     if words:
-        found = _some([names[k] for k in words])
+        found = some([names[k] for k in words])
         notes.append(f"no label, because there are several text columns ({found}); {CHOOSE}")
     return None
 
 
 def _ids(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int], label: int | None) -> int | None:
     """Return the first column with a usual name of ids, if it holds numbers or text."""
-    found = next((k for k in places if names[k].lower() in IDS and k != label), None)
-    return found if found is not None and kinds[found] in ("number", "text") else None
+    found = (k for k in places if is_index(names[k]) and k != label)
+    return next((k for k in found if kinds[k] in ("number", "text")), None)
 
 
 def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -191,10 +238,11 @@ def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[in
     A column of numbers named ``y`` is not among them if another column is more likely the label.
     """
     usual = [k for k in places if names[k].lower() in LABELS]
-    words = [k for k in places if kinds[k] == "text" and names[k].lower() not in IDS]
+    usual = [k for k in usual if kinds[k] != "empty"] or usual
+    words = [k for k in places if kinds[k] == "text" and not is_index(names[k])]
     rest = [k for k in usual if names[k].lower() != COORDINATE or kinds[k] != "number"]
     numbers = {name.lower() for name, kind in zip(names, kinds, strict=True) if kind == "number"}
-    others = numbers.difference(IDS, (COORDINATE,))  # if there are none, y would be the only feature
+    others = [name for name in numbers if name != COORDINATE and not is_index(name)]  # else y is the only feature
     is_coordinate = ("x" in numbers and rest) or (len(words) == 1 and not rest and others)
     return (rest if is_coordinate else usual), words
 
@@ -204,7 +252,7 @@ def _position(names: Sequence[str], where: str, label: str, *, named: bool) -> i
     try:
         return list(names).index(label) if named else range(len(names))[int(label)]
     except (ValueError, IndexError):
-        text = f"{where} has no column {found!r} for the label; its columns are {_some(names)}."
+        text = f"{where} has no column {found!r} for the label; its columns are {some(names)}."
         if not named:
             text = (
                 f"label_column= must be a position from 0 to {len(names) - 1} (or -1 for the last), got {found!r}."
@@ -223,14 +271,15 @@ def _features(
         if len(chosen) == 1:
             return (chosen[0],), kind
         if found:
-            listed = f"{len(found)} columns of {kind}s ({_some([names[k] for k in found])})"
+            listed = f"{len(found)} columns of {kind}s ({some([names[k] for k in found])})"
             raise DataError(f"{where} has {listed}; choose one with columns= (--columns).")
     numbers = tuple(k for k in places if kinds[k] == "number")
     if not numbers:
-        raise DataError(f"{where} must have a column of numbers besides the label, got columns {_some(names)}.")
+        raise DataError(f"{where} must have a column of numbers besides the label, got columns {some(names)}.")
     return numbers, "number"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return names for a message, at most five of them."""
     more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
     return ", ".join(repr(printable(name)) for name in names[:MOST_NAMED]) + more

@@ -25,9 +25,10 @@ from softmargin.model import Model
 from softmargin.model.parts import Parts
 from softmargin.model.predict import class_numbers, fill_from_scores
 from softmargin.objective import Objective
-from softmargin.samples import Labelled, Samples, as_features, check_weights
+from softmargin.samples import Labelled, Samples, as_features
 from softmargin.selection import Comparison, scaling_of
 from softmargin.solvers import Callback, minimize
+from softmargin.weights import ClassWeight, check_weights
 
 __all__ = ["FittedClassifier"]
 
@@ -40,6 +41,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
     max_passes: float
     scaling: str
     normalize_rows: bool
+    class_weight: ClassWeight
     engine: str
     n_threads: int | None
     callback: Callback | None
@@ -125,6 +127,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
             feature_names=data.feature_names,
             extractor=extractor_of(data),
             text=data.text,
+            label_column=data.label_column,
             data_name=data.name,
             selection={} if choice is None else choice.record(),
             history=self.fit_.record(),
@@ -252,7 +255,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"X must have unique column names, got more than one column named {brief(twice)}.")
-        labelled = Labelled.check(X, y, sample_weight)
+        labelled = Labelled.check(X, y, sample_weight).of_classes(self.class_weight)
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled
 

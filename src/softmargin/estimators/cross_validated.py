@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.metrics import get_scorer
 
-from softmargin.arguments import brief, check_count, check_flag
+from softmargin.arguments import brief, check_count
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
 from softmargin.estimators.base import FittedClassifier
 from softmargin.estimators.linear import LinearClassifier
@@ -20,6 +20,7 @@ from softmargin.losses.registry import check_losses
 from softmargin.preprocessing import Preprocessing
 from softmargin.selection import (
     Comparison,
+    OutOfFold,
     Scorer,
     SearchSamples,
     Settings,
@@ -27,6 +28,8 @@ from softmargin.selection import (
     cross_validate,
     gather,
     make_folds,
+    recorded,
+    warn_unconverged,
 )
 from softmargin.solvers import Callback
 
@@ -76,13 +79,16 @@ class LinearClassifierCV(FittedClassifier):
     normalize_rows : bool, default False
         As in `LinearClassifier`; this makes a copy of X.
     class_weight : dict or "balanced", optional
-        Factors on the sample weights per class. They are used for fitting and not for scoring.
+        Factors on the sample weights per class, as in `LinearClassifier`, for fitting and not for scoring. Only a
+        factor of 0 counts for both.
     engine : {"auto", "cpu", "reference"}, default "auto"
         The implementation that reads X.
     n_threads : int, optional
         Number of threads; results do not depend on it.
     random_state : int, default 0
         Seed of the folds if ``cv`` is an integer.
+    keep_out_of_fold : bool, default False
+        Whether to store the held-out scores of all samples: up to 2·N·C numbers of 8 bytes.
     callback : callable, optional
         Called with each `Step` of the final fit; a true return value stops it.
 
@@ -100,6 +106,14 @@ class LinearClassifierCV(FittedClassifier):
         temperature.
     n_splits_ : int
         Number of folds.
+    oof_decision_function_ : ndarray of shape (N, C)
+        Only with ``keep_out_of_fold``: the scores of each sample at the selected loss and λ, by the fit of the
+        first fold that holds it out. NaN if no fold holds it out, -inf for a class that the fold did not train.
+    oof_proba_ : ndarray of shape (N, C)
+        The probabilities of these scores. For a hinge loss they exist only with ``calibrate``; the temperature was
+        fitted to the same scores.
+    oof_fold_ : ndarray of shape (N,)
+        The number of that fold; -1 if no fold holds the sample out.
     classes_ : ndarray of shape (C,)
         Labels of the classes that have a sample of positive weight.
     coef_ : ndarray of shape (C, D)
@@ -149,6 +163,7 @@ class LinearClassifierCV(FittedClassifier):
         engine: str = "auto",
         n_threads: int | None = None,
         random_state: int = 0,
+        keep_out_of_fold: bool = False,
         callback: Callback | None = None,
     ) -> None:
         self.losses = losses
@@ -168,6 +183,7 @@ class LinearClassifierCV(FittedClassifier):
         self.engine = engine
         self.n_threads = n_threads
         self.random_state = random_state
+        self.keep_out_of_fold = keep_out_of_fold
         self.callback = callback
 
     def fit(
@@ -206,7 +222,7 @@ class LinearClassifierCV(FittedClassifier):
         Warns
         -----
         ConvergenceWarning
-            If the final fit did not converge.
+            If the final fit, or a fit of the selected loss and λ on a fold, did not converge.
         """
         losses = [make_loss(loss, self.delta) for loss in check_losses(self.losses)]
         seed = check_count("random_state", self.random_state, 0)
@@ -219,17 +235,30 @@ class LinearClassifierCV(FittedClassifier):
         search = gather(labelled, hashes, folds, fitted, merge=not custom)
         scoring, name = self._scorer(search, labelled.classes) if custom else (self.scoring, "")
         settings = Settings(
-            self.regs, self.rule, scoring, name, self.path_tol, self.max_passes,
-            check_flag("calibrate", self.calibrate),
+            self.regs, self.rule, scoring, name, self.path_tol, self.max_passes, self.calibrate,
+            keep_out_of_fold=self.keep_out_of_fold,
+            record=recorded(labelled, seed, groups, self.class_weight),
         )  # fmt: skip
         chosen = cross_validate(search, losses, settings, self.scaling, **self._options).comparison
         self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled)
+        warn_unconverged(chosen)
         path = chosen.chosen_path
         self.path_: Comparison = chosen
         self.best_loss_, self.best_reg_, self.best_score_ = chosen.loss, chosen.reg, path.chosen.score
         self.calibration_ = path.calibration
         self.n_splits_ = len(folds)
+        self._keep(chosen.out_of_fold)
         return self
+
+    def _keep(self, kept: OutOfFold | None) -> None:
+        """Store the out-of-fold scores, if they were asked for; those of an earlier fit are removed."""
+        for name in ("oof_decision_function_", "oof_proba_", "oof_fold_"):
+            if hasattr(self, name):
+                delattr(self, name)
+        if kept is not None:
+            self.oof_decision_function_, self.oof_fold_ = kept.scores, kept.fold
+            if (probabilities := kept.probabilities) is not None:
+                self.oof_proba_ = probabilities
 
     def _scorer(self, search: SearchSamples, classes: Any) -> tuple[Scorer, str]:
         """Return a function that scores the fits of a path, and its name."""

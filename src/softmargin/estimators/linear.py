@@ -43,7 +43,8 @@ class LinearClassifier(FittedClassifier):
         Whether to divide each row of X by its Euclidean length first, as is usual for embeddings. This makes a
         copy of X, in float32 (float64 for float64 and for integers of more than 16 bits).
     class_weight : dict or "balanced", optional
-        Factors on the sample weights per class, as in scikit-learn.
+        Factors on the sample weights per class, as in scikit-learn. "balanced" gives all classes the same total
+        weight. A factor of 0 leaves out the class, as if its samples had the weight 0.
     engine : {"auto", "cpu", "reference"}, default "auto"
         The implementation that reads X.
     n_threads : int, optional

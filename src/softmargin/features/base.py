@@ -27,7 +27,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.features.cache import FeatureCache, load_learned, save_learned
 from softmargin.features.given import as_inputs, file_errors
 from softmargin.text import to_json
-from softmargin.threads import one_blas_thread, usable_cores, worker_threads
+from softmargin.threads import default_threads, one_blas_thread, worker_threads
 
 __all__ = ["FeatureExtractor"]
 
@@ -210,7 +210,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         arrays = load_learned(place) if cache else None
         if arrays is None:
             with one_blas_thread(), pillow_warnings():
-                arrays = self.learned_from(inputs.take(order), n_threads or usable_cores(), progress or _silent)
+                arrays = self.learned_from(inputs.take(order), n_threads or default_threads(), progress or _silent)
             if cache:
                 save_learned(place, arrays)
         self.arrays_ = arrays
@@ -235,7 +235,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             rows.take(store, progress or _silent)
         n_cached = len(inputs) - rows.n_missing
         if rows.missing:
-            self._compute_missing(inputs, rows, store, n_threads or usable_cores(), progress or _silent)
+            self._compute_missing(inputs, rows, store, n_threads or default_threads(), progress or _silent)
         notes = () if store is None else store.notes
         return Extraction(rows.array(), None, n_cached, notes)
 

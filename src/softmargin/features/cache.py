@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.inputs import KEY_BYTES
-from softmargin.errors import DataError
+from softmargin.errors import DataError, ParameterError
 from softmargin.io.atomic import write_atomically
 from softmargin.io.safetensors import TYPES, encode, read_header
 from softmargin.text import printable
@@ -41,10 +41,18 @@ _FEATURES, _LEARNED, _SUFFIX = "features", "learned", ".safetensors"
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache: the environment variable SOFTMARGIN_CACHE_DIR, else that of the user."""
+    """Return the folder of the cache: the environment variable SOFTMARGIN_CACHE_DIR, else that of the user.
+
+    Raises
+    ------
+    ParameterError
+        If the variable names a file.
+    """
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given)
+        if os.path.exists(given) and not os.path.isdir(given):
+            raise ParameterError(f"{VARIABLE} must be a folder, got the file {printable(given)}.")
+        return Path(given).expanduser()
     from platformdirs import user_cache_path
 
     return user_cache_path("softmargin", appauthor=False)

@@ -12,7 +12,7 @@ from softmargin.arguments import brief
 from softmargin.data.dataset import Progress
 from softmargin.data.images.guard import ImageProblem
 from softmargin.data.inputs import Inputs
-from softmargin.data.load import check_image_size
+from softmargin.data.options import check_image_size
 from softmargin.errors import ParameterError
 from softmargin.features.base import FeatureExtractor
 

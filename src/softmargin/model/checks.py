@@ -25,7 +25,8 @@ CLASS_TYPES = {
 }
 FLOATS = ("reg", "value", "lower_bound", "gap", "tol", "seconds")
 _COUNTS = ("n_passes", "n_samples")
-_TEXTS = ("fingerprint", "data_name", "created")
+_TEXTS = ("fingerprint", "data_name", "created", "command")
+_COLUMNS = ("text", "label_column")
 _STEP = ("n_passes", "seconds", "value", "lower_bound", "estimate")
 NOT_FINITE = ("inf", "-inf", "nan")
 
@@ -52,6 +53,7 @@ def checked_record(model: Any) -> dict[str, Any]:
         *((name, 0.0 <= record[name] < np.inf, "be a finite number ≥ 0") for name in ("reg", "tol", "seconds")),
         ("gap", gap >= 0.0, "be a number ≥ 0"),
         *((name, isinstance(getattr(model, name), str), "be a string") for name in _TEXTS),
+        *((name, isinstance(getattr(model, name), (str, type(None))), "be a string or None") for name in _COLUMNS),
         ("versions", are_texts, "be a dict of strings"),
         ("selection", isinstance(model.selection, dict), "be a dict"),
     ]

@@ -15,7 +15,7 @@ from softmargin.io.mapped import MappedFile
 from softmargin.model.parts import Parts
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import as_features, check_finite
-from softmargin.threads import INLINE_WORK, one_blas_thread, usable_cores, worker_threads
+from softmargin.threads import INLINE_WORK, default_threads, one_blas_thread, worker_threads
 
 __all__ = ["checked_features", "class_numbers", "fill_from_scores"]
 
@@ -80,7 +80,7 @@ def fill_from_scores(
         result[rows] = from_scores(scores)
         return None
 
-    n_threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
+    n_threads = default_threads() if n_threads is None else check_count("n_threads", n_threads)
     starts = range(0, X.shape[0], n_rows)
     with one_blas_thread():  # per worker thread
         if n_threads == 1 or len(starts) == 1 or X.shape[0] * row_size * len(b) < INLINE_WORK:

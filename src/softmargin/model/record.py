@@ -28,6 +28,7 @@ from softmargin.model import checks, exports
 from softmargin.model.file import write_file
 from softmargin.model.parts import Parts
 from softmargin.model.predict import checked_features, fill_from_scores
+from softmargin.notebook import table
 from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing
 from softmargin.text import to_json
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["FURTHER", "LEARNED", "METADATA_FIELDS", "Model"]
 
 Floats = NDArray[np.float64]
+
+_MOST_CLASSES = 10
+"""Number of classes in the table for notebooks."""
 
 
 def _versions() -> dict[str, str]:
@@ -85,6 +89,10 @@ class Model:
         the model knows the SHA-256.
     text : str, or None
         The column of texts in the table that the model was trained on.
+    label_column : str, or None
+        The column of its labels: its name, or its position from 0 if the columns have no names.
+    command : str
+        The command line that made the model, quoted for a shell; "" if it was made in Python.
     data_name : str
     versions : dict of str to str
         Versions of the packages that made the model.
@@ -126,6 +134,8 @@ class Model:
     feature_names: tuple[str, ...] | None = None
     extractor: FeatureExtractor | None = None
     text: str | None = None
+    label_column: str | None = None
+    command: str = ""
     data_name: str = ""
     versions: dict[str, str] = field(default_factory=_versions)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -165,6 +175,22 @@ class Model:
         """Return sizes, loss and gap."""
         sizes = f"{self.n_features:,} features, {self.n_classes:,} classes"
         return f"<Model {sizes}, {self.loss!r}, gap {self.gap:.2g}>"
+
+    def _repr_html_(self) -> str:
+        """Return classes, loss and certificate as a table for notebooks."""
+        more = ", …" if self.n_classes > _MOST_CLASSES else ""
+        shown = ", ".join(map(str, self.classes[:_MOST_CLASSES].tolist())) + more
+        state = "converged" if self.converged else "did not converge"
+        rows = [
+            ("loss", f"{self.loss!r}, λ = {self.reg:.6g}"),
+            (f"{self.n_classes:,} classes", shown),
+            ("features", f"{self.n_features:,}, scaling {self.preprocessing.scaling}"),
+            *([("extractor", self.extractor.describe())] if self.extractor is not None else []),
+            ("training data", f"{self.data_name}, {self.n_samples:,} samples"),
+            ("objective", f"{self.value:.8g} (lower bound {self.lower_bound:.8g}, certified)"),
+            ("gap", f"{self.gap:.1e} ({state}, tolerance {self.tol:g})"),
+        ]
+        return table("Model", rows)
 
     @property
     def n_features(self) -> int:

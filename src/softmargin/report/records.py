@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from softmargin.notebook import table
 from softmargin.report import panels
 from softmargin.text import to_json
 
@@ -190,6 +191,11 @@ class Report:
     data_errors: panels.DataErrors
     samples: tuple[panels.Sample, ...]
     sheet: panels.Sheet | None
+
+    def _repr_html_(self) -> str:
+        """Return the warnings and the main results as a table for notebooks."""
+        rows = [("warning", words) for words in self.headline.warnings]
+        return table(self.title, rows + list(self.headline.answers))
 
     def record(self) -> dict[str, Any]:
         """Return the report as JSON values, with its format and version; numbers that are not finite are None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from softmargin.data import Dataset
 from softmargin.errors import ConvergenceWarning
@@ -32,6 +33,7 @@ def refit(
     training: Dataset,
     *,
     max_passes: float = 2000,
+    class_weight: dict[Any, float] | str | None = None,
     n_threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[list[Model], list[Model]]:
@@ -42,9 +44,11 @@ def refit(
     model : Model
         Its ``selection`` records what was tried; if it is empty nothing is fitted.
     training : Dataset
-        Its training data.
+        Its training data, with their weights if it has any.
     max_passes : float, default 2000
         Largest number of passes of each fit.
+    class_weight : dict or "balanced", optional
+        As in the fit of the model.
     n_threads : int, optional
     progress : callable, optional
         Called with a description of each fit.
@@ -68,11 +72,12 @@ def refit(
             max_passes=max_passes,
             scaling=model.preprocessing.scaling,
             normalize_rows=model.preprocessing.rows == "l2",
+            class_weight=class_weight,
             n_threads=n_threads,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the report shows each gap
-            classifier.fit(training.X, training.y)  # type: ignore[arg-type]
+            classifier.fit(training.X, training.y, training.weights)  # type: ignore[arg-type]
         # The data are the same; `to_model` would read them again for their fingerprint.
         changed = {name: getattr(classifier, f"{name}_") for name in _FITTED} | {"selection": {}, "history": {}}
         W, b = classifier.coef_.T, classifier.intercept_

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from softmargin.arguments import brief, check_count, check_flag, check_number
-from softmargin.errors import ParameterError
+from softmargin.arguments import brief, check_count, check_number
+from softmargin.errors import ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
-from softmargin.samples import Labelled
+from softmargin.samples import Fold, Labelled
 from softmargin.selection.cross_validation import FoldCallback, Settings, cross_validate
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
-from softmargin.selection.records import Comparison
+from softmargin.selection.groups import group_numbers
+from softmargin.selection.records import Comparison, Recorded
+from softmargin.selection.wording import unconverged_sentence
 
-__all__ = ["check_fraction", "check_scoring", "choose", "compare"]
+__all__ = ["check_fraction", "check_scoring", "choose", "compare", "recorded", "warn_unconverged"]
 
 
 def compare(
@@ -28,10 +31,13 @@ def compare(
     cv: Any = 5,
     groups: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    class_weight: dict[Any, float] | str | None = None,
     rule: str = "best",
     scoring: str = "accuracy",
     path_tol: float = 1e-3,
+    max_passes: float = 1000,
     calibrate: bool = True,
+    keep_out_of_fold: bool = False,
     seed: int = 0,
     scaling: str = "auto",
     fit_intercept: bool = True,
@@ -55,6 +61,8 @@ def compare(
         Group of each sample. Samples of one group are never on both sides of a fold.
     sample_weight : array-like of shape (N,), optional
         Non-negative weights, for fitting and for scoring.
+    class_weight : dict or "balanced", optional
+        Factors on the sample weights per class. They are used for fitting and not for scoring.
     rule : {"best", "one_se"}, default "best"
         As in `LinearClassifierCV`.
     scoring : {"accuracy", "loss"}, default "accuracy"
@@ -62,8 +70,12 @@ def compare(
         cases, since the values of different losses are not comparable.
     path_tol : float, default 1e-3
         Tolerance on the relative duality gap of each fit on a path.
+    max_passes : float, default 1000
+        Maximum number of passes over X of each fit on a path.
     calibrate : bool, default True
         Whether to compute the calibration error, and fit a temperature for the hinges, on the held-out scores.
+    keep_out_of_fold : bool, default False
+        Whether the result has the held-out scores of all samples, ``out_of_fold``: N·C numbers of 8 bytes.
     seed : int, default 0
         Seed of the folds if ``cv`` is an integer.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
@@ -84,22 +96,21 @@ def compare(
         If X, y or the weights are invalid, or if no sample can be held out.
     ParameterError
         If another argument is invalid.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit of the selected loss and λ did not converge.
     """
-    check_count("seed", seed, 0)
-    settings = Settings(
-        regs,
-        rule,
-        check_scoring(scoring),
-        path_tol=path_tol,
-        calibrate=check_flag("calibrate", calibrate),
-        progress=callback,
-    )
+    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback)
+
+    def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
+        return make_folds(cv, labelled, hashes, groups)
+
+    options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     labelled = Labelled.check(X, y, sample_weight)
-    hashes = content_hashes(labelled.identity, seed)
-    search = gather(labelled, hashes, make_folds(cv, labelled, hashes, groups))
-    return cross_validate(
-        search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
-    ).comparison
+    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
+    return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
 
 def choose(
@@ -108,8 +119,16 @@ def choose(
     losses: Sequence[Loss | str],
     regs: str | int | Sequence[float] = "auto",
     *,
+    groups: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    class_weight: dict[Any, float] | str | None = None,
     validation_fraction: float = 0.2,
+    rule: str = "best",
+    scoring: str = "accuracy",
+    path_tol: float = 1e-3,
+    max_passes: float = 1000,
+    calibrate: bool = True,
+    keep_out_of_fold: bool = False,
     seed: int = 0,
     scaling: str = "auto",
     fit_intercept: bool = True,
@@ -121,10 +140,12 @@ def choose(
 
     Parameters
     ----------
-    X, y, losses, regs, sample_weight
+    X, y, losses, regs, groups, sample_weight, class_weight
         As in `compare`.
     validation_fraction : float, default 0.2
-        Fraction of each class that is held out.
+        Fraction of each class that is held out; with ``groups`` nearly this fraction.
+    rule, scoring, path_tol, max_passes, calibrate, keep_out_of_fold
+        As in `compare`.
     seed, scaling, fit_intercept, engine, n_threads, callback
         As in `compare`, for the only fold, number 0.
 
@@ -138,16 +159,62 @@ def choose(
         If X, y or the weights are invalid, or if no class has two samples with different features.
     ParameterError
         If another argument is invalid.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit of the selected loss and λ did not converge.
     """
-    check_count("seed", seed, 0)
     fraction = check_fraction(validation_fraction)
+    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback)
+
+    def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
+        return [held_out(labelled.y, labelled.weights, fraction, hashes, groups)]
+
+    options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     labelled = Labelled.check(X, y, sample_weight)
-    hashes = content_hashes(labelled.identity, seed)
-    search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, fraction, hashes)])
-    settings = Settings(regs, progress=callback)
-    return cross_validate(
-        search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
-    ).comparison
+    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
+    return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
+
+
+def _compared(
+    labelled: Labelled,
+    deal: Callable[[Labelled, NDArray[np.uint64]], list[Fold]],
+    losses: Sequence[Loss | str],
+    settings: Settings,
+    groups: ArrayLike | None,
+    class_weight: dict[Any, float] | str | None,
+    seed: int,
+    scaling: str,
+    options: dict[str, Any],
+) -> Comparison:
+    """Compare the losses on the folds of the function ``deal``."""
+    hashes = content_hashes(labelled.identity, check_count("seed", seed, 0))
+    weights = labelled.training_weights(class_weight)
+    settings = settings._replace(record=recorded(labelled, seed, groups, class_weight))
+    search = gather(labelled, hashes, deal(labelled, hashes), weights)
+    found = cross_validate(search, losses, settings, scaling, **options).comparison
+    warn_unconverged(found)
+    return found
+
+
+def recorded(
+    labelled: Labelled, seed: int, groups: ArrayLike | None, class_weight: dict[Any, float] | str | None
+) -> Recorded:
+    """Return the settings that the result of a selection does not show."""
+    n_groups = None if groups is None else int(group_numbers(groups, len(labelled.y)).max()) + 1
+    factors = class_weight
+    if isinstance(class_weight, dict):
+        factors = {str(label): float(factor) for label, factor in class_weight.items()}
+    weights = labelled.weights[labelled.weights > 0.0]
+    return Recorded(int(seed), n_groups, factors, bool((weights != 1.0).any()))
+
+
+def warn_unconverged(found: Comparison) -> None:
+    """Issue a `ConvergenceWarning` if a fit of the selected loss and λ did not converge."""
+    sentence = unconverged_sentence(found)
+    if sentence:
+        warn(sentence, ConvergenceWarning)
 
 
 def check_scoring(scoring: object) -> str:

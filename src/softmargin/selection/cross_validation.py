@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.arguments import brief, check_choice, check_number
+from softmargin.arguments import brief, check_choice, check_flag, check_number
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import LOSSES, Loss
 from softmargin.losses.base import Floats, Ints
@@ -25,8 +25,9 @@ from softmargin.selection.calibration import calibrate
 from softmargin.selection.fitter import PathFitter
 from softmargin.selection.folds import SearchSamples
 from softmargin.selection.grid import check_regs, fixed_grid, reg_grid
+from softmargin.selection.out_of_fold import OutOfFold, collect
 from softmargin.selection.paired import Candidate, paired_test
-from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint
+from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint, Recorded
 from softmargin.selection.schedule import fit_concurrently
 from softmargin.selection.wording import unique_name
 from softmargin.solvers import Callback, Fit, Step
@@ -60,6 +61,8 @@ class Settings(NamedTuple):
     path_passes: float = 1000
     calibrate: bool = True
     progress: FoldCallback | None = None
+    keep_out_of_fold: bool = False
+    record: Recorded = Recorded()
 
     def checked(self) -> Settings:
         """Return the settings with converted numbers, or raise a `ParameterError`."""
@@ -74,6 +77,8 @@ class Settings(NamedTuple):
         path_tol = check_number("path_tol", self.path_tol)
         if not 0.0 < path_tol < 1.0:
             raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {brief(path_tol)}.")
+        check_flag("calibrate", self.calibrate)
+        check_flag("keep_out_of_fold", self.keep_out_of_fold)
         if not (isinstance(regs, str) and regs == "auto"):
             regs = check_regs(regs)
         return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
@@ -121,7 +126,8 @@ def cross_validate(
     )
     comparison = Comparison(
         paths[k].loss, paths[k].chosen.reg, tuple(paths), tests, settings.rule, settings.scoring_name,
-        search.sizes, settings.path_tol, time.perf_counter() - started,
+        search.sizes, settings.path_tol, time.perf_counter() - started, recorded=settings.record,
+        out_of_fold=searches[k].out_of_fold() if settings.keep_out_of_fold else None,
     )  # fmt: skip
     return CrossValidated(comparison, searches[k])
 
@@ -167,6 +173,7 @@ class _LossSearch:
         self._points: list[PathPoint] = []
         self._kept: tuple[float, list[Fit]] = 0.0, []  # the fits of the best λ so far
         self._index = 0
+        self._calibrated: Calibration | None = None
 
     def path(self) -> LossPath:
         """Fit the path, and return it with the selected point."""
@@ -198,9 +205,9 @@ class _LossSearch:
             why = "a fold whose score is not finite" if len(self.folds) > 1 else "a single fold"
             raise ParameterError(f"rule 'one_se' needs a standard error of the score, got {why}; use rule 'best'.")
         self._index = best if settings.rule == "best" else one_se
-        calibration = self._calibration() if settings.calibrate else None
+        self._calibrated = self._calibration() if settings.calibrate else None
         self._restart()  # lets the dual rows go
-        return LossPath(self.loss, tuple(self._points), best, one_se, self._index, calibration)
+        return LossPath(self.loss, tuple(self._points), best, one_se, self._index, self._calibrated)
 
     @property
     def chosen(self) -> PathPoint:
@@ -211,13 +218,31 @@ class _LossSearch:
         """Return this loss at the selected λ, to be compared with others on the same folds."""
         return Candidate(name, self.chosen, self._correct)
 
-    def _held_out_scores(self) -> list[tuple[Floats, Ints, Floats, Ints]]:
-        """Return `Objective.held_out_scores` of each fold at the selected λ."""
+    def out_of_fold(self) -> OutOfFold:
+        """Return the scores of all samples at the selected λ, each from the first fold that holds it out."""
+        parts = []
+        for fold, fitter, fit in zip(self.folds, self._fitters, self._chosen_fits(), strict=True):
+            objective, rows = fitter.objective, np.unique(fold.validation)
+            parts.append((rows, objective.classes, objective.scores(fit.W, fit.b, rows)))
+        places = self._search.places
+        return collect(parts, places, self._whole.n_samples, self._whole.n_classes, self._temperature())
+
+    def _temperature(self) -> float | None:
+        if self.loss.probabilistic:
+            return 1.0
+        return None if self._calibrated is None else self._calibrated.temperature
+
+    def _chosen_fits(self) -> list[Fit]:
+        """Return the fit of each fold at the selected λ."""
         if self._kept[0] != self.chosen.reg:
             self._restart()
             [(reg, found)] = self._fits([self.chosen.reg])
             self._kept = reg, [fit for fit, _ in found]
-        pairs = zip(self._fitters, self._kept[1], strict=True)
+        return self._kept[1]
+
+    def _held_out_scores(self) -> list[tuple[Floats, Ints, Floats, Ints]]:
+        """Return `Objective.held_out_scores` of each fold at the selected λ."""
+        pairs = zip(self._fitters, self._chosen_fits(), strict=True)
         return [fitter.objective.held_out_scores(fit.W, fit.b) for fitter, fit in pairs]
 
     def _best(self) -> int:

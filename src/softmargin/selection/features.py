@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.arguments import brief, check_count, check_flag
+from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import Loss
 from softmargin.losses.base import Ints
 from softmargin.samples import Fold, Labelled
 from softmargin.selection import rules
-from softmargin.selection.compare import check_fraction, check_scoring
+from softmargin.selection.compare import check_fraction, check_scoring, recorded, warn_unconverged
 from softmargin.selection.cross_validation import Settings, cross_validate
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
@@ -76,10 +76,13 @@ def compare_features(
     *,
     cv: Any = 5,
     groups: ArrayLike | None = None,
+    class_weight: dict[Any, float] | str | None = None,
     rule: str = "best",
     scoring: str = "accuracy",
     path_tol: float = 1e-3,
+    max_passes: float = 1000,
     calibrate: bool = True,
+    keep_out_of_fold: bool = False,
     seed: int = 0,
     scaling: str | Mapping[str, str] = "auto",
     fit_intercept: bool = True,
@@ -94,8 +97,10 @@ def compare_features(
     sets : mapping of str to Labelled
         The features of the same samples, by name: row i of each set belongs to the same picture or text. Labels,
         sample weights and keys must be equal. Between equal accuracies the first set is selected.
-    losses, regs, cv, groups, rule, scoring, path_tol, calibrate, seed
+    losses, regs, cv, groups, class_weight, rule, scoring, path_tol, max_passes, calibrate, seed
         As in `compare`; losses and feature sets are compared on the same folds.
+    keep_out_of_fold : bool, default False
+        As in `compare`, for the selected loss of each set.
     scaling : str or mapping of str to str, default "auto"
         As in `compare`, for all sets or by name.
     fit_intercept, engine, n_threads
@@ -113,16 +118,20 @@ def compare_features(
         If the sets do not hold the same samples, or if no sample can be held out.
     ParameterError
         If another argument is invalid.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit of the selected features, loss and λ did not converge.
     """
-    settings = Settings(
-        regs, rule, check_scoring(scoring), path_tol=path_tol, calibrate=check_flag("calibrate", calibrate)
-    )
+    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate)
+    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
         return make_folds(cv, labelled, hashes, groups)
 
-    return _compared(sets, deal, losses, settings, seed, scaling, callback, options)
+    return _compared(sets, deal, losses, settings, groups, class_weight, seed, scaling, callback, options)
 
 
 def choose_features(
@@ -130,7 +139,15 @@ def choose_features(
     losses: Sequence[Loss | str],
     regs: str | int | Sequence[float] = "auto",
     *,
+    groups: ArrayLike | None = None,
+    class_weight: dict[Any, float] | str | None = None,
     validation_fraction: float = 0.2,
+    rule: str = "best",
+    scoring: str = "accuracy",
+    path_tol: float = 1e-3,
+    max_passes: float = 1000,
+    calibrate: bool = True,
+    keep_out_of_fold: bool = False,
     seed: int = 0,
     scaling: str | Mapping[str, str] = "auto",
     fit_intercept: bool = True,
@@ -144,7 +161,9 @@ def choose_features(
     ----------
     sets, losses, regs, scaling, callback
         As in `compare_features`.
-    validation_fraction, seed, fit_intercept, engine, n_threads
+    groups, class_weight, validation_fraction, rule, scoring, path_tol, max_passes, calibrate, keep_out_of_fold
+        As in `choose`.
+    seed, fit_intercept, engine, n_threads
         As in `choose`.
 
     Returns
@@ -157,14 +176,21 @@ def choose_features(
         If the sets do not hold the same samples, or if no sample can be held out.
     ParameterError
         If another argument is invalid.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit of the selected features, loss and λ did not converge.
     """
     fraction = check_fraction(validation_fraction)
+    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate)
+    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
-        return [held_out(labelled.y, labelled.weights, fraction, hashes)]
+        return [held_out(labelled.y, labelled.weights, fraction, hashes, groups)]
 
-    return _compared(sets, deal, losses, Settings(regs), seed, scaling, callback, options)
+    return _compared(sets, deal, losses, settings, groups, class_weight, seed, scaling, callback, options)
 
 
 def _compared(
@@ -172,6 +198,8 @@ def _compared(
     deal: Callable[[Labelled, NDArray[np.uint64]], list[Fold]],
     losses: Sequence[Loss | str],
     settings: Settings,
+    groups: ArrayLike | None,
+    class_weight: dict[Any, float] | str | None,
     seed: int,
     scaling: str | Mapping[str, str],
     callback: FeatureCallback | None,
@@ -191,10 +219,12 @@ def _compared(
     hashes = content_hashes(first.identity, seed)
     _check_same(sets, hashes, seed)
     folds = deal(first, hashes)
+    settings = settings._replace(record=recorded(first, seed, groups, class_weight))
 
     def compared(name: str, labelled: Labelled) -> tuple[Comparison, Candidate]:
         own = settings._replace(progress=None if callback is None else partial(callback, name))
-        found = cross_validate(gather(labelled, hashes, folds), losses, own, scalings[name], **options)
+        search = gather(labelled, hashes, folds, labelled.training_weights(class_weight))
+        found = cross_validate(search, losses, own, scalings[name], **options)
         return found.comparison, found.candidate(name)  # and lets copies and preconditioner of this set go
 
     comparisons, candidates, records = {}, [], []
@@ -204,7 +234,9 @@ def _compared(
         records.append(_record(name, labelled, comparisons[name]))
     k = rules.first_best([one.accuracy for one in records])
     tests = tuple(paired_test(candidates[k], other) for other in candidates if other is not candidates[k])
-    return FeatureComparison(FeatureChoice(records[k].name, tuple(records), tests), comparisons)
+    found = FeatureComparison(FeatureChoice(records[k].name, tuple(records), tests), comparisons)
+    warn_unconverged(found.comparison)
+    return found
 
 
 def _check_same(sets: Mapping[str, Labelled], hashes: NDArray[np.uint64], seed: int) -> None:

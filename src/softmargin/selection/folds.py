@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.model_selection import StratifiedGroupKFold, check_cv
+from sklearn.model_selection import check_cv
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Fold, Labelled, Samples
+from softmargin.selection.groups import WHOLE, deal_groups, group_numbers
 from softmargin.text import truncate
 
 __all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
@@ -35,11 +36,12 @@ _COPIED = 1 << 27
 
 _BLOCK_NUMBERS = 1 << 18
 
-_WHOLE = float(1 << 40)
-"""The total weight of all samples as an integer."""
-
 _NOTHING = (
     "At least one class must have two samples with different features, got none: nothing can be held out; give "
+    "the loss and reg instead."
+)
+_NO_GROUPS = (
+    "At least one class must have samples in two groups that can be held out, got none; use other groups, or give "
     "the loss and reg instead."
 )
 
@@ -123,7 +125,9 @@ def fold_signs(folds: Sequence[Fold], n_samples: int) -> NDArray[np.uint64]:
     return signs
 
 
-def held_out(y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint64]) -> Fold:
+def held_out(
+    y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint64], groups: ArrayLike | None = None
+) -> Fold:
     """Hold out a fraction of each class, but never the whole class.
 
     Parameters
@@ -134,12 +138,22 @@ def held_out(y: Ints, weights: Floats, fraction: float, hashes: NDArray[np.uint6
         Samples of weight 0 are in neither part.
     fraction : float
     hashes : ndarray of shape (N,)
+    groups : array-like of shape (N,), optional
+        Samples of a group stay together, so that the held-out part is only nearly this fraction.
 
     Raises
     ------
     DataError
         If no sample can be held out.
     """
+    if groups is not None:
+        numbers, shares = group_numbers(groups, len(y)), np.array([1.0 - fraction, fraction])
+        parts = deal_groups(y, weights, hashes, numbers, shares)
+        if parts.max() == 0:  # few groups: the smallest one that can be held out
+            free = np.unique(numbers[parts == 0])
+            sizes = np.bincount(numbers, weights)[free]
+            parts[(numbers == free[sizes.argmin()]) & (parts == 0)] = 1
+        return _fold(parts == 1, weights, _NO_GROUPS)
     units = _units(y, weights, hashes, max(1, round(1.0 / fraction)))
     outside = np.zeros(len(units.sizes), bool)
     for members in _strata(units):
@@ -169,7 +183,8 @@ def make_folds(
         Samples of weight 0 are in neither part of a fold.
     hashes : ndarray of shape (N,)
     groups : array-like of shape (N,), optional
-        Samples of a group stay together: for a number of folds, or a splitter that supports groups.
+        Samples of a group stay together: for a number of folds, or a splitter that supports groups. There are at
+        most as many folds as groups.
 
     Raises
     ------
@@ -177,14 +192,16 @@ def make_folds(
         If such folds do not exist.
     """
     y, labels, weights = labelled.y, labelled.labels, labelled.weights
-    if groups is not None and np.shape(groups) != y.shape:
-        raise DataError(f"groups must have shape {y.shape}, got {np.shape(groups)}.")
+    numbers = None if groups is None else group_numbers(groups, len(y))
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         n_folds = check_count("cv", int(cv), 2)
-        if groups is None:
+        if numbers is None:
             return _by_content(y, weights, hashes, n_folds)
-        cv = StratifiedGroupKFold(n_folds)
-    elif isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
+        parts = deal_groups(y, weights, hashes, numbers, np.full(n_folds, 1.0 / n_folds))
+        if parts.max() < 0:
+            raise DataError(_NO_GROUPS)
+        return [_fold(parts == k, weights) for k in range(n_folds) if np.any(parts == k)]
+    if isinstance(cv, str) or not (hasattr(cv, "split") or isinstance(cv, Iterable)):
         raise ParameterError(
             f"cv must be a number of folds, a splitter or pairs of index arrays, got {brief(cv)}."
         )
@@ -235,7 +252,7 @@ def _units(y: Ints, weights: Floats, hashes: NDArray[np.uint64], most: int) -> _
     numbers = np.full(len(y), -1)
     numbers[rows] = np.searchsorted(begins, np.arange(len(rows)), side="right") - 1
 
-    share = weights[rows] / weights[rows].sum() * _WHOLE
+    share = weights[rows] / weights[rows].sum() * WHOLE
     totals = np.rint(np.bincount(y[rows], share)).astype(np.int64)
     places = np.empty(len(totals), np.int64)
     places[np.argsort(totals, kind="stable")] = np.arange(len(totals))
@@ -281,11 +298,11 @@ def _by_content(y: Ints, weights: Floats, hashes: NDArray[np.uint64], n_folds: i
     return [_fold(held == k, weights) for k in range(n_folds) if np.any(held == k)]
 
 
-def _fold(outside: NDArray[np.bool_], weights: Floats) -> Fold:
+def _fold(outside: NDArray[np.bool_], weights: Floats, nothing: str = _NOTHING) -> Fold:
     weighted = weights > 0.0
     validation = np.flatnonzero(outside & weighted)
     if validation.size == 0:
-        raise DataError(_NOTHING)
+        raise DataError(nothing)
     return Fold(np.flatnonzero(~outside & weighted), validation)
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from softmargin.errors import DataError
 from softmargin.losses import LOSSES, Loss
+from softmargin.notebook import table
 from softmargin.selection import rules
 from softmargin.selection.feature_records import FeatureChoice
+from softmargin.selection.out_of_fold import OutOfFold
 from softmargin.selection.paired import PairedTest
 from softmargin.selection.wording import choice_sentences, unique_name
 from softmargin.statistics import standard_error
 from softmargin.text import from_json, to_json
 
-__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PathPoint"]
+__all__ = ["Calibration", "Comparison", "FoldPoint", "LossPath", "PathPoint", "Recorded"]
+
+
+_POOR = 0.1
+"""Calibration errors up to this value are not worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,42 @@ class Calibration:
     n_bins: int
     n_samples: int
 
+    def is_poor(self, n_groups: int | None = None) -> bool:
+        """Return whether the error is above 0.1, and above what chance explains (at the level of 1 %).
+
+        With perfect calibration the expected error of n independent samples in B bins is at most √(B / (4n)), by
+        the inequality of Cauchy and Schwarz. One sample changes the error by at most 1/n. It exceeds its
+        expectation by √(ln 100 / (2n)) with a probability of at most 1 % (McDiarmid).
+
+        Parameters
+        ----------
+        n_groups : int, optional
+            Number of groups of dependent samples, which is n then.
+        """
+        noise = math.sqrt(0.25 * self.n_bins) + math.sqrt(0.5 * math.log(100.0))
+        return self.error > max(_POOR, noise / math.sqrt(n_groups or self.n_samples))
+
+
+class Recorded(NamedTuple):
+    """Settings of a selection that its result does not show, for the record.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the folds.
+    n_groups : int or None
+        Number of groups that were kept together.
+    class_weight : dict of str to float, "balanced" or None
+        Factors on the sample weights per class, by the text of the label.
+    weighted : bool
+        Whether the samples had different weights.
+    """
+
+    seed: int = 0
+    n_groups: int | None = None
+    class_weight: dict[str, float] | str | None = None
+    weighted: bool = False
+
 
 @dataclass(frozen=True)
 class LossPath:
@@ -215,6 +257,10 @@ class Comparison:
         Total wall time.
     features : FeatureChoice, optional
         The other feature sets that were compared, if this is the comparison of the selected one.
+    recorded : Recorded
+        The seed, the groups and the weights.
+    out_of_fold : OutOfFold, optional
+        Held-out scores of all samples at the selected loss and λ, if they were asked for; not in the ``record``.
     """
 
     loss: Loss
@@ -227,6 +273,8 @@ class Comparison:
     path_tol: float
     seconds: float
     features: FeatureChoice | None = None
+    recorded: Recorded = field(default_factory=Recorded)
+    out_of_fold: OutOfFold | None = field(default=None, repr=False, compare=False)
 
     @property
     def chosen_path(self) -> LossPath:
@@ -269,9 +317,23 @@ class Comparison:
         """Return the sentences of `reason` as a list."""
         return choice_sentences(self)
 
+    def _repr_html_(self) -> str:
+        """Return the losses at their selected λ, and the reason for the selection, as a table for notebooks."""
+        headings = ("loss", "λ", "training accuracy", "held-out accuracy", "held-out loss", "seconds")
+        rows = []
+        for path in self.paths:
+            point = path.chosen
+            accuracy = f"{point.validation_accuracy:.4f} ± {self.accuracy_error(point):.4f}"
+            seconds = f"{sum(one.seconds for one in path.points):.1f}"
+            training, loss = f"{point.training_accuracy:.4f}", f"{point.validation_loss:.4g}"
+            rows.append((self.name_of(path.loss), f"{point.reg:.3g}", training, accuracy, loss, seconds))
+        return table("Comparison", rows, headings, self.sentences())
+
     def record(self) -> dict[str, Any]:
         """Return a dict of JSON values, for model files and reports; numbers that are not finite become None."""
-        record = {f.name: getattr(self, f.name) for f in fields(self)} | {
+        names = [f.name for f in fields(self) if f.name not in ("recorded", "out_of_fold")]
+        record = {name: getattr(self, name) for name in names} | {
+            **self.recorded._asdict(),
             "loss": self.loss.name,
             "parameters": self.loss.parameters(),
             "n_training": self.n_training,
@@ -299,6 +361,7 @@ class Comparison:
                 paths=tuple(map(_path_from, record["paths"])),
                 tests=tuple(from_json(PairedTest, test) for test in record["tests"]),
                 features=None if features is None else FeatureChoice.from_record(features),
+                recorded=Recorded(**{name: record[name] for name in Recorded._fields if name in record}),
                 folds=tuple((n_training, n_held_out) for n_training, n_held_out in record["folds"]),
                 **{name: record[name] for name in ("reg", "rule", "scoring", "path_tol", "seconds")},
             )

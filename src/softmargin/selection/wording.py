@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from softmargin.selection.paired import PairedTest
     from softmargin.selection.records import Comparison, PathPoint
 
-__all__ = ["choice_sentences", "feature_sentences", "paired_sentence", "unique_name"]
+__all__ = [
+    "choice_sentences", "feature_sentences", "paired_sentence", "uncalibrated_sentence", "unconverged_sentence",
+    "unique_name",
+]  # fmt: skip
 
 
 def unique_name(loss: Loss, losses: Sequence[Loss]) -> str:
@@ -88,6 +91,30 @@ def choice_sentences(found: Comparison) -> list[str]:
     if path.at_edge:
         sentences.append(f"The best reg is the {path.at_edge} tried; a wider range may contain a better one.")
     return sentences
+
+
+def unconverged_sentence(found: Comparison) -> str:
+    """Return a warning if a fit of the selected loss and λ did not converge, else ""."""
+    gaps = [fold.gap for fold in found.chosen_path.chosen.folds]
+    n_failed = sum(not gap <= found.path_tol for gap in gaps)
+    if not n_failed:
+        return ""
+    where = f"{n_failed} of {len(gaps)} folds" if len(gaps) > 1 else "the held-out split"
+    return (
+        f"The selected fit, {found.name_of(found.loss)} with reg {found.reg:.3g}, did not converge on {where}: "
+        f"largest gap {max(gaps):.1e} > {found.path_tol:.0e}; its score is uncertain."
+    )
+
+
+def uncalibrated_sentence(found: Comparison) -> str:
+    """Return a warning if the probabilities of the selected loss are badly calibrated, else ""."""
+    calibration = found.chosen_path.calibration
+    if calibration is None or not calibration.is_poor(found.recorded.n_groups):
+        return ""
+    return (
+        f"The probabilities of {found.name_of(found.loss)} are badly calibrated: confidence and accuracy differ "
+        f"by {calibration.error:.2f} on average on {pluralize(calibration.n_samples, 'held-out sample')} (ECE)."
+    )
 
 
 def feature_sentences(found: FeatureChoice) -> list[str]:

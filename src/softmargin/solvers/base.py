@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from softmargin.losses.base import Floats
+from softmargin.notebook import table
 from softmargin.objective import DualState, Problem, RowState
 from softmargin.vectors import Vector
 
@@ -96,6 +97,19 @@ class Fit:
     def converged(self) -> bool:
         """Whether the certified gap is at most ``tol``."""
         return self.gap <= self.tol
+
+    def _repr_html_(self) -> str:
+        """Return the certificate and the work as a table for notebooks."""
+        state = "converged" if self.converged else "did not converge"
+        rows = [
+            ("weights", f"{self.W.shape[0]:,} features, {self.W.shape[1]:,} classes"),
+            ("objective", f"{self.value:.8g}"),
+            ("lower bound", f"{self.lower_bound:.8g} (certified)"),
+            ("gap", f"{self.gap:.1e} ({state}, tolerance {self.tol:g})"),
+            ("passes", f"{self.n_passes:,} ({self.seconds:.1f} s)"),
+            ("status", self.status),
+        ]
+        return table("Fit", rows)
 
     def record(self) -> dict[str, list[float]]:
         """Return the history, thinned to a few hundred steps, as one list per field of `Step`."""

@@ -78,9 +78,11 @@ class Checkpoint:
 
     def offer(self, state: Callable[[], Saved]) -> None:
         """Write the state if it is due; if that fails, warn and continue the fit."""
-        if time.perf_counter() - self._written < self._seconds:
-            return
-        entries = state()
+        if time.perf_counter() - self._written >= self._seconds:
+            self.write(state())
+
+    def write(self, entries: Saved) -> None:
+        """Write a state; if that fails, warn and continue the fit."""
         arrays = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
         metadata = {
             "kind": "checkpoint",

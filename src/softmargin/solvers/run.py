@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from softmargin.errors import ParameterError
 from softmargin.objective import Problem, relative_gap
 from softmargin.solvers.base import Callback, Fit, Progress, Saved, Solver, State, Step
 from softmargin.solvers.checkpoint import Checkpoint
+from softmargin.solvers.signals import DelayedSignals
 from softmargin.threads import one_blas_thread
 from softmargin.vectors import Vector, is_finite, like, to_numpy
 
@@ -81,8 +83,11 @@ class Run:
         try:
             # One BLAS thread: results do not depend on their number, and no threads compete with the engine's.
             with one_blas_thread():
-                if not self.interrupted:
-                    self._drive(solver)
+                if not self.interrupted and self.checkpoint is None:
+                    self._drive(solver, DelayedSignals())
+                elif not self.interrupted:
+                    with DelayedSignals() as signals:
+                        self._drive(solver, signals)
                 self._certify_last()
             if self._converged and self.checkpoint is not None:
                 self.checkpoint.remove()
@@ -93,8 +98,12 @@ class Run:
             self.interrupted = True
         return self.minimize(solver)
 
-    def _drive(self, solver: Solver) -> None:
-        """Iterate over the solver's states until one of them ends the fit."""
+    def _drive(self, solver: Solver, signals: DelayedSignals) -> None:
+        """Iterate over the solver's states until one of them ends the fit.
+
+        With a checkpoint, a signal is handled after a step, when the last state that can be saved is written.
+        """
+        latest: Callable[[], Saved] | None = None
         saved = None if self.checkpoint is None else self.checkpoint.state
         if saved is not None:
             kinds = {kind.__name__: kind for kind in solver.states}
@@ -114,7 +123,12 @@ class Run:
                 self.passes_before, saved = self.problem.n_passes - saved["passes"], None
             self.state = state
             if self.checkpoint is not None and state.resumable:
-                self.checkpoint.offer(self._saved)
+                latest = self._saving()
+                signals.armed = True
+                self.checkpoint.offer(latest)
+            if signals.waiting and self.checkpoint is not None and latest is not None:
+                self.checkpoint.write(latest())
+                signals.deliver()
             answer = self._certify(state) if state.ready or self._bound_is_due() else None
             value = self._best_value if state.value is None else state.value
             self._record(value, state.estimate if answer is None else answer.gap)
@@ -204,15 +218,22 @@ class Run:
                 f"callback must return True to stop, or False or None to continue, got {brief(answer)}."
             ) from None
 
-    def _saved(self) -> Saved:
-        saved = self.state.saved() | {
-            "state": type(self.state).__name__, "passes": self._n_passes, "history": self._history,
+    def _saving(self) -> Callable[[], Saved]:
+        """Return a function that returns what a checkpoint holds of this moment; nothing is copied before."""
+        state, best, n_steps = self.state, self._best, len(self._history)
+        entries = {
+            "state": type(state).__name__, "passes": self._n_passes,
             "seconds": time.perf_counter() - self._started, "bound": self._lower_bound,
             "next bound": self._next_bound,
         }  # fmt: skip
-        if self._best is not None:
-            P, *values = self._best
-            saved |= {"best P": to_numpy(P), "best values": values}
+
+        def saved() -> Saved:
+            found = state.saved() | entries | {"history": self._history[:n_steps]}
+            if best is not None:
+                P, *values = best
+                found |= {"best P": to_numpy(P), "best values": values}
+            return found
+
         return saved
 
     def _restore(self, saved: Saved) -> None:

@@ -18,7 +18,7 @@ from softmargin.data.images.guard import pillow_warnings
 from softmargin.data.images.pictures import ColourError
 from softmargin.data.inputs import Inputs
 from softmargin.errors import DataError
-from softmargin.threads import usable_cores
+from softmargin.threads import default_threads
 
 __all__ = ["pixels_of"]
 
@@ -98,7 +98,7 @@ def _decode_rows(
     batches = [range(k, min(k + BATCH_FILES, n)) for k in range(1, n, BATCH_FILES)]
     most = 2 if first.size < SMALL_IMAGE and options.image_size is None else MOST_THREADS
     told_at = -np.inf
-    with ThreadPoolExecutor(options.n_workers or min(usable_cores(), most)) as pool:
+    with ThreadPoolExecutor(options.n_workers or min(default_threads(), most)) as pool:
         try:
             for n_done in pool.map(decode_batch, batches):
                 if options.progress is not None and time.monotonic() - told_at >= PROGRESS_EVERY:

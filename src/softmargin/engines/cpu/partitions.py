@@ -27,7 +27,7 @@ from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.rows import sum_in_order
 from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Samples
-from softmargin.threads import Workers, one_blas_thread, usable_cores
+from softmargin.threads import Workers, default_threads, one_blas_thread
 
 __all__ = ["CHUNK_PARTS", "BlockSums", "PartitionedEngine", "panels"]
 
@@ -105,7 +105,7 @@ class PartitionedEngine(InMemoryEngine):
         row_size: int,
         n_single: int | None = None,
     ) -> None:
-        workers = threads if isinstance(threads, Workers) else Workers(threads or usable_cores())
+        workers = threads if isinstance(threads, Workers) else Workers(threads or default_threads())
         super().__init__(samples, workers, classes)
         self._n_features = samples.X.shape[1]
         self._n_block = n_block

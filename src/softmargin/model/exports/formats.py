@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softmargin.errors import ParameterError
-from softmargin.io.paths import check_path
+from softmargin.io.paths import check_path, check_suffix
 from softmargin.model.exports import npz, onnx, torch
 from softmargin.model.parts import Parts
 
@@ -34,13 +33,11 @@ def content(path: str | os.PathLike[str], parts: Parts, backbone: FeatureExtract
     ParameterError
         If the extension is unknown, or a backbone cannot be joined in this format.
     """
-    suffix = Path(check_path(path)).suffix.lower()
-    if suffix not in WRITERS:
-        raise ParameterError(f"The extension of an export must be one of {', '.join(WRITERS)}, got {suffix!r}.")
+    suffix = check_suffix(check_path(path), tuple(WRITERS))
     if backbone is None:
         return WRITERS[suffix](parts)
     if suffix != ".onnx":
-        raise ParameterError(f"A file with the backbone must have the extension .onnx, got {suffix!r}.")
+        raise ParameterError(f"path must end in .onnx for a file with the backbone, got {suffix!r}.")
     from softmargin.model.exports import onnx_backbone  # imports scikit-learn, which other exports do not need
 
     return onnx_backbone.content(parts, backbone)

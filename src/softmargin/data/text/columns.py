@@ -1,0 +1,211 @@
+"""The columns of a text table: what they hold, and their cells as features, labels and ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.data.dataset import Dataset, ReadOptions, no_features
+from softmargin.data.inputs import Texts
+from softmargin.data.labels import check_words
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
+from softmargin.data.text.cells import TRUTH, clue, is_boolean, is_number, is_number_with_comma, looks_numeric
+from softmargin.data.text.dialect import Record, decimal_mark
+from softmargin.data.text.header import Header
+from softmargin.errors import DataError
+from softmargin.text import pluralize, printable
+
+__all__ = ["Columns"]
+
+CHOOSE = ", or choose the features with columns= (--columns)"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table and their roles, decided from its first rows.
+
+    Attributes
+    ----------
+    names : tuple of str
+    named : bool
+        Whether the names are from the file.
+    where : str
+        The name of the file in messages.
+    kinds : tuple of Kind
+    booleans : frozenset of int
+        The columns of numbers that are written as ``true`` and ``false``.
+    comma : bool
+        Whether numbers have decimal commas.
+    plan : Plan
+    """
+
+    names: tuple[str, ...]
+    named: bool
+    where: str
+    kinds: tuple[Kind, ...]
+    booleans: frozenset[int]
+    comma: bool
+    plan: Plan
+
+    @classmethod
+    def of(cls, header: Header, delimiter: str, where: str, options: ReadOptions) -> "Columns":
+        """Decide the content and the role of each column of some rows.
+
+        Raises
+        ------
+        DataError
+            A column that is not used looks like numbers, or the roles are ambiguous.
+        """
+        names = tuple(header.names)
+        cells = [
+            [row for row in header.rows if k < len(row.cells) and row.cells[k].strip()] for k in range(len(names))
+        ]
+        words = [[row.cells[k].strip() for row in column] for k, column in enumerate(cells)]
+        mark = options.decimal or decimal_mark(words, delimiter)
+        kinds: list[Kind] = []
+        booleans = set()
+        for k, (name, column) in enumerate(zip(names, words, strict=True)):
+            if not column:
+                kinds.append("empty" if any(len(row.cells) > k for row in header.rows) else "number")
+            elif name == options.text:
+                kinds.append("text")
+            elif all(map(is_boolean, column)):
+                kinds.append("number")
+                booleans.add(k)
+            elif (_is_decimal if mark == "," else is_number)(column[0]):
+                kinds.append("number")
+            else:
+                kinds.append("text")
+                if _may_be_feature(name, k, header.named, options):
+                    _check_text(cells[k], k, name, where, mark)
+        made = plan(names, kinds, where, options, named=header.named)
+        notes = (*header.notes, *made.notes)
+        if mark == "," and options.decimal is None:
+            decimals = (column for column in words if all(map(is_number_with_comma, column)))
+            used = next(word for column in decimals for word in column if "," in word)
+            notes = (f"the comma is read as the decimal mark (as in {printable(used)!r})", *notes)
+        return cls(
+            names, header.named, where, tuple(kinds), frozenset(booleans), mark == ",", replace(made, notes=notes)
+        )
+
+    @property
+    def label(self) -> str:
+        """The name of the label column in messages."""
+        made = self.plan
+        return self.where if made.label is None else f"{self.where} column {printable(self.names[made.label])!r}"
+
+    def dataset(self, block: Sequence[Record], name: str, notes: tuple[str, ...] = ()) -> Dataset:
+        """Return the data set of some rows, with labels as text."""
+        made = self.plan
+        rows = self._of_equal_width(block)
+        y = ids = names = inputs = text = None
+        if made.kind == "text":
+            X: NDArray[Any] = no_features(len(rows))
+            inputs = Texts([row.cells[made.features[0]] for row in rows], self.where)
+            text = self.names[made.features[0]]
+        else:
+            X = self._numbers(rows)
+        if made.label is not None:
+            labels = [row.cells[made.label] for row in rows]
+            notes += check_words(labels, lambda k: f"{self.where} line {rows[k].line}")
+            if self.comma and self.kinds[made.label] == "number":
+                labels = [label.replace(",", ".") for label in labels]
+            y = np.array(labels, dtype=np.str_)
+        if made.ids is not None:
+            ids = tuple(row.cells[made.ids] for row in rows)
+        if inputs is None:
+            names = made.feature_names(self.names, named=self.named)
+        label = None if made.label is None else self.names[made.label]
+        return Dataset(
+            X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text, label_column=label
+        )
+
+    def _of_equal_width(self, block: Sequence[Record]) -> list[Record]:
+        """Return rows with a cell in each column; only empty cells are added or removed."""
+        width = len(self.names)
+        empty = [k for k, kind in enumerate(self.kinds) if kind == "empty"]
+        if not empty and all(len(row.cells) == width for row in block):
+            return list(block)
+        rows = []
+        for line, cells in block:
+            missing, more = range(len(cells), width), cells[width:]
+            if any(self.kinds[k] != "empty" for k in missing) or any(cell.strip() for cell in more):
+                found = f"line {line} has {pluralize(len(cells), 'cell')}"
+                raise DataError(f"{self.where} {found}; expected {width} as in the first line.")
+            cells = [*cells[:width], *[""] * len(missing)]
+            wrong = next((k for k in empty if cells[k].strip()), None)
+            if wrong is not None:
+                found = f"{printable(cells[wrong][:40])!r} on line {line}"
+                raise DataError(
+                    f"{self.where} column {printable(self.names[wrong])!r} must hold values from the first rows on, "
+                    f"got the first one, {found}; fill it in{CHOOSE}."
+                )
+            rows.append(Record(line, cells))
+        return rows
+
+    def _numbers(self, block: Sequence[Record]) -> NDArray[Any]:
+        features = self.plan.features
+        X = np.empty((len(block), len(features)))
+        everything = features == tuple(range(len(self.names)))
+        truths = [j for j, k in enumerate(features) if k in self.booleans]
+        for i, (line, row) in enumerate(block):
+            cells = row if everything else [row[k] for k in features]
+            try:
+                if truths:
+                    cells = list(cells)
+                    for j in truths:
+                        cells[j] = TRUTH[cells[j].lower()]
+                if self.comma:
+                    if any("." in cell for cell in cells):
+                        raise ValueError
+                    cells = [cell.replace(",", ".") for cell in cells]
+                if "_" in "".join(cells):
+                    raise ValueError
+                X[i] = list(map(float, cells))
+            except (ValueError, KeyError):
+                raise self._not_a_number(line, row) from None
+        return X
+
+    def _not_a_number(self, line: int, row: list[str]) -> DataError:
+        k = next(k for k in self.plan.features if not self._is_valid(k, row[k]))
+        where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
+        found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
+        wanted = "true or false" if k in self.booleans else "a number"
+        return DataError(f"{where} must hold {wanted}, got {found}{'' if k in self.booleans else clue(row[k])}.")
+
+    def _is_valid(self, k: int, cell: str) -> bool:
+        if k in self.booleans:
+            return is_boolean(cell)
+        return _is_decimal(cell) if self.comma else is_number(cell)
+
+
+def _is_decimal(cell: str) -> bool:
+    """Return whether a cell is a number with a decimal comma or without decimals."""
+    return "." not in cell and is_number(cell.replace(",", "."))
+
+
+def _may_be_feature(name: str, k: int, named: bool, options: ReadOptions) -> bool:
+    """Return whether a column of text would be a feature if it held numbers."""
+    if options.columns is not None or options.text is not None or options.raw == "texts":
+        return False
+    is_label = name.lower() in LABELS or str(options.label_column) == (name if named else str(k))
+    return not is_label and not (named and is_index(name))
+
+
+def _check_text(column: list[Record], k: int, name: str, where: str, mark: str) -> None:
+    """Raise an error if a column of text holds numbers, or only words that look like numbers."""
+    cells = [row.cells[k].strip() for row in column]
+    numbers = [row.line for row, cell in zip(column, cells, strict=True) if is_number(cell)]
+    look = [looks_numeric(cell) for cell in cells]
+    known = [is_like for cell, is_like in zip(cells, look, strict=True) if is_like or not clue(cell)]
+    if not numbers and not (known and all(known)):
+        return
+    wrong = next(i for i, cell in enumerate(cells) if not is_number(cell))
+    place = f"{where} line {column[wrong].line}, column {printable(name)!r}"
+    found = repr(printable(cells[wrong][:40]))
+    if numbers:
+        found += f" and a number on line {numbers[0]}"
+        raise DataError(f"{place} must hold only numbers or only text, got {found}{clue(cells[wrong])}{ADVICE}.")
+    raise DataError(f"{place} must hold a number, got {found}{clue(cells[wrong])}{CHOOSE}.")
