@@ -123,7 +123,8 @@ def load_dataset(
     classes : array_like of int or str, optional
         The classes of a model, as which the labels are read: 1, ``"1"``, ``"1.0"`` and ``"True"`` are one label.
     n_features : int, optional
-        Only for sparse text: the number of features; by default the largest index.
+        Only for sparse text: the number of features, by default the largest index. Features beyond it are ignored,
+        with a note.
     image_size : tuple of int (height, width), optional
         Only for images: resize every image to this size (pixels).
     image_channels : int, optional
