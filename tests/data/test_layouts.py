@@ -38,8 +38,9 @@ def picture(value: int = 9) -> bytes:
 
 
 def test_names_of_parts_in_any_case_and_with_the_usual_affixes() -> None:
-    for name in ("train", "TRAIN", "Training", "trn", "Train_Set", "train2017", "seg_train", "trainset", "split=train",
-                 "train-00000-of-00002.parquet", "training data", "images-train", "trainval", "TrainingSet"):  # fmt: skip
+    for name in ("train", "TRAIN", "Training", "trn", "Train_Set", "train2017", "seg_train", "trainset",
+                 "split=train", "train-00000-of-00002.parquet", "training data", "images-train", "TrainingSet",
+                 "trainval"):  # fmt: skip
         assert part_of_name(name) == "train", name
     for name in (
         "test",

@@ -96,6 +96,7 @@ class Table:
         image_shape = None
         inputs: Inputs | None = None
         notes = () if start else self.notes
+        numbers: NDArray[np.int64] = np.arange(batch.num_rows)
         text = names[0] if made.kind == "text" else None
         if text is not None:
             X, inputs = no_features(batch.num_rows), Texts(self._words(batch, text), self.where)
@@ -110,14 +111,16 @@ class Table:
             if options.skip_damaged:
                 numbers, more = undamaged(pictures, options)
                 pictures, notes = pictures.take(numbers), notes + more
-                batch = batch.take(pyarrow(f"Reading {self.where}").array(numbers))
             if options.raw:
-                X, inputs = no_features(batch.num_rows), pictures
+                X, inputs = no_features(len(pictures)), pictures
             else:
                 X, image_shape = pixels_of(pictures, options)
         feature_names = tuple(names) if made.kind == "number" else None
         y = None if self.label is None else self._labels(batch, self.label, start)
         ids = tuple("/".join(map(str, row)) for row in self._ids(batch)) if self.ids else None
+        if len(X) < batch.num_rows:  # damaged pictures were left out
+            y = None if y is None else y[numbers]
+            ids = None if ids is None else tuple(ids[k] for k in numbers)
         return Dataset(
             X, y, name, ids, image_shape, feature_names, None, notes, inputs, text=text, label_column=self.label
         )

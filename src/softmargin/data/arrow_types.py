@@ -80,7 +80,11 @@ def plain(column: Any) -> Any:
         if isinstance(column.type, pa.BaseExtensionType):
             column = column.storage
         elif _is(column.type, ("dictionary",)):
-            column = column.dictionary_decode()
+            words = column.dictionary
+            for view, stored in ((("string_view",), pa.string()), (("binary_view",), pa.binary())):
+                if _is(words.type, view):  # pyarrow cannot decode these
+                    words = words.cast(stored)
+            column = pa.DictionaryArray.from_arrays(column.indices, words).dictionary_decode()
         elif _is(column.type, ("run_end_encoded",)):
             column = pa.compute.run_end_decode(column)
         else:

@@ -200,6 +200,7 @@ def stream_dataset(
     text: str | None = None,
     features: Extractor | None = None,
     cache: bool = True,
+    skip_damaged: bool = False,
 ) -> Iterator[Dataset] | None:
     """Return an iterator over the rows of a source in chunks, or None if it can only be read as a whole.
 
@@ -213,7 +214,7 @@ def stream_dataset(
     label_column : str, optional
         Left out of the features of a table that has it: by its name, or by its position if the columns have no
         names and there is one more column than ``n_features``.
-    columns, n_features, text, features, cache
+    columns, n_features, text, features, cache, skip_damaged
         As in `load_dataset`; the first three are ignored if they do not apply to the source.
     header, decimal, encoding
         As in `load_dataset`.
@@ -225,6 +226,7 @@ def stream_dataset(
         only_features=True,
         text=text,
         raw=None if features is None else features.takes,
+        skip_damaged=skip_damaged,
         **check_format(header, decimal, encoding),
     )
     if not isinstance(source, (str, os.PathLike)):
