@@ -11,7 +11,7 @@ from softmargin.cli import sampling
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
 from softmargin.cli.reading import Reading, labels_of, naming, read_data
-from softmargin.cli.wording import say_err
+from softmargin.cli.wording import note_unknown, say_err
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -173,7 +173,11 @@ class Job(Extraction):
 
     def read(self, extractors: Mapping[str, FeatureExtractor | None], progress: Progress) -> dict[str, Task]:
         """Return the data for each extractor; all parts are checked before anything is fitted."""
-        return {spec: self._read(progress, extractor) for spec, extractor in extractors.items()}
+        tasks = {spec: self._read(progress, extractor) for spec, extractor in extractors.items()}
+        data, samples, *_ = next(iter(tasks.values()))
+        if data.test is not None and data.test.y is not None:
+            note_unknown(data.test.y, samples.classes)
+        return tasks
 
     def _read(self, progress: Progress, extractor: FeatureExtractor | None) -> Task:
         from softmargin.samples import Labelled, check_finite

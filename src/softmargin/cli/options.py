@@ -31,6 +31,7 @@ __all__ = [
     "quiet",
     "reading",
     "search",
+    "skip_damaged",
     "threads",
 ]  # fmt: skip
 
@@ -150,6 +151,9 @@ part = click.option(
     show_default=True,
     help="Part of DATA to use; auto: the test set if there is one.",
 )
+skip_damaged = click.option(
+    "--skip-damaged", is_flag=True, help="Leave out images that cannot be decoded, and list them in a note."
+)
 reading = combined(
     click.option(
         "--labels-file",
@@ -160,9 +164,7 @@ reading = combined(
         "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
     ),
     columns,
-    click.option(
-        "--skip-damaged", is_flag=True, help="Leave out images that cannot be decoded, and list them in a note."
-    ),
+    skip_damaged,
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 

@@ -14,9 +14,14 @@ from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
 
 __all__ = [
-    "as_labels", "check_words", "labels_like", "labels_of_words", "name_labels", "nfc", "plain_integers",
-    "read_labels",
+    "Unlabelled", "as_labels", "check_words", "labels_like", "labels_of_words", "name_labels", "nfc",
+    "plain_integers", "read_labels",
 ]  # fmt: skip
+
+
+class Unlabelled(DataError):
+    """A sample has no label; a test part is left out then."""
+
 
 _FIRST_MARK = 0x300
 """The first combining mark: text of smaller code points only is in the form NFC."""
@@ -173,7 +178,7 @@ def check_words(words: Sequence[str], place: Callable[[int], str]) -> tuple[str,
         found = "the cell is empty"
         if words[k].strip(BLANKS):
             found = f"{printable(words[k])!r} is a missing value; leave such rows out or rename the class"
-        raise DataError(f"{place(k)} has no label ({found}).")
+        raise Unlabelled(f"{place(k)} has no label ({found}).")
     doubtful = [word for word in distinct if word.strip(BLANKS) in DOUBTFUL]
     return tuple(f"the label {printable(word)!r} is a class of its own, not a missing value" for word in doubtful)
 
