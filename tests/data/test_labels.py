@@ -86,7 +86,7 @@ def test_labels_are_read_as_the_classes(classes: list, given: list, expected: li
 
 
 def test_a_word_among_integers_is_named() -> None:
-    message = refused(lambda: labels_like(np.array(["1", "?", "2", "?"]), np.array([1, 2]), "t.csv"), error=DataError)
-    assert message == (
-        "t.csv row 1: labels must be integers like the classes of the model, got '?' (in 2 rows)."
+    message = refused(
+        lambda: labels_like(np.array(["1", "?", "2", "?"]), np.array([1, 2]), "t.csv"), error=DataError
     )
+    assert message == ("t.csv row 1: labels must be integers like the classes of the model, got '?' (in 2 rows).")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
-from softmargin.cli.reading import Reading, labels_of, naming, read_data
+from softmargin.cli.reading import Reading, check_classes, labels_of, naming, read_data
 from softmargin.cli.wording import say_err
 from softmargin.errors import DataError, ParameterError
 
@@ -110,6 +110,7 @@ class Job(Extraction):
             options = {"features": extractor, "cache": not self.no_cache, "n_workers": self.threads}
         data = read_data(self.data, self, progress, **options)
         y = labels_of(data, self.data)
+        check_classes(y, self.data)
         with naming(self.data):
             labelled = Labelled.check(data.X, y, keys=data.keys)
         if data.test is not None:

@@ -16,7 +16,7 @@ from softmargin.errors import ParameterError
 
 __all__ = [
     "LOSS_NAMES", "applying", "as_json", "columns", "data", "evaluation", "extraction", "gathered", "job", "model",
-    "part", "positive", "quiet", "reading", "search", "threads",
+    "part", "positive", "quiet", "reading", "search", "table_format", "threads",
 ]  # fmt: skip
 
 LOSS_NAMES = ("cross_entropy", "squared_hinge", "hinge")
@@ -97,6 +97,22 @@ part = click.option(
     show_default=True,
     help="Part of DATA to use; auto: the test set if there is one.",
 )
+table_format = combined(
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first line of a text table holds names.  [default: found out]",
+    ),
+    click.option(
+        "--decimal",
+        type=click.Choice((".", ",")),
+        metavar="MARK",
+        help="Decimal mark of a text table: . or ,  [default: found out]",
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of a text table, such as cp1252.  [default: UTF-8]"),
+)
+"""How a text table is written: fields of `softmargin.cli.reading.Reading`."""
+
 reading = combined(
     click.option(
         "--labels-file",
@@ -107,6 +123,10 @@ reading = combined(
         "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
     ),
     columns,
+    click.option(
+        "--keep-counters", is_flag=True, help="Keep columns of a table that number its rows as features."
+    ),
+    table_format,
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 

@@ -59,6 +59,7 @@ _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
 @click.option("--margin", is_flag=True, help="Add the difference of the two largest scores.")
 @options.applying
 @options.columns
+@options.table_format
 @options.part
 @options.as_json
 @options.quiet
@@ -149,6 +150,7 @@ def _parts(model: Model, source: str, progress: Progress, part: str, reading: Re
         text=None if extractor is None else reading.text or model.text,
         features=None if source != _STREAM and holds_arrays(source) else extractor,
         cache=not reading.no_cache,
+        **reading.format(),
     )
     if stream is None or (chosen and source != _STREAM):
         whole = part_of(read_for_model(source, model, reading, progress), source, part)

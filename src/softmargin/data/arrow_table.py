@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.arrow import pyarrow
+from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
 from softmargin.data.files import one_line
 from softmargin.data.images import FilePictures, pixels_of
@@ -51,7 +52,8 @@ class Table:
         first, *others = dict.fromkeys(part.image_shape or part.n_features for part in parts)
         if others:
             raise DataError(f"{self.where} must have rows of equal size, got {first} and {others[0]} features.")
-        return join_parts(parts)
+        data = join_parts(parts)
+        return data if data.feature_names is None else without_counters(data, data.feature_names, self.options)
 
     def chunks(self, batches: Iterable[Any], name: str) -> Iterator[Dataset]:
         """Yield one data set per batch that has rows."""

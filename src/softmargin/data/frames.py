@@ -18,7 +18,7 @@ from softmargin.text import pluralize, printable
 __all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read"]
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or a folder saved by datasets)"
-OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text"})
+OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text", "keep_counters"})
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"
@@ -62,6 +62,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         saved = _is_saved(path)
         main, test, rest = _splits(path) if saved else _shards(path)
         data = _read(main, path.name, options)
+        if data.feature_names is not None:
+            options = replace(options, columns=data.feature_names)
         held = None if test is None else _read(test, f"{path.name} (test)", options)
     if saved and held is not None and held.y is None:
         held, rest = None, [*rest, "test"]

@@ -87,7 +87,9 @@ def as_labels(array: NDArray[Any], n_rows: int, where: str, advice: str = "") ->
         if not usable.all():
             row = int(np.argmin(usable))
             looks = ", which looks like the target of a regression" if np.isfinite(array[row]) else ""
-            raise DataError(f"{where} row {row}: labels must be integers or strings, got {array[row]}{looks}{advice}.")
+            raise DataError(
+                f"{where} row {row}: labels must be integers or strings, got {array[row]}{looks}{advice}."
+            )
     elif kind == "S":
         try:
             return np.char.decode(array, "utf-8")
@@ -225,10 +227,10 @@ def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDA
     given, places = np.unique(y, return_inverse=True)
     if are_words:
         known: dict[Any, Any] = {unicodedata.normalize("NFC", str(name)): str(name) for name in classes.tolist()}
-        values: dict[int, list[str]] = {}
+        values: dict[int | None, list[str]] = {}
         for name in known:
-            if (value := _whole(name)) is not None:
-                values.setdefault(value, []).append(name)
+            values.setdefault(_whole(name), []).append(name)
+        values.pop(None, None)
         unique = {value: known[names[0]] for value, names in values.items() if len(names) == 1}
         read = [known.get(str(label), unique.get(_whole(str(label)), str(label))) for label in given.tolist()]
         if y.dtype.kind == "U" and read == given.tolist():

@@ -9,19 +9,22 @@ from typing import Literal
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import printable, truncate
+from softmargin.text import pluralize, printable, truncate
 
 __all__ = ["ADVICE", "LABELS", "Kind", "Plan", "is_index", "plan", "some"]
 
 Kind = Literal["number", "text", "list", "image", "empty", "other"]
-"""The content of a column: numbers, text, lists of numbers, image files, nothing, or values that cannot be used."""
+"""The content of a column: numbers, text, lists of numbers, image files, nothing, or values of no use."""
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = re.compile(
     r"|ids?|index|path|file|file_?name|uuid|guid"
-    r"|(row|sample|image|level)[_. ]?(ids?|names?|index|numbers?|0)|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
+    r"|(row|sample|image)[_. ]?(ids?|names?|index|numbers?)"
+    r"|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
 )
 """The usual names (in lower case) of ids and of the indices of tables."""
+INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
+"""Those of indices, which are no ids if there are others."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ADVICE = "; if another column holds the labels, name it with label_column= (--label-column)"
@@ -90,7 +93,9 @@ def plan(
     ParameterError
         ``options.label_column`` is not a column.
     """
-    check_unique([name for name, kind in zip(names, kinds, strict=True) if name and kind != "empty"], where, "column")
+    check_unique(
+        [name for name, kind in zip(names, kinds, strict=True) if name and kind != "empty"], where, "column"
+    )
     notes: list[str] = []
     text = _text(names, kinds, where, options, named)
     if text is not None:
@@ -109,7 +114,9 @@ def plan(
         notes.append(f"columns left out: {some(left_out)}")
     empty = [names[k] for k in rest if kinds[k] == "empty"]
     if empty:
-        notes.append(f"empty columns passed over: {some(empty)}")
+        listed = [name for name in empty if name]
+        which = f" ({some(listed)})" if listed and named else ""
+        notes.append(f"{pluralize(len(empty), 'empty column')} passed over{which}")
     return Plan(features, None if options.only_features else label, ids, kind, tuple(notes))
 
 
@@ -215,9 +222,9 @@ def _label(
 
 
 def _ids(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int], label: int | None) -> int | None:
-    """Return the first column with a usual name of ids, if it holds numbers or text."""
-    found = (k for k in places if is_index(names[k]) and k != label)
-    return next((k for k in found if kinds[k] in ("number", "text")), None)
+    """Return the first column of numbers or text with a usual name of ids; indices of tables come last."""
+    found = [k for k in places if is_index(names[k]) and k != label and kinds[k] in ("number", "text")]
+    return min(found, key=lambda k: INDICES.fullmatch(names[k].strip().lower()) is not None, default=None)
 
 
 def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int]) -> tuple[list[int], list[int]]:

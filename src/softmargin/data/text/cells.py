@@ -11,7 +11,7 @@ TRUTH = {"true": "1", "false": "0"}
 _SIGN = r"[-+\u2212]?"
 _SPACES = r" \u00a0\u202f"
 _GROUPED = rf"\d{{1,3}}(?:[,.'’{_SPACES}]\d{{3}})+(?:[.,]\d+)?"
-_PLAIN = r"(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?"
+_PLAIN = r"(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:[eE][-+]?\d+)?"
 _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)"
 _LOOKS = re.compile(
     rf"\(?{_SIGN}{_CURRENCY}?[{_SPACES}]*{_SIGN}(?:{_GROUPED}|{_PLAIN})[{_SPACES}]*(?:%|‰|{_CURRENCY})?\)?"

@@ -19,7 +19,7 @@ from softmargin.text import pluralize, printable
 
 __all__ = ["Columns"]
 
-CHOOSE = ", or choose the features with columns= (--columns)"
+CHOOSE = "; or choose the features with columns= (--columns)"
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class Columns:
             if wrong is not None:
                 found = f"{printable(cells[wrong][:40])!r} on line {line}"
                 raise DataError(
-                    f"{self.where} column {printable(self.names[wrong])!r} must hold values from the first rows on, "
-                    f"got the first one, {found}; fill it in{CHOOSE}."
+                    f"{self.where} column {printable(self.names[wrong])!r} must be empty as in the first rows, "
+                    f"got {found}{CHOOSE}."
                 )
             rows.append(Record(line, cells))
         return rows

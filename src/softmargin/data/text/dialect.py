@@ -81,16 +81,13 @@ def guess_delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter of the first lines of a table.
 
     It is the one of comma, tab, semicolon and ``|`` that gives most lines the same number of cells, more than one;
-    of several, the one with the largest share of numbers, then the most cells. Without any, it is any number of
-    blanks if they give nearly all lines the same number of cells, else the comma.
+    of several, the one with the largest share of numbers, then the most cells. It is any number of blanks if they
+    suit better than all of them, and it is the comma if none does.
     """
     found = {delimiter: _fit(lines, delimiter) for delimiter in (*DELIMITERS, BLANK)}
     blank = found.pop(BLANK)
     best = max(found, key=lambda delimiter: found[delimiter])
-    is_aligned = blank.share >= ENOUGH and blank.n_cells > 1
-    if is_aligned and (not found[best].share or (best == "\t" and found[best].share < blank.share == 1.0)):
-        return BLANK
-    return best
+    return BLANK if blank.share >= ENOUGH and blank[:2] > found[best][:2] else best
 
 
 def decimal_mark(columns: Iterable[Sequence[str]], delimiter: str) -> str:
