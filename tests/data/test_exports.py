@@ -39,7 +39,9 @@ def test_kaggle(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("PassengerId,a,b,c,target\n" + rows(start="{n},"), "utf-8")
     check(tmp_path / "people.csv")
     (tmp_path / "sample_submission.csv").write_text("Id,target\n" + "".join(f"{k},0\n" for k in range(N)))
-    refused(lambda: load_dataset(tmp_path / "sample_submission.csv"), "must have a column of numbers besides the label")
+    refused(
+        lambda: load_dataset(tmp_path / "sample_submission.csv"), "must have a column of numbers besides the label"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])

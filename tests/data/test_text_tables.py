@@ -184,6 +184,10 @@ def test_booleans_are_numbers(tmp_path: Path, yes: str, no: str) -> None:
     refused(lambda: read(tmp_path, text), "column 'b'", repr(yes), "a number on line 4")
 
 
+def test_blanks_in_quotes_around_booleans(tmp_path: Path) -> None:
+    assert read(tmp_path, 'a,b,label\n1,"true ",u\n3," False",v\n').X.tolist() == [[1, 1], [3, 0]]
+
+
 def test_a_stray_word_among_booleans_of_a_late_row(tmp_path: Path) -> None:
     text = "a,b,label\n" + "1.5,true,u\n2.5,false,v\n" * 3000 + "3.5,maybe,u\n"
     refused(lambda: read(tmp_path, text), "line 6002, column 'b' must hold true or false, got 'maybe'")

@@ -153,7 +153,7 @@ def _parts(model: Model, source: str, progress: Progress, part: str, reading: Re
         **reading.format(),
     )
     if stream is None or (chosen and source != _STREAM):
-        whole = part_of(read_for_model(source, model, reading, progress), source, part)
+        whole = part_of(read_for_model(source, model, reading, progress, labelled=False), source, part)
         progress("predicting")
         with naming(source):
             model.predict(whole.X)  # all rows: an invalid one is found before the first line is printed

@@ -98,14 +98,16 @@ def read_data(source: str, reading: Reading, progress: Progress, **options: Any)
     return data
 
 
-def read_for_model(source: str, model: Model, reading: Reading, progress: Progress) -> Dataset:
+def read_for_model(
+    source: str, model: Model, reading: Reading, progress: Progress, *, labelled: bool = True
+) -> Dataset:
     """Read DATA as the model needs it; its features are computed unless DATA is a file of features.
 
-    Labels are read as the classes of the model.
+    If ``labelled``, labels are read as the classes of the model.
     """
     from softmargin.data import holds_arrays, options_of
 
-    labels = {"classes": model.classes}
+    labels = {"classes": model.classes} if labelled else {}
     own, extractor = options_of(source), extractor_for(model, reading)
     if extractor is not None:
         options: dict[str, Any] = labels | ({"text": reading.text or model.text} if "text" in own else {})

@@ -153,7 +153,7 @@ class Columns:
                 if truths:
                     cells = list(cells)
                     for j in truths:
-                        cells[j] = TRUTH[cells[j].lower()]
+                        cells[j] = TRUTH[cells[j].strip().lower()]
                 if self.comma:
                     if any("." in cell for cell in cells):
                         raise ValueError

@@ -38,13 +38,12 @@ class Records:
 
     Attributes
     ----------
-    empty : list of int
-        The numbers of the lines whose cells are all empty, which are passed over; completely empty lines are not
-        among them.
+    empty : int or None
+        The number of the first line whose cells are all empty, which is passed over like a completely empty line.
     """
 
     def __init__(self, lines: Iterable[str], delimiter: str, n_above: int = 0) -> None:
-        self.empty: list[int] = []
+        self.empty: int | None = None
         self._lines = (line.replace("\t", " ").rstrip() + "\n" for line in lines) if delimiter == BLANK else lines
         self._delimiter, self._n_above = delimiter, n_above
         self._records = self._read()
@@ -73,8 +72,8 @@ class Records:
                     row = [_bare(cell, text) for cell in row]
                 if any(row):
                     yield Record(reader.line_num + above, row)
-                else:
-                    self.empty.append(reader.line_num + above)
+                elif self.empty is None:
+                    self.empty = reader.line_num + above
 
 
 def guess_delimiter(lines: Sequence[str]) -> str:
