@@ -24,7 +24,7 @@ IDS = re.compile(
 )
 """The usual names (in lower case) of ids and of the indices of tables."""
 INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
-"""Those of indices, which are no ids if there are others."""
+"""Those of indices, which are the ids only if no other column is."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ADVICE = "; if another column holds the labels, name it with label_column= (--label-column)"

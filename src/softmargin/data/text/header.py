@@ -86,7 +86,7 @@ def _same_widths(
 def _are_names(cells: list[str], body: list[Record], options: ReadOptions) -> tuple[bool, str | None]:
     """Return whether the cells of the first line are names, and a note if that was not obvious.
 
-    1. They are if all columns that are asked for are among them.
+    1. They are if all requested columns are among them.
     2. They are if there is a word above a column of numbers.
     3. They are not if one of them is a value of its column.
     4. They are if they are all words, or one is a usual name of labels.

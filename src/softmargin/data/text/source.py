@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
@@ -65,13 +65,13 @@ def decoded(stream: IO[bytes], where: str, encoding: str | None, *, packed: bool
     DataError
         The text is not of this encoding, or the stream is not gzip.
     """
-    raw = gzip.GzipFile(fileobj=stream, mode="rb") if packed else stream
+    raw: Any = gzip.GzipFile(fileobj=stream, mode="rb") if packed else stream
     buffered = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
     name = encoding or "utf-8-sig"
     try:
         start = buffered.peek(4)[:4]
         name = encoding or next((found for mark, found in _MARKS if start.startswith(mark)), name)
-        text = io.TextIOWrapper(buffered, name, newline="")  # type: ignore[arg-type]
+        text = io.TextIOWrapper(buffered, name, newline="")
         try:
             yield text
         finally:
@@ -86,7 +86,7 @@ def decoded(stream: IO[bytes], where: str, encoding: str | None, *, packed: bool
         raise DataError(f"{where} is damaged or not compressed by gzip ({printable(error)}).") from error
     finally:
         if buffered is not raw:
-            buffered.detach()  # type: ignore[union-attr]
+            buffered.detach()
 
 
 def read_top(text: io.TextIOWrapper, where: str) -> Top:
