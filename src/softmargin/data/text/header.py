@@ -128,7 +128,7 @@ def _numbers_are_names(cells: list[str], columns: list[list[str]], body: list[Re
     places = [k for k, cell in enumerate(cells) if cell and is_number(cell)]
     values = np.array([float(cells[k]) for k in places])
     steps = _steps(values)
-    if not len(places) or not (np.all(steps > 0) or np.all(steps < 0)):
+    if not body or not len(places) or not (np.all(steps > 0) or np.all(steps < 0)):
         return False
     below = [columns[k] for k in places]
     outside = sum(map(_is_outside, values, below))
