@@ -309,3 +309,8 @@ def test_options_refused(tmp_path: Path) -> None:
     for name, value in (("header", True), ("decimal", ","), ("encoding", "cp1252"), ("keep_counters", True)):
         call = lambda name=name, value=value: load_dataset(tmp_path / "X.npy", **{name: value})  # noqa: E731
         refused(call, f"{name}= is only for a", error=ParameterError)
+
+
+def test_texts_are_not_separated_by_blanks(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("good film\nbad film\n")
+    refused(lambda: load_dataset(tmp_path / "w.csv"), "must have a column of numbers", "'good film'")

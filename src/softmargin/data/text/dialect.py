@@ -76,17 +76,19 @@ class Records:
                     self.empty = reader.line_num + above
 
 
-def guess_delimiter(lines: Sequence[str]) -> str:
+def guess_delimiter(lines: Sequence[str], *, texts: bool = False) -> str:
     """Return the delimiter of the first lines of a table.
 
     It is the one of comma, tab, semicolon and ``|`` that gives most lines the same number of cells, more than one;
     of several, the one with the largest share of numbers, then the most cells. It is any number of blanks if they
-    suit better than all of them, and it is the comma if none does.
+    suit better than all of them, some cells are numbers and the table does not hold ``texts``. It is the comma if
+    none suits.
     """
     found = {delimiter: _fit(lines, delimiter) for delimiter in (*DELIMITERS, BLANK)}
     blank = found.pop(BLANK)
     best = max(found, key=lambda delimiter: found[delimiter])
-    return BLANK if blank.share >= ENOUGH and blank[:2] > found[best][:2] else best
+    is_aligned = blank.share >= ENOUGH and blank.numbers > 0 and not texts
+    return BLANK if is_aligned and blank[:2] > found[best][:2] else best
 
 
 def decimal_mark(columns: Iterable[Sequence[str]], delimiter: str) -> str:

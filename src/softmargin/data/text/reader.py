@@ -94,7 +94,8 @@ def _parts(
         try:
             top = read_top(text, where)
             tabs = tabs and "\t" in top.lines[0]
-            delimiter = top.delimiter or ("\t" if tabs else guess_delimiter(top.lines))
+            texts = options.raw == "texts" or options.text is not None
+            delimiter = top.delimiter or ("\t" if tabs else guess_delimiter(top.lines, texts=texts))
             records = Records(rest_of(top, text, packed=packed), delimiter, top.n_skipped)
             first = next(records, None)
             if first is None:
