@@ -109,7 +109,8 @@ def plan(
     features, kind = _features(names, kinds, [k for k in rest if not is_index(names[k])], where)
     if ids is not None:
         notes.append(f"column {printable(names[ids])!r} is used as the sample ids")
-    left_out = [names[k] for k in rest if k not in features and kinds[k] != "empty"]
+    used = set(features)
+    left_out = [names[k] for k in rest if k not in used and kinds[k] != "empty"]
     if left_out:
         notes.append(f"columns left out: {some(left_out)}")
     empty = [names[k] for k in rest if kinds[k] == "empty"]

@@ -142,7 +142,7 @@ def _fit(lines: Sequence[str], delimiter: str) -> _Fit:
     n_cells, n_rows = max(sizes.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
     if n_cells < 2:
         return _Fit(0.0, 0.0, 0)
-    cells = [cell for row in records for cell in row if len(_trimmed(row)) == n_cells]
+    cells = [cell for row in records if len(_trimmed(row)) == n_cells for cell in row]
     return _Fit(n_rows / len(records), sum(map(looks_numeric, cells)) / len(cells), n_cells)
 
 
