@@ -165,6 +165,16 @@ def test_columns_that_look_like_numbers_are_not_left_out(tmp_path: Path, text: s
     assert read(tmp_path, text, columns=["b"], decimal="." if "2.5" in text else None).n_features == 1
 
 
+def test_points_where_the_comma_is_the_decimal_mark(tmp_path: Path) -> None:
+    text = "a;b;kind\n1.5;2,5;u\n2.5;3;v\n"
+    refused(lambda: read(tmp_path, text, decimal=","), "line 2, column 'a'", "'1.5'", "--decimal .")
+    refused(
+        lambda: read(tmp_path, text.replace("1.5", "1"), decimal=","), "line 3, column 'a'", "'2.5'", "--decimal ."
+    )
+    late = "a;kind\n" + "1,5;u\n2,5;v\n" * 3000 + "3.5;u\n"
+    refused(lambda: read(tmp_path, late), "line 6002, column 'a'", "'3.5'", "--decimal .")
+
+
 def test_words_are_left_out_with_a_note(tmp_path: Path) -> None:
     data = read(tmp_path, "a,size,kind,label\n1,2 doors,x1,u\n2,4 doors,x2,v\n")
     assert data.feature_names == ("a",)
