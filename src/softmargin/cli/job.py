@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from softmargin.cli import sampling
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
-from softmargin.cli.reading import Reading, labels_of, naming, read_data
+from softmargin.cli.reading import Reading, check_classes, labels_of, naming, read_data
 from softmargin.cli.wording import note_unknown, say_err
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
@@ -192,6 +192,7 @@ class Job(Extraction):
             rows = sampling.limited(data, self.limit, self.seed)
             say_err(f"Note: using {len(rows):,} of {data.n_samples:,} training samples (--limit).")
             data, y, groups = data.take(rows), y[rows], None if groups is None else groups[rows]
+        check_classes(y, self.data)
         with naming(self.data):
             labelled = Labelled.check(data.X, y, data.weights, keys=data.keys)
         factors = sampling.read_factors(self.class_weight)

@@ -121,7 +121,7 @@ def load_dataset(
         Only for a text table: the decimal mark. By default the comma if the table is not separated by commas and
         has no number with a decimal point, else the point.
     encoding : str, optional
-        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or as its byte order mark says.
+        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or by its byte order mark.
     keep_counters : bool, optional
         Only for a table: whether columns that number the rows stay features. By default they are left out.
     classes : array_like of int or str, optional
@@ -195,7 +195,9 @@ def load_dataset(
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
-        dataset: Dataset = _with_classes(_reader(place, options).read(place, options), options.classes)
+        dataset: Dataset = _with_classes(
+            _reader(place, options).read(place, options), options.classes, printable(place)
+        )
         return dataset if features is None else _extracted(dataset, features, place, options, cache)
 
 
@@ -389,10 +391,10 @@ def _formats() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _with_classes(data: Dataset, classes: NDArray[Any] | None) -> Dataset:
+def _with_classes(data: Dataset, classes: NDArray[Any] | None, where: str) -> Dataset:
     """Return the data with its labels read as classes, if there are both."""
     if classes is None:
         return data
-    test = None if data.test is None else _with_classes(data.test, classes)
-    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, printable(data.name))
+    test = None if data.test is None else _with_classes(data.test, classes, where)
+    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, where)
     return replace(data, y=y, test=test, notes=data.notes + notes)
