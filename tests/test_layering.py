@@ -28,6 +28,7 @@ LAYERS = {
     "errors": HELPERS,
     "io": HELPERS,
     "labels": HELPERS,
+    "metrics": HELPERS,
     "preprocessing": HELPERS,
     "statistics": HELPERS,
     "text": HELPERS,
@@ -45,6 +46,7 @@ LAYERS = {
     "selection": 6,
     "model": 6,
     # User interfaces.
+    "evaluation": 7,
     "estimators": 7,
     "report": 8,
     "cli": 9,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         SoftmarginError,
     )
     from softmargin.estimators import LinearClassifier, LinearClassifierCV
+    from softmargin.evaluation import Evaluation, evaluate
     from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
     from softmargin.model import Model, load_model
     from softmargin.objective import Certificate, Objective
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SGD", "CapabilityError", "Certificate", "Comparison", "ConvergenceWarning", "CrossEntropy", "DataError",
-    "Dataset", "Fit", "Hinge", "LinearClassifier", "LinearClassifierCV", "Model", "ModelFileError", "Objective",
-    "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose", "compare", "load_dataset",
-    "load_model", "minimize", "path", "softmax",
+    "Dataset", "Evaluation", "Fit", "Hinge", "LinearClassifier", "LinearClassifierCV", "Model", "ModelFileError",
+    "Objective", "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose", "compare",
+    "evaluate", "load_dataset", "load_model", "minimize", "path", "softmax",
 ]  # fmt: skip
 
 _MODULES = {
@@ -36,6 +37,7 @@ _MODULES = {
         "SoftmarginError",
     ),
     "estimators": ("LinearClassifier", "LinearClassifierCV"),
+    "evaluation": ("Evaluation", "evaluate"),
     "losses": ("CrossEntropy", "Hinge", "SquaredHinge", "softmax"),
     "model": ("Model", "load_model"),
     "objective": ("Certificate", "Objective"),

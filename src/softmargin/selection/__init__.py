@@ -5,7 +5,7 @@ no longer improves. A fold has weight 0 on its held-out samples, so X is not cop
 all losses, folds and λ. Δ is not searched, since it is exchangeable with λ (``docs/mathematics.md``).
 """
 
-from softmargin.selection.calibration import calibration_error, fit_temperature
+from softmargin.selection.calibration import fit_temperature
 from softmargin.selection.compare import choose, compare
 from softmargin.selection.cross_validation import FoldCallback, Scorer, Settings, cross_validate, scaling_of
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
@@ -18,6 +18,6 @@ from softmargin.selection.records import Calibration, Comparison, FoldPoint, Los
 __all__ = [
     "Calibration", "Comparison", "FeatureCallback", "FeatureChoice", "FeatureComparison", "FeatureSet",
     "FoldCallback", "FoldPoint", "LossPath", "PairedTest", "PathPoint", "RegFit", "Scorer", "SearchSamples",
-    "Settings", "calibration_error", "choose", "choose_features", "compare", "compare_features", "content_hashes",
+    "Settings", "choose", "choose_features", "compare", "compare_features", "content_hashes",
     "cross_validate", "fit_temperature", "gather", "held_out", "make_folds", "path", "scaling_of",
 ]  # fmt: skip
