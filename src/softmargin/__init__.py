@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
     from softmargin.model import Model, load_model
     from softmargin.objective import Certificate, Objective
-    from softmargin.selection import Comparison, choose, compare, path
+    from softmargin.selection import Comparison, LearningCurve, choose, compare, learning_curve, path
     from softmargin.solvers import SGD, Fit, minimize
 
 __all__ = [
     "SGD", "CapabilityError", "Certificate", "Comparison", "ConvergenceWarning", "CrossEntropy", "DataError",
-    "Dataset", "Evaluation", "Fit", "Hinge", "LinearClassifier", "LinearClassifierCV", "Model", "ModelFileError",
-    "Objective", "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose", "compare",
-    "evaluate", "load_dataset", "load_model", "minimize", "path", "softmax",
+    "Dataset", "Evaluation", "Fit", "Hinge", "LearningCurve", "LinearClassifier", "LinearClassifierCV", "Model",
+    "ModelFileError", "Objective", "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose",
+    "compare", "evaluate", "learning_curve", "load_dataset", "load_model", "minimize", "path", "softmax",
 ]  # fmt: skip
 
 _MODULES = {
@@ -41,7 +41,7 @@ _MODULES = {
     "losses": ("CrossEntropy", "Hinge", "SquaredHinge", "softmax"),
     "model": ("Model", "load_model"),
     "objective": ("Certificate", "Objective"),
-    "selection": ("Comparison", "choose", "compare", "path"),
+    "selection": ("Comparison", "LearningCurve", "choose", "compare", "learning_curve", "path"),
     "solvers": ("SGD", "Fit", "minimize"),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ import click
 
 from softmargin._version import __version__
 from softmargin.cli.compare import compare
+from softmargin.cli.curve import curve
 from softmargin.cli.embed import embed
 from softmargin.cli.evaluate import evaluate
 from softmargin.cli.export import export
@@ -50,7 +51,7 @@ def softmargin() -> None:
     """  # noqa: D301
 
 
-for command in (fit, compare, embed, evaluate, predict, report, export, info):
+for command in (fit, compare, curve, embed, evaluate, predict, report, export, info):
     softmargin.add_command(command)
 
 

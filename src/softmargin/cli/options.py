@@ -15,8 +15,8 @@ import click
 from softmargin.errors import ParameterError
 
 __all__ = [
-    "LOSS_NAMES", "applying", "as_json", "columns", "data", "evaluation", "extraction", "gathered", "job", "model",
-    "part", "positive", "quiet", "reading", "search", "threads",
+    "LOSS_NAMES", "applying", "as_json", "columns", "data", "evaluation", "extraction", "gathered", "job",
+    "losses", "model", "part", "positive", "quiet", "reading", "search", "threads",
 ]  # fmt: skip
 
 LOSS_NAMES = ("cross_entropy", "squared_hinge", "hinge")
@@ -142,7 +142,7 @@ applying = combined(backbone, text, no_cache)
 evaluation = combined(model, data, applying, reading, part, as_json, quiet)
 """Of commands that evaluate MODEL on DATA."""
 
-search = combined(
+losses = combined(
     click.option(
         "--loss",
         "names",
@@ -152,6 +152,11 @@ search = combined(
         help=f"Loss to try; may be repeated: {', '.join(LOSS_NAMES)}.  [default: all]",
     ),
     click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
+)
+"""What to fit."""
+
+search = combined(
+    losses,
     click.option(
         "--folds", type=click.IntRange(2), metavar="N", help="Number of cross-validation folds.  [default: 5]"
     ),

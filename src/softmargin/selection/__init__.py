@@ -8,16 +8,19 @@ all losses, folds and λ. Δ is not searched, since it is exchangeable with λ (
 from softmargin.selection.calibration import fit_temperature
 from softmargin.selection.compare import choose, compare
 from softmargin.selection.cross_validation import FoldCallback, Scorer, Settings, cross_validate, scaling_of
+from softmargin.selection.curve_records import CurvePoint, LearningCurve, LossCurve
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
 from softmargin.selection.features import FeatureCallback, FeatureComparison, choose_features, compare_features
 from softmargin.selection.folds import SearchSamples, content_hashes, gather, held_out, make_folds
+from softmargin.selection.learning_curve import CurveCallback, learning_curve
 from softmargin.selection.paired import PairedTest
 from softmargin.selection.paths import RegFit, path
 from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint
 
 __all__ = [
-    "Calibration", "Comparison", "FeatureCallback", "FeatureChoice", "FeatureComparison", "FeatureSet",
-    "FoldCallback", "FoldPoint", "LossPath", "PairedTest", "PathPoint", "RegFit", "Scorer", "SearchSamples",
-    "Settings", "choose", "choose_features", "compare", "compare_features", "content_hashes",
-    "cross_validate", "fit_temperature", "gather", "held_out", "make_folds", "path", "scaling_of",
+    "Calibration", "Comparison", "CurveCallback", "CurvePoint", "FeatureCallback", "FeatureChoice",
+    "FeatureComparison", "FeatureSet", "FoldCallback", "FoldPoint", "LearningCurve", "LossCurve", "LossPath",
+    "PairedTest", "PathPoint", "RegFit", "Scorer", "SearchSamples", "Settings", "choose", "choose_features",
+    "compare", "compare_features", "content_hashes", "cross_validate", "fit_temperature", "gather", "held_out",
+    "learning_curve", "make_folds", "path", "scaling_of",
 ]  # fmt: skip
