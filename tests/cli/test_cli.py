@@ -177,11 +177,28 @@ OTHER_MISTAKES = [
     ("evaluate nowhere.safetensors digits", "nowhere.safetensors does not exist"),
     ("evaluate other.safetensors digits", "other.safetensors is not a softmargin model"),
     ("evaluate hinge.safetensors wide.npz", "(60, 8)"),
+    ("evaluate hinge.safetensors holed.npz", "holed.npz: Input X contains NaN"),
     ("evaluate hinge.safetensors holed.npz", "row 7, column 2"),
     ("evaluate hinge.safetensors unlabelled.npz", "unlabelled.npz has no labels"),
     ("evaluate hinge.safetensors empty.npz", "empty.npz contains no samples"),
     ("evaluate hinge.safetensors words.npz", "words.npz row 0: labels must be integers like the classes of the"),
-    ("evaluate hinge.safetensors others.npz", "None of the labels of others.npz (7, 8, 9) is a class of this"),
+    ("evaluate hinge.safetensors others.npz", "others.npz: y must hold at least one class of the model (0, 1, 2)"),
+    ("evaluate hinge.safetensors good.npz --top-k 3", "top_k must be below the number of classes (3), got 3"),
+    ("evaluate hinge.safetensors good.npz --top-k 0", "'--top-k': 0 is not in the range x>=1"),
+    (
+        "evaluate hinge.safetensors good.npz --metric-groups site",
+        "a file unless DATA is a table, got 'site'",
+    ),
+    ("evaluate hinge.safetensors good.npz --metric-groups short.npy", "short.npy has 59 labels for 60 rows"),
+    ("evaluate hinge.safetensors good.npz --fail-under 90", "a number from 0 to 1 or METRIC=NUMBER, got '90'"),
+    ("evaluate hinge.safetensors good.npz --fail-under nan", "a number from 0 to 1 or METRIC=NUMBER, got 'nan'"),
+    ("evaluate hinge.safetensors good.npz --fail-under f1=0.9", "--fail-under must be for one of accuracy, "),
+    ("evaluate hinge.safetensors good.npz --fail-under ece=0.1", "got 'ece'"),
+    (
+        "evaluate hinge.safetensors good.npz --fail-under worst_group=0.1",
+        "LIMIT needs --metric-groups",
+    ),
+    ("evaluate hinge.safetensors good.npz --fail-under auroc=0.5", "must be for a metric that is defined"),
     ("evaluate hinge.safetensors good.npz --part test", "good.npz has no test set"),
     ("predict hinge.safetensors wide.npz", "(60, 8)"),
     ("predict hinge.safetensors holed.npz", "row 7, column 2"),
@@ -460,15 +477,13 @@ def test_a_perfect_score_is_not_taken_for_certain(tmp_path: Path, monkeypatch: p
     run("fit", "easy.npz", "-o", "easy.safetensors", "--loss", "hinge", "--reg", "0.01")
     np.savez("new.npz", X=2.0 * np.eye(3)[y], y=y)
     said = run("evaluate", "easy.safetensors", "new.npz").text
-    assert said.startswith("new.npz: accuracy 1.0000 ± 0.0082 on 60 samples.")  # 1 / 122
-    assert run("evaluate", "easy.safetensors", "new.npz", "--json").json["standard_error"] == pytest.approx(
-        1 / 122
-    )
+    assert said.startswith("new.npz: 60 samples, 3 classes.\n")
+    assert re.search(r"^accuracy +1\.0000 +0\.9398 – 1\.0000$", said, re.MULTILINE)
+    low, high = run("evaluate", "easy.safetensors", "new.npz", "--json").json["intervals"]["accuracy"]
+    assert (low, high) == (pytest.approx(60 / (60 + 1.959963984540054**2)), 1.0)
     # Of the training data it says nothing about others.
-    assert run("evaluate", "easy.safetensors", "easy.npz").text.startswith(
-        "easy.npz: accuracy 1.0000 on 60 samples."
-    )
-    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["standard_error"] is None
+    assert "95 %" not in run("evaluate", "easy.safetensors", "easy.npz").text
+    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["intervals"] == {}
 
 
 def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
@@ -481,7 +496,8 @@ def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
     assert answer.status == 0
     said = answer.json
     assert said["accuracy"] == np.mean(predicted == data.y)
-    assert said["recall"] == {str(k): pytest.approx(np.mean(predicted[data.y == k] == k)) for k in range(10)}
+    recalls = {share["name"]: share["recall"] for share in said["classes"]}
+    assert recalls == {k: pytest.approx(np.mean(predicted[data.y == k] == k)) for k in range(10)}
     wrong = [(pair["class"], pair["predicted"]) for pair in said["confused"] for _ in range(pair["count"])]
     assert sorted(wrong) == sorted(
         (y, p) for y, p in zip(data.y.tolist(), predicted.tolist(), strict=True) if y != p
@@ -494,7 +510,7 @@ def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
 def test_labels_that_are_no_class_count_as_wrong(at_home: Path) -> None:
     said = run("evaluate", "hinge.safetensors", "partly.npz", "--json").json
     assert said["unknown_labels"] == [7]
-    assert said["recall"]["7"] == 0.0
+    assert [(share["name"], share["recall"]) for share in said["classes"] if share["recall"] == 0.0] == [(7, 0.0)]
     assert (
         "Labels that are not classes of the model count as errors: 7."
         in run("evaluate", "hinge.safetensors", "partly.npz").text
@@ -610,7 +626,8 @@ def test_hostile_names_are_escaped_for_people_and_exact_for_programs(tmp_path: P
     assert {row[1] for row in rows} <= set(HOSTILE)
     records = [json.loads(line) for line in run("predict", model, images, "--json").text.splitlines()]
     assert [[record["id"], record["label"]] for record in records] == [row[:2] for row in rows]
-    assert set(run("evaluate", model, images, "--json").json["recall"]) == set(HOSTILE)
+    classes = run("evaluate", model, images, "--json").json["classes"]
+    assert {share["name"] for share in classes} == set(HOSTILE)
 
 
 def test_nothing_is_cut_where_nobody_is_looking(tmp_path: Path, monkeypatch: Any) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "extraction",
     "gathered",
     "job",
+    "losses",
     "model",
     "part",
     "positive",
@@ -221,7 +222,7 @@ applying = combined(backbone, text, no_cache)
 evaluation = combined(model, data, applying, reading, part, as_json, quiet)
 """Of commands that evaluate MODEL on DATA."""
 
-search = combined(
+losses = combined(
     click.option(
         "--loss",
         "names",
@@ -231,6 +232,11 @@ search = combined(
         help=f"Loss to try; may be repeated: {', '.join(LOSS_NAMES)}.  [default: all]",
     ),
     click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
+)
+"""What to fit."""
+
+search = combined(
+    losses,
     click.option(
         "--reg",
         type=positive(),

@@ -127,9 +127,9 @@ class Table:
             **{role: cells[numbers] for role, cells in self._roles(batch).items()},
         )  # fmt: skip
 
-    def _roles(self, batch: Any) -> dict[str, NDArray[Any]]:
+    def _roles(self, batch: Any) -> dict[str, Any]:
         """Return the groups as text and the weights, if they were requested."""
-        made, found = self.plan, dict[str, NDArray[Any]]()
+        made, found = self.plan, dict[str, Any]()
         if made.groups is not None:
             cells = self._column(batch, self.names[made.groups]).to_pylist()
             found["groups"] = np.array(list(map(str, cells)), dtype=np.str_)
