@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
@@ -324,3 +325,13 @@ def test_options_refused(tmp_path: Path) -> None:
 def test_texts_are_not_separated_by_blanks(tmp_path: Path) -> None:
     (tmp_path / "w.csv").write_text("good film\nbad film\n")
     refused(lambda: load_dataset(tmp_path / "w.csv"), "must have a column of numbers", "'good film'")
+
+
+def test_a_text_may_be_a_number() -> None:
+    from softmargin.data.dataset import ReadOptions
+    from softmargin.data.text import read_stream
+
+    table = io.BytesIO(b"review,n,label\n5,1,u\nvery good,2,v\n")
+    (chunk,) = read_stream(table, "stdin", "stdin", ReadOptions(raw="texts"))
+    assert chunk.text == "review"
+    assert [chunk.inputs.item(k) for k in range(2)] == ["5", "very good"]

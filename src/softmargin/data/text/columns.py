@@ -72,6 +72,7 @@ class Columns:
         ]
         words = [[row.cells[k].strip() for row in column] for k, column in enumerate(cells)]
         mark = options.decimal or decimal_mark(words, delimiter)
+        is_valid = _is_decimal if mark == "," else is_number
         kinds: list[Kind] = []
         booleans = set()
         for k, (name, column) in enumerate(zip(names, words, strict=True)):
@@ -82,7 +83,7 @@ class Columns:
             elif all(map(is_boolean, column)):
                 kinds.append("number")
                 booleans.add(k)
-            elif (_is_decimal if mark == "," else is_number)(column[0]):
+            elif is_valid(column[0]) and (options.raw != "texts" or all(map(is_valid, column))):
                 kinds.append("number")
             else:
                 kinds.append("text")
