@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -129,9 +131,10 @@ class Job(Extraction):
         samples = task.samples
         options |= {"scaling": self.scaling_of(task.data), "n_threads": self.threads}
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
-        if quick:
-            return choose(samples, samples.labels, losses, **options)
-        found = compare(samples, samples.labels, losses, cv=n_folds, **options)
+        with _noting():
+            if quick:
+                return choose(samples, samples.labels, losses, **options)
+            found = compare(samples, samples.labels, losses, cv=n_folds, **options)
         _note_fewer_folds(found, n_folds)
         return found
 
@@ -154,11 +157,22 @@ class Job(Extraction):
         options["callback"] = lambda name, loss, reg, fold, step: progress(
             f"{name}: {stage(loss, reg, step, fold, n_folds)}"
         )
-        if quick:
-            return choose_features(sets, losses, **options)
-        found = compare_features(sets, losses, cv=n_folds, **options)
+        with _noting():
+            if quick:
+                return choose_features(sets, losses, **options)
+            found = compare_features(sets, losses, cv=n_folds, **options)
         _note_fewer_folds(found.comparison, n_folds)
         return found
+
+
+@contextmanager
+def _noting() -> Iterator[None]:
+    """Print each warning of a search once, as a note."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        say_err(f"Note: {text}")
 
 
 def _note_fewer_folds(found: Comparison, n_folds: int) -> None:

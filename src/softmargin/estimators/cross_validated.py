@@ -19,7 +19,7 @@ from softmargin.estimators.linear import LinearClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.losses.base import Floats, Ints
 from softmargin.losses.registry import check_losses
-from softmargin.preprocessing import Preprocessing
+from softmargin.preprocessing import Preprocessing, requested_scaling
 from softmargin.selection import (
     Comparison,
     Scorer,
@@ -78,7 +78,8 @@ class LinearClassifierCV(FittedClassifier):
     max_passes : int, default 2000
         Maximum number of passes over X per fit.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        As in `LinearClassifier`. "standard" uses the standard deviations of the training part of each fold.
+        As in `LinearClassifier`. "auto" is decided once, on all samples of ``fit``; "standard" uses the standard
+        deviations of the training part of each fold.
     normalize_rows : bool, default False
         As in `LinearClassifier`; this makes a copy of X.
     class_weight : dict or "balanced", optional
@@ -229,8 +230,9 @@ class LinearClassifierCV(FittedClassifier):
             self.regs, self.rule, scoring, name, self.path_tol, self.max_passes,
             check_flag("calibrate", self.calibrate),
         )  # fmt: skip
-        chosen = cross_validate(search, losses, settings, self.scaling, **self._options).comparison
-        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled)
+        scaling = requested_scaling(self.scaling, labelled.rows)
+        chosen, _, scaling = cross_validate(search, losses, settings, scaling, **self._options)
+        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled, scaling)
         path = chosen.chosen_path
         self.path_: Comparison = chosen
         self.best_loss_, self.best_reg_, self.best_score_ = chosen.loss, chosen.reg, path.chosen.score

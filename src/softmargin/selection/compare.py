@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from softmargin.arguments import brief, check_count, check_flag, check_number
 from softmargin.errors import ParameterError
 from softmargin.losses import Loss
+from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Labelled
 from softmargin.selection.cross_validation import FoldCallback, Settings, cross_validate
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
@@ -98,7 +99,13 @@ def compare(
     hashes = content_hashes(labelled.identity, seed)
     search = gather(labelled, hashes, make_folds(cv, labelled, hashes, groups))
     return cross_validate(
-        search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
+        search,
+        losses,
+        settings,
+        requested_scaling(scaling, labelled.rows),
+        fit_intercept=fit_intercept,
+        engine=engine,
+        n_threads=n_threads,
     ).comparison
 
 
@@ -146,7 +153,13 @@ def choose(
     search = gather(labelled, hashes, [held_out(labelled.y, labelled.weights, fraction, hashes)])
     settings = Settings(regs, progress=callback)
     return cross_validate(
-        search, losses, settings, scaling, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
+        search,
+        losses,
+        settings,
+        requested_scaling(scaling, labelled.rows),
+        fit_intercept=fit_intercept,
+        engine=engine,
+        n_threads=n_threads,
     ).comparison
 
 

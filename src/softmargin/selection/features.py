@@ -18,6 +18,7 @@ from softmargin.arguments import brief, check_count, check_flag
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import Loss
 from softmargin.losses.base import Ints
+from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
 from softmargin.selection import rules
 from softmargin.selection.compare import check_fraction, check_scoring
@@ -194,7 +195,8 @@ def _compared(
 
     def compared(name: str, labelled: Labelled) -> tuple[Comparison, Candidate]:
         own = settings._replace(progress=None if callback is None else partial(callback, name))
-        found = cross_validate(gather(labelled, hashes, folds), losses, own, scalings[name], **options)
+        wanted = requested_scaling(scalings[name], labelled.rows)
+        found = cross_validate(gather(labelled, hashes, folds), losses, own, wanted, **options)
         return found.comparison, found.candidate(name)  # and lets copies and preconditioner of this set go
 
     comparisons, candidates, records = {}, [], []
