@@ -417,25 +417,6 @@ def test_quick_is_one_split(at_home: Path, tmp_path: Path) -> None:
     assert len(answer.json["metadata"]["selection"]["folds"]) == 1
 
 
-def test_features_of_very_different_size_are_named_unless_they_are_scaled(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(60, 4)) * [1.0, 3000.0, 0.1, 0.0], np.arange(60) % 2
-    table = tmp_path / "table.csv"
-    rows = [",".join(map(repr, [*row, f"class {label}"])) for row, label in zip(X.tolist(), y, strict=True)]
-    table.write_text("\n".join(["a,wide,narrow,constant,y", *rows]) + "\n")
-    given = ("--loss", "cross_entropy", "--reg", "1", "-o")
-    said = run("fit", table, *given, tmp_path / "raw.safetensors").err
-    assert "for 'wide', 0." in said
-    assert "for 'narrow'. Try" in said
-    assert "--scaling standard" in said
-    assert "ranges" not in run("fit", table, *given, tmp_path / "s.safetensors", "--scaling", "standard").err
-    table.write_text("\n".join(["a,y", *(f"{row[0]},{label}" for row, label in zip(X, y, strict=True))]) + "\n")
-    assert "ranges" not in run("fit", table, *given, tmp_path / "one.safetensors").err
-    table.write_text("a,b,y\n" + "1.7e308,1,0\n-1.7e308,2,1\n" * 9)
-    said = run("fit", table, *given, tmp_path / "huge.safetensors").err  # a warning of NumPy would fail the test
-    assert "ranges" not in said
-
-
 def test_an_unproved_gap_is_status_1_and_the_model_is_saved(at_home: Path, tmp_path: Path) -> None:
     answer = run("fit", "digits", "-o", tmp_path / "m.safetensors", *TRAINED, "--max-passes", "3")
     assert answer.status == 1

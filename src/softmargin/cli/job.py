@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -232,8 +233,7 @@ class Job(Extraction):
         options = self._search_options(task) | {"scaling": self.scaling_of(task.data)}
         options["keep_out_of_fold"] = keep_out_of_fold
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
+        with _noting():
             if self.quick:
                 found = choose(samples, samples.labels, losses, **options)
             else:
@@ -260,8 +260,7 @@ class Job(Extraction):
         options["callback"] = lambda name, loss, reg, fold, step: progress(
             f"{name}: {stage(loss, reg, step, fold, n_folds)}"
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
+        with _noting():
             if self.quick:
                 found = choose_features(sets, losses, **options)
             else:
@@ -280,3 +279,14 @@ class Job(Extraction):
         for sentence in (unconverged_sentence(found), uncalibrated_sentence(found)):
             if sentence:
                 say_err(f"Warning: {sentence}")
+
+
+@contextmanager
+def _noting() -> Iterator[None]:
+    """Print each warning of a search once, as a note; that of a fit that did not converge is printed elsewhere."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        say_err(f"Note: {text}")

@@ -312,7 +312,7 @@ job = combined(
         metavar="HOW",
         default="auto",
         help="none; pixel: divide by 255; standard: divide each feature by its standard deviation; auto: pixel "
-        "for 8-bit data, standard for hog and kmeans, else none.  [default: auto]",
+        "for 8-bit data, standard for hog, kmeans and columns of very different size, else none.  [default: auto]",
     ),
     click.option(
         "--normalize-rows", is_flag=True, help="Divide each row by its Euclidean norm, as is usual for embeddings."

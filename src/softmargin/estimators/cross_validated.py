@@ -19,7 +19,7 @@ from softmargin.estimators.linear import LinearClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.losses.base import Floats, Ints
 from softmargin.losses.registry import check_losses
-from softmargin.preprocessing import Preprocessing
+from softmargin.preprocessing import Preprocessing, requested_scaling
 from softmargin.selection import (
     Comparison,
     OutOfFold,
@@ -81,7 +81,8 @@ class LinearClassifierCV(FittedClassifier):
     max_passes : int, default 2000
         Maximum number of passes over X per fit.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        As in `LinearClassifier`. "standard" uses the standard deviations of the training part of each fold.
+        As in `LinearClassifier`. "auto" is decided once, on all samples of ``fit``; "standard" uses the standard
+        deviations of the training part of each fold.
     normalize_rows : bool, default False
         As in `LinearClassifier`; this makes a copy of X.
     class_weight : dict or "balanced", optional
@@ -245,8 +246,9 @@ class LinearClassifierCV(FittedClassifier):
             keep_out_of_fold=self.keep_out_of_fold,
             record=recorded(labelled, seed, groups, self.class_weight),
         )  # fmt: skip
-        chosen = cross_validate(search, losses, settings, self.scaling, **self._options).comparison
-        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled)
+        scaling = requested_scaling(self.scaling, labelled.rows)
+        chosen, _, scaling = cross_validate(search, losses, settings, scaling, **self._options)
+        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled, scaling)
         warn_unconverged(chosen)
         path = chosen.chosen_path
         self.path_: Comparison = chosen

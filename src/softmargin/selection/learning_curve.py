@@ -21,6 +21,7 @@ from softmargin.losses import Loss, make_loss
 from softmargin.losses.base import Floats
 from softmargin.losses.registry import check_losses
 from softmargin.objective import Objective
+from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Labelled, Samples
 from softmargin.selection.compare import choose
 from softmargin.selection.cross_validation import scaling_of
@@ -131,6 +132,11 @@ def learning_curve(
     else:
         regs = [float(reg)] * len(losses)
     subsets = Subsets.of(training, seed)
+    everything = Samples.weighted(training.X, training.y, np.ones(len(training.y)), len(training.classes))
+    whole = Objective.of(losses[0], everything, 0.0, **options)
+    scaling, *_ = scaling_of(
+        whole, requested_scaling(scaling, labelled.rows), everything
+    )  # "auto" is decided once
     n_chosen = len(training.y) if selects else None
     settings = _Settings(test, losses, regs, n_chosen, scaling, tol, options)
     fits = [_Repeat(number, subsets, numbers, settings).fit for number in range(repeats)]
@@ -209,7 +215,7 @@ class _Repeat:
         C = len(training.classes)
         samples = Samples.weighted(training.X[rows], training.y[rows], np.ones(len(rows)), C)
         whole = Objective.of(settings.losses[0], samples, 0.0, **settings.options)
-        preprocessing = scaling_of(whole, settings.scaling, samples.dtype)
+        preprocessing = scaling_of(whole, settings.scaling, samples)
         whole = whole.replace(scale=preprocessing.scale)
         found = []
         for k, loss in enumerate(settings.losses):
