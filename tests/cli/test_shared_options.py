@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import softmargin as sm
+import softmargin.cli as cli
 from softmargin.cli import sampling
 from softmargin.data import Dataset
 from softmargin.selection import choose, compare
