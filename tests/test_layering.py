@@ -73,6 +73,7 @@ OPTIONAL = {
         "softmargin.model.exports.onnx_backbone",
     ),
     "onnxruntime": ("softmargin.features.sessions",),
+    "pillow_heif": ("softmargin.data.images.guard",),
     "pyarrow": ("softmargin.data.arrow",),
     "sentence_transformers": ("softmargin.features.sentence",),
     "tokenizers": ("softmargin.features.text_backbone",),

@@ -29,7 +29,7 @@ from softmargin.sparse import canonical_csr
 from softmargin.text import printable
 from softmargin.weights import ClassWeight, balanced_weights, check_class_weight, check_weights, class_factors
 
-__all__ = ["Fold", "Labelled", "Samples", "as_features", "check_features", "check_finite"]
+__all__ = ["Fold", "Labelled", "Samples", "as_features", "check_features", "check_finite", "column_names"]
 
 _BLOCK_NUMBERS = 1 << 20
 
@@ -308,6 +308,12 @@ def as_features(X: ArrayLike) -> Any:
         start = "Complex data not supported: " if array.dtype.kind == "c" else ""
         raise DataError(f"{start}X must hold real numbers of at most 64 bits, got dtype {array.dtype}.")
     return canonical_csr(array) if issparse(array) else array
+
+
+def column_names(X: Any) -> list[Any]:
+    """Return the names of the columns of a data frame or an Arrow table; none for other types."""
+    names = getattr(X, "column_names", None)  # pyarrow.Table, whose `columns` are the values
+    return names if isinstance(names, list) else list(getattr(X, "columns", ()))
 
 
 def _as_array(X: Any) -> Any:

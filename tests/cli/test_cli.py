@@ -57,7 +57,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     late[10_000, 1] = np.nan
     archives = {
         "good": {"X": X, "y": y},
-        "words": {"X": X, "y": y.astype(str)},
+        "words": {"X": X, "y": np.char.add("c", y.astype(str))},
+        "others": {"X": X, "y": y + 7},
         "partly": {"X": X, "y": np.where(y == 2, 7, y)},
         "parts": {"X_train": X, "y_train": y, "X_test": X[:9], "y_test": y[:9]},
         "one": {"X": X, "y": np.zeros_like(y)},
@@ -153,7 +154,7 @@ FIT_MISTAKES = [
     ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
     ("digits --image-size 8x8 -o new.safetensors", "is only for a folder of images"),
     ("digits --loss svm", "'--loss': 'svm' is not one of"),
-    ("digits --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
+    ("digits -o new.safetensors --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
     *((f"digits --{name} {bad}", f"'--{name}': must be a {POSITIVE[name]}, got {bad}.")
       for name in ("reg", "delta", "tol") for bad in ("-1", "0", "nan", "inf", "much")),
     ("digits --tol 2", "'--tol': must be a number > 0 and < 1, got 2."),
@@ -179,7 +180,8 @@ OTHER_MISTAKES = [
     ("evaluate hinge.safetensors holed.npz", "row 7, column 2"),
     ("evaluate hinge.safetensors unlabelled.npz", "unlabelled.npz has no labels"),
     ("evaluate hinge.safetensors empty.npz", "empty.npz contains no samples"),
-    ("evaluate hinge.safetensors words.npz", "None of the labels of words.npz ('0', '1', '2') is a class of this"),
+    ("evaluate hinge.safetensors words.npz", "words.npz row 0: labels must be integers like the classes of the"),
+    ("evaluate hinge.safetensors others.npz", "None of the labels of others.npz (7, 8, 9) is a class of this"),
     ("evaluate hinge.safetensors good.npz --part test", "good.npz has no test set"),
     ("predict hinge.safetensors wide.npz", "(60, 8)"),
     ("predict hinge.safetensors holed.npz", "row 7, column 2"),

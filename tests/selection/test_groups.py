@@ -180,6 +180,6 @@ def test_groups_that_leak():
     settings["losses"] = ["squared_hinge", "hinge"]
     found = compare(X, y, groups=patients, **settings)
     honest = found.chosen_path.chosen.validation_accuracy
-    assert "so its p-values are too small." in found.reason()
+    assert "the p-values are too small." in found.reason()
     assert "p-values are too small" not in compare(X[:100], y[:100], **settings).reason()
     assert abs(honest - 0.5) < 0.25  # three standard errors of a coin that is tossed once per patient

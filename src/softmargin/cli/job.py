@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from softmargin.cli import sampling
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
-from softmargin.cli.reading import Reading, labels_of, naming, read_data
-from softmargin.cli.wording import say_err
+from softmargin.cli.reading import Reading, check_classes, labels_of, naming, read_data
+from softmargin.cli.wording import note_unknown, say_err
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -173,7 +173,11 @@ class Job(Extraction):
 
     def read(self, extractors: Mapping[str, FeatureExtractor | None], progress: Progress) -> dict[str, Task]:
         """Return the data for each extractor; all parts are checked before anything is fitted."""
-        return {spec: self._read(progress, extractor) for spec, extractor in extractors.items()}
+        tasks = {spec: self._read(progress, extractor) for spec, extractor in extractors.items()}
+        data, samples, *_ = next(iter(tasks.values()))
+        if data.test is not None and data.test.y is not None:
+            note_unknown(data.test.y, samples.classes)
+        return tasks
 
     def _read(self, progress: Progress, extractor: FeatureExtractor | None) -> Task:
         from softmargin.samples import Labelled, check_finite
@@ -188,6 +192,7 @@ class Job(Extraction):
             rows = sampling.limited(data, self.limit, self.seed)
             say_err(f"Note: using {len(rows):,} of {data.n_samples:,} training samples (--limit).")
             data, y, groups = data.take(rows), y[rows], None if groups is None else groups[rows]
+        check_classes(y, self.data)
         with naming(self.data):
             labelled = Labelled.check(data.X, y, data.weights, keys=data.keys)
         factors = sampling.read_factors(self.class_weight)

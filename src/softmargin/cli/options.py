@@ -31,6 +31,8 @@ __all__ = [
     "quiet",
     "reading",
     "search",
+    "skip_damaged",
+    "table_format",
     "threads",
 ]  # fmt: skip
 
@@ -150,6 +152,25 @@ part = click.option(
     show_default=True,
     help="Part of DATA to use; auto: the test set if there is one.",
 )
+skip_damaged = click.option(
+    "--skip-damaged", is_flag=True, help="Leave out images that cannot be decoded, and list them in a note."
+)
+table_format = combined(
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first line of a text table holds names.  [default: found out]",
+    ),
+    click.option(
+        "--decimal",
+        type=click.Choice((".", ",")),
+        metavar="MARK",
+        help="Decimal mark of a text table: . or ,  [default: found out]",
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of a text table, such as cp1252.  [default: UTF-8]"),
+)
+"""How a text table is written: fields of `softmargin.cli.reading.Reading`."""
+
 reading = combined(
     click.option(
         "--labels-file",
@@ -160,9 +181,11 @@ reading = combined(
         "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
     ),
     columns,
+    skip_damaged,
     click.option(
-        "--skip-damaged", is_flag=True, help="Leave out images that cannot be decoded, and list them in a note."
+        "--keep-counters", is_flag=True, help="Keep columns of a table that number its rows as features."
     ),
+    table_format,
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = [
-    "certificate_rows", "compact", "document", "is_terminal", "list_names", "print_comparison", "print_data",
-    "print_features", "print_json", "print_table", "say", "say_err", "write",
+    "certificate_rows", "compact", "document", "is_terminal", "list_names", "note_unknown", "print_comparison",
+    "print_data", "print_features", "print_json", "print_table", "say", "say_err", "unknown_sentence", "write",
 ]  # fmt: skip
 
 _TERMINAL_COLUMNS = 80
+_MOST_UNKNOWN = 20
 _MOST_COLUMNS = 1_000_000
 _GAP = 2
 """Spaces between two columns of a table."""
@@ -41,6 +42,18 @@ def list_names(names: Sequence[object], most: int, show: Callable[[object], str]
     """List the first ``most`` names; by default strings are quoted, so that '3' and 3 look different."""
     more = f", … ({len(names) - most:,} more)" if len(names) > most else ""
     return ", ".join(map(show, names[:most])) + more
+
+
+def note_unknown(y: Any, classes: Any) -> None:
+    """Print a note if labels of a test set are not classes of the training data."""
+    unknown = sorted(set(y.tolist()) - set(classes.tolist()), key=str)
+    if unknown:
+        say_err(f"Note: {unknown_sentence(unknown)}")
+
+
+def unknown_sentence(unknown: Sequence[object]) -> str:
+    """Return what labels without a class mean for the accuracy."""
+    return f"Labels that are not classes of the model count as errors: {list_names(unknown, _MOST_UNKNOWN)}."
 
 
 def compact(number: float) -> str:

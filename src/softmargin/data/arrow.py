@@ -26,6 +26,7 @@ def pyarrow(what: str) -> Any:
     """
     try:
         import pyarrow as pa
+        import pyarrow.compute
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:

@@ -9,16 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.arrow import pyarrow
+from softmargin.data.arrow_types import (
+    RowProblem,
+    is_binary,
+    is_text,
+    kind_of,
+    numbers_of,
+    plain,
+    rows_of,
+    words_of,
+)
+from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
-from softmargin.data.files import one_line
-from softmargin.data.images import FilePictures, pixels_of
-from softmargin.data.inputs import Texts
-from softmargin.data.labels import as_labels, name_labels
-from softmargin.data.tables import ADVICE, Kind, Plan, plan
+from softmargin.data.files import check_unique, one_line
+from softmargin.data.images import SKIP, FilePictures, pixels_of, undamaged
+from softmargin.data.inputs import Inputs, Texts
+from softmargin.data.labels import Unlabelled, as_labels, name_labels
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
 from softmargin.errors import DataError, SoftmarginError
 from softmargin.text import printable
 
 __all__ = ["Table", "arrow_errors"]
+
+_PICTURES = ("image", "img", "picture", "image_bytes", "image_data", "bytes", "jpg", "jpeg", "png")
+"""Names of columns of bytes that hold image files."""
 
 
 class Table:
@@ -35,143 +49,198 @@ class Table:
     """
 
     def __init__(self, schema: Any, where: str, options: ReadOptions, names: dict[str, list[str]]) -> None:
-        self._types = pyarrow(f"Reading {where}").types
         self.schema, self.where, self.options, self.class_names = schema, where, options, names
-        kinds = [self._kind(field.type) for field in schema]
-        self.plan: Plan = plan(schema.names, kinds, where, options)
+        check_unique(schema.names, where, "column")  # before columns are found by their names
+        index = self._index()
+        self.names = [name for name in schema.names if name not in index]
+        kinds = [self._kind(schema.field(name)) for name in self.names]
+        self.plan: Plan = plan(self.names, kinds, where, options)
         made = self.plan
-        used = [*made.features, *(k for k in (made.label, made.ids, made.groups, made.weights) if k is not None)]
-        self.columns = [schema.names[k] for k in sorted(set(used))]
+        self.ids = index if made.ids is None else [self.names[made.ids]]
+        roles = (k for k in (made.label, made.groups, made.weights) if k is not None)
+        used = {self.names[k] for k in (*made.features, *roles)}
+        self.columns = [name for name in schema.names if name in {*used, *self.ids}]
+        self.notes = self._notes(kinds, index)
+
+    @property
+    def label(self) -> str | None:
+        """The name of the label column, if there is one."""
+        return None if self.plan.label is None else self.names[self.plan.label]
 
     def dataset(self, batches: Iterable[Any], name: str) -> Dataset:
         """Return the data set of all rows of some batches."""
         parts = list(self.chunks(batches, name))
         if not parts:
             raise DataError(f"{self.where} has no rows.")
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         first, *others = dict.fromkeys(part.image_shape or part.n_features for part in parts)
         if others:
             raise DataError(f"{self.where} must have rows of equal size, got {first} and {others[0]} features.")
-        return join_parts(parts)
+        data = replace(join_parts(parts), notes=notes)
+        return data if data.feature_names is None else without_counters(data, data.feature_names, self.options)
 
     def chunks(self, batches: Iterable[Any], name: str) -> Iterator[Dataset]:
         """Yield one data set per batch that has rows."""
         start = 0
         for batch in batches:
             if batch.num_rows:
-                yield self._part(batch, name, start)
+                try:
+                    yield self._part(batch, name, start)
+                except _ColumnProblem as problem:
+                    raise self._error(problem.column, start + problem.row, problem.reason) from problem
                 start += batch.num_rows
 
     def _part(self, batch: Any, name: str, start: int) -> Dataset:
         made = self.plan
-        names = [self.schema.names[k] for k in made.features]
+        names = [self.names[k] for k in made.features]
         X: NDArray[Any]
-        image_shape = inputs = None
+        image_shape = None
+        inputs: Inputs | None = None
+        notes = () if start else self.notes
+        numbers: NDArray[np.int64] = np.arange(batch.num_rows)
         text = names[0] if made.kind == "text" else None
-        if text is not None or (made.kind == "image" and self.options.raw):
-            read = self._pictures if text is None else self._texts
-            X, inputs = no_features(batch.num_rows), read(batch, names[0], start)
+        if text is not None:
+            X, inputs = no_features(batch.num_rows), Texts(self._words(batch, text), self.where)
         elif made.kind == "number":
-            X = np.stack([self._numbers(batch, column, start) for column in names], axis=1)
+            X = np.stack([self._numbers(batch, column) for column in names], axis=1)
         elif made.kind == "list":
-            X = self._lists(batch, names[0], start)
+            with _problems_of(names[0]):
+                X, image_shape = rows_of(self._column(batch, names[0]), start)
         else:
+            pictures: Inputs = self._pictures(batch, names[0], start)
             options = replace(self.options, progress=None)
-            X, image_shape = pixels_of(self._pictures(batch, names[0], start), options)
+            if options.skip_damaged:
+                numbers, more = undamaged(pictures, options)
+                pictures, notes = pictures.take(numbers), notes + more
+            if options.raw:
+                X, inputs = no_features(len(pictures)), pictures
+            else:
+                X, image_shape = pixels_of(pictures, options)
         feature_names = tuple(names) if made.kind == "number" else None
-        label = None if made.label is None else self.schema.names[made.label]
-        y = None if label is None else self._labels(batch, label, start)
-        ids = None
-        if made.ids is not None:
-            ids = tuple(map(str, batch.column(self.schema.names[made.ids]).to_pylist()))
-        notes = () if start else made.notes
+        y = None if self.label is None else self._labels(batch, self.label, start)
+        ids = tuple("/".join(map(str, row)) for row in self._ids(batch)) if self.ids else None
+        if len(X) < batch.num_rows:  # damaged pictures were left out
+            y = None if y is None else y[numbers]
+            ids = None if ids is None else tuple(ids[k] for k in numbers)
         return Dataset(
-            X, y, name, ids, image_shape, feature_names, None, notes, inputs, text=text, label_column=label,
-            **self._roles(batch, start),
+            X, y, name, ids, image_shape, feature_names, None, notes, inputs, text=text, label_column=self.label,
+            **{role: cells[numbers] for role, cells in self._roles(batch).items()},
         )  # fmt: skip
 
-    def _roles(self, batch: Any, start: int) -> dict[str, Any]:
+    def _roles(self, batch: Any) -> dict[str, Any]:
         """Return the groups as text and the weights, if they were requested."""
-        made, found = self.plan, {}
+        made, found = self.plan, dict[str, Any]()
         if made.groups is not None:
-            cells = self._column(batch, self.schema.names[made.groups], start).to_pylist()
+            cells = self._column(batch, self.names[made.groups]).to_pylist()
             found["groups"] = np.array(list(map(str, cells)), dtype=np.str_)
         if made.weights is not None:
-            found["weights"] = self._numbers(batch, self.schema.names[made.weights], start).astype(np.float64)
+            found["weights"] = self._numbers(batch, self.names[made.weights]).astype(np.float64)
         return found
 
-    def _kind(self, kind: Any) -> Kind:
-        t = self._types
-        if t.is_dictionary(kind):
-            kind = kind.value_type
-        if t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind):
-            return "number"
-        if t.is_string(kind) or t.is_large_string(kind):
-            return "text"
-        if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
-            return "list" if self._kind(kind.value_type) == "number" else "other"
-        if t.is_struct(kind) and "bytes" in {kind.field(k).name for k in range(kind.num_fields)}:
-            return "image"
-        return "other"
+    def _index(self) -> list[str]:
+        """Return the columns that are the index of a pandas frame, unless they are requested or labels by name."""
+        try:
+            found = (self.schema.pandas_metadata or {})["index_columns"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return []  # the metadata are optional
+        options = self.options
+        wanted = {options.label_column, options.text, *(options.columns or ())}
+        names = [name for name in found if isinstance(name, str) and name in self.schema.names]
+        return [name for name in names if name not in wanted and name.lower() not in LABELS]
+
+    def _notes(self, kinds: list[Kind], index: list[str]) -> tuple[str, ...]:
+        """Return the notes of the plan, and what becomes of the index."""
+        notes = list(self.plan.notes)
+        if index:
+            listed = ", ".join(repr(printable(name)) for name in index)
+            use = "is used as the sample ids" if self.ids == index else "is left out"
+            notes.append(f"the index of the pandas frame ({listed}) {use}")
+        return tuple(notes)
+
+    def _kind(self, field: Any) -> Kind:
+        name = field.name
+        if is_binary(field.type):
+            if name.lower() in _PICTURES:
+                return "image"
+            wanted = (self.options.label_column, self.options.text)
+            return "text" if name in wanted or name.lower() in LABELS or is_index(name) else "other"
+        return kind_of(field.type)
 
     def _error(self, name: str, row: int, text: str) -> DataError:
-        return DataError(f"{self.where} row {row}, column {printable(name)!r}: {text}.")
+        kind = Unlabelled if name == self.label and name not in self._feature_names() else DataError
+        return kind(f"{self.where} row {row}, column {printable(name)!r}: {text}.")
 
-    def _column(self, batch: Any, name: str, start: int) -> Any:
-        """Return a column without missing values."""
-        column = batch.column(name)
-        if self._types.is_dictionary(column.type):
-            column = column.dictionary_decode()
+    def _feature_names(self) -> list[str]:
+        return [self.names[k] for k in self.plan.features]
+
+    def _column(self, batch: Any, name: str) -> Any:
+        """Return a column as a plain array without missing values."""
+        column = plain(batch.column(name))
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            raise self._error(name, start + row, "the value is missing (null)")
+            raise _ColumnProblem(name, row, "the value is missing (null)")
         return column
 
-    def _numbers(self, batch: Any, name: str, start: int) -> NDArray[Any]:
-        column = self._column(batch, name, start)
-        if self._kind(column.type) != "number":
+    def _numbers(self, batch: Any, name: str, *, whole: bool = False) -> NDArray[Any]:
+        column = self._column(batch, name)
+        if kind_of(column.type) != "number":
             raise DataError(f"{self.where} column {printable(name)!r} must hold numbers, got type {column.type}.")
-        return np.asarray(column.to_numpy(zero_copy_only=False))
+        return numbers_of(column, whole=whole)
 
-    def _lists(self, batch: Any, name: str, start: int) -> NDArray[Any]:
-        column = self._column(batch, name, start)
-        if self._types.is_fixed_size_list(column.type):
-            length = column.type.list_size
-        else:
-            lengths = column.value_lengths().to_numpy(zero_copy_only=False)
-            length = int(lengths[0])
-            wrong = np.flatnonzero(lengths != length)
-            if wrong.size:
-                text = f"got {lengths[wrong[0]]} numbers, but {length} in row {start}; expected equal lengths"
-                raise self._error(name, start + wrong[0], text)
-        values = column.flatten()
-        if values.null_count:
-            entry = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
-            row, column_number = divmod(entry, length)
-            raise self._error(name, start + row, f"number {column_number} is missing (null)")
-        return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(batch.num_rows, length)
-
-    def _texts(self, batch: Any, name: str, start: int) -> Texts:
-        column = self._column(batch, name, start)
-        if self._kind(column.type) != "text":
+    def _words(self, batch: Any, name: str) -> list[str]:
+        column = self._column(batch, name)
+        if not (is_text(column.type) or is_binary(column.type)):
             raise DataError(f"{self.where} column {printable(name)!r} must hold text, got type {column.type}.")
-        return Texts(column.to_pylist(), self.where)
+        with _problems_of(name):
+            return words_of(column)
+
+    def _ids(self, batch: Any) -> Iterator[tuple[Any, ...]]:
+        columns = [plain(batch.column(name)) for name in self.ids]
+        texts = (is_text(column.type) or is_binary(column.type) for column in columns)
+        with _problems_of(self.ids[0]):
+            values = [words_of(c) if is_word else c.to_pylist() for c, is_word in zip(columns, texts, strict=True)]
+        return zip(*values, strict=True)
 
     def _pictures(self, batch: Any, name: str, start: int) -> FilePictures:
-        files = self._column(batch, name, start).field("bytes").to_pylist()
+        column = self._column(batch, name)
+        files = (column if is_binary(column.type) else column.field("bytes")).to_pylist()
         where = [f"{self.where} row {start + row}" for row in range(len(files))]
-        missing = next((row for row, file in enumerate(files, start) if not isinstance(file, bytes)), None)
+        missing = next((row for row, file in enumerate(files) if not isinstance(file, bytes)), None)
         if missing is not None:
-            raise self._error(name, missing, "no image is stored (at most its path)")
-        return FilePictures(lambda k: (files[k], len(files[k])), where, "{}: the image")
+            raise _ColumnProblem(name, missing, "no image is stored (at most its path)")
+        return FilePictures(lambda k: (files[k], len(files[k])), where, "{}: the image", SKIP)
 
     def _labels(self, batch: Any, name: str, start: int) -> NDArray[Any]:
-        column = self._column(batch, name, start)
+        column = self._column(batch, name)
         where = f"{self.where} column {printable(name)!r}"
-        if self._kind(column.type) == "text":
-            return np.array(column.to_pylist(), dtype=np.str_)
-        y = as_labels(self._numbers(batch, name, start), batch.num_rows, where, ADVICE)
+        if is_text(column.type) or is_binary(column.type):
+            return np.array(self._words(batch, name), dtype=np.str_)
+        y = as_labels(self._numbers(batch, name, whole=True), batch.num_rows, where, ADVICE)
         names = self.class_names.get(name)
-        return y if names is None else name_labels(y, np.array(names, dtype=np.str_), where)
+        if names is None:
+            return y
+        if (unlabelled := np.flatnonzero(y == -1)).size:
+            row = start + int(unlabelled[0])
+            text = f"label -1 is not an index of the {len(names)} class names and stands for no label"
+            raise Unlabelled(f"{where} row {row}: {text}.")
+        return name_labels(y, np.array(names, dtype=np.str_), where)
+
+
+class _ColumnProblem(Exception):
+    """A row of a column cannot be used: its number in the batch and the reason."""
+
+    def __init__(self, column: str, row: int, reason: str) -> None:
+        super().__init__(reason)
+        self.column, self.row, self.reason = column, row, reason
+
+
+@contextmanager
+def _problems_of(column: str) -> Iterator[None]:
+    """Add the name of the column to a `RowProblem`."""
+    try:
+        yield
+    except RowProblem as problem:
+        raise _ColumnProblem(column, problem.row, problem.reason) from problem
 
 
 @contextmanager
@@ -185,4 +254,8 @@ def arrow_errors(where: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if isinstance(error, pa.ArrowNotImplementedError):
+            raise DataError(
+                f"{where} must hold types that pyarrow can read ({one_line(error)}); convert them to double."
+            ) from error
         raise DataError(f"{where} is damaged, truncated or of another format ({one_line(error)}).") from error

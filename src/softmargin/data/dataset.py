@@ -22,7 +22,7 @@ from softmargin.text import printable
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
-    "Unlabelled", "as_features", "join_parts", "no_features",
+    "as_features", "join_parts", "no_features",
 ]  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -35,10 +35,6 @@ FINGERPRINT_BLOCK_BYTES = 1 << 22
 
 _MOST_CLASSES = 10
 """Number of classes in the table for notebooks."""
-
-
-class Unlabelled(DataError):
-    """A sample has no label; a test part is left out then."""
 
 
 class Extraction(NamedTuple):

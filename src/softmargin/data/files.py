@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from softmargin.errors import DataError
 from softmargin.text import printable, truncate
 
-__all__ = ["check_unique", "inflate", "largest_inflated", "left_out", "list_files", "one_line", "swap_word"]
+__all__ = [
+    "check_unique",
+    "inflate",
+    "largest_inflated",
+    "left_out",
+    "list_files",
+    "natural_order",
+    "one_line",
+    "swap_word",
+]
 
 
 def one_line(error: Exception) -> str:
@@ -36,13 +45,15 @@ def list_files(folder: Path, *suffixes: str) -> list[Path]:
     if not folder.is_dir():
         return []
     found = (file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
-    return sorted((file for file in found if not file.name.startswith(".")), key=_natural_order)
+    return sorted(
+        (file for file in found if not file.name.startswith(".")), key=lambda file: natural_order(file.name)
+    )
 
 
-def _natural_order(file: Path) -> tuple[list[tuple[int, str]], str]:
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key that compares numbers in names by value."""
-    parts = re.split(r"([0-9]+)", file.name)
-    return [(int(part), "") if k % 2 else (-1, part) for k, part in enumerate(parts)], file.name
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if k % 2 else (-1, part) for k, part in enumerate(parts)], name
 
 
 def left_out(place: Path, names: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
-"""Arrow tables: parquet, Feather and Arrow files, folders of shards, and folders saved by `datasets`."""
+"""Arrow tables: parquet, Feather and Arrow files, and folders saved by `datasets`."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,15 +10,19 @@ from typing import Any, NamedTuple
 from softmargin.data.arrow import pyarrow
 from softmargin.data.arrow_table import Table, arrow_errors
 from softmargin.data.dataset import Dataset, ReadOptions
-from softmargin.data.files import left_out, list_files
+from softmargin.data.files import left_out
+from softmargin.data.parts import TRAIN, Candidate, choose_test, part_of_name
 from softmargin.data.tables import ROLES
 from softmargin.errors import DataError
-from softmargin.text import pluralize, printable
+from softmargin.text import printable
 
-__all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read"]
+__all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read", "read_shards"]
 
-FORMAT = "a .parquet, .feather or .arrow file (or a folder of them, or a folder saved by datasets)"
-OPTIONS = frozenset({"label_column", "columns", "image_size", "image_channels", "text"}) | ROLES
+FORMAT = "a .parquet, .feather or .arrow file (or a folder saved by datasets)"
+OPTIONS = (
+    frozenset({"label_column", "columns", "image_size", "image_channels", "text", "skip_damaged", "keep_counters"})
+    | ROLES
+)
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"
@@ -36,9 +39,9 @@ class _Part(NamedTuple):
 
 
 def accepts(path: Path) -> bool:
-    """Return whether the source is such a file or folder."""
+    """Return whether the source is such a file, or a folder saved by `datasets`."""
     if path.is_dir():
-        return _is_saved(path) or bool(list_files(path, *SUFFIXES))
+        return (path / PARTS).is_file() or ((path / STATE).is_file() and (path / INFO).is_file())
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
@@ -46,9 +49,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     """Read a table: columns of numbers, or one column of lists (embeddings) or of images.
 
     A single column of lists in a single uncompressed batch of an Arrow file stays mapped. All other data are read
-    into memory in their stored dtype (the common dtype of several columns). The files of a folder are read as one
-    table, in the order of their names. Files whose names begin with ``test`` beside others that begin with
-    ``train`` are the test set, as is the split ``test`` beside ``train`` in a folder saved by `datasets`.
+    into memory in their stored dtype (the common dtype of several columns). The split ``test`` beside ``train`` in
+    a folder saved by `datasets` is the test set, or ``validation`` if there is no labelled test split.
 
     Raises
     ------
@@ -60,17 +62,27 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     with arrow_errors(printable(path)):
         if not path.is_dir():
             return _read(_Part([path], printable(path)), path.stem, options)
-        saved = _is_saved(path)
-        main, test, rest = _splits(path) if saved else _shards(path)
-        data = _read(main, path.name, options)
-        held = None if test is None else _read(test, f"{path.name} (test)", options)
-    if saved and held is not None and held.y is None:
-        held, rest = None, [*rest, "test"]
-    notes = data.notes
-    if not saved and len(main.files) > 1:
-        n_shards = pluralize(len(main.files), "shard")
-        notes = (f"{n_shards} of {printable(path.name)} joined in the order of their names", *notes)
-    return replace(data, test=held, notes=notes + left_out(path, rest))
+        if not (path / PARTS).is_file():
+            return _read(_saved(path), path.name, options)
+        main, candidates, rest = _splits(path)
+        data = _read(_saved(path / main), path.name, options)
+        held = replace(options, label_column=data.label_column or options.label_column)
+        if data.feature_names is not None:
+            held = replace(held, columns=data.feature_names)
+
+        def test(split: str) -> Dataset | None:
+            part = _saved(path / split)
+            return _read(part, f"{path.name} (test)", held) if _has_column(part, data.label_column) else None
+
+        found = [Candidate(part, split, lambda split=split: test(split)) for split, part in candidates.items()]  # type: ignore[misc]
+        held_out, notes, unused = choose_test(data, found)
+    return replace(data, test=held_out, notes=(*data.notes, *notes, *left_out(path, [*unused, *rest])))
+
+
+def read_shards(files: list[Path], name: str, options: ReadOptions) -> Dataset:
+    """Read several files with the same columns as one table."""
+    with arrow_errors(printable(files[0])):
+        return _read(_Part(files, printable(files[0])), name, options)
 
 
 def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
@@ -81,36 +93,27 @@ def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
         yield from table.chunks(batches(table.columns), path.stem)
 
 
-def _shards(folder: Path) -> tuple[_Part, _Part | None, list[str]]:
-    """Return the training and the test part of a folder of files, and the names of the unused files."""
-    files = list_files(folder, *SUFFIXES)
-    train, test = (
-        [f for f in files if re.match(rf"{word}(?![a-z0-9])", f.name.lower())] for word in ("train", "test")
-    )
-    main = train or files
-    used = [*main, *test] if train else main
-    held = _Part(test, printable(test[0])) if train and test else None
-    return _Part(main, printable(main[0])), held, [file.name for file in files if file not in used]
-
-
-def _is_saved(folder: Path) -> bool:
-    """Return whether a folder is a saved data set, or one with several splits."""
-    return (folder / PARTS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
-
-
-def _splits(folder: Path) -> tuple[_Part, _Part | None, list[str]]:
-    """Return the training and the test part of a saved data set, and the names of the unused splits."""
-    if not (folder / PARTS).is_file():
-        return _saved(folder), None, []
+def _splits(folder: Path) -> tuple[str, dict[str, str], list[str]]:
+    """Return the training split, the splits that may be the test set with their parts, and the others."""
     splits = _json(folder / PARTS).get("splits")
     if not isinstance(splits, list) or not all(isinstance(s, str) and s and "/" not in s for s in splits):
         raise DataError(f"{printable(folder / PARTS)} is damaged: it lists no splits.")
-    main = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
+    parts = {split: part_of_name(split) for split in splits}
+    training = [split for split in splits if parts[split] == TRAIN]
+    main = "train" if "train" in splits else training[0] if len(training) == 1 else None
+    main = splits[0] if len(splits) == 1 else main
     if main is None:
         found = ", ".join(map(printable, splits))
         raise DataError(f"{printable(folder)} must have a split train, got {found}; load one of these folders.")
-    held = _saved(folder / "test") if main == "train" and "test" in splits else None
-    return _saved(folder / main), held, [s for s in splits if s != main and not (held and s == "test")]
+    others = [split for split in splits if split != main]
+    held = {split: part for split in others if (part := parts[split]) is not None and part != TRAIN}
+    return main, held, [split for split in others if split not in held]
+
+
+def _has_column(part: _Part, name: str | None) -> bool:
+    """Return whether the first file of a part has a column."""
+    with ExitStack() as opened:
+        return name is None or name in _open(part.files[0], opened)[0].names
 
 
 def _saved(folder: Path) -> _Part:

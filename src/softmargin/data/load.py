@@ -19,7 +19,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count
-from softmargin.data import cifar, digits, frames, idx, images, npy, npz, openml, safetensors, svmlight
+from softmargin.data import (
+    cifar,
+    digits,
+    frames,
+    idx,
+    images,
+    npy,
+    npz,
+    openml,
+    safetensors,
+    svmlight,
+    table_folders,
+)
 from softmargin.data import text as csv
 from softmargin.data.dataset import Dataset, Extractor, Progress, ReadOptions
 from softmargin.data.inputs import Inputs, joined
@@ -33,7 +45,7 @@ from softmargin.text import printable
 __all__ = ["belongs_to", "holds_arrays", "load_dataset", "options_of", "stream_dataset"]
 
 NAMED: tuple[Any, ...] = (digits, openml)
-READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, images)
+READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, cifar, table_folders, images)
 """The readers of files and folders. The first that accepts a path reads it; `images` accepts any folder."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
@@ -109,7 +121,7 @@ def load_dataset(
         Only for a text table: the decimal mark. By default the comma if the table is not separated by commas and
         has no number with a decimal point, else the point.
     encoding : str, optional
-        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or as its byte order mark says.
+        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or by its byte order mark.
     keep_counters : bool, optional
         Only for a table: whether columns that number the rows stay features. By default they are left out.
     classes : array_like of int or str, optional
@@ -118,7 +130,8 @@ def load_dataset(
         Only for a table: columns that become ``groups`` (as text) and ``weights`` (numbers) of the data. They are
         not features, and are given like ``label_column``; a test set needs them, too.
     n_features : int, optional
-        Only for sparse text: the number of features; by default the largest index.
+        Only for sparse text: the number of features, by default the largest index. Features beyond it are ignored,
+        with a note.
     image_size : tuple of int (height, width), optional
         Only for images: resize every image to this size (pixels).
     image_channels : int, optional
@@ -182,7 +195,9 @@ def load_dataset(
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
-        dataset: Dataset = _with_classes(_reader(place, options).read(place, options), options.classes)
+        dataset: Dataset = _with_classes(
+            _reader(place, options).read(place, options), options.classes, printable(place)
+        )
         return dataset if features is None else _extracted(dataset, features, place, options, cache)
 
 
@@ -198,6 +213,7 @@ def stream_dataset(
     text: str | None = None,
     features: Extractor | None = None,
     cache: bool = True,
+    skip_damaged: bool = False,
 ) -> Iterator[Dataset] | None:
     """Return an iterator over the rows of a source in chunks, or None if it can only be read as a whole.
 
@@ -211,7 +227,7 @@ def stream_dataset(
     label_column : str, optional
         Left out of the features of a table that has it: by its name, or by its position if the columns have no
         names and there is one more column than ``n_features``.
-    columns, n_features, text, features, cache
+    columns, n_features, text, features, cache, skip_damaged
         As in `load_dataset`; the first three are ignored if they do not apply to the source.
     header, decimal, encoding
         As in `load_dataset`.
@@ -223,6 +239,7 @@ def stream_dataset(
         only_features=True,
         text=text,
         raw=None if features is None else features.takes,
+        skip_damaged=skip_damaged,
         **check_format(header, decimal, encoding),
     )
     if not isinstance(source, (str, os.PathLike)):
@@ -230,7 +247,7 @@ def stream_dataset(
         return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
-        reader = _reader(place, replace(options, columns=None, n_features=None, text=None))
+        reader = _reader(place, replace(options, label_column=None, columns=None, n_features=None, text=None))
         has_parts = hasattr(reader, "chunks") and not os.path.isdir(place)
 
     def parts() -> Iterator[Dataset]:
@@ -374,10 +391,10 @@ def _formats() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _with_classes(data: Dataset, classes: NDArray[Any] | None) -> Dataset:
+def _with_classes(data: Dataset, classes: NDArray[Any] | None, where: str) -> Dataset:
     """Return the data with its labels read as classes, if there are both."""
     if classes is None:
         return data
-    test = None if data.test is None else _with_classes(data.test, classes)
-    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, printable(data.name))
+    test = None if data.test is None else _with_classes(data.test, classes, where)
+    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, where)
     return replace(data, y=y, test=test, notes=data.notes + notes)

@@ -6,10 +6,21 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from softmargin.data.dataset import Dataset, Unlabelled
+from softmargin.data.dataset import Dataset
+from softmargin.data.labels import Unlabelled
 from softmargin.text import printable
 
-__all__ = ["TEST", "TRAIN", "VALIDATION", "Candidate", "choose_test", "named_parts", "part_of_name", "split_part"]
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "Candidate",
+    "choose_test",
+    "is_plain_word",
+    "named_parts",
+    "part_of_name",
+    "split_part",
+]
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 
@@ -20,7 +31,7 @@ _WORDS = {
 }
 _AFFIX = (
     "set|sets|data|dataset|images?|imgs?|pictures|photos|split|part|samples?|shards?|files|seg|segmentation|raw|"
-    "resized|final|full|new|of|labell?ed|sorted|cropped"
+    "resized|final|full|new|of|labell?ed|sorted|cropped|csv|tsv|parquet|feather|arrow|gz|default"
 )
 """Words that change nothing in a name like ``Training_Set`` or ``seg_train``."""
 _PART = {part: re.compile(rf"(?:{_AFFIX})?(?:{words})(?:{_AFFIX})?") for part, words in _WORDS.items()}
@@ -42,6 +53,11 @@ def part_of_name(name: str) -> str | None:
     """
     part, others = split_part(name)
     return None if others else part
+
+
+def is_plain_word(name: str) -> bool:
+    """Return whether a name holds nothing but a part, numbers and affixes, such as ``data`` or ``part1``."""
+    return not split_part(name)[1]
 
 
 def named_parts(names: Iterable[str]) -> dict[str, str]:

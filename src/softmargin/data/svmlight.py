@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from scipy.sparse import csr_array
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.labels import labels_of_words
 from softmargin.errors import DataError
-from softmargin.text import printable
+from softmargin.text import pluralize, printable
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read"]
 
@@ -44,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     """Read a file into a sparse matrix of float64; empty lines, comments and ``qid:`` are ignored.
 
     Indices start at 1 and may be in any order, but must be unique within a line. D is ``options.n_features``, by
-    default the largest index. Labels are integers.
+    default the largest index; entries with larger indices are left out, with a note. Labels are integers.
 
     Raises
     ------
@@ -54,20 +55,36 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     parts = list(_parts(path))
     labels = [label for part in parts for label in part.labels]
     arrays = (np.concatenate(arrays) for arrays in list(zip(*parts, strict=True))[1:])
-    return _dataset(path, _Rows(labels, *arrays), options.n_features)
+    rows, notes = _cut(path, _Rows(labels, *arrays), options.n_features)
+    return replace(_dataset(path, rows, options.n_features), notes=notes)
 
 
 def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
     """Yield the same rows in chunks of about 1 MB; ``options.n_features`` is required."""
+    is_told = False
     for part in _parts(path):
         if part.labels:
-            yield _dataset(path, part, options.n_features)
+            rows, notes = _cut(path, part, options.n_features)
+            yield replace(_dataset(path, rows, options.n_features), notes=() if is_told else notes)
+            is_told = is_told or bool(notes)
+
+
+def _cut(path: Path, rows: _Rows, n_features: int | None) -> tuple[_Rows, tuple[str, ...]]:
+    """Return the rows without the features that training did not have, and a note about them."""
+    if n_features is None or not (rows.indices > n_features).any():
+        return rows, ()
+    kept = rows.indices <= n_features
+    ends = np.concatenate([[0], np.cumsum(kept)])[np.concatenate([[0], np.cumsum(rows.lengths)])]
+    n_cut = len(np.unique(rows.indices[~kept]))
+    note = (
+        f"{pluralize(n_cut, 'feature')} of {printable(path.name)} beyond the {n_features:,} of the training data "
+    )
+    note += f"{'is' if n_cut == 1 else 'are'} ignored (the first is {rows.indices[~kept].min()})"
+    return _Rows(rows.labels, np.diff(ends), rows.indices[kept], rows.values[kept]), (note,)
 
 
 def _dataset(path: Path, rows: _Rows, n_features: int | None) -> Dataset:
     largest = int(rows.indices.max()) if rows.indices.size else 0
-    if n_features is not None and largest > n_features:
-        raise DataError(f"{printable(path)} must have at most {n_features} features, got index {largest}.")
     if largest == 0 and n_features is None:
         raise DataError(f"{printable(path)} must have at least one feature, got no index:value pairs.")
     indptr = np.concatenate([[0], np.cumsum(rows.lengths)])

@@ -9,7 +9,7 @@ from typing import Literal
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import printable, truncate
+from softmargin.text import pluralize, printable, truncate
 
 __all__ = ["ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "place_name", "plan", "some"]
 
@@ -20,9 +20,12 @@ values that cannot be used."""
 LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = re.compile(
     r"|ids?|index|path|file|file_?name|uuid|guid"
-    r"|(row|sample|image|level)[_. ]?(ids?|names?|index|numbers?|0)|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
+    r"|(row|sample|image)[_. ]?(ids?|names?|index|numbers?)"
+    r"|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
 )
 """The usual names (in lower case) of ids and of the indices of tables."""
+INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
+"""Those of indices, which are the ids only if no other column is."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ROLES = frozenset({"groups_column", "weights_column"})
@@ -122,12 +125,15 @@ def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
     features, kind = _features(names, kinds, [k for k in rest if not is_index(names[k])], where)
     if ids is not None:
         notes.append(f"column {printable(names[ids])!r} is used as the sample ids")
-    left_out = [names[k] for k in rest if k not in features and kinds[k] not in ("empty", "role")]
+    used = set(features)
+    left_out = [names[k] for k in rest if k not in used and kinds[k] not in ("empty", "role")]
     if left_out:
         notes.append(f"columns left out: {some(left_out)}")
     empty = [names[k] for k in rest if kinds[k] == "empty"]
     if empty:
-        notes.append(f"empty columns passed over: {some(empty)}")
+        listed = [name for name in empty if name]
+        which = f" ({some(listed)})" if listed and named else ""
+        notes.append(f"{pluralize(len(empty), 'empty column')} passed over{which}")
     return Plan(features, None if options.only_features else label, ids, kind, tuple(notes))
 
 
@@ -260,9 +266,9 @@ def _label(
 
 
 def _ids(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int], label: int | None) -> int | None:
-    """Return the first column with a usual name of ids, if it holds numbers or text."""
-    found = (k for k in places if is_index(names[k]) and k != label)
-    return next((k for k in found if kinds[k] in ("number", "text")), None)
+    """Return the first column of numbers or text with a usual name of ids; indices of tables come last."""
+    found = [k for k in places if is_index(names[k]) and k != label and kinds[k] in ("number", "text")]
+    return min(found, key=lambda k: INDICES.fullmatch(names[k].strip().lower()) is not None, default=None)
 
 
 def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -25,7 +25,7 @@ from softmargin.model import Model
 from softmargin.model.parts import Parts
 from softmargin.model.predict import class_numbers, fill_from_scores
 from softmargin.objective import Objective
-from softmargin.samples import Labelled, Samples, as_features
+from softmargin.samples import Labelled, Samples, as_features, column_names
 from softmargin.selection import Comparison, scaling_of
 from softmargin.solvers import Callback, minimize
 from softmargin.weights import ClassWeight, check_weights
@@ -251,7 +251,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
     def _labelled(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Labelled:
         """Return the checked samples of a fit, and store the number and names of the columns of X."""
         normalize = check_flag("normalize_rows", self.normalize_rows)
-        names = list(getattr(X, "columns", ()))
+        names = column_names(X)
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"X must have unique column names, got more than one column named {brief(twice)}.")
@@ -274,7 +274,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
                 f"X has {n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 f"features as input."
             )
-        names = getattr(X, "columns", ()), getattr(self, "feature_names_in_", ())
+        names = column_names(X), getattr(self, "feature_names_in_", ())
         for k, (found, expected) in enumerate(zip(*names, strict=False)):
             if isinstance(found, str) and found != expected:
                 raise DataError(

@@ -90,7 +90,7 @@ def choice_sentences(found: Comparison) -> list[str]:
     sentences += map(paired_sentence, found.tests)
     if found.tests and found.recorded.n_groups is not None:
         sentences.append(
-            "McNemar's test counts samples as independent. Those of a group are not, so its p-values are too small."
+            "McNemar's test counts samples as independent. Those of a group are not: the p-values are too small."
         )
     if path.at_edge:
         sentences.append(f"The best reg is the {path.at_edge} tried; a wider range may contain a better one.")

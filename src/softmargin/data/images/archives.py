@@ -99,9 +99,9 @@ def _open_tar(path: Path, *, is_packed: bool) -> tuple[list[str], dict[str, Call
     raw = path.open("rb")
     try:
         stream = _Bounded(gzip.GzipFile(fileobj=raw) if is_packed else raw, path.stat().st_size, where)
-        with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
-                archive.members = []  # else tarfile keeps all of them
+                archive.members = []  # type: ignore[attr-defined]  # else tarfile keeps all of them
                 if not member.isreg() or member.issparse():
                     continue
                 name = member.name.removeprefix("./")

@@ -105,19 +105,11 @@ class _Scan:
         elif inner and not top.images and all(part_of_name(name) for name in inner) and not parts:
             main, test = self._unlabelled(prefix, sorted(inner)), None
         elif swapped := self._swapped(inner):
-            self._check_top(prefix, top)
-            main = self._part(
-                prefix, prefix, [(name, f"{name}/{found[TRAIN]}") for name, found in swapped.items()]
-            )
-            held = TEST if all(TEST in found for found in swapped.values()) else VALIDATION
-            pairs = [(name, f"{name}/{found[held]}") for name, found in swapped.items() if held in found]
-            test = self._part(prefix, prefix, pairs) if pairs else None
-            if test is not None and held == VALIDATION:
-                self._note_validation(next(found[held] for found in swapped.values() if held in found))
+            main, test = self._read_swapped(prefix, top, swapped)
         else:
             main, test = self._classes(prefix, top, inner), None
-        main, test = (None if p is None else _without(p, prefix) for p in (main, test))
-        return Tree(main, test, tuple(self.notes), prefix)
+        test = None if test is None else _without(test, prefix)
+        return Tree(_without(main, prefix), test, tuple(self.notes), prefix)
 
     def _parts(self, prefix: str, parts: dict[str, str], others: list[str]) -> tuple[Part, Part | None]:
         """Read folders of classes for the parts, each part with one folder."""
@@ -179,6 +171,27 @@ class _Scan:
                 return None
         return found or None
 
+    def _read_swapped(
+        self, prefix: str, top: Folder, swapped: dict[str, dict[str, str]]
+    ) -> tuple[Part, Part | None]:
+        """Read class folders that contain folders of the parts."""
+        self._note_skipped(top.n_skipped, prefix)
+        if top.images:
+            beside = pluralize(len(top.images), "image")
+            self.notes.append(f"skipped {beside} beside the class folders in {self._where(prefix)}")
+        found = {
+            part: [(n, f"{n}/{inside[part]}") for n, inside in swapped.items() if part in inside]
+            for part in (TRAIN, TEST, VALIDATION)
+        }
+        held = TEST if found[TEST] else VALIDATION
+        main = self._part(prefix, prefix, found[TRAIN], Folder([], [], 0))
+        test = self._part(prefix, prefix, found[held], Folder([], [], 0))
+        if held == VALIDATION:
+            self._note_validation(VALIDATION)
+        elif found[VALIDATION]:
+            self.notes += left_out_note(self.root, [VALIDATION])
+        return main, test
+
     def _classes(self, prefix: str, top: Folder, inner: dict[str, Folder]) -> Part:
         """Read class folders or, if no folder has an image, the images beside them."""
         names = [name for name in top.folders if not self._is_above(prefix + name)]
@@ -220,14 +233,6 @@ class _Scan:
                 f"both, {_some(names)}."
             )
 
-    def _check_top(self, prefix: str, top: Folder) -> None:
-        """Note the files beside folders that are read."""
-        self._note_skipped(top.n_skipped, prefix)
-        if top.images:
-            self.notes.append(
-                f"skipped {pluralize(len(top.images), 'image')} beside the class folders in {self._where(prefix)}"
-            )
-
     def _class_folders(self, folder: str, known: Set[str] = frozenset()) -> tuple[str, list[tuple[str, str]]]:
         """Return the folder that holds the class folders of a part, and its pairs of class and folder."""
         listed, innermost = self._innermost(folder, known)
@@ -256,8 +261,8 @@ class _Scan:
         if listed.images:
             beside = pluralize(len(listed.images), "image")
             self.notes.append(f"skipped {beside} beside the class folders in {where}")
-        found = [(file, name) for name, files in classes.items() for file in files]
-        return Part(tuple(file for file, _ in found), tuple(name for _, name in found))
+        labelled = [(file, name) for name, files in classes.items() for file in files]
+        return Part(tuple(file for file, _ in labelled), tuple(name for _, name in labelled))
 
     # -- folders ----------------------------------------------------------------------------------------------
 

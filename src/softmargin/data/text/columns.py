@@ -11,7 +11,15 @@ from softmargin.data.dataset import Dataset, ReadOptions, no_features
 from softmargin.data.inputs import Texts
 from softmargin.data.labels import check_words
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
-from softmargin.data.text.cells import TRUTH, clue, is_boolean, is_number, is_number_with_comma, looks_numeric
+from softmargin.data.text.cells import (
+    TRUTH,
+    clue,
+    is_boolean,
+    is_number,
+    is_number_with_comma,
+    is_unknown,
+    looks_numeric,
+)
 from softmargin.data.text.dialect import Record, decimal_mark
 from softmargin.data.text.header import Header
 from softmargin.errors import DataError
@@ -19,7 +27,7 @@ from softmargin.text import pluralize, printable
 
 __all__ = ["Columns"]
 
-CHOOSE = ", or choose the features with columns= (--columns)"
+CHOOSE = "; or choose the features with columns= (--columns)"
 
 
 @dataclass(frozen=True)
@@ -159,8 +167,8 @@ class Columns:
             if wrong is not None:
                 found = f"{printable(cells[wrong][:40])!r} on line {line}"
                 raise DataError(
-                    f"{self.where} column {printable(self.names[wrong])!r} must hold values from the first rows on, "
-                    f"got the first one, {found}; fill it in{CHOOSE}."
+                    f"{self.where} column {printable(self.names[wrong])!r} must be empty as in the first rows, "
+                    f"got {found}{CHOOSE}."
                 )
             rows.append(Record(line, cells))
         return rows
@@ -179,7 +187,7 @@ class Columns:
                 if truths:
                     cells = list(cells)
                     for j in truths:
-                        cells[j] = TRUTH[cells[j].lower()]
+                        cells[j] = TRUTH[cells[j].strip().lower()]
                 if self.comma:
                     if any("." in cell for cell in cells):
                         raise ValueError
@@ -196,7 +204,8 @@ class Columns:
         where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
         found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
         wanted = "true or false" if k in self.booleans else "a number"
-        return DataError(f"{where} must hold {wanted}, got {found}{'' if k in self.booleans else clue(row[k])}.")
+        hint = "" if k in self.booleans else clue(row[k], "," if self.comma else ".")
+        return DataError(f"{where} must hold {wanted}, got {found}{hint}.")
 
     def _is_valid(self, k: int, cell: str) -> bool:
         if k in self.booleans:
@@ -221,15 +230,18 @@ def _may_be_feature(name: str, k: int, named: bool, options: ReadOptions) -> boo
 def _check_text(column: list[Record], k: int, name: str, where: str, mark: str) -> None:
     """Raise an error if a column of text holds numbers, or only words that look like numbers."""
     cells = [row.cells[k].strip() for row in column]
-    numbers = [row.line for row, cell in zip(column, cells, strict=True) if is_number(cell)]
+    is_valid = _is_decimal if mark == "," else is_number
+    numbers = [row.line for row, cell in zip(column, cells, strict=True) if is_valid(cell)]
     look = [looks_numeric(cell) for cell in cells]
-    known = [is_like for cell, is_like in zip(cells, look, strict=True) if is_like or not clue(cell)]
+    known = [is_like for cell, is_like in zip(cells, look, strict=True) if is_like or not is_unknown(cell)]
     if not numbers and not (known and all(known)):
         return
-    wrong = next(i for i, cell in enumerate(cells) if not is_number(cell))
+    wrong = next(i for i, cell in enumerate(cells) if not is_valid(cell))
     place = f"{where} line {column[wrong].line}, column {printable(name)!r}"
     found = repr(printable(cells[wrong][:40]))
     if numbers:
         found += f" and a number on line {numbers[0]}"
-        raise DataError(f"{place} must hold only numbers or only text, got {found}{clue(cells[wrong])}{ADVICE}.")
-    raise DataError(f"{place} must hold a number, got {found}{clue(cells[wrong])}{CHOOSE}.")
+        raise DataError(
+            f"{place} must hold only numbers or only text, got {found}{clue(cells[wrong], mark)}{ADVICE}."
+        )
+    raise DataError(f"{place} must hold a number, got {found}{clue(cells[wrong], mark)}{CHOOSE}.")

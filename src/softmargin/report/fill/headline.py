@@ -86,6 +86,9 @@ def origin(
         options.append("--image-size " + "x".join(map(str, model.image_size)))
     if model.extractor is not None:
         options += [shlex.quote(printable(word)) for word in model.extractor.arguments()]
+    label = preds.data.label_column if preds.data.stored is None else None
+    if label is not None and "--label-column" not in data_options:  # the model knows it, but a new fit does not
+        options.append(f"--label-column {shlex.quote(printable(label))}")
     file, *source = (shlex.quote(printable(word)) for word in (model_name, data_name, *data_options))
     reading = " ".join(source)
     has_training = fingerprint == model.fingerprint or preds.training is not None
@@ -136,6 +139,8 @@ def _answers(preds: Predictions) -> tuple[tuple[str, str], ...]:
 def _most_confused(preds: Predictions) -> str:
     wrong = np.flatnonzero(~preds.correct)
     if not len(wrong):
+        if preds.n_unknown:
+            return f"None, but {pluralize(preds.n_unknown, 'sample')} of unknown labels count as errors."
         return "None: every sample is classified correctly."
     pairs = np.sort(np.column_stack([preds.y[wrong], preds.predicted[wrong]]), axis=1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
@@ -170,8 +175,12 @@ def _warnings(preds: Predictions) -> tuple[str, ...]:
             "model has not seen."
         )
     if preds.n_unknown:
-        labels = pluralize(preds.n_unknown, "sample has an unknown label", "samples have unknown labels")
-        found.append(f"{labels}: counted as errors in the accuracy and ignored elsewhere.")
+        names = ", ".join(map(repr, preds.unknown[:_MOST_NAMES]))
+        names += f", … ({len(preds.unknown) - _MOST_NAMES:,} more)" if len(preds.unknown) > _MOST_NAMES else ""
+        found.append(
+            f"Labels that are not classes of the model count as errors: {names} "
+            f"({pluralize(preds.n_unknown, 'sample')}, only in the accuracy)."
+        )
     absent = [preds.classes[k] for k in np.flatnonzero(preds.counts == 0)]
     if absent:
         more = "" if len(absent) <= _MOST_NAMES else f" and {len(absent) - _MOST_NAMES:,} more"

@@ -42,6 +42,8 @@ class Predictions:
         self.rows: Ints = np.flatnonzero(codes >= 0)
         """Rows of the data that are in the panels."""
         self.n_unknown = len(codes) - len(self.rows)
+        self.unknown = np.unique(data.y[codes < 0]).tolist()
+        """The labels that are not classes of the model."""
         if not len(self.rows):
             found = ", ".join(map(repr, np.unique(data.y)[:_MOST_CLASSES_NAMED].tolist()))
             raise DataError(f"None of the labels of {printable(data.name)} ({found}, …) is a class of this model.")
