@@ -177,5 +177,9 @@ def test_groups_that_leak():
     settings = {"losses": ["squared_hinge"], "regs": [1e-2, 1e-3]}
     assert compare(X, y, **settings).chosen_path.chosen.validation_accuracy > 0.99
     assert choose(X, y, **settings).chosen_path.chosen.validation_accuracy > 0.99
-    honest = compare(X, y, groups=patients, **settings).chosen_path.chosen.validation_accuracy
+    settings["losses"] = ["squared_hinge", "hinge"]
+    found = compare(X, y, groups=patients, **settings)
+    honest = found.chosen_path.chosen.validation_accuracy
+    assert "the p-values are too small." in found.reason()
+    assert "p-values are too small" not in compare(X[:100], y[:100], **settings).reason()
     assert abs(honest - 0.5) < 0.25  # three standard errors of a coin that is tossed once per patient
