@@ -1,9 +1,9 @@
-"""How much accuracy does a learning curve lose because it selects one λ for all numbers of shots?
+"""The accuracy that a learning curve loses because it selects one λ for all numbers of shots.
 
     python benchmarks/curve_reg.py FILE.npz [--loss LOSS] [--repeats N] [--shots LIST]
 
-The λ of `softmargin.learning_curve` is compared with the best of a grid around it, by the mean test accuracy of the
-same subsets. The best is selected by the test samples themselves, so its accuracy is an upper limit.
+The λ of `softmargin.learning_curve` is compared with the best of a grid around it, by the mean test accuracy of
+the same subsets. The best is selected by the test samples themselves, so its accuracy is an upper limit.
 """
 
 import argparse
@@ -36,7 +36,8 @@ def main():
             tried[reg] = again.curves[0].points[0].mean
         best = max(tried, key=tried.get)
         lost = tried[best] - point.mean
-        print(f"{point.shots:5}  {point.reg:10.2e}  {point.mean:8.4f}  {best:8.2e}  {tried[best]:8.4f}  {lost:10.4f}")
+        mine = f"{point.shots:5}  {point.reg:10.2e}  {point.mean:8.4f}"
+        print(f"{mine}  {best:8.2e}  {tried[best]:8.4f}  {lost:10.4f}", flush=True)
 
 
 if __name__ == "__main__":
