@@ -28,7 +28,7 @@ from softmargin.model import load_model
 from softmargin.preprocessing import SCALINGS, unit_rows
 from tests.support.command_line import Answer, contents, interrupt, module, run, stopped_at
 
-COMMANDS = ("fit", "compare", "evaluate", "predict", "report", "export", "info")
+COMMANDS = ("fit", "compare", "curve", "evaluate", "predict", "report", "export", "info")
 HOSTILE = ("\x1b[31mred\n<script>", '=1+1,"q"', "a\rb", os.fsdecode(b"\xff\xfe"), "label", "貓")
 TRAINED = ("--loss", "hinge", "--reg", "0.01")
 

@@ -22,12 +22,7 @@ _COLORS = 4
 _LABEL_GAP = 40.0
 """Least distance of two labels of the x axis."""
 
-_STYLE = "".join(f".k{k} {{ --key: var(--c{k}); }}\n" for k in range(1, _COLORS + 1)) + (
-    ".plot { width: 100%; max-width: 900px; height: auto; }\n"
-    ".legend { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; }\n"
-    ".legend span::before { content: ''; display: inline-block; width: 1.1rem; height: .2rem; "
-    "margin-right: .4rem; vertical-align: middle; background: var(--key); }\n"
-)
+_STYLES = ("report.css", "curve.css")
 
 
 def curve_page(found: LearningCurve, data_name: str) -> Iterator[bytes]:
@@ -39,7 +34,7 @@ def curve_page(found: LearningCurve, data_name: str) -> Iterator[bytes]:
     data_name : str
         Name of the data.
     """
-    style = (files("softmargin.report") / "page" / "report.css").read_text("utf-8") + _STYLE
+    style = "".join((files("softmargin.report") / "page" / name).read_text("utf-8") for name in _STYLES)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     name = escape(printable(data_name))
