@@ -179,7 +179,7 @@ reading = combined(
         help="File of labels if DATA has none: .npy, or .txt with one label per line.",
     ),
     click.option(
-        "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
+        "--label-column", metavar="COLUMN", help="Label column of a table.  [default: that of MODEL, else guessed]"
     ),
     columns,
     skip_damaged,
