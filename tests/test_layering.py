@@ -29,6 +29,7 @@ LAYERS = {
     "io": HELPERS,
     "labels": HELPERS,
     "notebook": HELPERS,
+    "metrics": HELPERS,
     "preprocessing": HELPERS,
     "sparse": HELPERS,
     "statistics": HELPERS,
@@ -48,6 +49,7 @@ LAYERS = {
     "selection": 6,
     "model": 6,
     # User interfaces.
+    "evaluation": 7,
     "estimators": 7,
     "report": 8,
     "cli": 9,

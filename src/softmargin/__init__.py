@@ -16,17 +16,18 @@ if TYPE_CHECKING:
         SoftmarginError,
     )
     from softmargin.estimators import LinearClassifier, LinearClassifierCV
+    from softmargin.evaluation import Evaluation, evaluate
     from softmargin.losses import CrossEntropy, Hinge, SquaredHinge, softmax
     from softmargin.model import Model, load_model
     from softmargin.objective import Certificate, Objective
-    from softmargin.selection import Comparison, choose, compare, path
+    from softmargin.selection import Comparison, LearningCurve, choose, compare, learning_curve, path
     from softmargin.solvers import SGD, Fit, minimize
 
 __all__ = [
     "SGD", "CapabilityError", "Certificate", "Comparison", "ConvergenceWarning", "CrossEntropy", "DataError",
-    "Dataset", "Fit", "Hinge", "LinearClassifier", "LinearClassifierCV", "Model", "ModelFileError", "Objective",
-    "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose", "compare", "load_dataset",
-    "load_model", "minimize", "path", "softmax",
+    "Dataset", "Evaluation", "Fit", "Hinge", "LearningCurve", "LinearClassifier", "LinearClassifierCV", "Model",
+    "ModelFileError", "Objective", "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose",
+    "compare", "evaluate", "learning_curve", "load_dataset", "load_model", "minimize", "path", "softmax",
 ]  # fmt: skip
 
 _MODULES = {
@@ -36,10 +37,11 @@ _MODULES = {
         "SoftmarginError",
     ),
     "estimators": ("LinearClassifier", "LinearClassifierCV"),
+    "evaluation": ("Evaluation", "evaluate"),
     "losses": ("CrossEntropy", "Hinge", "SquaredHinge", "softmax"),
     "model": ("Model", "load_model"),
     "objective": ("Certificate", "Objective"),
-    "selection": ("Comparison", "choose", "compare", "path"),
+    "selection": ("Comparison", "LearningCurve", "choose", "compare", "learning_curve", "path"),
     "solvers": ("SGD", "Fit", "minimize"),
 }  # fmt: skip
 

@@ -21,22 +21,21 @@ from softmargin.arguments import check_choice
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 
-__all__ = ["ROWS", "SCALINGS", "Preprocessing", "scale_for", "unit_rows"]
+__all__ = [
+    "ROWS", "SCALINGS", "Preprocessing", "constant_columns", "needs_moments", "requested_scaling", "scale_for",
+    "unit_rows",
+]  # fmt: skip
 
 SCALINGS = ("auto", "none", "pixel", "standard")
-"""The scalings that a user may request; "auto" depends on the dtype of the features."""
+"""The scalings that a user may request; "auto" depends on the features."""
 
 ROWS = ("none", "l2")
 """How rows may be normalized before anything else."""
 
 _UNITS = {np.dtype(np.uint8): 1.0 / 255.0, np.dtype(np.uint16): 1.0 / 65535.0}
 
-_CONSTANT = 1e-12
-"""A column whose standard deviation is at most this fraction of its mean counts as constant.
-
-The computed mean of a million equal numbers may be off by a thousand ε (2e-13), and the computed variance of a
-constant column consists of that rounding error alone.
-"""
+_DIFFERENT = 100.0 * (1.0 - 1e-6)
+"""Ratio of standard deviations from which "auto" standardizes: 100, reached in spite of rounding errors."""
 
 
 class Preprocessing(NamedTuple):
@@ -78,8 +77,55 @@ class Preprocessing(NamedTuple):
         return W, np.asarray(b_raw + self.mean @ W_raw)
 
 
+def constant_columns(
+    mean: NDArray[np.float64], variance: NDArray[np.float64], rounding: float
+) -> NDArray[np.bool_]:
+    """Return which columns are constant: those whose variance is within its rounding error, (D,).
+
+    Let the values of a column be v. Its computed mean is v(1 + θ), where θ has two parts: the error of the sum, at
+    most the ``rounding`` r of the engine, and that of the sum of the weights, which is 1 only up to r. So
+    ``|θ| ≤ 2r``, and the computed variance is ``v²θ²`` up to factors ``1 + O(r)``: at most ``(2r·mean)²``. This
+    holds for any dtype, as sums are in float64, and for any size of v. scikit-learn's bound is the same, with
+    r = N·ε.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of shape (D,), float64
+        Weighted moments of each column.
+    rounding : float
+        Bound on the relative rounding error of a sum over the samples, `Engine.rounding`.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
+    """
+    # Square roots, so that no square underflows.
+    return np.asarray(np.sqrt(variance) <= 2.0 * (1.0 + rounding) * rounding * np.abs(mean))
+
+
+def requested_scaling(scaling: str, rows: str) -> str:
+    """Return the scaling that was requested, "none" instead of "auto" for normalized rows ("l2").
+
+    Raises
+    ------
+    ParameterError
+        If the name is unknown.
+    """
+    check_choice("scaling", scaling, SCALINGS)
+    return "none" if scaling == "auto" and rows == "l2" else scaling
+
+
+def needs_moments(scaling: str, dtype: DTypeLike, sparse: bool) -> bool:
+    """Return whether `scale_for` uses the moments."""
+    return scaling == "standard" or (scaling == "auto" and np.dtype(dtype).kind == "f" and not sparse)
+
+
 def scale_for(
-    scaling: str, dtype: DTypeLike, mean: NDArray[np.float64], variance: NDArray[np.float64]
+    scaling: str,
+    dtype: DTypeLike,
+    variance: NDArray[np.float64],
+    constant: NDArray[np.bool_],
+    sparse: bool = False,
 ) -> tuple[str, NDArray[np.float64]]:
     """Resolve the name of a scaling and return the factor of each feature.
 
@@ -87,11 +133,16 @@ def scale_for(
     ----------
     scaling : {"auto", "none", "pixel", "standard"}
         "pixel" divides by the largest value of the integer type, "standard" by the standard deviation (constant
-        columns stay unchanged); "auto" is "pixel" for uint8 and "none" for every other type.
+        columns stay unchanged). "auto" is "pixel" for uint8. For dense floats it is "standard" if the standard
+        deviations of two columns that are not constant differ by a factor of 100 or more. Else it is "none".
     dtype : dtype
         The dtype of the stored features.
-    mean, variance : ndarray of shape (D,), float64
-        Moments of each feature, as returned by an engine's ``moments``.
+    variance : ndarray of shape (D,), float64
+        Variance of each feature, as returned by an engine's ``moments``.
+    constant : ndarray of shape (D,), bool
+        The result of `constant_columns`.
+    sparse : bool
+        Whether the features are a sparse array, which "auto" does not standardize.
 
     Returns
     -------
@@ -105,8 +156,11 @@ def scale_for(
     """
     check_choice("scaling", scaling, SCALINGS)
     dtype = np.dtype(dtype)
+    deviation = np.sqrt(variance)
     if scaling == "auto":
-        scaling = "pixel" if dtype == np.uint8 else "none"
+        known = deviation[~constant] if needs_moments(scaling, dtype, sparse) else deviation[:0]
+        differ = len(known) > 0 and known.max() >= _DIFFERENT * known.min()
+        scaling = "pixel" if dtype == np.uint8 else "standard" if differ else "none"
     if scaling == "pixel":
         unit = _UNITS.get(dtype.newbyteorder("="))
         if unit is None:
@@ -116,9 +170,7 @@ def scale_for(
         return scaling, np.full(len(variance), unit)
     scale = np.ones(len(variance))
     if scaling == "standard":
-        deviation = np.sqrt(variance)
-        varies = deviation > _CONSTANT * np.abs(mean)
-        scale[varies] = 1.0 / deviation[varies]
+        scale[~constant] = 1.0 / deviation[~constant]
     return scaling, scale
 
 

@@ -6,7 +6,10 @@ import math
 
 from scipy.special import bdtr
 
-__all__ = ["mcnemar", "standard_error", "wilson_interval"]
+__all__ = ["Z_95", "mcnemar", "proportion_interval", "standard_error", "wilson_interval"]
+
+Z_95 = 1.959963984540054
+"""Half-width of a 95 % confidence interval, in standard errors."""
 
 
 def standard_error(accuracy: float, n_samples: int) -> float:
@@ -29,7 +32,7 @@ def standard_error(accuracy: float, n_samples: int) -> float:
     return _half_width(accuracy, float(n_samples), 1.0)
 
 
-def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson_interval(n_right: int, n_samples: int, z: float = Z_95) -> tuple[float, float]:
     """Return Wilson's score interval, a confidence interval for a proportion.
 
     Parameters
@@ -45,11 +48,25 @@ def wilson_interval(n_right: int, n_samples: int, z: float = 1.959963984540054) 
     ----------
     Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
-    n, accuracy = float(n_samples), n_right / n_samples
-    centre = (accuracy + 0.5 * z * z / n) / (1.0 + z * z / n)
-    half = _half_width(accuracy, n, z)
+    return proportion_interval(n_right / n_samples, float(n_samples), z)
+
+
+def proportion_interval(proportion: float, n: float, z: float = Z_95) -> tuple[float, float]:
+    """Return Wilson's score interval for a proportion of an effective number of samples.
+
+    Parameters
+    ----------
+    proportion : float
+        From 0 to 1.
+    n : float
+        Effective number of samples, above 0; it need not be an integer.
+    z : float
+        As in `wilson_interval`.
+    """
+    centre = (proportion + 0.5 * z * z / n) / (1.0 + z * z / n)
+    half = _half_width(proportion, n, z)
     # If none or all are correct, one end is exactly 0 or 1 despite rounding errors.
-    return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
+    return max(0.0, min(centre - half, proportion)), min(1.0, max(centre + half, proportion))
 
 
 def _half_width(accuracy: float, n: float, z: float) -> float:

@@ -28,7 +28,7 @@ from softmargin.model import load_model
 from softmargin.preprocessing import SCALINGS, unit_rows
 from tests.support.command_line import Answer, contents, interrupt, module, run, stopped_at
 
-COMMANDS = ("fit", "compare", "evaluate", "predict", "report", "export", "info")
+COMMANDS = ("fit", "compare", "curve", "evaluate", "predict", "report", "export", "info")
 HOSTILE = ("\x1b[31mred\n<script>", '=1+1,"q"', "a\rb", os.fsdecode(b"\xff\xfe"), "label", "貓")
 TRAINED = ("--loss", "hinge", "--reg", "0.01")
 
@@ -57,7 +57,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     late[10_000, 1] = np.nan
     archives = {
         "good": {"X": X, "y": y},
-        "words": {"X": X, "y": y.astype(str)},
+        "words": {"X": X, "y": np.char.add("c", y.astype(str))},
+        "others": {"X": X, "y": y + 7},
         "partly": {"X": X, "y": np.where(y == 2, 7, y)},
         "parts": {"X_train": X, "y_train": y, "X_test": X[:9], "y_test": y[:9]},
         "one": {"X": X, "y": np.zeros_like(y)},
@@ -151,9 +152,9 @@ FIT_MISTAKES = [
     ("f.npy --labels-file labels.txt --checkpoint labels.txt", "labels.txt is an input of this command"),
     ("images --image-size 8", "--image-size must be HEIGHTxWIDTH"),
     ("images --image-size 0x8", "--image-size must be HEIGHTxWIDTH"),
-    ("digits --image-size 8x8", "is only for a folder of images"),
+    ("digits --image-size 8x8 -o new.safetensors", "is only for a folder of images"),
     ("digits --loss svm", "'--loss': 'svm' is not one of"),
-    ("digits --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
+    ("digits -o new.safetensors --loss cross_entropy --delta 2", "--delta is the margin of the hinge losses"),
     *((f"digits --{name} {bad}", f"'--{name}': must be a {POSITIVE[name]}, got {bad}.")
       for name in ("reg", "delta", "tol") for bad in ("-1", "0", "nan", "inf", "much")),
     ("digits --tol 2", "'--tol': must be a number > 0 and < 1, got 2."),
@@ -176,10 +177,28 @@ OTHER_MISTAKES = [
     ("evaluate nowhere.safetensors digits", "nowhere.safetensors does not exist"),
     ("evaluate other.safetensors digits", "other.safetensors is not a softmargin model"),
     ("evaluate hinge.safetensors wide.npz", "(60, 8)"),
+    ("evaluate hinge.safetensors holed.npz", "holed.npz: Input X contains NaN"),
     ("evaluate hinge.safetensors holed.npz", "row 7, column 2"),
     ("evaluate hinge.safetensors unlabelled.npz", "unlabelled.npz has no labels"),
     ("evaluate hinge.safetensors empty.npz", "empty.npz contains no samples"),
-    ("evaluate hinge.safetensors words.npz", "None of the labels of words.npz ('0', '1', '2') is a class of this"),
+    ("evaluate hinge.safetensors words.npz", "words.npz row 0: labels must be integers like the classes of the"),
+    ("evaluate hinge.safetensors others.npz", "others.npz: y must hold at least one class of the model (0, 1, 2)"),
+    ("evaluate hinge.safetensors good.npz --top-k 3", "top_k must be below the number of classes (3), got 3"),
+    ("evaluate hinge.safetensors good.npz --top-k 0", "'--top-k': 0 is not in the range x>=1"),
+    (
+        "evaluate hinge.safetensors good.npz --metric-groups site",
+        "a file unless DATA is a table, got 'site'",
+    ),
+    ("evaluate hinge.safetensors good.npz --metric-groups short.npy", "short.npy has 59 labels for 60 rows"),
+    ("evaluate hinge.safetensors good.npz --fail-under 90", "a number from 0 to 1 or METRIC=NUMBER, got '90'"),
+    ("evaluate hinge.safetensors good.npz --fail-under nan", "a number from 0 to 1 or METRIC=NUMBER, got 'nan'"),
+    ("evaluate hinge.safetensors good.npz --fail-under f1=0.9", "--fail-under must be for one of accuracy, "),
+    ("evaluate hinge.safetensors good.npz --fail-under ece=0.1", "got 'ece'"),
+    (
+        "evaluate hinge.safetensors good.npz --fail-under worst_group=0.1",
+        "LIMIT needs --metric-groups",
+    ),
+    ("evaluate hinge.safetensors good.npz --fail-under auroc=0.5", "must be for a metric that is defined"),
     ("evaluate hinge.safetensors good.npz --part test", "good.npz has no test set"),
     ("predict hinge.safetensors wide.npz", "(60, 8)"),
     ("predict hinge.safetensors holed.npz", "row 7, column 2"),
@@ -398,25 +417,6 @@ def test_quick_is_one_split(at_home: Path, tmp_path: Path) -> None:
     assert len(answer.json["metadata"]["selection"]["folds"]) == 1
 
 
-def test_features_of_very_different_size_are_named_unless_they_are_scaled(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(60, 4)) * [1.0, 3000.0, 0.1, 0.0], np.arange(60) % 2
-    table = tmp_path / "table.csv"
-    rows = [",".join(map(repr, [*row, f"class {label}"])) for row, label in zip(X.tolist(), y, strict=True)]
-    table.write_text("\n".join(["a,wide,narrow,constant,y", *rows]) + "\n")
-    given = ("--loss", "cross_entropy", "--reg", "1", "-o")
-    said = run("fit", table, *given, tmp_path / "raw.safetensors").err
-    assert "for 'wide', 0." in said
-    assert "for 'narrow'. Try" in said
-    assert "--scaling standard" in said
-    assert "ranges" not in run("fit", table, *given, tmp_path / "s.safetensors", "--scaling", "standard").err
-    table.write_text("\n".join(["a,y", *(f"{row[0]},{label}" for row, label in zip(X, y, strict=True))]) + "\n")
-    assert "ranges" not in run("fit", table, *given, tmp_path / "one.safetensors").err
-    table.write_text("a,b,y\n" + "1.7e308,1,0\n-1.7e308,2,1\n" * 9)
-    said = run("fit", table, *given, tmp_path / "huge.safetensors").err  # a warning of NumPy would fail the test
-    assert "ranges" not in said
-
-
 def test_an_unproved_gap_is_status_1_and_the_model_is_saved(at_home: Path, tmp_path: Path) -> None:
     answer = run("fit", "digits", "-o", tmp_path / "m.safetensors", *TRAINED, "--max-passes", "3")
     assert answer.status == 1
@@ -458,15 +458,13 @@ def test_a_perfect_score_is_not_taken_for_certain(tmp_path: Path, monkeypatch: p
     run("fit", "easy.npz", "-o", "easy.safetensors", "--loss", "hinge", "--reg", "0.01")
     np.savez("new.npz", X=2.0 * np.eye(3)[y], y=y)
     said = run("evaluate", "easy.safetensors", "new.npz").text
-    assert said.startswith("new.npz: accuracy 1.0000 ± 0.0082 on 60 samples.")  # 1 / 122
-    assert run("evaluate", "easy.safetensors", "new.npz", "--json").json["standard_error"] == pytest.approx(
-        1 / 122
-    )
+    assert said.startswith("new.npz: 60 samples, 3 classes.\n")
+    assert re.search(r"^accuracy +1\.0000 +0\.9398 – 1\.0000$", said, re.MULTILINE)
+    low, high = run("evaluate", "easy.safetensors", "new.npz", "--json").json["intervals"]["accuracy"]
+    assert (low, high) == (pytest.approx(60 / (60 + 1.959963984540054**2)), 1.0)
     # Of the training data it says nothing about others.
-    assert run("evaluate", "easy.safetensors", "easy.npz").text.startswith(
-        "easy.npz: accuracy 1.0000 on 60 samples."
-    )
-    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["standard_error"] is None
+    assert "95 %" not in run("evaluate", "easy.safetensors", "easy.npz").text
+    assert run("evaluate", "easy.safetensors", "easy.npz", "--json").json["intervals"] == {}
 
 
 def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
@@ -479,7 +477,8 @@ def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
     assert answer.status == 0
     said = answer.json
     assert said["accuracy"] == np.mean(predicted == data.y)
-    assert said["recall"] == {str(k): pytest.approx(np.mean(predicted[data.y == k] == k)) for k in range(10)}
+    recalls = {share["name"]: share["recall"] for share in said["classes"]}
+    assert recalls == {k: pytest.approx(np.mean(predicted[data.y == k] == k)) for k in range(10)}
     wrong = [(pair["class"], pair["predicted"]) for pair in said["confused"] for _ in range(pair["count"])]
     assert sorted(wrong) == sorted(
         (y, p) for y, p in zip(data.y.tolist(), predicted.tolist(), strict=True) if y != p
@@ -492,7 +491,7 @@ def test_evaluate_agrees_with_the_library(at_home: Path) -> None:
 def test_labels_that_are_no_class_count_as_wrong(at_home: Path) -> None:
     said = run("evaluate", "hinge.safetensors", "partly.npz", "--json").json
     assert said["unknown_labels"] == [7]
-    assert said["recall"]["7"] == 0.0
+    assert [(share["name"], share["recall"]) for share in said["classes"] if share["recall"] == 0.0] == [(7, 0.0)]
     assert (
         "Labels that are not classes of the model count as errors: 7."
         in run("evaluate", "hinge.safetensors", "partly.npz").text
@@ -608,7 +607,8 @@ def test_hostile_names_are_escaped_for_people_and_exact_for_programs(tmp_path: P
     assert {row[1] for row in rows} <= set(HOSTILE)
     records = [json.loads(line) for line in run("predict", model, images, "--json").text.splitlines()]
     assert [[record["id"], record["label"]] for record in records] == [row[:2] for row in rows]
-    assert set(run("evaluate", model, images, "--json").json["recall"]) == set(HOSTILE)
+    classes = run("evaluate", model, images, "--json").json["classes"]
+    assert {share["name"] for share in classes} == set(HOSTILE)
 
 
 def test_nothing_is_cut_where_nobody_is_looking(tmp_path: Path, monkeypatch: Any) -> None:

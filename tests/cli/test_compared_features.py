@@ -85,14 +85,14 @@ def tasks(sets: dict[str, Labelled]) -> dict[str, Task]:
 def test_a_job_searches_among_features(sets, found):
     seen: list[str] = []
     losses = [sm.CrossEntropy(), sm.SquaredHinge()]
-    quick = job().search_features(
-        tasks(sets), losses, lambda what, *_: seen.append(what), quick=True, regs=[0.1, 0.01]
+    quick = job(quick=True, regs=(0.1, 0.01)).search_features(
+        tasks(sets), losses, lambda what, *_: seen.append(what)
     )
     assert repr(quick.choice.tests) == repr(found.choice.tests)
     assert seen[0].startswith("pixels: cross_entropy, reg 0.1: pass ")
     assert seen[-1].startswith("models/efficientnet-lite4.onnx: squared_hinge, reg 0.01: pass ")
-    folds = job(folds=4, scaling="standard").search_features(
-        tasks(sets), losses, lambda *_: None, regs=[0.1], rule="one_se"
+    folds = job(folds=4, scaling="standard", reg=0.1, rule="one_se").search_features(
+        tasks(sets), losses, lambda *_: None
     )
     assert len(folds.comparison.folds) == 4
     assert folds.comparison.rule == "one_se"
@@ -100,5 +100,5 @@ def test_a_job_searches_among_features(sets, found):
 
 def test_fewer_folds_are_noted(capsys):
     few = Labelled.check(np.arange(8.0).reshape(4, 2) ** 2, [0, 1, 0, 1])
-    job().search_features(tasks({"a": few, "b": few}), [sm.CrossEntropy()], lambda *_: None, regs=[0.1])
+    job(reg=0.1).search_features(tasks({"a": few, "b": few}), [sm.CrossEntropy()], lambda *_: None)
     assert capsys.readouterr().err == "Note: only 4 folds are used, since there are too few samples for 5.\n"

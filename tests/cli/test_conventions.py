@@ -257,7 +257,9 @@ def test_a_model_from_python_has_no_command(folder: Path) -> None:
 def test_a_model_knows_its_label_column(folder: Path) -> None:
     assert sm.load_model("m.safetensors").label_column == "kind"
     assert run("evaluate", "m.safetensors", "t.csv", "--json").json["accuracy"] > 0.9
-    assert run("report", "m.safetensors", "t.csv", "--json").json["headline"]["on_training"] is True
+    report = run("report", "m.safetensors", "t.csv", "--json").json
+    assert report["headline"]["on_training"] is True
+    assert "--label-column kind" in report["origin"]["commands"][0]
     other = run_refused(folder, "evaluate", "m.safetensors", "t.csv", "--label-column", "label")
     assert "None of the labels" in other
     Path("n.csv").write_text(Path("t.csv").read_text().replace("kind", "sort"))
@@ -294,6 +296,9 @@ def test_predict_says_what_it_wrote(folder: Path) -> None:
     answer = run("predict", "m.safetensors", "t.csv", "-o", "q.csv", "--json")
     assert (answer.json["output"], answer.json["n_samples"]) == ("q.csv", 30)
     assert answer.json["columns"] == ["id", "label"]
+    answer = run("predict", "m.safetensors", "t.csv", "-qo", os.devnull)
+    assert (answer.status, answer.out) == (0, b"")
+    assert f"{os.devnull}: 30 rows of id, label.\n" in answer.err
 
 
 # -- environment -------------------------------------------------------------------------------------------

@@ -90,3 +90,13 @@ def test_a_word_among_integers_is_named() -> None:
         lambda: labels_like(np.array(["1", "?", "2", "?"]), np.array([1, 2]), "t.csv"), error=DataError
     )
     assert message == ("t.csv row 1: labels must be integers like the classes of the model, got '?' (in 2 rows).")
+
+
+def test_class_folders_of_another_form(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("Crème", "Pâté", "plain"):
+        folder = tmp_path / "train" / unicodedata.normalize("NFD", name)
+        folder.mkdir(parents=True)
+        Image.new("L", (3, 3)).save(folder / "a.png")
+    assert sorted(load_dataset(tmp_path / "train").y.tolist()) == ["Crème", "Pâté", "plain"]

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize as scipy_minimize
 from sklearn.base import clone
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import KFold
 from sklearn.utils import compute_class_weight
 
 import softmargin as sm
@@ -367,3 +369,34 @@ def test_tiny_weights_beside_ordinary_ones_are_counted(tiny: float) -> None:
         rare = np.where(y == 2, tiny, 1.0)
         balanced = sm.LinearClassifier(loss, reg=0.1, tol=1e-6, class_weight="balanced").fit(X, y, rare)
         agree(balanced, even)
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "neg_brier_score", "top_k_accuracy", "d2_log_loss_score"])
+@pytest.mark.parametrize(
+    ("training", "held_out"),
+    [([0, 1, 2], [0, 1]), ([0, 1, 2], [2]), ([0, 2], [0, 1, 2]), ([1, 2], [1])],
+)
+def test_scorers_of_probabilities_know_all_classes(scoring: str, training: list, held_out: list) -> None:
+    X, y = blobs(120)
+    names = np.array(["ant", "bee", "cow"])[y]
+    halves = np.arange(120) // 60
+    parts = [np.flatnonzero(np.isin(y, part) & (halves == k)) for k, part in enumerate((training, held_out))]
+    search = sm.LinearClassifierCV(
+        ["cross_entropy"], regs=[0.1], cv=[tuple(parts)], scoring=scoring, path_tol=1e-9
+    )
+    found = search.fit(X, names).best_score_
+    alone = sm.LinearClassifier(reg=0.1, tol=1e-9).fit(X[parts[0]], names[parts[0]])
+    probabilities = np.zeros((len(parts[1]), 3))
+    probabilities[:, training] = alone.predict_proba(X[parts[1]])
+    metric = get_scorer(scoring)
+    expected = metric._sign * metric._score_func(names[parts[1]], probabilities, labels=["ant", "bee", "cow"])
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_nothing_is_calibrated_where_only_unknown_classes_are_held_out() -> None:
+    X, y = blobs(90)
+    order = np.argsort(y, kind="stable")
+    for losses in (["hinge"], ["cross_entropy"], ["hinge", "squared_hinge"]):
+        search = sm.LinearClassifierCV(losses, regs=[0.1], cv=KFold(3)).fit(X[order], y[order])
+        assert search.calibration_ is None
+        assert search.best_score_ == 0.0

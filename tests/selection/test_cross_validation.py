@@ -35,12 +35,12 @@ from sklearn.preprocessing import StandardScaler
 import softmargin as sm
 from softmargin.data import Dataset
 from softmargin.errors import DataError, ParameterError
+from softmargin.metrics import calibration_error
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import Labelled
 from softmargin.selection import (
     PairedTest,
     Settings,
-    calibration_error,
     content_hashes,
     cross_validate,
     fit_temperature,

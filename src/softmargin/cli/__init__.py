@@ -17,6 +17,7 @@ from softmargin._version import __version__
 from softmargin.cli.arguments import GIVEN, config_option
 from softmargin.cli.compare import compare
 from softmargin.cli.completion import completion
+from softmargin.cli.curve import curve
 from softmargin.cli.embed import embed
 from softmargin.cli.evaluate import evaluate
 from softmargin.cli.export import export
@@ -67,7 +68,7 @@ def softmargin() -> None:
         default_threads()
 
 
-for command in (fit, compare, embed, evaluate, predict, report, export, info, completion):
+for command in (fit, compare, curve, embed, evaluate, predict, report, export, info, completion):
     if command is not completion:
         command.params.append(config_option())
     complete_files(command)

@@ -60,9 +60,9 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
         task = next(iter(tasks.values()))
         progress("preparing (kernels are compiled if not cached)")
         started = time.perf_counter()
-        settings = {"keep_out_of_fold": out_of_fold is not None}
-        several = job.search_features(tasks, losses, progress, **settings) if len(tasks) > 1 else None
-        one = job.search(task, losses, progress, **settings) if several is None else several.comparison
+        kept = out_of_fold is not None
+        several = job.search_features(tasks, losses, progress, keep_out_of_fold=kept) if len(tasks) > 1 else None
+        one = job.search(task, losses, progress, keep_out_of_fold=kept) if several is None else several.comparison
         comparisons = dict.fromkeys(tasks, one) if several is None else several.comparisons
         tests = {spec: _test_accuracies(job, tasks[spec], found, progress) for spec, found in comparisons.items()}
         seconds = time.perf_counter() - started

@@ -2,87 +2,200 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from softmargin.cli import options
+from softmargin.cli.groups import groups_of
 from softmargin.cli.progress import reporter
-from softmargin.cli.reading import Reading, labels_of, part_of, read_for_model, read_model
+from softmargin.cli.reading import Reading, labels_of, naming, part_of, read_for_model, read_model
 from softmargin.cli.wording import list_names, print_json, print_table, say, say_err
+from softmargin.errors import ParameterError
+from softmargin.text import pluralize, printable
+
+if TYPE_CHECKING:
+    from softmargin.evaluation import Evaluation, Metric, Share
 
 __all__ = ["evaluate"]
 
-_MOST_CLASSES = 20
+_MOST_SHARES = 20
 _MOST_PAIRS = 5
-_MOST_NAMES = 3
+_MOST_NAMES = 20
+
+_TITLES = {
+    "accuracy": "accuracy",
+    "top_k_accuracy": "top-{k} accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "ECE",
+}
+_LIMITED = ("accuracy", "top_k_accuracy", "balanced_accuracy", "macro_f1", "auroc", "worst_class", "worst_group")
+"""What ``--fail-under`` can limit: metrics of which larger values are better."""
+
+
+def _limits(context: Any, option: Any, texts: tuple[str, ...]) -> dict[str, float]:
+    """Return the limits of ``--fail-under`` by metric, from "0.9" or "auroc=0.9"."""
+    limits = {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        name = name if equals else "accuracy"
+        if name not in _LIMITED:
+            raise ParameterError(f"--fail-under must be for one of {', '.join(_LIMITED)}, got {name!r}.")
+        try:
+            limits[name] = float(number)
+        except ValueError:
+            limits[name] = -1.0
+        if not 0.0 <= limits[name] <= 1.0:
+            raise ParameterError(f"--fail-under must be a number from 0 to 1 or METRIC=NUMBER, got {text!r}.")
+    return limits
 
 
 @click.command(short_help="Evaluate MODEL on the labelled samples of DATA.")
 @options.evaluation
+@click.option(
+    "--top-k", type=click.IntRange(1), metavar="K", help="The k of the top-k accuracy.  [default: 5 if C > 5]"
+)
+@click.option(
+    "--metric-groups",
+    "groups",
+    metavar="COLUMN|FILE",
+    help="Also print the accuracy by group: a column of the table, or a file (.npy, .txt) with one group per "
+    "sample.",
+)
+@click.option(
+    "--fail-under",
+    "limits",
+    metavar="[METRIC=]LIMIT",
+    multiple=True,
+    callback=_limits,
+    help="Exit with status 1 if the accuracy, or METRIC, is lower; may be repeated.",
+)
 @options.gathered(Reading, "reading")
-def evaluate(model: str, data: str, reading: Reading, part: str, as_json: bool, quiet: bool) -> None:
+def evaluate(
+    model: str,
+    data: str,
+    reading: Reading,
+    part: str,
+    top_k: int | None,
+    groups: str | None,
+    limits: dict[str, float],
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Evaluate MODEL on the labelled samples of DATA.
 
-    Prints the accuracy with its standard error (from Wilson's interval; omitted if MODEL was trained on these
-    samples), the recall of each class and the most frequent confusions.
+    Prints metrics with their 95 % intervals (omitted if MODEL was trained on these samples), the classes with the
+    lowest recall and the most frequent confusions. With --json it prints all numbers, with the confusion matrix.
+
+    METRIC is accuracy, top_k_accuracy, balanced_accuracy, macro_f1, auroc, worst_class or worst_group.
     """
-    import numpy as np
-
-    from softmargin.errors import DataError
-    from softmargin.statistics import standard_error
-
+    if "worst_group" in limits and groups is None:
+        raise ParameterError("--fail-under worst_group=LIMIT needs --metric-groups.")
     loaded = read_model(model)
     with reporter(quiet) as progress:
         dataset = part_of(read_for_model(data, loaded, reading, progress), data, part)
         y = labels_of(dataset, data)
+        values = None if groups is None else groups_of(groups, data, dataset, loaded, reading, part)
         on_training = dataset.n_samples == loaded.n_samples and dataset.fingerprint() == loaded.fingerprint
-        if on_training:
-            say_err("Note: the model was trained on these samples; expect a lower accuracy on new samples.")
-        progress("predicting")
-        predicted = loaded.predict(dataset.X)
-    classes = loaded.classes.tolist()
-    present, true = np.unique(y, return_inverse=True)
-    answers, given = np.unique(predicted, return_inverse=True)
-    unknown = sorted(set(present.tolist()) - set(classes))
-    if len(unknown) == len(present):
-        raise DataError(
-            f"None of the labels of {data} ({list_names(unknown, _MOST_NAMES)}) is a class of this model "
-            f"({list_names(classes, _MOST_NAMES)})."
-        )
-    correct = predicted == y
-    accuracy = float(correct.mean())
-    error = None if on_training else standard_error(accuracy, len(y))
-    counts = np.bincount(true)
-    recalls = np.bincount(true, weights=correct) / counts
-    pairs, times = np.unique((true * len(answers) + given)[~correct], return_counts=True)
-    confused = [
-        (present[pairs[k] // len(answers)].item(), answers[pairs[k] % len(answers)].item(), int(times[k]))
-        for k in np.argsort(-times, kind="stable")
-    ]
+        progress("evaluating")
+        from softmargin.evaluation import evaluate as evaluated
+
+        with naming(data):
+            found = evaluated(loaded, dataset.X, y, values, top_k=top_k)
+    failures = _below(found, limits)
+    if on_training:
+        say_err("Note: the model was trained on these samples; expect a lower accuracy on new samples.")
+        found = found.without_intervals()
     if as_json:
-        print_json(
-            "evaluate",
-            {
-                "n_samples": len(y),
-                "accuracy": accuracy,
-                "standard_error": error,
-                "recall": dict(zip(map(str, present.tolist()), recalls.tolist(), strict=True)),
-                "confused": [{"class": a, "predicted": b, "count": n} for a, b, n in confused],
-                "unknown_labels": unknown,
-            },
-        )
-        return
-    uncertainty = "" if error is None else f" ± {error:.4f}"
-    say(f"{data}: accuracy {accuracy:.4f}{uncertainty} on {len(y):,} samples.")
-    if unknown:
-        say(f"Labels that are not classes of the model count as errors: {list_names(unknown, _MOST_CLASSES)}.")
-    worst = np.argsort(recalls, kind="stable")[:_MOST_CLASSES]
+        print_json("evaluate", found.record())
+    else:
+        _print(data, found)
+    for failure in failures:
+        say_err(f"Failed: {failure}.")
+    return 1 if failures else 0
+
+
+def _print(data: str, found: Evaluation) -> None:
+    say(f"{data}: {pluralize(found.n_samples, 'sample')}, {pluralize(found.n_classes, 'class', 'classes')}.")
+    if found.unknown_labels:
+        unknown = list_names(found.unknown_labels, _MOST_NAMES)
+        say(f"Labels that are not classes of the model count as errors: {unknown}.")
     say()
-    print_table(
-        ["class", "samples", "recall"], [[str(present[k]), f"{counts[k]:,}", f"{recalls[k]:.4f}"] for k in worst]
-    )
-    if len(present) > len(worst):
-        say(f"… and {len(present) - len(worst):,} classes with the same or a higher recall.")
+    metrics = [
+        (title.format(k=found.top_k), metric)
+        for name, title in _TITLES.items()
+        if (metric := found.metrics[name]).value is not None
+    ]
+    worst = [("worst class", found.worst_class), ("worst group", found.worst_group)]
+    metrics += [(f"{title}: {_named(share)}", share.accuracy) for title, share in worst if share is not None]
+    headings, rows = _with_intervals(["metric"], [([title], metric) for title, metric in metrics], "value")
+    print_table(headings, rows)
+    for reason, names in _reasons(found).items():
+        say(f"Not defined: {', '.join(names)} ({reason}).")
+    _print_shares("class", "recall", found.classes)
+    if found.groups:
+        _print_shares("group", "accuracy", found.groups)
+    confused = found.confused()
     if confused:
         say()
-        rows = [[str(a), str(b), f"{n:,}"] for a, b, n in confused[:_MOST_PAIRS]]
-        print_table(["class", "predicted", "count"], rows, left=2)
+        pairs = [[str(a), str(b), f"{n:,}"] for a, b, n in confused[:_MOST_PAIRS]]
+        print_table(["class", "predicted", "count"], pairs, left=2)
+
+
+def _named(share: Share) -> str:
+    return f"{printable(share.name)} ({pluralize(share.n, 'sample')})"
+
+
+def _reasons(found: Evaluation) -> dict[str, list[str]]:
+    """Return the names of the undefined metrics, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, title in _TITLES.items():
+        metric = found.metrics[name]
+        if metric.value is None and not (name == "top_k_accuracy" and found.top_k >= found.n_classes):
+            reasons.setdefault(metric.reason, []).append(title.format(k=found.top_k))
+    return reasons
+
+
+def _print_shares(name: str, title: str, shares: tuple[Share, ...]) -> None:
+    worst = sorted(shares, key=lambda share: share.n_correct / share.n)[:_MOST_SHARES]
+    say()
+    rows = [([str(share.name), f"{share.n:,}"], share.accuracy) for share in worst]
+    headings, table = _with_intervals([name, "samples"], rows, title)
+    print_table(headings, table)
+    if len(shares) > len(worst):
+        kind = {"class": "classes"}.get(name, f"{name}s")
+        say(f"… and {len(shares) - len(worst):,} {kind} with the same or a higher {title}.")
+
+
+def _with_intervals(
+    headings: list[str], rows: Iterable[tuple[list[str], Metric]], title: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows with the values, and with a column of intervals if there are any."""
+    table, found = [], list(rows)
+    any_interval = any(metric.low is not None for _, metric in found)
+    for cells, metric in found:
+        interval = "" if metric.low is None or metric.high is None else f"{metric.low:.4f} – {metric.high:.4f}"
+        table.append([*cells, f"{metric.value:.4f}", *([interval] if any_interval else [])])
+    return [*headings, title, *(["95 % interval"] if any_interval else [])], table
+
+
+def _below(found: Evaluation, limits: dict[str, float]) -> list[str]:
+    """Return which metrics are below their limits, or raise an error if one is not defined."""
+    shares = {"worst_class": found.worst_class, "worst_group": found.worst_group}
+    failures = []
+    for name, limit in limits.items():
+        share = shares.get(name)
+        metric = found.metrics[name] if share is None else share.accuracy
+        if metric.value is None:
+            raise ParameterError(
+                f"--fail-under {name}={limit:g} must be for a metric that is defined; {metric.reason}."
+            )
+        if metric.value < limit:
+            what = name if share is None else f"{name} ({printable(share.name)})"
+            failures.append(f"{what} is {metric.value:.6g}, below the limit {limit:g}")
+    return failures

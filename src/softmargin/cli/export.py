@@ -23,7 +23,7 @@ __all__ = ["export"]
 def export(model: str, output: str, with_backbone: bool, backbone: str | None, as_json: bool) -> None:
     """Export MODEL to ONNX, PyTorch or NumPy.
 
-    The extension of FILE sets the format: .onnx is a graph from float32 features to label and scores, .safetensors
+    The suffix of FILE sets the format: .onnx is a graph from float32 features to label and scores, .safetensors
     the state of a PyTorch nn.Linear, .npz plain NumPy arrays. No format contains code.
     """
     check_name(output, (".onnx",) if with_backbone else (".onnx", ".safetensors", ".npz"))

@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-_MOST_ROWS = 1000
-"""Number of rows in which the ranges of the features are compared."""
-
-_LARGE_RATIO = 1000.0
-"""Ratio of these ranges above which a note suggests ``--scaling standard``."""
-
 
 @click.command(cls=options.Command, short_help="Train a classifier on DATA and save it.")
 @options.data
@@ -71,6 +65,7 @@ def fit(
     inputs = job.inputs(extractors)
     for k, path in enumerate(written):
         files.check_output(path, *inputs, written=written[:k])
+    losses = job.losses()
     target = output or files.default_output(job.data)
     if output is None:
         files.check_output(target, *inputs, written=written)
@@ -80,11 +75,8 @@ def fit(
         from softmargin.estimators import LinearClassifier
         from softmargin.features import extractor_of
 
-        losses = job.losses()
         tasks = job.read(extractors, progress)
         task = next(iter(tasks.values()))
-        if not job.normalize_rows:
-            _note_different_ranges(task.data, job.data, job.scaling_of(task.data))
         progress("preparing (kernels are compiled if not cached)")
         choice = several = None
         started = time.perf_counter()
@@ -155,6 +147,7 @@ def fit(
         rows = [
             ["loss", repr(model.loss)],
             ["reg", f"{model.reg:.6g}"],
+            ["scaling", model.preprocessing.scaling],
             *wording.certificate_rows(model),
             ["accuracy", ", ".join(f"{accuracy:.4f} {part}" for part, accuracy in accuracies.items())],
             ["total time", f"{seconds:.1f} s"],
@@ -197,27 +190,3 @@ def _report(
     )
     files.write_report(record, page)
     return record
-
-
-def _note_different_ranges(data: Dataset, source: str, scaling: str) -> None:
-    """Print a note if unscaled features have such different ranges that one λ hardly suits them all."""
-    import numpy as np
-    from scipy.sparse import issparse
-
-    X = data.X
-    if scaling not in ("auto", "none") or issparse(X):
-        return
-    rows = np.asarray(X[:: -(-len(X) // _MOST_ROWS)], dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        ranges = np.ptp(rows, axis=0)
-    if not np.isfinite(ranges).all():  # the fit raises the error
-        return
-    most, least = int(ranges.argmax()), int(np.where(ranges > 0.0, ranges, np.inf).argmin())
-    if not ranges[most] >= _LARGE_RATIO * ranges[least] > 0.0:  # 0 if all features are constant
-        return
-    names = data.feature_names
-    wide, narrow = (f"column {k}" if names is None else repr(names[k]) for k in (most, least))
-    wording.say_err(
-        f"Note: the features of {source} have very different ranges: {ranges[most]:.2g} for {wide}, "
-        f"{ranges[least]:.2g} for {narrow}. Try --scaling standard, which is often more accurate and faster then."
-    )

@@ -30,7 +30,7 @@ def save(path: str, task: Task, found: Comparison) -> None:
     import numpy as np
 
     kept, samples = found.out_of_fold, task.samples
-    assert kept is not None, "the caller asked for them"
+    assert kept is not None, "the caller requested them"
     ids = np.arange(len(kept.fold)) if task.data.ids is None else np.array(task.data.ids)
     columns: dict[str, Any] = {"id": ids, "label": samples.labels, "fold": kept.fold}
     blocks = {"score": kept.scores} | ({} if (proba := kept.probabilities) is None else {"proba": proba})

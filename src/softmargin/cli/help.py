@@ -19,6 +19,7 @@ EXAMPLES = {
         "softmargin compare digits --loss cross_entropy --loss hinge",
         "softmargin compare photos --features hog --features dino.onnx -o all.json",
     ),
+    "curve": ("softmargin curve digits --shots 1,2,4,8,16,all --repeats 10",),
     "embed": ("softmargin embed photos --features dino.onnx -o photos.safetensors",),
     "evaluate": (
         "softmargin evaluate digits.safetensors digits",
@@ -45,7 +46,7 @@ EXAMPLES = {
 GUIDES = {"compare": "choosing.md", "embed": "features.md", "report": "report.md", "curve": "choosing.md"}
 """Guides in docs/guides; that of all other commands is ``command-line.md``."""
 
-_FILES = ("DATA", "MODEL", "MODEL|DATA", "HTML", "HOW", "FILE", "DIR", "COLUMN|FILE")
+_FILES = ("DATA", "MODEL", "[MODEL|DATA]", "HTML", "HOW", "FILE", "DIR", "COLUMN|FILE")
 """Placeholders of files in help texts; those that begin with ``FILE.`` and end with ``|FILE`` are others."""
 
 

@@ -26,7 +26,7 @@ _MOST_CLASSES = 50
 
 
 @click.command(short_help="Describe a model file, DATA or the environment.")
-@click.argument("source", metavar="MODEL|DATA", required=False)
+@click.argument("source", metavar="[MODEL|DATA]", required=False)
 @options.reading
 @click.option("--command", "as_command", is_flag=True, help="Print only the command line that made MODEL.")
 @click.option("--cache", is_flag=True, help="Describe the cache of features instead.")

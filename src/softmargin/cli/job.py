@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softmargin.cli import sampling
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
-from softmargin.cli.reading import Reading, labels_of, naming, read_data
+from softmargin.cli.reading import Reading, check_classes, labels_of, naming, read_data
 from softmargin.cli.wording import note_unknown, say_err
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
@@ -72,8 +73,8 @@ class Task(NamedTuple):
 
     data: Dataset
     samples: Labelled
-    groups: NDArray[Any] | None
-    class_weight: dict[Any, float] | str | None
+    groups: NDArray[Any] | None = None
+    class_weight: dict[Any, float] | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +83,22 @@ class Job(Extraction):
 
     names: tuple[str, ...]
     delta: float | None
-    reg: float | None
-    regs: tuple[float, ...] | None
     folds: int | None
-    quick: bool
-    groups: str | None
-    group_by: str | None
-    rule: str
-    scoring: str
-    seed: int
-    class_weight: str | None
-    weights: str | None
-    limit: int | None
-    tol: float
-    max_passes: int | None
     scaling: str
     normalize_rows: bool
+    reg: float | None = None
+    regs: tuple[float, ...] | None = None
+    quick: bool = False
+    groups: str | None = None
+    group_by: str | None = None
+    rule: str = "best"
+    scoring: str = "accuracy"
+    seed: int = 0
+    class_weight: str | None = None
+    weights: str | None = None
+    limit: int | None = None
+    tol: float = 1e-4
+    max_passes: int | None = None
 
     def check(self) -> None:
         """Raise an error for options that exclude each other, or invalid files, before DATA is read."""
@@ -130,7 +131,7 @@ class Job(Extraction):
         }  # fmt: skip
 
     def settings(self, task: Task) -> dict[str, Any]:
-        """Return what was asked for, for the JSON output."""
+        """Return the options of the selection and the fit, for the JSON output."""
         import numpy as np
 
         names = (
@@ -192,6 +193,7 @@ class Job(Extraction):
             rows = sampling.limited(data, self.limit, self.seed)
             say_err(f"Note: using {len(rows):,} of {data.n_samples:,} training samples (--limit).")
             data, y, groups = data.take(rows), y[rows], None if groups is None else groups[rows]
+        check_classes(y, self.data)
         with naming(self.data):
             labelled = Labelled.check(data.X, y, data.weights, keys=data.keys)
         factors = sampling.read_factors(self.class_weight)
@@ -220,16 +222,18 @@ class Job(Extraction):
         }  # fmt: skip
         return options if self.max_passes is None else options | {"max_passes": self.max_passes}
 
-    def search(self, task: Task, losses: list[Loss], progress: Progress, **options: Any) -> Comparison:
+    def search(
+        self, task: Task, losses: list[Loss], progress: Progress, *, keep_out_of_fold: bool = False
+    ) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose, compare
 
         n_folds = 1 if self.quick else self.folds or 5
         samples = task.samples
-        options |= self._search_options(task) | {"scaling": self.scaling_of(task.data)}
+        options = self._search_options(task) | {"scaling": self.scaling_of(task.data)}
+        options["keep_out_of_fold"] = keep_out_of_fold
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
+        with _noting():
             if self.quick:
                 found = choose(samples, samples.labels, losses, **options)
             else:
@@ -242,20 +246,21 @@ class Job(Extraction):
         tasks: Mapping[str, Task],
         losses: list[Loss],
         progress: Progress,
-        **options: Any,
+        *,
+        keep_out_of_fold: bool = False,
     ) -> FeatureComparison:
         """Select features, loss and λ, on the same folds for all; if ``quick``, on a single held-out fifth."""
         from softmargin.selection import choose_features, compare_features
 
         n_folds = 1 if self.quick else self.folds or 5
         sets = {spec: task.samples for spec, task in tasks.items()}
-        options |= self._search_options(next(iter(tasks.values())))
+        options = self._search_options(next(iter(tasks.values())))
+        options["keep_out_of_fold"] = keep_out_of_fold
         options["scaling"] = {spec: self.scaling_of(task.data) for spec, task in tasks.items()}
         options["callback"] = lambda name, loss, reg, fold, step: progress(
             f"{name}: {stage(loss, reg, step, fold, n_folds)}"
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
+        with _noting():
             if self.quick:
                 found = choose_features(sets, losses, **options)
             else:
@@ -274,3 +279,14 @@ class Job(Extraction):
         for sentence in (unconverged_sentence(found), uncalibrated_sentence(found)):
             if sentence:
                 say_err(f"Warning: {sentence}")
+
+
+@contextmanager
+def _noting() -> Iterator[None]:
+    """Print each warning of a search once, as a note; that of a fit that did not converge is printed elsewhere."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        say_err(f"Note: {text}")

@@ -25,6 +25,7 @@ __all__ = [
     "extraction",
     "gathered",
     "job",
+    "losses",
     "model",
     "part",
     "positive",
@@ -32,6 +33,7 @@ __all__ = [
     "reading",
     "search",
     "skip_damaged",
+    "table_format",
     "threads",
 ]  # fmt: skip
 
@@ -154,6 +156,22 @@ part = click.option(
 skip_damaged = click.option(
     "--skip-damaged", is_flag=True, help="Leave out images that cannot be decoded, and list them in a note."
 )
+table_format = combined(
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first line of a text table holds names.  [default: found out]",
+    ),
+    click.option(
+        "--decimal",
+        type=click.Choice((".", ",")),
+        metavar="MARK",
+        help="Decimal mark of a text table: . or ,  [default: found out]",
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of a text table, such as cp1252.  [default: UTF-8]"),
+)
+"""How a text table is written: fields of `softmargin.cli.reading.Reading`."""
+
 reading = combined(
     click.option(
         "--labels-file",
@@ -161,10 +179,14 @@ reading = combined(
         help="File of labels if DATA has none: .npy, or .txt with one label per line.",
     ),
     click.option(
-        "--label-column", metavar="COLUMN", help="Label column of a table.  [default: guessed if unambiguous]"
+        "--label-column", metavar="COLUMN", help="Label column of a table.  [default: that of MODEL, else guessed]"
     ),
     columns,
     skip_damaged,
+    click.option(
+        "--keep-counters", is_flag=True, help="Keep columns of a table that number its rows as features."
+    ),
+    table_format,
 )
 """How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 
@@ -200,7 +222,7 @@ applying = combined(backbone, text, no_cache)
 evaluation = combined(model, data, applying, reading, part, as_json, quiet)
 """Of commands that evaluate MODEL on DATA."""
 
-search = combined(
+losses = combined(
     click.option(
         "--loss",
         "names",
@@ -210,6 +232,11 @@ search = combined(
         help=f"Loss to try; may be repeated: {', '.join(LOSS_NAMES)}.  [default: all]",
     ),
     click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
+)
+"""What to fit."""
+
+search = combined(
+    losses,
     click.option(
         "--reg",
         type=positive(),
@@ -224,7 +251,7 @@ search = combined(
     click.option(
         "--groups",
         metavar="COLUMN|FILE",
-        help="Groups, such as patients, that are never on both sides of a fold: a column of the table, or a .npy, "
+        help="Groups, such as patients, that are never on both sides of a fold. A column of the table, or a .npy, "
         ".txt or .csv file with one group per training sample.",
     ),
     click.option(
@@ -285,7 +312,7 @@ job = combined(
         metavar="HOW",
         default="auto",
         help="none; pixel: divide by 255; standard: divide each feature by its standard deviation; auto: pixel "
-        "for 8-bit data, standard for hog and kmeans, else none.  [default: auto]",
+        "for 8-bit data, standard for hog, kmeans and columns of very different size, else none.  [default: auto]",
     ),
     click.option(
         "--normalize-rows", is_flag=True, help="Divide each row by its Euclidean norm, as is usual for embeddings."

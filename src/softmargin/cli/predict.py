@@ -62,6 +62,7 @@ _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
 @options.applying
 @options.columns
 @options.skip_damaged
+@options.table_format
 @options.part
 @options.as_json
 @options.quiet
@@ -121,7 +122,8 @@ def predict(
     if as_json:
         print_json("predict", {"output": output, "n_samples": counted.n_samples, "columns": columns})
     else:
-        say(f"{output}: {pluralize(counted.n_samples, 'row')} of {list_names(columns, _MOST_COLUMNS, str)}.")
+        tell = say if os.path.isfile(output) else say_err  # the rows may have gone to stdout, as /dev/stdout
+        tell(f"{output}: {pluralize(counted.n_samples, 'row')} of {list_names(columns, _MOST_COLUMNS, str)}.")
 
 
 class _Counted:
@@ -160,6 +162,7 @@ def _parts(model: Model, source: str, progress: Progress, part: str, reading: Re
         features=None if source != _STREAM and holds_arrays(source) else extractor,
         cache=not reading.no_cache,
         skip_damaged=reading.skip_damaged,
+        **reading.format(),
     )
     if stream is None or (chosen and source != _STREAM):
         whole = part_of(read_for_model(source, model, reading, progress, labelled=False), source, part)

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = [
-    "Reading", "check_data_for", "check_origin", "describe", "extractor_for", "files_of", "labels_of", "naming",
-    "part_of", "read_data", "read_for_model", "read_model",
+    "Reading", "check_classes", "check_data_for", "check_origin", "describe", "extractor_for", "files_of",
+    "labels_of", "naming", "part_of", "read_data", "read_for_model", "read_model",
 ]  # fmt: skip
+
+_FEW_SAMPLES = 10
+"""Of so few samples, each may be of its own class."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Reading:
     labels_file: str | None = None
     label_column: str | None = None
     columns: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    keep_counters: bool = False
     text: str | None = None
     no_cache: bool = False
     backbone: str | None = None
@@ -48,16 +55,25 @@ class Reading:
             "columns": names,
             "text": self.text,
             "skip_damaged": self.skip_damaged,
+            "keep_counters": self.keep_counters or None,
+            **self.format(),
         }
+
+    def format(self) -> dict[str, Any]:
+        """Return the options that say how a text table is written."""
+        return {"header": self.header, "decimal": self.decimal, "encoding": self.encoding}
 
     def arguments(self) -> list[str]:
         """Return those that were given, as arguments of the command line."""
         given = {
             "--labels-file": self.labels_file, "--label-column": self.label_column, "--columns": self.columns,
-            "--text": self.text, "--features": self.backbone,
+            "--decimal": self.decimal, "--encoding": self.encoding, "--text": self.text,
+            "--features": self.backbone,
         }  # fmt: skip
+        flags = {"--header": self.header is True, "--no-header": self.header is False}
+        flags |= {"--keep-counters": self.keep_counters, "--skip-damaged": self.skip_damaged}
         words = [word for name, value in given.items() if value is not None for word in (name, value)]
-        return words + ["--skip-damaged"] * self.skip_damaged
+        return words + [name for name, is_given in flags.items() if is_given]
 
 
 def read_model(source: str) -> Model:
@@ -89,28 +105,32 @@ def read_for_model(
 ) -> Dataset:
     """Read DATA as the model needs it; its features are computed unless DATA is a file of features.
 
-    If ``labelled``, the label column is that of the fit unless another one is given.
+    If ``labelled``, labels are read as the classes of the model, and the label column is that of the fit unless
+    another one is given.
     """
     from softmargin.data import holds_arrays, options_of
 
+    labels = {"classes": model.classes} if labelled else {}
     own, extractor = options_of(source), extractor_for(model, reading)
     if labelled and reading.label_column is None and "label_column" in own:
         reading = replace(reading, label_column=model.label_column)
     if extractor is not None:
-        options: dict[str, Any] = {"text": reading.text or model.text} if "text" in own else {}
+        options: dict[str, Any] = labels | ({"text": reading.text or model.text} if "text" in own else {})
         if not holds_arrays(source):
             options |= {"features": extractor, "cache": not reading.no_cache}
         data = read_data(source, reading, progress, **options)
         if data.extractor is None and data.image_shape is not None:  # arrays of pixels
-            data = read_data(source, reading, progress, features=extractor, cache=not reading.no_cache)
+            options |= {"features": extractor, "cache": not reading.no_cache}
+            data = read_data(source, reading, progress, **options)
         check_origin(extractor, data, source)
         return data
     wanted: dict[str, Any] = {"image_size": model.image_size, "n_features": model.n_features}
+    wanted["keep_counters"] = True  # the features are those of the model
     if model.image_shape is not None:
         wanted["image_channels"] = model.image_shape[2]
     if reading.columns is None:
         wanted["columns"] = model.feature_names
-    data = read_data(source, reading, progress, **{name: wanted[name] for name in own & wanted.keys()})
+    data = read_data(source, reading, progress, **labels, **{name: wanted[name] for name in own & wanted.keys()})
     check_data_for(model, data, source)
     return data
 
@@ -186,6 +206,31 @@ def describe(data: Dataset) -> dict[str, Any]:
     record = {name: getattr(data, name) for name in ("name", "n_samples", "n_features", "image_shape")}
     classes = dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
     return record | {"dtype": str(data.X.dtype), "classes": classes, "fingerprint": data.fingerprint()}
+
+
+def check_classes(y: Any, source: str) -> None:
+    """Check that labels are classes, before the work.
+
+    More classes than half the samples are reported on stderr.
+
+    Raises
+    ------
+    DataError
+        Each of more than ten samples has its own label.
+    """
+    import numpy as np
+
+    n_classes, advice = len(np.unique(y)), "choose another column with --label-column"
+    if n_classes == len(y) > _FEW_SAMPLES:
+        raise DataError(
+            f"{source} has a different label for each of its {len(y):,} samples, like identifiers or the target "
+            f"of a regression; {advice}."
+        )
+    if 2 * n_classes > len(y) > _FEW_SAMPLES:
+        say_err(
+            f"Note: {source} has {n_classes:,} classes for {len(y):,} samples, like the target of a regression; "
+            f"if the labels are not classes, {advice}."
+        )
 
 
 def labels_of(data: Dataset, source: str) -> Any:

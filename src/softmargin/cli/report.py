@@ -134,7 +134,8 @@ def training_data(
         from softmargin.data import options_of
 
         own = options_of(source)
-        given = {name: getattr(reading, name) for name in ("label_column", "columns", "text") if name in own}
+        names = ("label_column", "columns", "text", "header", "decimal", "encoding")
+        given = {name: getattr(reading, name) for name in names if name in own}
         same = Reading(no_cache=reading.no_cache, backbone=reading.backbone, **given)
         training = read_for_model(source, model, same, progress)
         labels_of(training, source)

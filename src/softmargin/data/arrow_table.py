@@ -57,7 +57,8 @@ class Table:
         self.plan: Plan = plan(self.names, kinds, where, options)
         made = self.plan
         self.ids = index if made.ids is None else [self.names[made.ids]]
-        used = {self.names[k] for k in (*made.features, *(() if made.label is None else (made.label,)))}
+        roles = (k for k in (made.label, made.groups, made.weights) if k is not None)
+        used = {self.names[k] for k in (*made.features, *roles)}
         self.columns = [name for name in schema.names if name in {*used, *self.ids}]
         self.notes = self._notes(kinds, index)
 
@@ -122,8 +123,19 @@ class Table:
             y = None if y is None else y[numbers]
             ids = None if ids is None else tuple(ids[k] for k in numbers)
         return Dataset(
-            X, y, name, ids, image_shape, feature_names, None, notes, inputs, text=text, label_column=self.label
-        )
+            X, y, name, ids, image_shape, feature_names, None, notes, inputs, text=text, label_column=self.label,
+            **{role: cells[numbers] for role, cells in self._roles(batch).items()},
+        )  # fmt: skip
+
+    def _roles(self, batch: Any) -> dict[str, Any]:
+        """Return the groups as text and the weights, if they were requested."""
+        made, found = self.plan, dict[str, Any]()
+        if made.groups is not None:
+            cells = self._column(batch, self.names[made.groups]).to_pylist()
+            found["groups"] = np.array(list(map(str, cells)), dtype=np.str_)
+        if made.weights is not None:
+            found["weights"] = self._numbers(batch, self.names[made.weights]).astype(np.float64)
+        return found
 
     def _index(self) -> list[str]:
         """Return the columns that are the index of a pandas frame, unless they are requested or labels by name."""

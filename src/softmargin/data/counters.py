@@ -52,8 +52,8 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     if len(counters) == len(names):
         note = f"all features number the rows ({found}); a model of them learns the order of the file"
         return replace(data, notes=(*data.notes, note))
-    rest = [k for k in range(len(names)) if k not in counters]
-    note = f"columns that number the rows are left out: {found} (keep_counters=, --keep-counters keeps them)"
+    rest = sorted({*range(len(names))}.difference(counters))
+    note = f"columns that number or identify the rows are left out: {found} (--keep-counters keeps them)"
     kept = tuple(names[k] for k in rest)
     return replace(data, X=X[:, rest], feature_names=kept, notes=(*data.notes, note))
 

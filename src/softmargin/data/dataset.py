@@ -134,9 +134,9 @@ class Dataset:
     stored : StoredFeatures, or None
         The origin of X, if X was read from a file that `softmargin embed` wrote.
     groups : ndarray, shape (N,), or None
-        The cells of the column of groups of a table, as text, if it was asked for.
+        The cells of the column of groups of a table, as text, if it was requested.
     weights : ndarray, shape (N,), or None
-        The numbers of its column of sample weights, if it was asked for; they are not checked.
+        The numbers of its column of sample weights, if it was requested; they are not checked.
 
     Raises
     ------
@@ -308,13 +308,17 @@ def join_parts(parts: list[Dataset]) -> Dataset:
     y = None if first.y is None else np.concatenate([part.y for part in parts if part.y is not None])
     inputs = None if first.inputs is None else joined([part.inputs for part in parts if part.inputs is not None])
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    groups = None if first.groups is None else np.concatenate([p.groups for p in parts if p.groups is not None])
+    weights = (
+        None if first.weights is None else np.concatenate([p.weights for p in parts if p.weights is not None])
+    )
     X = np.empty((sum(part.n_samples for part in parts), first.n_features), first.X.dtype)
     end = 0
     while parts:
         part = parts.pop(0)
         begin, end = end, end + part.n_samples
         X[begin:end] = part.X
-    return replace(first, X=X, y=y, ids=ids, inputs=inputs, notes=notes)
+    return replace(first, X=X, y=y, ids=ids, inputs=inputs, notes=notes, groups=groups, weights=weights)
 
 
 def no_features(n_samples: int) -> NDArray[np.float32]:

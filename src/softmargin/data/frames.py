@@ -12,14 +12,16 @@ from softmargin.data.arrow_table import Table, arrow_errors
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.files import left_out
 from softmargin.data.parts import TRAIN, Candidate, choose_test, part_of_name
+from softmargin.data.tables import ROLES
 from softmargin.errors import DataError
 from softmargin.text import printable
 
 __all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read", "read_shards"]
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder saved by datasets)"
-OPTIONS = frozenset(
-    {"label_column", "columns", "image_size", "image_channels", "text", "skip_damaged", "keep_counters"}
+OPTIONS = (
+    frozenset({"label_column", "columns", "image_size", "image_channels", "text", "skip_damaged", "keep_counters"})
+    | ROLES
 )
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")

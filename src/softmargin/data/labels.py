@@ -27,6 +27,7 @@ _FIRST_MARK = 0x300
 """The first combining mark: text of smaller code points only is in the form NFC."""
 
 BLANKS = " \t"
+_FLOAT = re.compile(r"[+-]?[0-9]+\.[0-9]*([eE][+-]?[0-9]+)?")
 
 MISSING = frozenset(("", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "NaT", "#N/A"))
 """What programs write for a missing value, and hardly the name of a class."""
@@ -196,9 +197,9 @@ def plain_integers(words: list[str]) -> NDArray[Any]:
 
 
 def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
-    """Return labels read from text: integers if all words are integers (also as ``1.0``), else the words."""
+    """Return labels read from text: integers if all are (also as ``1.0`` or ``1e+00``), else the words."""
     labels = plain_integers(words)
-    if labels.dtype.kind == "U" and words and all(re.fullmatch(r"-?[0-9]+\.[0-9]*", word) for word in words):
+    if labels.dtype.kind == "U" and words and all(map(_FLOAT.fullmatch, words)):
         return as_labels(np.array([float(word) for word in words]), len(words), where, advice)
     return labels
 
@@ -232,10 +233,10 @@ def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDA
     given, places = np.unique(y, return_inverse=True)
     if are_words:
         known: dict[Any, Any] = {unicodedata.normalize("NFC", str(name)): str(name) for name in classes.tolist()}
-        values: dict[int, list[str]] = {}
+        values: dict[int | None, list[str]] = {}
         for name in known:
-            if (value := _whole(name)) is not None:
-                values.setdefault(value, []).append(name)
+            values.setdefault(_whole(name), []).append(name)
+        values.pop(None, None)
         unique = {value: known[names[0]] for value, names in values.items() if len(names) == 1}
         read = [known.get(str(label), unique.get(_whole(str(label)), str(label))) for label in given.tolist()]
         if y.dtype.kind == "U" and read == given.tolist():
@@ -257,6 +258,8 @@ def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDA
 
 def _whole(word: str) -> int | None:
     """Return the integer that a word stands for, also as ``1.0`` or ``True``, or None."""
-    if re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", word):
-        return int(word.partition(".")[0])
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", word):
+        return int(word)
+    if _FLOAT.fullmatch(word) and float(word).is_integer() and abs(float(word)) < 2.0**63:
+        return int(float(word))
     return {"true": 1, "false": 0}.get(word.strip().lower())

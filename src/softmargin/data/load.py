@@ -66,6 +66,8 @@ _USES = {
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
     "image_channels": "a folder of images (or archive, or table of images)",
+    "groups_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    "weights_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "skip_damaged": "a folder of images (or archive, or table of images)",
 }
@@ -82,6 +84,8 @@ def load_dataset(
     encoding: str | None = None,
     keep_counters: bool | None = None,
     classes: ArrayLike | None = None,
+    groups_column: str | None = None,
+    weights_column: str | None = None,
     n_features: int | None = None,
     image_size: tuple[int, int] | None = None,
     image_channels: int | None = None,
@@ -117,11 +121,14 @@ def load_dataset(
         Only for a text table: the decimal mark. By default the comma if the table is not separated by commas and
         has no number with a decimal point, else the point.
     encoding : str, optional
-        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or as its byte order mark says.
+        Only for a text table: its encoding, such as ``"cp1252"``. By default UTF-8, or by its byte order mark.
     keep_counters : bool, optional
         Only for a table: whether columns that number the rows stay features. By default they are left out.
     classes : array_like of int or str, optional
         The classes of a model, as which the labels are read: 1, ``"1"``, ``"1.0"`` and ``"True"`` are one label.
+    groups_column, weights_column : str, optional
+        Only for a table: columns that become ``groups`` (as text) and ``weights`` (numbers) of the data. They are
+        not features, and are given like ``label_column``; a test set needs them, too.
     n_features : int, optional
         Only for sparse text: the number of features, by default the largest index. Features beyond it are ignored,
         with a note.
@@ -171,6 +178,8 @@ def load_dataset(
         raw=None if features is None else features.takes,
         **check_format(header, decimal, encoding),
         keep_counters=keep_counters,
+        groups_column=groups_column,
+        weights_column=weights_column,
         classes=None if classes is None else check_labels(classes),
         skip_damaged=skip_damaged,
     )
@@ -178,13 +187,17 @@ def load_dataset(
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
     if features is not None and not (image_size is None and image_channels is None):
         raise ParameterError("image_size= and image_channels= are for pixels; set the size of the extractor.")
-    if not (label_column is None or isinstance(label_column, (str, Integral))):
-        raise ParameterError(f"label_column must be the name or position of a column, got {brief(label_column)}.")
+    for name in ("label_column", "groups_column", "weights_column"):
+        column = getattr(options, name)
+        if not (column is None or isinstance(column, (str, Integral))):
+            raise ParameterError(f"{name} must be the name or position of a column, got {brief(column)}.")
     if not (image_channels is None or (isinstance(image_channels, Integral) and image_channels in (1, 3))):
         raise ParameterError(f"image_channels must be 1, 3 or None, got {brief(image_channels)}.")
     place = _place(source)
     with _errors_named(place):
-        dataset: Dataset = _with_classes(_reader(place, options).read(place, options), options.classes)
+        dataset: Dataset = _with_classes(
+            _reader(place, options).read(place, options), options.classes, printable(place)
+        )
         return dataset if features is None else _extracted(dataset, features, place, options, cache)
 
 
@@ -234,7 +247,7 @@ def stream_dataset(
         return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
-        reader = _reader(place, replace(options, columns=None, n_features=None, text=None))
+        reader = _reader(place, replace(options, label_column=None, columns=None, n_features=None, text=None))
         has_parts = hasattr(reader, "chunks") and not os.path.isdir(place)
 
     def parts() -> Iterator[Dataset]:
@@ -378,10 +391,10 @@ def _formats() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _with_classes(data: Dataset, classes: NDArray[Any] | None) -> Dataset:
+def _with_classes(data: Dataset, classes: NDArray[Any] | None, where: str) -> Dataset:
     """Return the data with its labels read as classes, if there are both."""
     if classes is None:
         return data
-    test = None if data.test is None else _with_classes(data.test, classes)
-    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, printable(data.name))
+    test = None if data.test is None else _with_classes(data.test, classes, where)
+    y, notes = (None, ()) if data.y is None else labels_like(data.y, classes, where)
     return replace(data, y=y, test=test, notes=data.notes + notes)

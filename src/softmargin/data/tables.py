@@ -9,21 +9,27 @@ from typing import Literal
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import printable, truncate
+from softmargin.text import pluralize, printable, truncate
 
-__all__ = ["ADVICE", "LABELS", "Kind", "Plan", "is_index", "plan", "some"]
+__all__ = ["ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "place_name", "plan", "some"]
 
-Kind = Literal["number", "text", "list", "image", "empty", "other"]
-"""The content of a column: numbers, text, lists of numbers, image files, nothing, or values that cannot be used."""
+Kind = Literal["number", "text", "list", "image", "empty", "role", "other"]
+"""The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of samples, or
+values that cannot be used."""
 
 LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = re.compile(
     r"|ids?|index|path|file|file_?name|uuid|guid"
-    r"|(row|sample|image|level)[_. ]?(ids?|names?|index|numbers?|0)|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
+    r"|(row|sample|image)[_. ]?(ids?|names?|index|numbers?)"
+    r"|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
 )
 """The usual names (in lower case) of ids and of the indices of tables."""
+INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
+"""Those of indices, which are the ids only if no other column is."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
+ROLES = frozenset({"groups_column", "weights_column"})
+"""The options of columns that are neither label nor features."""
 ADVICE = "; if another column holds the labels, name it with label_column= (--label-column)"
 CHOOSE = "choose one with label_column= (--label-column)"
 COORDINATE = "y"
@@ -45,6 +51,8 @@ class Plan:
         What was decided automatically, as messages for the user.
     by_place : bool
         Whether features of a table without names were requested by their places.
+    groups, weights : int, or None
+        The columns ``options.groups_column`` and ``options.weights_column``.
     """
 
     features: tuple[int, ...]
@@ -53,6 +61,8 @@ class Plan:
     kind: Kind
     notes: tuple[str, ...]
     by_place: bool = False
+    groups: int | None = None
+    weights: int | None = None
 
     def feature_names(self, names: Sequence[str], *, named: bool = True) -> tuple[str, ...] | None:
         """Return the names of the features; None if the table has none."""
@@ -94,6 +104,13 @@ def plan(
     check_unique(
         [name for name, kind in zip(names, kinds, strict=True) if name and kind != "empty"], where, "column"
     )
+    roles = [_role(names, where, options, name, named) for name in ("groups_column", "weights_column")]
+    kinds = [kind if k not in roles else "role" for k, kind in enumerate(kinds)]
+    return replace(_plan(names, kinds, where, options, named), groups=roles[0], weights=roles[1])
+
+
+def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, named: bool) -> Plan:
+    """Return the plan for the columns that are not groups or weights."""
     options = _of_new_samples(names, options, named)
     notes: list[str] = []
     text = _text(names, kinds, where, options, named)
@@ -108,13 +125,35 @@ def plan(
     features, kind = _features(names, kinds, [k for k in rest if not is_index(names[k])], where)
     if ids is not None:
         notes.append(f"column {printable(names[ids])!r} is used as the sample ids")
-    left_out = [names[k] for k in rest if k not in features and kinds[k] != "empty"]
+    used = set(features)
+    left_out = [names[k] for k in rest if k not in used and kinds[k] not in ("empty", "role")]
     if left_out:
         notes.append(f"columns left out: {some(left_out)}")
     empty = [names[k] for k in rest if kinds[k] == "empty"]
     if empty:
-        notes.append(f"empty columns passed over: {some(empty)}")
+        listed = [name for name in empty if name]
+        which = f" ({some(listed)})" if listed and named else ""
+        notes.append(f"{pluralize(len(empty), 'empty column')} passed over{which}")
     return Plan(features, None if options.only_features else label, ids, kind, tuple(notes))
+
+
+def _role(names: Sequence[str], where: str, options: ReadOptions, option: str, named: bool) -> int | None:
+    """Return the position of the column of groups or of weights, which can be neither label nor feature."""
+    column = getattr(options, option)
+    if column is None:
+        return None
+    found = truncate(printable(column))
+    try:
+        position = list(names).index(column) if named else range(len(names))[int(column)]
+    except (ValueError, IndexError):
+        what = option.partition("_")[0]
+        raise ParameterError(
+            f"{where} has no column {found!r} for the {what}; its columns are {some(names)}."
+        ) from None
+    others = [options.label_column, options.text, *(options.columns or ())]
+    if column in [other for other in others if other is not None]:
+        raise ParameterError(f"{option}= must not be the label, the text or a feature, got {found!r}.")
+    return position
 
 
 def _of_new_samples(names: Sequence[str], options: ReadOptions, named: bool) -> ReadOptions:
@@ -227,9 +266,9 @@ def _label(
 
 
 def _ids(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int], label: int | None) -> int | None:
-    """Return the first column with a usual name of ids, if it holds numbers or text."""
-    found = (k for k in places if is_index(names[k]) and k != label)
-    return next((k for k in found if kinds[k] in ("number", "text")), None)
+    """Return the first column of numbers or text with a usual name of ids; indices of tables come last."""
+    found = [k for k in places if is_index(names[k]) and k != label and kinds[k] in ("number", "text")]
+    return min(found, key=lambda k: INDICES.fullmatch(names[k].strip().lower()) is not None, default=None)
 
 
 def _candidates(names: Sequence[str], kinds: Sequence[Kind], places: Sequence[int]) -> tuple[list[int], list[int]]:

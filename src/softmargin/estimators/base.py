@@ -62,11 +62,12 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         reg: float,
         samples: Samples,
         labelled: Labelled,
+        scaling: str,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         """Fit one loss with one λ to the ``samples`` that were made from ``labelled``."""
         objective = Objective.of(loss, samples, reg, **self._options)
-        preprocessing = scaling_of(objective, self.scaling, samples.dtype)._replace(rows=labelled.rows)
+        preprocessing = scaling_of(objective, scaling, samples)._replace(rows=labelled.rows)
         objective = objective.replace(scale=preprocessing.scale)
         fit = minimize(
             objective, tol=self.tol, callback=self.callback, max_passes=self.max_passes, checkpoint=checkpoint

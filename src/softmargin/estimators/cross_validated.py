@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +19,7 @@ from softmargin.estimators.linear import LinearClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.losses.base import Floats, Ints
 from softmargin.losses.registry import check_losses
-from softmargin.preprocessing import Preprocessing
+from softmargin.preprocessing import Preprocessing, requested_scaling
 from softmargin.selection import (
     Comparison,
     OutOfFold,
@@ -34,6 +36,9 @@ from softmargin.selection import (
 from softmargin.solvers import Callback
 
 __all__ = ["LinearClassifierCV"]
+
+_NEVER = -1e30
+"""Score of a class that is never predicted."""
 
 
 class LinearClassifierCV(FittedClassifier):
@@ -60,7 +65,8 @@ class LinearClassifierCV(FittedClassifier):
         scores the smaller held-out loss decides, then the larger λ.
     scoring : {"accuracy", "loss"}, name of a scorer or callable, default "accuracy"
         The score that λ is selected by. With "loss", the losses are compared by accuracy, since the values of
-        different losses are not comparable.
+        different losses are not comparable. A scorer of probabilities gets all classes as ``labels``, and 0 as the
+        probability of a class that the training part of a fold lacks.
     delta : float, default 1.0
         The margin Δ of the hinge losses. It need not be searched, since changing λ has the same effect.
     calibrate : bool, default True
@@ -75,7 +81,8 @@ class LinearClassifierCV(FittedClassifier):
     max_passes : int, default 2000
         Maximum number of passes over X per fit.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
-        As in `LinearClassifier`. "standard" uses the standard deviations of the training part of each fold.
+        As in `LinearClassifier`. "auto" is decided once, on all samples of ``fit``; "standard" uses the standard
+        deviations of the training part of each fold.
     normalize_rows : bool, default False
         As in `LinearClassifier`; this makes a copy of X.
     class_weight : dict or "balanced", optional
@@ -239,8 +246,9 @@ class LinearClassifierCV(FittedClassifier):
             keep_out_of_fold=self.keep_out_of_fold,
             record=recorded(labelled, seed, groups, self.class_weight),
         )  # fmt: skip
-        chosen = cross_validate(search, losses, settings, self.scaling, **self._options).comparison
-        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled)
+        scaling = requested_scaling(self.scaling, labelled.rows)
+        chosen, _, scaling = cross_validate(search, losses, settings, scaling, **self._options)
+        self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled, scaling)
         warn_unconverged(chosen)
         path = chosen.chosen_path
         self.path_: Comparison = chosen
@@ -251,7 +259,7 @@ class LinearClassifierCV(FittedClassifier):
         return self
 
     def _keep(self, kept: OutOfFold | None) -> None:
-        """Store the out-of-fold scores, if they were asked for; those of an earlier fit are removed."""
+        """Store the out-of-fold scores, if they were requested; those of an earlier fit are removed."""
         for name in ("oof_decision_function_", "oof_proba_", "oof_fold_"):
             if hasattr(self, name):
                 delattr(self, name)
@@ -269,11 +277,14 @@ class LinearClassifierCV(FittedClassifier):
         except ValueError:
             what = "'accuracy', 'loss', the name of a scorer or a callable"
             raise ParameterError(f"scoring must be {what}, got {brief(self.scoring)}.") from None
+        scorer = _with_labels(scorer, classes)
 
         def score(loss: Loss, W: Floats, b: Floats, known: Ints, rows: Ints) -> float:
             fitted = _Scored(loss, n_threads=self.n_threads)
-            fitted.loss_, fitted.classes_ = loss, classes[known]
-            fitted.coef_, fitted.intercept_ = np.ascontiguousarray(W.T), b
+            fitted.loss_, fitted.classes_ = loss, classes
+            # A class without training samples is never predicted and has the probability 0.
+            fitted.coef_, fitted.intercept_ = np.zeros((len(classes), len(W))), np.full(len(classes), _NEVER)
+            fitted.coef_[known], fitted.intercept_[known] = W.T, b
             fitted.n_features_in_ = W.shape[0]
             fitted.preprocessing_ = Preprocessing("none", np.zeros(len(W)), np.ones(len(W)))  # done already
             try:
@@ -285,7 +296,8 @@ class LinearClassifierCV(FittedClassifier):
                 if isinstance(error, AttributeError) and not loss.probabilistic:
                     why = f"the {loss.title} does not define probabilities ({why})"
                 elif len(known) < len(classes):
-                    why = f"a fold has no training sample of class {np.delete(classes, known)[0]!r} ({why})"
+                    missing = np.delete(classes, known).tolist()[0]
+                    why = f"a fold has no training sample of class {missing!r} ({why})"
                 raise ParameterError(f"scoring {name!r} failed for the loss {loss.name}: {why}.") from error
 
         name = self.scoring if isinstance(self.scoring, str) else getattr(self.scoring, "__name__", "score")
@@ -300,6 +312,19 @@ class LinearClassifierCV(FittedClassifier):
         if not (calibrated or all(loss.probabilistic for loss in losses)):
             raise AttributeError("Probabilities of a hinge loss need calibrate=True, got calibrate=False.")
         return True
+
+
+def _with_labels(scorer: Any, classes: Any) -> Any:
+    """Return a scorer of probabilities or scores that is told all classes: the held-out samples may lack some.
+
+    Other scorers, and callables that scikit-learn did not make, are returned unchanged.
+    """
+    function, response = getattr(scorer, "_score_func", None), getattr(scorer, "_response_method", "predict")
+    if function is None or response == "predict" or "labels" not in signature(function).parameters:
+        return scorer
+    told = copy(scorer)
+    told._kwargs = {"labels": classes} | scorer._kwargs
+    return told
 
 
 class _Scored(LinearClassifier):

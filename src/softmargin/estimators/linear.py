@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from softmargin.estimators.base import FittedClassifier
 from softmargin.losses import Loss, make_loss
+from softmargin.preprocessing import requested_scaling
 from softmargin.solvers import Callback
 
 __all__ = ["LinearClassifier"]
@@ -37,8 +38,10 @@ class LinearClassifier(FittedClassifier):
         Maximum number of passes over X.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
         Scaling of the features before the penalty applies. X is not changed, and ``coef_`` is for X as given.
-        "pixel" divides 8-bit pixels by 255, "standard" each feature by its standard deviation; "auto" is "pixel"
-        for uint8 and "none" for all other types.
+        "pixel" divides 8-bit pixels by 255, "standard" each feature by its standard deviation. "auto" is "pixel"
+        for uint8. For dense floats it is "standard" if the standard deviations of two features, constant
+        ones aside, differ by a factor of 100 or more. Else, and with ``normalize_rows``, it is "none".
+        ``preprocessing_`` has the name of the result.
     normalize_rows : bool, default False
         Whether to divide each row of X by its Euclidean length first, as is usual for embeddings. This makes a
         copy of X, in float32 (float64 for float64 and for integers of more than 16 bits).
@@ -148,7 +151,8 @@ class LinearClassifier(FittedClassifier):
         """
         loss = make_loss(self.loss, self.delta)
         labelled = self._labelled(X, y, sample_weight)
-        self._fit_one(loss, self.reg, labelled.samples(self.class_weight), labelled, self.checkpoint)
+        scaling, samples = requested_scaling(self.scaling, labelled.rows), labelled.samples(self.class_weight)
+        self._fit_one(loss, self.reg, samples, labelled, scaling, self.checkpoint)
         return self
 
     def _has_probabilities(self) -> bool:

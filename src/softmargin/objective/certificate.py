@@ -48,10 +48,20 @@ class Certificate(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """A certificate, and its dual rows if requested."""
+    """A certificate, and how it was derived.
+
+    Attributes
+    ----------
+    certificate : Certificate
+    rows : RowState or None
+        Its dual rows, if requested.
+    rounding : float
+        How far the lower bound was lowered to allow for rounding errors.
+    """
 
     certificate: Certificate
     rows: RowState | None
+    rounding: float = 0.0
 
 
 def relative_gap(value: float, lower_bound: float) -> float:
@@ -106,6 +116,7 @@ def prove(
     # Cauchy-Schwarz, that of the dual rows bounds the error of a row of G; twice that covers centring and balance.
     rounding = 2.0 * engine.rounding()
     lengths = xp.sqrt(xp.sum(xp.square(G), axis=1))
+    computed = -conjugate - float(xp.vecdot(lengths, lengths)) / (4.0 * reg)
     lengths = lengths + rounding * float(np.sqrt(sums.square)) * features.uncentred_sizes
     slack = rounding * (abs(sums.conjugate) + loss.conjugate_scale(sums.classes, sums.square))
     square = float(xp.vecdot(lengths, lengths)) * (1.0 + _EPS * sum(W.shape))
@@ -117,7 +128,8 @@ def prove(
     raised = loss.value_error_bound(error, sums.value, sums.square, W.shape[1])
     underflow = _TINY * (1.0 + reg * W.shape[0] * W.shape[1]) if bool(xp.any(W != 0.0)) else 0.0  # of squares
     value_upper = as_value(value + rounding * value + 64.0 * _EPS * penalty + raised + underflow)
-    return Proof(Certificate(value, lower_bound, relative_gap(value_upper, lower_bound), value_upper), sums.rows)
+    certificate = Certificate(value, lower_bound, relative_gap(value_upper, lower_bound), value_upper)
+    return Proof(certificate, sums.rows, max(float(computed) - lower_bound, 0.0) if np.isfinite(computed) else 0.0)
 
 
 def _score_error(features: Features, loss: Loss, raw: Vector, folded: Vector) -> float:

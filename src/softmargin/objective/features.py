@@ -12,8 +12,9 @@ import numpy as np
 from softmargin.affine import Affine
 from softmargin.engines import Capability, Engine, Moments, Preconditioner
 from softmargin.errors import DataError
+from softmargin.preprocessing import constant_columns
 from softmargin.threads import ForkLock
-from softmargin.vectors import Vector, namespace, to_numpy
+from softmargin.vectors import Vector, namespace, stack, to_numpy
 
 __all__ = ["Features"]
 
@@ -42,6 +43,8 @@ class Features:
         The mean of the affine map of the result; by default that of ``affine``.
     whole : Features, optional
         Features of all folds: the same X with other weights. Their preconditioner is used here, too.
+    dropped : array of shape (D,), bool, optional
+        Which features the map sets to 0, because they are constant; by default none is.
     """
 
     def __init__(
@@ -51,10 +54,11 @@ class Features:
         moments: Moments | None = None,
         origin: Vector | None = None,
         whole: Features | None = None,
+        dropped: Vector | None = None,
     ) -> None:
         self.engine, self.affine = engine, affine
         self.origin = affine.mean if origin is None else origin
-        self._whole = whole
+        self._whole, self.dropped = whole, dropped
         self._preconditioner: Preconditioner | None = None
         if moments is not None:
             self.moments = moments
@@ -71,18 +75,49 @@ class Features:
         return moments
 
     @cached_property
+    def constant(self) -> Vector:
+        """Which stored features are constant, up to the rounding errors of their variance, (D,) bool."""
+        mean, variance = map(to_numpy, self.moments)
+        return namespace(self.affine.scale).asarray(constant_columns(mean, variance, self.engine.rounding()))
+
+    @cached_property
     def class_sums(self) -> Vector:
         """Weighted sum of the mapped features of each class, (D, C); one pass, once."""
         shares = self.engine.asarray(self.engine.shape.class_weights)
         return self.affine.unfold_gradient(self.engine.class_features(), shares)
 
     @cached_property
+    def has_equal_means(self) -> bool:
+        """Whether the mean features of all classes are 0 up to rounding errors.
+
+        At W = 0 the gradient of any loss is a combination of the sums over the classes. The error of a sum is at
+        most the engine's ``rounding`` times the root mean square of the feature; four times that covers centring,
+        for which another sum is subtracted.
+        """
+        xp, bound = namespace(self.affine.scale), 4.0 * self.engine.rounding() * self.uncentred_sizes
+        return bool(xp.all(xp.abs(self.class_sums) <= bound[:, None]))
+
+    @cached_property
     def centred(self) -> Features:
-        """The same features with mean zero, which decouples the bias from the weights."""
+        """The same features with mean zero, which decouples the bias from the weights.
+
+        Constant features become 0, and so do their weights: the free bias, which is not penalized, replaces them.
+        """
         with _MAKING.lock:  # folds that are fitted concurrently share the result
             whole = self._whole and self._whole.centred
-        affine = Affine(self.moments.mean, self.affine.scale)
-        return Features(self.engine, affine, self.moments, self.affine.mean, whole)
+        scale, dropped, xp = self.affine.scale, None, namespace(self.affine.scale)
+        if bool(xp.any(self.constant)):
+            scale, dropped = xp.where(self.constant, 0.0, scale), self.constant
+        return Features(
+            self.engine, Affine(self.moments.mean, scale), self.moments, self.affine.mean, whole, dropped
+        )
+
+    def without_constant(self, V: Vector) -> Vector:
+        """Return V (D + 1, C), rows of W and b, with zeros in the rows of features that were dropped."""
+        if self.dropped is None:
+            return V
+        xp = namespace(V)
+        return stack(xp.where(self.dropped[:, None], 0.0, V[:-1, :]), V[-1, :])
 
     def scaled(self, scale: Vector) -> Features:
         """Return the features with another scale."""

@@ -143,6 +143,17 @@ class Objective:
         """Weighted mean and variance of each stored feature, both (D,); computed once, in two passes."""
         return Moments(*map(to_numpy, self._problem.features.moments))
 
+    @property
+    def constant_columns(self) -> NDArray[np.bool_]:
+        """Which columns are constant, up to the rounding errors of their variance, (D,); see `moments`."""
+        return to_numpy(self._problem.features.constant)
+
+    @property
+    def is_uninformative(self) -> bool:
+        """Whether W = 0 is optimal for every λ up to rounding errors: all classes have the same mean features."""
+        with _quietly():
+            return self.problem()[0].features.has_equal_means
+
     def replace(
         self, *, loss: Loss | None = None, reg: float | None = None, scale: ArrayLike | None = None
     ) -> Objective:

@@ -157,7 +157,7 @@ class PenalizedLoss:
 
     def vector(self, W: Any, b: Any) -> Vector:
         """Return W (D, C) and b (C,), NumPy arrays, as a vector of the engine."""
-        return stack(self.features.engine.asarray(W), self.features.engine.asarray(b))
+        return self.features.without_constant(stack(*map(self.features.engine.asarray, (W, b))))
 
     def prepare_certificates(self) -> None:
         """Compute what all certificates share; one pass, once."""
@@ -193,7 +193,8 @@ class _Metric:
 
     def solve(self, curvature: float, G: Vector) -> Vector:
         """Return the approximate product of its inverse with G (D + 1, C)."""
-        return stack(self._preconditioner.solve(curvature, self._problem.reg, G[:-1, :]), G[-1, :] / curvature)
+        solved = stack(self._preconditioner.solve(curvature, self._problem.reg, G[:-1, :]), G[-1, :] / curvature)
+        return self._problem.features.without_constant(solved)  # folds share a preconditioner
 
     def mean_curvature(self, P: Vector) -> float:
         """Return the mean curvature of the loss in the scores at P."""
@@ -219,4 +220,5 @@ class _LocalHessian:
         """Return the inverse, with a curvature of ``floor`` added for b, times G (D + 1, C); or None."""
         problem = self._problem
         least = floor if problem.fit_intercept else None
-        return self._data.solve(G, problem.reg, least, problem.features.preconditioner())
+        solved = self._data.solve(G, problem.reg, least, problem.features.preconditioner())
+        return None if solved is None else problem.features.without_constant(solved)

@@ -4,6 +4,7 @@
 draw it.
 """
 
+from softmargin.report.curve import curve_page
 from softmargin.report.figures import draw_figures
 from softmargin.report.fill import fill_report
 from softmargin.report.html import page
@@ -11,4 +12,4 @@ from softmargin.report.records import Report
 from softmargin.report.refit import refit
 from softmargin.report.text import summary
 
-__all__ = ["Report", "draw_figures", "fill_report", "page", "refit", "summary"]
+__all__ = ["Report", "curve_page", "draw_figures", "fill_report", "page", "refit", "summary"]

@@ -14,35 +14,16 @@ from scipy.special import logsumexp
 
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats, Ints
+from softmargin.metrics import N_BINS, calibration_error
 from softmargin.selection.records import Calibration
 
-__all__ = ["N_BINS", "calibrate", "calibration_error", "fit_temperature"]
+__all__ = ["calibrate", "fit_temperature"]
 
-N_BINS = 15
 _MOST_NUMBERS = 1 << 24
 """Number of scores that a temperature is fitted to at most: more do not change a single number noticeably."""
 
 _WIDEST = 12.0
 """The temperature is searched within this many powers of e around the size of the scores."""
-
-
-def calibration_error(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS) -> float:
-    """Return the expected calibration error: the mean over bins of |accuracy - mean confidence|, by weight.
-
-    Parameters
-    ----------
-    P : ndarray of shape (N, C)
-        Probabilities.
-    y : ndarray of shape (N,)
-        Class numbers.
-    weights : ndarray of shape (N,)
-    n_bins : int
-        Number of bins of equal width for the largest probability.
-    """
-    confidence, correct = P.max(axis=1), P.argmax(axis=1) == y
-    bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
-    distance = np.bincount(bins, weights * (correct - confidence), minlength=n_bins)
-    return float(np.abs(distance).sum() / weights.sum())
 
 
 def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) -> float:

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from softmargin.arguments import brief, check_count, check_number
 from softmargin.errors import ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
+from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
 from softmargin.selection.cross_validation import FoldCallback, Settings, cross_validate
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
@@ -193,7 +194,8 @@ def _compared(
     weights = labelled.training_weights(class_weight)
     settings = settings._replace(record=recorded(labelled, seed, groups, class_weight))
     search = gather(labelled, hashes, deal(labelled, hashes), weights)
-    found = cross_validate(search, losses, settings, scaling, **options).comparison
+    wanted = requested_scaling(scaling, labelled.rows)
+    found = cross_validate(search, losses, settings, wanted, **options).comparison
     warn_unconverged(found)
     return found
 

@@ -12,14 +12,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from softmargin.arguments import brief, check_choice, check_flag, check_number
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import DataError, ParameterError, warn
 from softmargin.losses import LOSSES, Loss
 from softmargin.losses.base import Floats, Ints
 from softmargin.losses.registry import check_losses
 from softmargin.objective import Objective
-from softmargin.preprocessing import SCALINGS, Preprocessing, scale_for
+from softmargin.preprocessing import SCALINGS, Preprocessing, needs_moments, scale_for
+from softmargin.samples import Samples
 from softmargin.selection import rules
 from softmargin.selection.calibration import calibrate
 from softmargin.selection.fitter import PathFitter
@@ -85,10 +87,11 @@ class Settings(NamedTuple):
 
 
 class CrossValidated(NamedTuple):
-    """A comparison of losses, and the search of the selected one, which keeps the samples in memory."""
+    """A comparison of losses, the search of the selected one, which keeps the samples, and the scaling."""
 
     comparison: Comparison
     search: _LossSearch
+    scaling: str
 
     def candidate(self, name: str) -> Candidate:
         """Return the selected loss and λ, to be compared with others on the same folds."""
@@ -113,7 +116,11 @@ def cross_validate(
     chosen = [LOSSES[one]() if isinstance(one, str) and one in LOSSES else one for one in check_losses(losses)]
     settings = settings.checked()
     whole = Objective.of(chosen[0], search.samples, 0.0, **options)
-    whole = whole.replace(scale=scaling_of(whole, scaling, search.samples.dtype).scale)
+    # "auto" is decided once, on all samples; deviations are those of each fold.
+    scaling, _, scale, _ = scaling_of(whole, scaling, search.samples)
+    whole = whole.replace(scale=scale)
+    if whole.is_uninformative:
+        warn("W = 0 is optimal for every reg, up to rounding: all classes have equal mean features.", UserWarning)
     folds = [_Fold.of(whole, k, search, scaling) for k in range(len(search.samples.folds))]
     searches = [_LossSearch(loss, whole, folds, search, settings) for loss in chosen]
     paths = [one.path() for one in searches]
@@ -129,16 +136,18 @@ def cross_validate(
         search.sizes, settings.path_tol, time.perf_counter() - started, recorded=settings.record,
         out_of_fold=searches[k].out_of_fold() if settings.keep_out_of_fold else None,
     )  # fmt: skip
-    return CrossValidated(comparison, searches[k])
+    return CrossValidated(comparison, searches[k], scaling)
 
 
-def scaling_of(objective: Objective, scaling: str, dtype: np.dtype[Any]) -> Preprocessing:
+def scaling_of(objective: Objective, scaling: str, samples: Samples) -> Preprocessing:
     """Return the scaling of the features; the solver centres them, which does not change the optimum."""
     check_choice("scaling", scaling, SCALINGS)  # here, because an array cannot be compared with a name
-    idle = np.ones(objective.n_features)
-    mean, variance = objective.moments if scaling == "standard" else (idle, idle)
-    name, scale = scale_for(scaling, dtype, mean, variance)
-    return Preprocessing(name, np.zeros(objective.n_features), scale)
+    sparse, n_features = issparse(samples.X), objective.n_features
+    variance, constant = np.ones(n_features), np.zeros(n_features, bool)
+    if needs_moments(scaling, samples.dtype, sparse):
+        variance, constant = objective.moments.variance, objective.constant_columns
+    name, scale = scale_for(scaling, samples.dtype, variance, constant, sparse)
+    return Preprocessing(name, np.zeros(n_features), scale)
 
 
 class _Fold(NamedTuple):
@@ -153,7 +162,7 @@ class _Fold(NamedTuple):
     def of(cls, whole: Objective, k: int, search: SearchSamples, scaling: str) -> _Fold:
         """Return fold number ``k``, with its features scaled by the moments of its training part."""
         objective = whole.fold(k)
-        preprocessing = scaling_of(objective, scaling, search.samples.dtype)
+        preprocessing = scaling_of(objective, scaling, search.samples)
         validation = search.samples.folds[k].validation
         return cls(k, objective.replace(scale=preprocessing.scale), preprocessing, validation)
 
@@ -328,6 +337,8 @@ class _LossSearch:
 
     def _extend_upwards(self, step: float) -> None:
         """Try larger λ while the largest is the best and better than the next one."""
+        if self._whole.is_uninformative:
+            return
         for _ in range(_MOST_FURTHER):
             scores = [point.score for point in self._points[:2]]
             if self._best() > 0 or (len(scores) > 1 and rules.as_good(scores[1], scores[0])):

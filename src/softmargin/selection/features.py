@@ -18,6 +18,7 @@ from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import Loss
 from softmargin.losses.base import Ints
+from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
 from softmargin.selection import rules
 from softmargin.selection.compare import check_fraction, check_scoring, recorded, warn_unconverged
@@ -224,7 +225,8 @@ def _compared(
     def compared(name: str, labelled: Labelled) -> tuple[Comparison, Candidate]:
         own = settings._replace(progress=None if callback is None else partial(callback, name))
         search = gather(labelled, hashes, folds, labelled.training_weights(class_weight))
-        found = cross_validate(search, losses, own, scalings[name], **options)
+        wanted = requested_scaling(scalings[name], labelled.rows)
+        found = cross_validate(search, losses, own, wanted, **options)
         return found.comparison, found.candidate(name)  # and lets copies and preconditioner of this set go
 
     comparisons, candidates, records = {}, [], []

@@ -41,8 +41,8 @@ _NOTHING = (
     "the loss and reg instead."
 )
 _NO_GROUPS = (
-    "At least one class must have samples in two groups that can be held out, got none; use other groups, or give "
-    "the loss and reg instead."
+    "At least one class must have samples in two groups, got none: nothing can be held out; use other groups, or "
+    "give the loss and reg."
 )
 
 

@@ -58,9 +58,13 @@ def largest_reg(objective: Objective) -> float:
 def reg_grid(objective: Objective, per_decade: int) -> Iterator[float]:
     """Yield λ in descending order, ``per_decade`` per power of ten, from one at which W is nearly zero.
 
-    The grid scales with Δ as the optimum does: by 1/Δ for the hinge. For the squared hinge it does not change.
+    The grid scales with Δ as the optimum does: by 1/Δ for the hinge. For the squared hinge it does not change. It
+    has a single λ where W = 0 is the optimum for all of them.
     """
     unit = objective.loss.reg_scale
+    if objective.is_uninformative:
+        yield 1.0 / unit
+        return
     first = int(np.ceil(round(np.log10(largest_reg(objective) * unit) * _LATTICE, 6))) / _LATTICE
     k = 0
     while True:
@@ -75,7 +79,7 @@ def fixed_grid(objective: Objective, n: int) -> list[float]:
     are interpolated. The grid ends earlier where the loss is saturated, and after `DECADES` powers of ten at most.
     """
     first = next(reg_grid(objective, 1))
-    if n == 1:
+    if n == 1 or objective.is_uninformative:
         return [first]
     W, b = np.zeros((objective.n_features, objective.n_classes)), np.zeros(objective.n_classes)
     at_zero = before = objective.replace(reg=0.0).value(W, b)

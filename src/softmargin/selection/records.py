@@ -260,7 +260,7 @@ class Comparison:
     recorded : Recorded
         The seed, the groups and the weights.
     out_of_fold : OutOfFold, optional
-        Held-out scores of all samples at the selected loss and λ, if they were asked for; not in the ``record``.
+        Held-out scores of all samples at the selected loss and λ, if they were requested; not in the ``record``.
     """
 
     loss: Loss

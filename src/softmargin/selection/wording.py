@@ -88,6 +88,10 @@ def choice_sentences(found: Comparison) -> list[str]:
         )
     sentences += _ties(name, comparable_score(path.chosen, scoring), others, measure)
     sentences += map(paired_sentence, found.tests)
+    if found.tests and found.recorded.n_groups is not None:
+        sentences.append(
+            "McNemar's test counts samples as independent. Those of a group are not: the p-values are too small."
+        )
     if path.at_edge:
         sentences.append(f"The best reg is the {path.at_edge} tried; a wider range may contain a better one.")
     return sentences

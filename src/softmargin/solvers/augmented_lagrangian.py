@@ -61,6 +61,8 @@ class _Round(NamedTuple):
         The inner problem is solved to this fraction of the gap.
     value : float or None
         The best value so far, if known.
+    rounding : float
+        Part of the gap that allows for rounding errors.
     """
 
     multipliers: RowState
@@ -68,6 +70,7 @@ class _Round(NamedTuple):
     gap: float = 1.0
     share: float = _INNER_SHARE
     value: float | None = None
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +122,16 @@ class AugmentedLagrangian(Solver):
         check_descent("inner", self.inner)
         P = start.P
         if isinstance(start, AugmentedLagrangianState) and start.reg == problem.reg:
-            multipliers, width, gap, share, value = start.round
+            multipliers, width, gap, share, value, rounding = start.round
         else:
-            multipliers, width, gap, share, value = _Round(problem.rows_from(None), _WIDEST)
+            multipliers, width, gap, share, value, rounding = _Round(problem.rows_from(None), _WIDEST)
         if value is None:
             value = problem.evaluate(P).value
         delta = problem.loss.score_scale
         while True:
             smoothed = problem.smoothed(width * delta, multipliers)
-            target = max(share * gap, 0.3 * tol) * value
-            started = _Round(multipliers, width, gap, share, value)
+            target = max(share * gap, 0.3 * max(tol, rounding)) * value
+            started = _Round(multipliers, width, gap, share, value, rounding)
             state = AugmentedLagrangianState(
                 P=P, reg=problem.reg, value=value, estimate=gap, source=smoothed, round=started
             )
@@ -144,7 +147,7 @@ class AugmentedLagrangian(Solver):
                 answer = yield replace(state, P=P, ready=True, keep_rows=True, resumable=False)
             assert isinstance(answer, Progress)
             assert answer.rows is not None
-            before, gap, value = gap, answer.gap, answer.value
+            before, gap, value, rounding = gap, answer.gap, answer.value, answer.rounding
             # Over-relaxation: beyond the new multipliers, the method takes fewer rounds.
             multipliers = multipliers.moved(answer.rows, _RELAXATION, 0.0, 1.0)
             if gap > _ENOUGH * before:

@@ -182,11 +182,14 @@ class Progress(NamedTuple):
         Best certified value so far.
     rows : RowState or None
         Dual rows of this certificate, if the state requested them.
+    rounding : float
+        The part of the gap that allows for rounding errors: no gap much below it can be certified.
     """
 
     gap: float
     value: float
     rows: RowState | None
+    rounding: float = 0.0
 
 
 Steps: TypeAlias = Generator[State, Progress | None, str]

@@ -26,7 +26,14 @@ Steps, not passes: the number of passes depends on what was computed before the 
 """
 
 _MOSTLY_ROUNDING = 0.1
-"""A fit ends when the gap without the rounding error of F is less than this share of that error."""
+"""A fit ends when the gap without the allowance for rounding errors is less than this share of that allowance."""
+
+_NEAR_ROUNDING, _STEPS_TO_FALL, _FALL = 10.0, 64, 0.9
+"""It also ends when the gap is at most this multiple of the allowance and no longer falls by the factor `_FALL`:
+neither within this number of steps, nor within as many as it took to reach it."""
+
+_BETWEEN = 8
+"""Minimum number of steps between two certificates that only show whether this is so."""
 
 _MAX_IDLE_STEPS = 1000
 """A fit ends after this many steps in a row without a pass, which the budget of passes would never end."""
@@ -70,6 +77,12 @@ class Run:
     """The best point, its value, and an upper bound on its exact value."""
     _certified: State | None = None
     _lower_bound: float = 0.0
+    _lowered: float = 0.0
+    """How far that bound was lowered to allow for rounding errors."""
+    _fell: tuple[int, float] = (0, np.inf)
+    """Number of steps when the gap last fell by the factor `_FALL`, and the gap then."""
+    _last_bound: int = 0
+    """Number of steps when the last certificate was computed."""
     _status: str = ""
     _stopped: bool = False
     _finished: bool = False
@@ -89,6 +102,8 @@ class Run:
                     with DelayedSignals() as signals:
                         self._drive(solver, signals)
                 self._certify_last()
+            if not self._stopped:
+                self._status = self._rounding_reason() or self._status
             if self._converged and self.checkpoint is not None:
                 self.checkpoint.remove()
             return self._finish()
@@ -129,7 +144,7 @@ class Run:
             if signals.waiting and self.checkpoint is not None and latest is not None:
                 self.checkpoint.write(latest())
                 signals.deliver()
-            answer = self._certify(state) if state.ready or self._bound_is_due() else None
+            answer = self._certify(state) if state.ready or self._bound_is_due(state.estimate) else None
             value = self._best_value if state.value is None else state.value
             self._record(value, state.estimate if answer is None else answer.gap)
             self._status = self._stop_reason()
@@ -177,11 +192,8 @@ class Run:
             return "Converged."
         if self._stopped:
             return "Stopped by the callback."
-        if self._best is not None:
-            _, value, value_upper = self._best
-            if relative_gap(value, self._lower_bound) < _MOSTLY_ROUNDING * relative_gap(value_upper, value):
-                error = value_upper - value
-                return f"The gap is at the rounding level of F in float64 (error up to {error:.1g})."
+        if rounded := self._rounding_reason():
+            return rounded
         if self._n_passes >= self.max_passes:
             reached = f"Reached max_passes={self.max_passes:g}; increase max_passes."
             return f"{reached} {self.problem.limitation}".rstrip()
@@ -190,21 +202,62 @@ class Run:
             return f"The solver made {idle:,} steps without a pass over X."
         return ""
 
-    def _bound_is_due(self) -> bool:
-        """Return whether the number of steps has doubled since this last returned True."""
-        if len(self._history) < self._next_bound:
+    def _rounding_reason(self) -> str:
+        """Return a sentence if the gap hardly exceeds the allowance for rounding errors, and that exceeds ``tol``.
+
+        Near the optimum the allowance is constant: then no further pass can reach the tolerance.
+        """
+        if self._best is None or self._converged:
+            return ""
+        computed, allowance, tol = self._parts()
+        share = 1.0 if self._status else _MOSTLY_ROUNDING  # of a fit that has ended, to state the cause
+        mostly = computed <= share * allowance and allowance >= tol
+        if not mostly and not (self._is_stuck() and self._last_bound >= len(self._history) - 1):
+            return ""
+        return f"The gap is at the rounding level of F in float64; use tol ≥ {1.1 * self._gap:.2g}."
+
+    def _parts(self) -> tuple[float, float, float]:
+        """Return the gap without its allowance for rounding errors, that allowance, and the tolerance, times F."""
+        assert self._best is not None
+        _, value, value_upper = self._best
+        allowance = value_upper - value + self._lowered
+        return value_upper - self._lower_bound - allowance, allowance, self.tol * value_upper
+
+    def _is_stuck(self) -> bool:
+        """Return whether the gap is near the allowance for rounding errors, and should have fallen since."""
+        n_steps, (fell, _) = len(self._history), self._fell
+        if self._best is None or n_steps < max(fell + _STEPS_TO_FALL, 2 * fell):
             return False
-        self._next_bound = 2 * len(self._history)
-        return True
+        computed, allowance, tol = self._parts()
+        return max(computed, tol) <= _NEAR_ROUNDING * allowance
+
+    def _bound_is_due(self, estimate: float) -> bool:
+        """Return whether to compute a certificate that the solver did not ask for.
+
+        It is due when the number of steps has doubled, and where rounding errors may leave nothing to gain.
+        """
+        n_steps = len(self._history)
+        if n_steps >= self._next_bound:
+            self._next_bound *= 2
+            return True
+        if self._best is None or n_steps < self._last_bound + _BETWEEN:
+            return False
+        _, allowance, tol = self._parts()
+        at_rounding = tol <= allowance and estimate * self._best_value <= _MOSTLY_ROUNDING * allowance
+        return at_rounding or self._is_stuck()
 
     def _certify(self, state: State) -> Progress:
         """Compute a certificate for a state, and keep its point or its bound where it is better."""
-        certificate, rows = self.problem.prove(state.P, state.source, state.keep_rows)
-        if self._best is None or not self._best[1] <= certificate.value:
+        certificate, rows, rounding = self.problem.prove(state.P, state.source, state.keep_rows)
+        if self._best is None or not self._best[2] <= certificate.value_upper:
             self._best = state.P, certificate.value, certificate.value_upper
-        self._lower_bound = max(self._lower_bound, certificate.lower_bound)
+        if certificate.lower_bound > self._lower_bound:
+            self._lower_bound, self._lowered = certificate.lower_bound, rounding
+        self._last_bound = len(self._history)
+        if self._gap < _FALL * self._fell[1]:
+            self._fell = self._last_bound, self._gap
         self._certified = state  # last: an interrupt before it repeats the certificate of this point
-        return Progress(self._gap, self._best_value, rows)
+        return Progress(self._gap, self._best_value, rows, self._parts()[1] / self._best_value)
 
     def _record(self, value: float, estimate: float) -> None:
         """Add a step to the history and call the callback."""
@@ -224,7 +277,8 @@ class Run:
         entries = {
             "state": type(state).__name__, "passes": self._n_passes,
             "seconds": time.perf_counter() - self._started, "bound": self._lower_bound,
-            "next bound": self._next_bound,
+            "lowered": self._lowered, "next bound": self._next_bound, "fell": self._fell,
+            "last bound": self._last_bound,
         }  # fmt: skip
 
         def saved() -> Saved:
@@ -239,6 +293,7 @@ class Run:
     def _restore(self, saved: Saved) -> None:
         self._started = time.perf_counter() - saved["seconds"]
         self._history = [Step(*step) for step in saved["history"]]
-        self._lower_bound, self._next_bound = saved["bound"], saved["next bound"]
+        self._lower_bound, self._lowered, self._next_bound = saved["bound"], saved["lowered"], saved["next bound"]
+        self._fell, self._last_bound = tuple(saved["fell"]), saved["last bound"]
         if "best P" in saved:
             self._best = like(self.state.P, saved["best P"]), *saved["best values"]

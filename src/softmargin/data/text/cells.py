@@ -11,7 +11,7 @@ TRUTH = {"true": "1", "false": "0"}
 _SIGN = r"[-+\u2212]?"
 _SPACES = r" \u00a0\u202f"
 _GROUPED = rf"\d{{1,3}}(?:[,.'’{_SPACES}]\d{{3}})+(?:[.,]\d+)?"
-_PLAIN = r"(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?"
+_PLAIN = r"(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:[eE][-+]?\d+)?"
 _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)"
 _LOOKS = re.compile(
     rf"\(?{_SIGN}{_CURRENCY}?[{_SPACES}]*{_SIGN}(?:{_GROUPED}|{_PLAIN})[{_SPACES}]*(?:%|‰|{_CURRENCY})?\)?"
@@ -56,12 +56,14 @@ def looks_numeric(cell: str) -> bool:
     return is_number(cell) or _LOOKS.fullmatch(cell.strip()) is not None
 
 
-def clue(cell: str) -> str:
-    """Return what may be wrong with a cell that is not a number, as the end of a message, or ""."""
+def clue(cell: str, mark: str = ".") -> str:
+    """Return what may be wrong with a cell that is not a number with this decimal mark, or ""."""
     if is_unknown(cell):
         return "; missing values are not imputed, so fill them in or leave them out" if cell.strip() else ""
     if not looks_numeric(cell):
         return ""
+    if mark == "," and is_number(cell):
+        return '; if the point is the decimal mark, give decimal="." (--decimal .)'
     if is_number_with_comma(cell):
         return '; if the comma is the decimal mark, give decimal="," (--decimal ,)'
     return "; write numbers without thousands separators, currency and percent signs"

@@ -11,7 +11,15 @@ from softmargin.data.dataset import Dataset, ReadOptions, no_features
 from softmargin.data.inputs import Texts
 from softmargin.data.labels import check_words
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
-from softmargin.data.text.cells import TRUTH, clue, is_boolean, is_number, is_number_with_comma, looks_numeric
+from softmargin.data.text.cells import (
+    TRUTH,
+    clue,
+    is_boolean,
+    is_number,
+    is_number_with_comma,
+    is_unknown,
+    looks_numeric,
+)
 from softmargin.data.text.dialect import Record, decimal_mark
 from softmargin.data.text.header import Header
 from softmargin.errors import DataError
@@ -19,7 +27,7 @@ from softmargin.text import pluralize, printable
 
 __all__ = ["Columns"]
 
-CHOOSE = ", or choose the features with columns= (--columns)"
+CHOOSE = "; or choose the features with columns= (--columns)"
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Columns:
         ]
         words = [[row.cells[k].strip() for row in column] for k, column in enumerate(cells)]
         mark = options.decimal or decimal_mark(words, delimiter)
+        is_valid = _is_decimal if mark == "," else is_number
         kinds: list[Kind] = []
         booleans = set()
         for k, (name, column) in enumerate(zip(names, words, strict=True)):
@@ -74,7 +83,7 @@ class Columns:
             elif all(map(is_boolean, column)):
                 kinds.append("number")
                 booleans.add(k)
-            elif (_is_decimal if mark == "," else is_number)(column[0]):
+            elif is_valid(column[0]) and (options.raw != "texts" or all(map(is_valid, column))):
                 kinds.append("number")
             else:
                 kinds.append("text")
@@ -118,9 +127,29 @@ class Columns:
         if inputs is None:
             names = made.feature_names(self.names, named=self.named)
         label = None if made.label is None else self.names[made.label]
-        return Dataset(
-            X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text, label_column=label
-        )
+        roles: dict[str, Any] = {
+            "groups": self._groups(rows),
+            "weights": self._weights(rows),
+            "label_column": label,
+        }
+        return Dataset(X, y, name, ids, feature_names=names, notes=notes, inputs=inputs, text=text, **roles)
+
+    def _groups(self, rows: Sequence[Record]) -> NDArray[np.str_] | None:
+        """Return the groups of the samples as text, or None if there is no column of groups."""
+        k = self.plan.groups
+        if k is None:
+            return None
+        groups = [row.cells[k].strip() for row in rows]
+        if "" in groups:
+            line = rows[groups.index("")].line
+            where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
+            raise DataError(f"{where} must hold a group, got an empty cell.")
+        return np.array(groups, dtype=np.str_)
+
+    def _weights(self, rows: Sequence[Record]) -> NDArray[np.float64] | None:
+        """Return the weights of the samples, or None if there is no column of weights."""
+        k = self.plan.weights
+        return None if k is None else self._table_of(rows, (k,))[:, 0]
 
     def _of_equal_width(self, block: Sequence[Record]) -> list[Record]:
         """Return rows with a cell in each column; only empty cells are added or removed."""
@@ -139,14 +168,17 @@ class Columns:
             if wrong is not None:
                 found = f"{printable(cells[wrong][:40])!r} on line {line}"
                 raise DataError(
-                    f"{self.where} column {printable(self.names[wrong])!r} must hold values from the first rows on, "
-                    f"got the first one, {found}; fill it in{CHOOSE}."
+                    f"{self.where} column {printable(self.names[wrong])!r} must be empty as in the first rows, "
+                    f"got {found}{CHOOSE}."
                 )
             rows.append(Record(line, cells))
         return rows
 
     def _numbers(self, block: Sequence[Record]) -> NDArray[Any]:
-        features = self.plan.features
+        return self._table_of(block, self.plan.features)
+
+    def _table_of(self, block: Sequence[Record], features: tuple[int, ...]) -> NDArray[Any]:
+        """Return some columns of numbers, or raise a `DataError` that names the first wrong cell."""
         X = np.empty((len(block), len(features)))
         everything = features == tuple(range(len(self.names)))
         truths = [j for j, k in enumerate(features) if k in self.booleans]
@@ -156,7 +188,7 @@ class Columns:
                 if truths:
                     cells = list(cells)
                     for j in truths:
-                        cells[j] = TRUTH[cells[j].lower()]
+                        cells[j] = TRUTH[cells[j].strip().lower()]
                 if self.comma:
                     if any("." in cell for cell in cells):
                         raise ValueError
@@ -165,15 +197,16 @@ class Columns:
                     raise ValueError
                 X[i] = list(map(float, cells))
             except (ValueError, KeyError):
-                raise self._not_a_number(line, row) from None
+                raise self._not_a_number(line, row, features) from None
         return X
 
-    def _not_a_number(self, line: int, row: list[str]) -> DataError:
-        k = next(k for k in self.plan.features if not self._is_valid(k, row[k]))
+    def _not_a_number(self, line: int, row: list[str], features: tuple[int, ...]) -> DataError:
+        k = next(k for k in features if not self._is_valid(k, row[k]))
         where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
         found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
         wanted = "true or false" if k in self.booleans else "a number"
-        return DataError(f"{where} must hold {wanted}, got {found}{'' if k in self.booleans else clue(row[k])}.")
+        hint = "" if k in self.booleans else clue(row[k], "," if self.comma else ".")
+        return DataError(f"{where} must hold {wanted}, got {found}{hint}.")
 
     def _is_valid(self, k: int, cell: str) -> bool:
         if k in self.booleans:
@@ -190,22 +223,26 @@ def _may_be_feature(name: str, k: int, named: bool, options: ReadOptions) -> boo
     """Return whether a column of text would be a feature if it held numbers."""
     if options.columns is not None or options.text is not None or options.raw == "texts":
         return False
-    is_label = name.lower() in LABELS or str(options.label_column) == (name if named else str(k))
+    others = (options.label_column, options.groups_column, options.weights_column)
+    is_label = name.lower() in LABELS or (name if named else str(k)) in map(str, others)
     return not is_label and not (named and is_index(name))
 
 
 def _check_text(column: list[Record], k: int, name: str, where: str, mark: str) -> None:
     """Raise an error if a column of text holds numbers, or only words that look like numbers."""
     cells = [row.cells[k].strip() for row in column]
-    numbers = [row.line for row, cell in zip(column, cells, strict=True) if is_number(cell)]
+    is_valid = _is_decimal if mark == "," else is_number
+    numbers = [row.line for row, cell in zip(column, cells, strict=True) if is_valid(cell)]
     look = [looks_numeric(cell) for cell in cells]
-    known = [is_like for cell, is_like in zip(cells, look, strict=True) if is_like or not clue(cell)]
+    known = [is_like for cell, is_like in zip(cells, look, strict=True) if is_like or not is_unknown(cell)]
     if not numbers and not (known and all(known)):
         return
-    wrong = next(i for i, cell in enumerate(cells) if not is_number(cell))
+    wrong = next(i for i, cell in enumerate(cells) if not is_valid(cell))
     place = f"{where} line {column[wrong].line}, column {printable(name)!r}"
     found = repr(printable(cells[wrong][:40]))
     if numbers:
         found += f" and a number on line {numbers[0]}"
-        raise DataError(f"{place} must hold only numbers or only text, got {found}{clue(cells[wrong])}{ADVICE}.")
-    raise DataError(f"{place} must hold a number, got {found}{clue(cells[wrong])}{CHOOSE}.")
+        raise DataError(
+            f"{place} must hold only numbers or only text, got {found}{clue(cells[wrong], mark)}{ADVICE}."
+        )
+    raise DataError(f"{place} must hold a number, got {found}{clue(cells[wrong], mark)}{CHOOSE}.")

@@ -38,13 +38,12 @@ class Records:
 
     Attributes
     ----------
-    empty : list of int
-        The numbers of the lines whose cells are all empty, which are passed over; completely empty lines are not
-        among them.
+    empty : int or None
+        The number of the first line whose cells are all empty, which is passed over like a completely empty line.
     """
 
     def __init__(self, lines: Iterable[str], delimiter: str, n_above: int = 0) -> None:
-        self.empty: list[int] = []
+        self.empty: int | None = None
         self._lines = (line.replace("\t", " ").rstrip() + "\n" for line in lines) if delimiter == BLANK else lines
         self._delimiter, self._n_above = delimiter, n_above
         self._records = self._read()
@@ -73,24 +72,23 @@ class Records:
                     row = [_bare(cell, text) for cell in row]
                 if any(row):
                     yield Record(reader.line_num + above, row)
-                else:
-                    self.empty.append(reader.line_num + above)
+                elif self.empty is None:
+                    self.empty = reader.line_num + above
 
 
-def guess_delimiter(lines: Sequence[str]) -> str:
+def guess_delimiter(lines: Sequence[str], *, texts: bool = False) -> str:
     """Return the delimiter of the first lines of a table.
 
     It is the one of comma, tab, semicolon and ``|`` that gives most lines the same number of cells, more than one;
-    of several, the one with the largest share of numbers, then the most cells. Without any, it is any number of
-    blanks if they give nearly all lines the same number of cells, else the comma.
+    of several, the one with the largest share of numbers, then the most cells. It is any number of blanks if they
+    suit better than all of them, some cells are numbers and the table does not hold ``texts``. It is the comma if
+    none suits.
     """
     found = {delimiter: _fit(lines, delimiter) for delimiter in (*DELIMITERS, BLANK)}
     blank = found.pop(BLANK)
     best = max(found, key=lambda delimiter: found[delimiter])
-    is_aligned = blank.share >= ENOUGH and blank.n_cells > 1
-    if is_aligned and (not found[best].share or (best == "\t" and found[best].share < blank.share == 1.0)):
-        return BLANK
-    return best
+    is_aligned = blank.share >= ENOUGH and blank.numbers > 0 and not texts
+    return BLANK if is_aligned and blank[:2] > found[best][:2] else best
 
 
 def decimal_mark(columns: Iterable[Sequence[str]], delimiter: str) -> str:
@@ -144,7 +142,7 @@ def _fit(lines: Sequence[str], delimiter: str) -> _Fit:
     n_cells, n_rows = max(sizes.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
     if n_cells < 2:
         return _Fit(0.0, 0.0, 0)
-    cells = [cell for row in records for cell in row if len(_trimmed(row)) == n_cells]
+    cells = [cell for row in records if len(_trimmed(row)) == n_cells for cell in row]
     return _Fit(n_rows / len(records), sum(map(looks_numeric, cells)) / len(cells), n_cells)
 
 

@@ -86,7 +86,7 @@ def _same_widths(
 def _are_names(cells: list[str], body: list[Record], options: ReadOptions) -> tuple[bool, str | None]:
     """Return whether the cells of the first line are names, and a note if that was not obvious.
 
-    1. They are if all columns that are asked for are among them.
+    1. They are if all requested columns are among them.
     2. They are if there is a word above a column of numbers.
     3. They are not if one of them is a value of its column.
     4. They are if they are all words, or one is a usual name of labels.
@@ -120,28 +120,36 @@ def _numbers_are_names(cells: list[str], columns: list[list[str]], body: list[Re
     The numbers must rise or fall throughout, as years, wavelengths and numbers of pixels do. In addition, one of
     these must hold.
 
-    1. There is a word above a column whose words all occur at least twice.
+    1. There is a word above a column whose words all occur at least twice, and there are at least five numbers or
+       most of them are outside the range of their columns.
     2. The numbers are whole, and all numbers below have decimals.
     3. They have equal steps (three whole numbers from 0 or 1, or at least four), and no row below has.
     """
     places = [k for k, cell in enumerate(cells) if cell and is_number(cell)]
     values = np.array([float(cells[k]) for k in places])
     steps = _steps(values)
-    if not len(places) or not (np.all(steps > 0) or np.all(steps < 0)):
+    if not body or not len(places) or not (np.all(steps > 0) or np.all(steps < 0)):
         return False
-    others = [(cells[k], column) for k, column in enumerate(columns) if k not in places and cells[k]]
-    for word, column in others:
-        if not looks_numeric(word) and len(column) >= FEWEST_ROWS and min(Counter(column).values()) > 1:
-            return True
-    whole = all(re.fullmatch(r"-?[0-9]+", cells[k]) for k in places)
     below = [columns[k] for k in places]
-    if whole and len(body) >= FEWEST_ROWS and len(places) > 1:
-        if all(column and all("." in cell for cell in column) for column in below):
-            return True
+    outside = sum(map(_is_outside, values, below))
+    words = [columns[k] for k, cell in enumerate(cells) if cell and not looks_numeric(cell)]
+    is_new = any(len(column) >= FEWEST_ROWS and min(Counter(column).values()) > 1 for column in words)
+    if is_new and (len(places) >= 5 or 2 * outside > len(places)):
+        return True
+    whole = all(re.fullmatch(r"-?[0-9]+", cells[k]) for k in places)
+    have_decimals = all(column and all("." in cell for cell in column) for column in below)
+    if whole and have_decimals and len(body) >= FEWEST_ROWS and len(places) > 1:
+        return True
     few = 3 if whole and values[0] in (0.0, 1.0) and np.all(steps == 1.0) else 4
     return _has_equal_steps(values, few) and not any(
         _has_equal_steps([row.cells[k] for k in places if k < len(row.cells)], few) for row in body[:FEWEST_ROWS]
     )
+
+
+def _is_outside(value: float, column: list[str]) -> bool:
+    """Return whether a number is smaller or larger than all cells of a column."""
+    numbers = [float(cell) for cell in column if is_number(cell)]
+    return bool(numbers) and not min(numbers) <= value <= max(numbers)
 
 
 def _has_equal_steps(values: Any, few: int) -> bool:

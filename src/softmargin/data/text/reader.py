@@ -3,6 +3,7 @@
 import csv
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -10,7 +11,7 @@ from typing import IO
 from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts
 from softmargin.data.labels import labels_of_words
-from softmargin.data.tables import ADVICE, place_name
+from softmargin.data.tables import ADVICE, ROLES, place_name
 from softmargin.data.text.columns import Columns
 from softmargin.data.text.dialect import Record, Records, guess_delimiter
 from softmargin.data.text.header import read_header
@@ -21,7 +22,7 @@ from softmargin.text import printable
 __all__ = ["FORMAT", "OPTIONS", "accepts", "chunks", "read", "read_stream"]
 
 FORMAT = "a .csv, .tsv, .txt or .data file (or .gz of one)"
-OPTIONS = frozenset({"label_column", "columns", "text", "header", "decimal", "encoding", "keep_counters"})
+OPTIONS = frozenset({"label_column", "columns", "text", "header", "decimal", "encoding", "keep_counters"}) | ROLES
 SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".tab")
 ROWS_AT_ONCE = 4096
 CELLS_AT_ONCE = 1 << 18
@@ -93,22 +94,22 @@ def _parts(
         try:
             top = read_top(text, where)
             tabs = tabs and "\t" in top.lines[0]
-            delimiter = top.delimiter or ("\t" if tabs else guess_delimiter(top.lines))
+            texts = options.raw == "texts" or options.text is not None
+            delimiter = top.delimiter or ("\t" if tabs else guess_delimiter(top.lines, texts=texts))
             records = Records(rest_of(top, text, packed=packed), delimiter, top.n_skipped)
             first = next(records, None)
             if first is None:
                 raise DataError(f"{where} holds only empty rows; expected a table.")
             n_rows = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(first.cells)))
             block: list[Record] = [first, *itertools.islice(records, n_rows)]
-            comment = None if top.comment is None else next(Records([top.comment], delimiter), None)
-            header = read_header(block, None if comment is None else comment.cells, options)
+            header = read_header(block, _cells(top.comment, delimiter), options)
             columns = Columns.of(header, delimiter, where, options)
             notes, block = (*top.notes, *columns.plan.notes), header.rows
-            n_known = 0
+            is_told = False
             while True:
-                if records.empty and not n_known:
-                    n_known = len(records.empty)
-                    notes += (f"rows of empty cells are passed over (the first is line {records.empty[0]})",)
+                if records.empty is not None and not is_told:
+                    is_told = True
+                    notes += (f"rows of empty cells are passed over (the first is line {records.empty})",)
                 yield columns, columns.dataset(block, name, notes)
                 notes = ()
                 block = list(itertools.islice(records, n_rows))
@@ -116,3 +117,11 @@ def _parts(
                     break
         except csv.Error as error:
             raise DataError(f"{where} is not a valid table ({error}).") from error
+
+
+def _cells(comment: str | None, delimiter: str) -> list[str] | None:
+    """Return the cells of a comment, which need not be a record."""
+    with suppress(csv.Error):
+        found = None if comment is None else next(Records([comment], delimiter), None)
+        return None if found is None else found.cells
+    return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
@@ -65,26 +65,28 @@ def decoded(stream: IO[bytes], where: str, encoding: str | None, *, packed: bool
     DataError
         The text is not of this encoding, or the stream is not gzip.
     """
-    raw = gzip.GzipFile(fileobj=stream, mode="rb") if packed else stream
-    buffered = raw if hasattr(raw, "peek") else io.BufferedReader(raw)  # type: ignore[type-var]
+    raw: Any = gzip.GzipFile(fileobj=stream, mode="rb") if packed else stream
+    buffered = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
     name = encoding or "utf-8-sig"
     try:
         start = buffered.peek(4)[:4]
         name = encoding or next((found for mark, found in _MARKS if start.startswith(mark)), name)
-        text = io.TextIOWrapper(buffered, name, newline="")  # type: ignore[arg-type]
+        text = io.TextIOWrapper(buffered, name, newline="")
         try:
             yield text
         finally:
             text.detach()
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not {_called(name)} text ({_found(error)}){_advice(encoding)}.") from error
+        raise DataError(
+            f"{where} is not {_called(name)} text ({_found(error)}){_advice(encoding, error.object)}."
+        ) from error
     except UnicodeError as error:  # UTF-16 without a byte order mark
         raise DataError(f"{where} is not {_called(name)} text ({error}).") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{where} is damaged or not compressed by gzip ({printable(error)}).") from error
     finally:
         if buffered is not raw:
-            buffered.detach()  # type: ignore[union-attr]
+            buffered.detach()
 
 
 def read_top(text: io.TextIOWrapper, where: str) -> Top:
@@ -147,5 +149,8 @@ def _found(error: UnicodeDecodeError) -> str:
     return f"{error.reason}: byte 0x{error.object[error.start]:02x}, {read!r} if it is Windows-1252"
 
 
-def _advice(encoding: str | None) -> str:
-    return "; give its encoding, such as encoding='cp1252' (--encoding cp1252)" if encoding is None else ""
+def _advice(encoding: str | None, found: bytes) -> str:
+    if encoding is not None:
+        return ""
+    name = "utf-16-le" if b"\0" in found else "cp1252"
+    return f"; give its encoding, such as encoding={name!r} (--encoding {name})"

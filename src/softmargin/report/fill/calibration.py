@@ -6,10 +6,11 @@ import numpy as np
 
 from softmargin.losses import CrossEntropy, softmax
 from softmargin.losses.base import Floats, Ints
+from softmargin.metrics import N_BINS, calibration_error, confidence_bins
 from softmargin.report.fill.predictions import Predictions
 from softmargin.report.panels import Bin, Calibration, Reliability
 from softmargin.report.wording import percent
-from softmargin.selection.calibration import N_BINS, calibration_error, fit_temperature
+from softmargin.selection.calibration import fit_temperature
 
 __all__ = ["calibration"]
 
@@ -53,7 +54,7 @@ def calibration(preds: Predictions) -> Calibration:
 def _reliability(scores: Floats, y: Ints, right: np.ndarray) -> Reliability:
     P = softmax(scores)
     confidence = P.max(axis=1)
-    places = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    places = confidence_bins(confidence)
     bins = []
     for k in range(N_BINS):
         inside = places == k

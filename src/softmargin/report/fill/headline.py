@@ -86,6 +86,9 @@ def origin(
         options.append("--image-size " + "x".join(map(str, model.image_size)))
     if model.extractor is not None:
         options += [shlex.quote(printable(word)) for word in model.extractor.arguments()]
+    label = preds.data.label_column if preds.data.stored is None else None
+    if label is not None and "--label-column" not in data_options:  # the model knows it, but a new fit does not
+        options.append(f"--label-column {shlex.quote(printable(label))}")
     file, *source = (shlex.quote(printable(word)) for word in (model_name, data_name, *data_options))
     reading = " ".join(source)
     has_training = fingerprint == model.fingerprint or preds.training is not None

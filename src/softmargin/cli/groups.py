@@ -1,0 +1,63 @@
+"""The groups of samples: a column of a table, or a file with one group per sample."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softmargin.cli.reading import Reading, extractor_for
+from softmargin.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from softmargin.data import Dataset
+    from softmargin.model import Model
+
+__all__ = ["groups_of"]
+
+
+def groups_of(groups: str, source: str, data: Dataset, model: Model, reading: Reading, part: str) -> Any:
+    """Return the group of each sample of ``data``, the part of DATA that the command uses.
+
+    Parameters
+    ----------
+    groups : str
+        A file (.npy, or .txt with one group per line), or else a column of the table DATA.
+    source : str
+        DATA.
+    data : Dataset
+    model : Model
+    reading : Reading
+    part : str
+        The option ``--part``.
+    """
+    from softmargin.data import options_of
+    from softmargin.data.labels import read_labels
+
+    if os.path.isfile(groups):
+        return read_labels(Path(groups), data.n_samples, Path(source))
+    if "label_column" not in options_of(source):
+        raise ParameterError(
+            f"--metric-groups must be a file unless DATA is a table, got {groups!r}, which does not exist."
+        )
+    whole = _read_column(groups, source, data, model, reading)
+    found = whole if part == "train" or whole.test is None else whole.test
+    if found.y is None or found.n_samples != data.n_samples:
+        raise DataError(f"The test set of {source} must have the column {groups!r} of --metric-groups.")
+    return found.y
+
+
+def _read_column(column: str, source: str, data: Dataset, model: Model, reading: Reading) -> Dataset:
+    """Read the table again, with this column as the label."""
+    from softmargin.data import load_dataset
+
+    wanted: dict[str, Any] = {"label_column": column}
+    extractor = extractor_for(model, reading) if data.extractor is not None else None
+    if extractor is not None:
+        wanted |= {"features": extractor, "cache": not reading.no_cache, "text": data.text}
+    elif data.feature_names is not None:  # a single one is enough, and it must be another column
+        wanted["columns"] = [name for name in data.feature_names if name != column][:1] or None
+    try:
+        return load_dataset(source, **wanted)
+    except (DataError, ParameterError) as error:
+        raise DataError(f"--metric-groups {column}: {error}") from error

@@ -1,0 +1,134 @@
+"""`softmargin curve`: the table, the files, the page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import softmargin as sm
+from tests.support.command_line import interrupt, module, run, run_refused, stopped_at
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+FEW = ("--shots", "1,4,all", "--repeats", "3", "--reg", "0.01")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    X = rng.normal(size=(90, 4)) + 2.0 * np.eye(3, 4)[y]
+    names = np.array(["a<b>", "c&d", "e"])[y]
+    np.savez("parts.npz", X_train=X[:60], y_train=names[:60], X_test=X[60:], y_test=names[60:])
+    np.savez("whole.npz", X=X, y=names)
+    return tmp_path
+
+
+def test_the_command_prints_what_the_library_finds(folder):
+    data = sm.load_dataset("parts.npz")
+    expected = sm.learning_curve(
+        data.X, data.y, data.test.X, data.test.y, reg=0.01, shots=[1, 4, "all"], repeats=3
+    ).record()
+    answer = run("curve", "parts.npz", *FEW, "--json", "-o", "c.json", "--report", "c.html")
+    assert (answer.status, answer.err) == (0, "")
+    found = answer.json
+    assert json.loads(Path("c.json").read_text("utf-8")) == found
+    assert found["data"]["n_samples"] == 60
+    for one in (found["curve"], expected):
+        one.pop("seconds")
+        for point in one["curves"][0]["points"]:
+            point.pop("seconds")
+    assert found["curve"] == expected
+
+
+def test_the_table_and_the_rows_of_the_csv_file(folder):
+    answer = run("curve", "parts.npz", *FEW, "-o", "c.csv", "--loss", "hinge", "--loss", "cross_entropy")
+    assert answer.status == 0
+    first, _, head, *rows = answer.text.splitlines()
+    assert first == "parts.npz: 60 training samples, 3 classes; 30 samples of the test set."
+    assert head.split()[:5] == ["loss", "shots", "samples", "reg", "accuracy"]
+    assert [row.split()[:3] for row in rows[:3]] == [
+        ["hinge", "1", "3"],
+        ["hinge", "4", "12"],
+        ["hinge", "all", "60"],
+    ]
+    assert all(len(row) <= 80 for row in rows)
+    assert "All 14 fits converged (gap ≤ 1e-3)." in answer.text
+    with open("c.csv", encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 14
+    for row in rows[:3]:
+        _, shots, _, _, mean = row.split()[:5]
+        values = [float(r["accuracy"]) for r in table if (r["loss"], r["shots"]) == ("hinge", shots)]
+        assert float(mean) == pytest.approx(np.mean(values), abs=6e-5)
+
+
+def test_without_a_test_set_a_fifth_is_held_out(folder):
+    answer = run("curve", "whole.npz", *FEW)
+    assert answer.text.startswith("whole.npz: 72 training samples, 3 classes; 18 samples held out of all subsets.")
+    assert "λ was selected" not in answer.text
+    selected = run("curve", "whole.npz", *FEW[:4])
+    assert "λ was selected on the whole training set; all subsets have the same C = 1/(2nλ)." in selected.text
+
+
+def test_the_page_shows_every_point(folder):
+    run("curve", "parts.npz", *FEW, "--report", "c.html", "--loss", "hinge", "--loss", "cross_entropy")
+    page = Path("c.html").read_text("utf-8")
+    assert "<script" not in page
+    assert not re.search(r"https?:|src=|style=\"", page)
+    [drawing] = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    svg = ET.fromstring(drawing)
+    circles = list(svg.iter("circle"))
+    assert len(circles) == 6
+    _, _, width, height = map(float, svg.attrib["viewBox"].split())
+    assert all(0 < float(c.attrib["cx"]) < width and 0 < float(c.attrib["cy"]) < height for c in circles)
+    columns = [float(c.attrib["cx"]) for c in circles[:3]]
+    assert columns[1] - columns[0] == pytest.approx((columns[2] - columns[0]) * np.log(4) / np.log(20), abs=0.2)
+    assert [text.text for text in svg.iter("text") if text.text][-1] == "training samples per class"
+    ticks = [t.text for t in svg.iter("text")]
+    assert {"1", "4", "all (20)"} <= set(ticks)
+    assert len(re.findall(r"<tr>", page)) == 7
+    assert page.count('class="legend"') == 1
+
+
+def test_a_name_of_data_is_only_text(folder, monkeypatch):
+    Path("a<script>.npz").write_bytes(Path("parts.npz").read_bytes())
+    run("curve", "a<script>.npz", *FEW, "--report", "c.html")
+    page = Path("c.html").read_text("utf-8")
+    assert "a&lt;script&gt;.npz" in page
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--shots", "1,two"), "--shots must be integers ≥ 1 or 'all', separated by commas, got '1,two'"),
+        (("--shots", "0"), "got '0'"),
+        (("--shots", ""), "got ''"),
+        (("--repeats", "0"), "'--repeats': 0 is not in the range"),
+        (("--reg", "0"), "must be a finite number > 0"),
+        (("-o", "curve.png"), "--output must end in .json or .csv, got curve.png"),
+        (("-o", "parts.npz"), "--output must end in"),
+        (("--report", "parts.npz"), "is an input of this command"),
+        (("-o", "c.json", "--report", "c.json"), "is given for two outputs"),
+        (("--features", "pixels", "--features", "hog"), "curve takes one kind of --features"),
+        (("--delta", "2"), "--delta is the margin of the hinge losses"),
+    ],
+)
+def test_invalid_options_are_refused(folder, arguments, words):
+    run_refused(folder, "curve", "parts.npz", *arguments, words=(words,))
+
+
+def test_ctrl_c_leaves_no_file(folder, monkeypatch):
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(module("curve"), "reporter", stopped_at("curve", "4 shots", interrupt))
+    answer = run("curve", "parts.npz", *FEW, "-o", "c.json", "--report", "c.html")
+    assert (answer.status, answer.out) == (130, b"")
+    assert sorted(folder.iterdir()) == before
