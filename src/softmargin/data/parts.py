@@ -46,7 +46,7 @@ class Candidate(NamedTuple):
 
 
 def part_of_name(name: str) -> str | None:
-    """Return "train", "test" or "validation" if a name says so, else None.
+    """Return "train", "test" or "validation" if a name stands for it, else None.
 
     Case, digits and the usual affixes are ignored: ``Training``, ``train2017``, ``test_set``, ``split=train``,
     ``train-00000-of-00002``.

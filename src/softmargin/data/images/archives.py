@@ -44,9 +44,7 @@ def open_archive(path: Path) -> tuple[list[str], Reader]:
     """
     where, name = printable(path), path.name.lower()
     if name.endswith(_OTHERS):
-        raise DataError(
-            f"{where} must be a .zip, .tar or .tar.gz archive; unpack it into a folder, or pack it anew."
-        )
+        raise DataError(f"{where} must be a .zip, .tar or .tar.gz archive; unpack it into a folder, or repack it.")
     if name.endswith(".zip"):
         archive = _open_zip(path)
         names = [entry.filename for entry in archive.infolist() if not entry.filename.endswith("/")]

@@ -140,7 +140,7 @@ def _most_confused(preds: Predictions) -> str:
     wrong = np.flatnonzero(~preds.correct)
     if not len(wrong):
         if preds.n_unknown:
-            return f"None, but {pluralize(preds.n_unknown, 'sample')} of unknown labels count as errors."
+            return f"None besides {pluralize(preds.n_unknown, 'sample')} of unknown labels, which count as errors."
         return "None: every sample is classified correctly."
     pairs = np.sort(np.column_stack([preds.y[wrong], preds.predicted[wrong]]), axis=1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
