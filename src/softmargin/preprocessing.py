@@ -82,11 +82,10 @@ def constant_columns(
 ) -> NDArray[np.bool_]:
     """Return which columns are constant: those whose variance is within its rounding error, (D,).
 
-    Let the values of a column be v. Its computed mean is v(1 + θ), where θ has two parts: the error of the sum, at
-    most the ``rounding`` r of the engine, and that of the sum of the weights, which is 1 only up to r. So
-    ``|θ| ≤ 2r``, and the computed variance is ``v²θ²`` up to factors ``1 + O(r)``: at most ``(2r·mean)²``. This
-    holds for any dtype, as sums are in float64, and for any size of v. scikit-learn's bound is the same, with
-    r = N·ε.
+    Let the values of a column be v. Its computed mean is v(1 + θ), where θ has two parts. The error of the sum is
+    at most the ``rounding`` r of the engine, and the sum of the weights is 1 only up to r. So ``|θ| ≤ 2r``. The
+    computed variance is ``v²θ²`` up to factors ``1 + O(r)``: at most ``(2r·mean)²``. This holds for any dtype, as
+    sums are in float64, and for any size of v. scikit-learn's bound is the same, with r = N·ε.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from softmargin.io.atomic import write_atomically
 from softmargin.io.safetensors import encode_record
 from softmargin.losses import LOSSES, Hinge, SmoothedHinge, SquaredHinge
 from softmargin.model import Model, load_model
-from softmargin.preprocessing import SCALINGS, Preprocessing, scale_for
+from softmargin.preprocessing import SCALINGS, Preprocessing, constant_columns, scale_for
 from tests.support.files import names
 from tests.support.models import model, same
 from tests.support.refusals import one_sentence
@@ -636,11 +636,11 @@ def test_fold_gives_the_same_scores_and_unfold_is_its_inverse():
 
 def moments(X):
     X = X.astype(np.float64)
-    return X.mean(axis=0), X.var(axis=0)
+    return X.var(axis=0), constant_columns(X.mean(axis=0), X.var(axis=0), len(X) * np.finfo(float).eps)
 
 
 def test_auto_unit_and_none():
-    idle = np.ones(3), np.ones(3)
+    idle = np.ones(3), np.zeros(3, bool)
     for dtype, name, factor in [
         (np.uint8, "pixel", 1 / 255),
         (np.uint16, "none", 1.0),
@@ -659,9 +659,9 @@ def test_standard_leaves_constant_columns_as_they_are():
     rng = np.random.default_rng(0)
     X = rng.normal(5.0, [3.0, 1e-6, 1.0, 1.0, 1.0], (1000, 5))
     X[:, 2], X[:, 3], X[:, 4] = 0.1, 0.0, 1e9 / 3
-    mean, variance = moments(X)
+    variance, constant = moments(X)
     assert variance[2] > 0.0 or variance[4] > 0.0  # rounding alone, which must not be scaled up
-    name, scale = scale_for("standard", X.dtype, mean, variance)
+    name, scale = scale_for("standard", X.dtype, variance, constant)
     assert name == "standard"
     np.testing.assert_array_equal(scale[2:], 1.0)
     np.testing.assert_allclose((X * scale)[:, :2].std(axis=0), 1.0, rtol=1e-9)
@@ -679,7 +679,7 @@ def test_standard_leaves_constant_columns_as_they_are():
 )
 def test_wrong_scalings(scaling, dtype, words):
     with pytest.raises(ParameterError) as caught:
-        scale_for(scaling, dtype, np.zeros(2), np.ones(2))
+        scale_for(scaling, dtype, np.ones(2), np.zeros(2, bool))
     one_sentence(caught.value, *words)
 
 

@@ -124,7 +124,8 @@ class LinearClassifierCV(FittedClassifier):
     classes_ : ndarray of shape (C,)
         Labels of the classes that have a sample of positive weight.
     coef_ : ndarray of shape (C, D)
-        Weights for X as given, one row per class (two rows for two classes).
+        Weights for X as given, one row per class. Two classes have two rows, ``coef_[1] = -coef_[0]``, and the
+        one row of scikit-learn is ``coef_[1] - coef_[0]``.
     intercept_ : ndarray of shape (C,)
     loss_ : Loss
     reg_, tol_ : float

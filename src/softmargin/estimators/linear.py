@@ -27,7 +27,7 @@ class LinearClassifier(FittedClassifier):
     loss : {"hinge", "squared_hinge", "cross_entropy"} or Loss, default "cross_entropy"
         The loss per sample.
     reg : float, default 1e-4
-        λ > 0, the factor of ΣW² (no ½). scikit-learn's C is 1/(2·N·λ).
+        λ > 0, the factor of ΣW² (no ½). scikit-learn's C is 1/(2·N·λ), and 1/(N·λ) for two classes.
     delta : float, default 1.0
         The margin Δ of the hinge losses. It need not be searched, since changing λ has the same effect.
     fit_intercept : bool, default True
@@ -62,7 +62,8 @@ class LinearClassifier(FittedClassifier):
     classes_ : ndarray of shape (C,)
         Labels of the classes that have a sample of positive weight.
     coef_ : ndarray of shape (C, D)
-        Weights for X as given, one row per class (two rows for two classes).
+        Weights for X as given, one row per class. Two classes have two rows, ``coef_[1] = -coef_[0]``, and the
+        one row of scikit-learn is ``coef_[1] - coef_[0]``.
     intercept_ : ndarray of shape (C,)
     loss_ : Loss
     reg_, tol_ : float

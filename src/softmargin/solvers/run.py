@@ -29,8 +29,8 @@ _MOSTLY_ROUNDING = 0.1
 """A fit ends when the gap without the allowance for rounding errors is less than this share of that allowance."""
 
 _NEAR_ROUNDING, _STEPS_TO_FALL, _FALL = 10.0, 64, 0.9
-"""It also ends when the gap is at most this multiple of the allowance and no longer falls by the factor `_FALL`:
-neither within this number of steps, nor within as many as it took to reach it."""
+"""It also ends when the gap is at most this multiple of the allowance and no longer falls. It must fall by the
+factor `_FALL` within this number of steps, or within as many as it took to reach it."""
 
 _BETWEEN = 8
 """Minimum number of steps between two certificates that only show whether this is so."""
