@@ -16,6 +16,7 @@ import softmargin as sm
 import softmargin.cli as cli
 from softmargin.cli import sampling
 from softmargin.data import Dataset
+from softmargin.report.refit import refit
 from softmargin.selection import choose, compare
 from tests.support.command_line import interrupt, module, run, run_refused, stopped_at
 
@@ -434,3 +435,14 @@ def test_an_interrupt_writes_the_checkpoint(number: int, blobs: Dataset, monkeyp
     resumed, whole = sm.load_model("m.safetensors"), sm.load_model("whole.safetensors")
     assert resumed.W.tobytes() == whole.W.tobytes()
     assert resumed.n_passes == whole.n_passes
+
+
+def test_a_report_refits_with_the_class_weights_of_the_search(blobs: Dataset, tmp_path: Path) -> None:
+    assert blobs.y is not None
+    (tmp_path / "w.json").write_text('{"0": 3, "2": 0.5}')
+    options = ("--regs", "0.1", "--loss", "cross_entropy", "--loss", "squared_hinge", "--class-weight", "w.json")
+    assert run("fit", "blobs.npz", *options, "-o", "m.safetensors").status == 0
+    model = sm.load_model("m.safetensors")
+    [other], _ = refit(model, blobs)
+    expected = sm.LinearClassifier(other.loss, reg=0.1, class_weight={0: 3.0, 2: 0.5}).fit(blobs.X, blobs.y)
+    assert np.array_equal(other.W, expected.coef_.T)

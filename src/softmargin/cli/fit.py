@@ -174,7 +174,7 @@ def _report(
 
     data = task.data
     limits: dict[str, Any] = {"max_passes": job.max_passes or MAX_PASSES, "n_threads": job.threads}
-    others, along = refit(model, data, class_weight=task.class_weight, progress=progress, **limits)
+    others, along = refit(model, data, progress=progress, **limits)
     record = fill_report(
         model,
         data if test is None else test,

@@ -33,7 +33,6 @@ def refit(
     training: Dataset,
     *,
     max_passes: float = 2000,
-    class_weight: dict[Any, float] | str | None = None,
     n_threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[list[Model], list[Model]]:
@@ -42,13 +41,11 @@ def refit(
     Parameters
     ----------
     model : Model
-        Its ``selection`` records what was tried; if it is empty nothing is fitted.
+        Its ``selection`` records what was tried, and the class weights; if it is empty nothing is fitted.
     training : Dataset
         Its training data, with their weights if it has any.
     max_passes : float, default 2000
         Largest number of passes of each fit.
-    class_weight : dict or "balanced", optional
-        As in the fit of the model.
     n_threads : int, optional
     progress : callable, optional
         Called with a description of each fit.
@@ -62,6 +59,12 @@ def refit(
     """
     say = progress or (lambda what: None)
     others, along = [], []
+    search = search_of(model)
+    class_weight: dict[Any, float] | str | None = None if search is None else search.recorded.class_weight
+    if isinstance(class_weight, dict):  # recorded by the text of the label
+        class_weight = {
+            label: class_weight[str(label)] for label in model.classes.tolist() if str(label) in class_weight
+        }
 
     def fitted(loss: Loss, reg: float, tol: float) -> Model:
         say(f"fitting {loss.name}, reg {reg:.2g}")
@@ -83,7 +86,6 @@ def refit(
         W, b = classifier.coef_.T, classifier.intercept_
         return replace(model, W=W, b=b, seconds=classifier.fit_.seconds, **changed)
 
-    search = search_of(model)
     for path in () if search is None else search.paths:
         if path.loss != model.loss:
             others.append(fitted(path.loss, path.chosen.reg, model.tol))
