@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import decimal
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import softmargin as sm
 from softmargin.data import load_dataset
@@ -279,6 +281,42 @@ def test_an_unlabelled_row_of_training_is_an_error(tmp_path: Path) -> None:
     refused(["row 7", "label -1", "3 class names"], folder, error=Unlabelled)
     path = written(tmp_path / "t.parquet", a=numbers()[:, 0], label=[*LABELS[:-1], None])
     refused(["row 23", "'label'", "missing (null)"], path, error=Unlabelled)
+
+
+def test_a_test_part_of_arrays_without_labels_is_left_out(tmp_path: Path) -> None:
+    y = np.arange(N) % 3
+    np.savez(tmp_path / "n.npz", X_train=numbers(), y_train=y, X_test=numbers(), y_test=np.full(N, -1))
+    data = load_dataset(tmp_path / "n.npz")
+    assert (data.n_samples, data.test) == (N, None)
+    assert data.notes == ("left out of n.npz: x_test (no labels: all are -1)",)
+
+
+def test_counters_and_identifiers_in_parquet_are_no_features(tmp_path: Path) -> None:
+    order = np.random.default_rng(1).permutation(N)
+    for name, values in (
+        ("Id", range(1, N + 1)),
+        ("PassengerId", order),
+        ("Unnamed: 0.1", range(N)),
+        ("step", range(0, 5 * N, 5)),
+    ):
+        columns = {name: pa.array([int(v) for v in values]), "a": numbers()[:, 0], "label": LABELS}
+        data = load_dataset(written(tmp_path / "t.parquet", **columns))
+        assert data.feature_names == ("a",), name
+    assert load_dataset(tmp_path / "t.parquet", keep_counters=True).feature_names == ("step", "a")
+
+
+def test_damaged_pictures_of_a_table_are_left_out(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (3, 3), 7).save(stream, "png")
+    files = [stream.getvalue() if k not in (2, 5) else b"nothing" for k in range(N)]
+    for image in (pa.array(files, pa.binary()), pa.array([{"bytes": file, "path": "x.png"} for file in files])):
+        path = written(tmp_path / "t.parquet", image=image, id=pa.array(range(N)), label=LABELS)
+        refused(["row 2", "damaged", "--skip-damaged"], path)
+        data = load_dataset(path, skip_damaged=True)
+        assert data.X.shape == (N - 2, 9)
+        assert data.y.tolist() == [word for k, word in enumerate(LABELS) if k not in (2, 5)]
+        assert data.ids[:4] == ("0", "1", "3", "4")
+        assert any(note.startswith("left out 2 damaged images of 24") for note in data.notes)
 
 
 # ---- folders of tables ----

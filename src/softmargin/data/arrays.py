@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from softmargin.data.dataset import Dataset, as_features
 from softmargin.data.files import check_unique, left_out
 from softmargin.data.labels import as_labels, name_labels, read_labels
+from softmargin.data.parts import marks_unlabelled
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import printable
 
@@ -79,11 +80,16 @@ def dataset_of(
     labels_key = _one_of(entries, LABELS if plain else _with_part(LABELS, "train"), path)
     if test_key and test_labels_key and labels_key:
         test = part(test_key, test_labels_key, f"{path.stem} (test)")
+    unlabelled = test is not None and test.y is not None and marks_unlabelled(test.y)
+    if unlabelled:
+        test = None
     feature_names = None
     if FEATURE_NAMES in entries:
         feature_names = tuple(map(str, _names(array(FEATURE_NAMES), where_in(path, FEATURE_NAMES))))
     data = part(features_key, labels_key, path.stem, test=test, feature_names=feature_names)
-    return replace(data, notes=left_out(path, [key for key in entries if key not in used]))
+    unused = [key for key in entries if key not in used]
+    unused += [f"{test_key} (no labels: all are -1)"] if unlabelled else []
+    return replace(data, notes=left_out(path, unused))
 
 
 def with_labels(dataset: Dataset, labels: Path | None, path: Path) -> Dataset:

@@ -17,6 +17,7 @@ __all__ = [
     "Candidate",
     "choose_test",
     "is_plain_word",
+    "marks_unlabelled",
     "named_parts",
     "part_of_name",
     "split_part",
@@ -118,7 +119,7 @@ def choose_test(data: Dataset, candidates: Iterable[Candidate]) -> tuple[Dataset
             reason = "no labels"
         except Unlabelled as error:
             reason = f"{error}".rstrip(".")
-        if data.y is not None and (test is None or test.y is None or _marks_unlabelled(test.y)):
+        if data.y is not None and (test is None or test.y is None or marks_unlabelled(test.y)):
             test = None
             left_out.append(f"{name} ({reason}; it can be given to predict)")
         elif candidate.part == VALIDATION:
@@ -126,6 +127,6 @@ def choose_test(data: Dataset, candidates: Iterable[Candidate]) -> tuple[Dataset
     return test, notes, left_out
 
 
-def _marks_unlabelled(y: NDArray[Any]) -> bool:
+def marks_unlabelled(y: NDArray[Any]) -> bool:
     """Return whether all labels are -1, which stands for no label in public test parts."""
     return len(y) > 0 and y.dtype.kind in "if" and bool((y == -1).all())
