@@ -2,7 +2,7 @@
 
 For each repeat the training samples are put in a random order, and the subset with n shots is the first n of each
 class: the subsets of a repeat are nested. The order depends on the content of the samples and on the seed, not on
-the order of the rows. Each fit is a warm start for the next larger subset.
+the order of the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from scipy.sparse import csr_array
 from softmargin.arguments import brief, check_count, check_flag, check_reg
 from softmargin.errors import ParameterError
 from softmargin.losses import Loss, make_loss
-from softmargin.losses.base import Floats
 from softmargin.losses.registry import check_losses
 from softmargin.objective import Objective
 from softmargin.preprocessing import requested_scaling
@@ -200,11 +199,10 @@ class _Fitted(NamedTuple):
 
 
 class _Repeat:
-    """One repeat: fits all losses to one subset after the other, each a warm start for the next."""
+    """One repeat: fits all losses to one subset after the other."""
 
     def __init__(self, number: int, subsets: Subsets, shots: Sequence[int | None], settings: _Settings) -> None:
         self._number, self._subsets, self._shots, self._settings = number, subsets, shots, settings
-        self._starts: list[tuple[Floats, Floats] | None] = [None] * len(settings.losses)
 
     def fit(self, place: float, callback: Callback | None) -> list[_Fitted]:
         """Fit the subset number ``place``; with all samples only in the first repeat, since all are the same."""
@@ -219,14 +217,12 @@ class _Repeat:
         whole = whole.replace(scale=preprocessing.scale)
         found = []
         for k, loss in enumerate(settings.losses):
-            raw = self._starts[k]
-            start = None if raw is None else preprocessing.unfold(*raw)
             objective = whole.replace(loss=loss, reg=settings.reg(k, len(rows)))
-            fit, _ = solve(objective, start, settings.tol, _MAX_PASSES, callback)
+            # Not from the weights of the smaller subset: measured, that takes more passes than a start from zero.
+            fit, _ = solve(objective, None, settings.tol, _MAX_PASSES, callback)
             if fit.interrupted:
                 raise KeyboardInterrupt
-            W, b = self._starts[k] = preprocessing.fold(fit.W, fit.b)
-            accuracy = settings.test.accuracy(training.classes, W, b)
+            accuracy = settings.test.accuracy(training.classes, *preprocessing.fold(fit.W, fit.b))
             found.append(_Fitted(accuracy, fit.gap, fit.n_passes, fit.seconds))
         return found
 
