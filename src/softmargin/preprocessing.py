@@ -34,6 +34,9 @@ ROWS = ("none", "l2")
 
 _UNITS = {np.dtype(np.uint8): 1.0 / 255.0, np.dtype(np.uint16): 1.0 / 65535.0}
 
+_SMALLEST = 1e-140
+"""The squares of smaller means lose digits to underflow."""
+
 _DIFFERENT = 100.0 * (1.0 - 1e-6)
 """Ratio of standard deviations from which "auto" standardizes: 100, reached in spite of rounding errors."""
 
@@ -98,8 +101,9 @@ def constant_columns(
     ----------
     Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
     """
-    # Square roots, so that no square underflows.
-    return np.asarray(np.sqrt(variance) <= 2.0 * (1.0 + rounding) * rounding * np.abs(mean))
+    # Square roots, so that no square underflows. A variance of 0 may be underflow where the mean is this small.
+    unknown = (mean != 0.0) & (np.abs(mean) < _SMALLEST)
+    return np.asarray((np.sqrt(variance) <= 2.0 * (1.0 + rounding) * rounding * np.abs(mean)) & ~unknown)
 
 
 def requested_scaling(scaling: str, rows: str) -> str:
@@ -157,7 +161,9 @@ def scale_for(
     dtype = np.dtype(dtype)
     deviation = np.sqrt(variance)
     if scaling == "auto":
-        known = deviation[~constant] if needs_moments(scaling, dtype, sparse) else deviation[:0]
+        known = (
+            deviation[~constant & (deviation > 0.0)] if needs_moments(scaling, dtype, sparse) else deviation[:0]
+        )
         differ = len(known) > 0 and known.max() >= _DIFFERENT * known.min()
         scaling = "pixel" if dtype == np.uint8 else "standard" if differ else "none"
     if scaling == "pixel":
@@ -169,7 +175,8 @@ def scale_for(
         return scaling, np.full(len(variance), unit)
     scale = np.ones(len(variance))
     if scaling == "standard":
-        scale[~constant] = 1.0 / deviation[~constant]
+        varies = ~constant & (deviation > 0.0)
+        scale[varies] = 1.0 / deviation[varies]
     return scaling, scale
 
 

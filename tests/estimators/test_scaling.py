@@ -162,7 +162,7 @@ def test_without_a_bias_a_constant_column_takes_its_place() -> None:
     assert found.coef_[:, 4].all()
 
 
-@pytest.mark.parametrize("value", [0.1, 1e8 / 3, -1e-200, 1e150])
+@pytest.mark.parametrize("value", [0.1, 1e8 / 3, -1e-100, 1e150])
 @pytest.mark.parametrize("n", [10, 3001, 1_000_000])
 def test_the_rounding_of_a_variance_is_bounded(n: int, value: float) -> None:
     X = np.column_stack([np.full(n, value), np.arange(n) % 2])

@@ -448,7 +448,7 @@ def test_dual_rows_that_were_kept_prove_what_they_proved_before():
     P = problem.vector(0.1 * np.eye(3), np.zeros(3))
     smoothed = problem.smoothed(2.0, problem.rows_from(None))
     assert problem.prove(P, smoothed).rows is None
-    certificate, rows = problem.prove(P, smoothed, keep=True)
+    certificate, rows, _ = problem.prove(P, smoothed, keep=True)
     assert rows.save().shape == (30, 3)
     assert np.array_equal(rows.save(), problem.rows_from(rows.save()).save())
     scores = X @ P[:-1] + P[-1] - X.mean(axis=0) @ P[:-1]
