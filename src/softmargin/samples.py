@@ -76,6 +76,11 @@ class Samples:
         return self.X.dtype
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether X is sparse."""
+        return issparse(self.X)
+
+    @property
     def n_features(self) -> int:
         """D."""
         return int(self.X.shape[1])

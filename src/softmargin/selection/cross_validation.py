@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from softmargin.arguments import brief, check_choice, check_flag, check_number
 from softmargin.errors import DataError, ParameterError, warn
@@ -142,11 +141,11 @@ def cross_validate(
 def scaling_of(objective: Objective, scaling: str, samples: Samples) -> Preprocessing:
     """Return the scaling of the features; the solver centres them, which does not change the optimum."""
     check_choice("scaling", scaling, SCALINGS)  # here, because an array cannot be compared with a name
-    sparse, n_features = issparse(samples.X), objective.n_features
+    n_features = objective.n_features
     variance, constant = np.ones(n_features), np.zeros(n_features, bool)
-    if needs_moments(scaling, samples.dtype, sparse):
+    if needs_moments(scaling, samples.dtype, samples.is_sparse):
         variance, constant = objective.moments.variance, objective.constant_columns
-    name, scale = scale_for(scaling, samples.dtype, variance, constant, sparse)
+    name, scale = scale_for(scaling, samples.dtype, variance, constant, samples.is_sparse)
     return Preprocessing(name, np.zeros(n_features), scale)
 
 
