@@ -43,7 +43,13 @@ EXAMPLES = {
 }
 """One to three commands for each command, in lines of at most 78 characters."""
 
-GUIDES = {"compare": "choosing.md", "embed": "features.md", "report": "report.md", "curve": "choosing.md"}
+GUIDES = {
+    "compare": "choosing.md",
+    "embed": "features.md",
+    "report": "report.md",
+    "curve": "evaluating.md",
+    "evaluate": "evaluating.md",
+}
 """Guides in docs/guides; that of all other commands is ``command-line.md``."""
 
 _FILES = ("DATA", "MODEL", "[MODEL|DATA]", "HTML", "HOW", "FILE", "DIR", "COLUMN|FILE")
