@@ -158,11 +158,17 @@ class Job(Extraction):
         }
 
     def scaling_of(self, data: Dataset) -> str:
-        """Return the scaling; "auto" is the one that suits the extractor of the features, if there is one."""
+        """Return the scaling; "auto" is the one of the extractor, if any, and leaves pixels stored as floats as is.
+
+        Pixels have one unit, however rarely some of them are bright.
+        """
         from softmargin.features import extractor_of
 
         extractor = extractor_of(data)
-        return self.scaling if extractor is None or self.scaling != "auto" else extractor.scaling
+        if self.scaling == "auto" and extractor is not None:
+            return extractor.scaling
+        are_floats = data.image_shape is not None and data.X.dtype.kind == "f"
+        return "none" if self.scaling == "auto" and are_floats else self.scaling
 
     def losses(self) -> list[Loss]:
         """Return the losses to try."""
