@@ -158,7 +158,7 @@ class Job(Extraction):
         }
 
     def scaling_of(self, data: Dataset) -> str:
-        """Return the scaling; "auto" is the one of the extractor, if any, and leaves pixels stored as floats as is.
+        """Return the scaling; "auto" is that of the extractor, if any, and "none" for pixels stored as floats.
 
         Pixels have one unit, however rarely some of them are bright.
         """
