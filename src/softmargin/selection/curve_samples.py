@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError, ParameterError
 from softmargin.labels import labels_of_rows
@@ -31,7 +31,8 @@ class HeldOut(NamedTuple):
 
     def accuracy(self, classes: NDArray[Any], W: Floats, b: Floats) -> float:
         """Return the fraction that W (D, C) and b (C,) for the features as given classify correctly."""
-        n_correct, step = 0, max(16, _BLOCK_ELEMENTS // max(1, self.X.shape[1]))
+        size = self.X.nnz if issparse(self.X) else self.X.size
+        n_correct, step = 0, max(16, _BLOCK_ELEMENTS * len(self.labels) // max(1, size))
         with one_blas_thread():
             for start in range(0, len(self.labels), step):
                 rows = slice(start, start + step)

@@ -222,7 +222,8 @@ class _Repeat:
             fit, _ = solve(objective, None, settings.tol, _MAX_PASSES, callback)
             if fit.interrupted:
                 raise KeyboardInterrupt
-            accuracy = settings.test.accuracy(training.classes, *preprocessing.fold(fit.W, fit.b))
+            W, b = preprocessing.fold(fit.W, fit.b)
+            accuracy = settings.test.accuracy(training.classes, samples.columns.spread(W), b)
             found.append(_Fitted(accuracy, fit.gap, fit.n_passes, fit.seconds))
         return found
 
