@@ -90,6 +90,7 @@ def load_dataset(
     image_channels: int | None = None,
     text: str | None = None,
     skip_damaged: bool = False,
+    only_features: bool = False,
     features: Extractor | None = None,
     cache: bool = True,
     progress: Progress | None = None,
@@ -139,6 +140,8 @@ def load_dataset(
         Only for a table, with ``features``: the column of texts. By default the only one.
     skip_damaged : bool, default False
         Only for images: leave out those that cannot be decoded, and list them in the notes.
+    only_features : bool, default False
+        For predictions: the labels of a table are not read, and the test set needs none.
     features : extractor of `softmargin.features`, optional
         Computes X from the pictures or texts of the source. It first learns from the training samples, without
         their labels, if it has to. By default X holds the pixels of pictures or the numbers of a table.
@@ -181,6 +184,7 @@ def load_dataset(
         weights_column=weights_column,
         classes=None if classes is None else check_labels(classes),
         skip_damaged=skip_damaged,
+        only_features=only_features,
     )
     if features is None and text is not None:
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
