@@ -17,7 +17,7 @@ LABELS = np.arange(N + N_TEST) % 3
 X = np.random.default_rng(2).normal(size=(N + N_TEST, 2)).round(3) + 9 * np.stack([LABELS, -LABELS], axis=1)
 
 
-def table(path: Path, rows: slice, *, labelled: bool, first_id: int | None = None, name: str = "PassengerId") -> None:
+def table(path: Path, rows: slice, *, labelled: bool, first_id: int | None = None, name: str = "") -> None:
     """Write rows of X as a table, with ids in random order if requested."""
     numbers = X[rows]
     columns = [] if first_id is None else [(np.random.default_rng(first_id).permutation(len(numbers)) + first_id)]
@@ -101,3 +101,46 @@ def test_a_labelled_validation_part_does_not_replace_unlabelled_test_images(tmp_
     assert [row[0] for row in rows_of(answer)] == ["test/n.png"]
     assert "left out of p: val" in answer.err
     assert run("evaluate", model, root, "--json").json["n_samples"] == 4
+
+
+@pytest.mark.parametrize("name", ["PassengerId", "Kunden-Nr", "order_id", "KundenNr.", "USER_ID"])
+def test_a_left_out_identifier_is_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    root, model = tmp_path / "data", tmp_path / "m.safetensors"
+    counts = name in ("Kunden-Nr", "KundenNr.")
+    table(root / "train.csv", slice(N), labelled=True, first_id=100, name=name)
+    table(root / "test.csv", slice(N, None), labelled=False, first_id=900, name=name)
+    if counts:  # such a name is not enough to leave a column out; it must number the rows
+        lines = (root / "train.csv").read_text().splitlines()
+        rows = [f"{100 + k},{line.partition(',')[2]}" for k, line in enumerate(lines[1:])]
+        (root / "train.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    fitted = run("fit", root, "-o", model, *SOFT)
+    assert fitted.status == 0
+    assert f"column '{name}' is used as the sample ids" in fitted.err
+    expected = [line.split(",")[0] for line in (root / "test.csv").read_text().splitlines()[1:]]
+    for source in (root, root / "test.csv"):  # as a whole, and in chunks
+        assert [row[0] for row in rows_of(run("predict", model, source))] == expected
+    if HAS_ARROW:
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.csv.read_csv(root / "test.csv"), tmp_path / "new.parquet")
+        assert [row[0] for row in rows_of(run("predict", model, tmp_path / "new.parquet"))] == expected
+    out = tmp_path / "oof.csv"
+    assert run("compare", root, "--out-of-fold", out, "--folds", "3", *SOFT).status == 0
+    trained = [line.split(",")[0] for line in (root / "train.csv").read_text().splitlines()[1:]]
+    assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == trained
+    assert run("fit", root, "--group-by", ".$", "-o", tmp_path / "g.safetensors", "--loss", "hinge").status == 0
+
+
+@pytest.mark.parametrize("name", ["customer_id", "StoreId", "site id"])
+def test_a_repeated_identifier_is_a_feature_with_a_note(tmp_path: Path, name: str) -> None:
+    path, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
+    rows = [f"{k % 4},{a},{b},{'xyz'[LABELS[k]]}" for k, (a, b) in enumerate(X.tolist())]
+    path.write_text(f"{name},a,b,label\n" + "\n".join(rows) + "\n")
+    fitted = run("fit", path, "-o", model, *SOFT)
+    note = f"columns named like an identifier have repeated values and are features: '{name}' (name the features"
+    assert note in fitted.err
+    assert "--columns" in fitted.err
+    assert note not in run("fit", path, "--columns", "a,b", "-o", tmp_path / "n.safetensors", *SOFT).err
+    for used in (model, tmp_path / "n.safetensors"):  # repeated values identify nothing
+        assert [row[0] for row in rows_of(run("predict", used, path))] == [str(k) for k in range(N + N_TEST)]
