@@ -106,11 +106,11 @@ def read_for_model(
     """Read DATA as the model needs it; its features are computed unless DATA is a file of features.
 
     If ``labelled``, labels are read as the classes of the model, and the label column is that of the fit unless
-    another one is given.
+    another one is given. Otherwise the test set needs no labels.
     """
     from softmargin.data import holds_arrays, options_of
 
-    labels = {"classes": model.classes} if labelled else {}
+    labels: dict[str, Any] = {"classes": model.classes} if labelled else {"only_features": True}
     own, extractor = options_of(source), extractor_for(model, reading)
     if labelled and reading.label_column is None and "label_column" in own:
         reading = replace(reading, label_column=model.label_column)
