@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -83,19 +84,36 @@ def test_the_page_shows_every_point(folder):
     page = Path("c.html").read_text("utf-8")
     assert "<script" not in page
     assert not re.search(r"https?:|src=|style=\"", page)
-    [drawing] = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    svg = ET.fromstring(drawing)
-    circles = list(svg.iter("circle"))
-    assert len(circles) == 6
-    _, _, width, height = map(float, svg.attrib["viewBox"].split())
-    assert all(0 < float(c.attrib["cx"]) < width and 0 < float(c.attrib["cy"]) < height for c in circles)
-    columns = [float(c.attrib["cx"]) for c in circles[:3]]
-    assert columns[1] - columns[0] == pytest.approx((columns[2] - columns[0]) * np.log(4) / np.log(20), abs=0.2)
-    assert [text.text for text in svg.iter("text") if text.text][-1] == "training samples per class"
-    ticks = [t.text for t in svg.iter("text")]
-    assert {"1", "4", "all (20)"} <= set(ticks)
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawings) == 2  # for large and for small screens
+    for svg in map(ET.fromstring, drawings):
+        circles = list(svg.iter("circle"))
+        assert len(circles) == 6
+        _, _, width, height = map(float, svg.attrib["viewBox"].split())
+        assert all(0 < float(c.attrib["cx"]) < width and 0 < float(c.attrib["cy"]) < height for c in circles)
+        columns = [float(c.attrib["cx"]) for c in circles[:3]]
+        assert columns[1] - columns[0] == pytest.approx(
+            (columns[2] - columns[0]) * np.log(4) / np.log(20), abs=0.2
+        )
+        assert [text.text for text in svg.iter("text") if text.text][-1] == "training samples per class"
+        ticks = [t.text for t in svg.iter("text")]
+        assert {"1", "4", "all (20)"} <= set(ticks)
     assert len(re.findall(r"<tr>", page)) == 7
     assert page.count('class="legend"') == 1
+    assert '<span class="k2">cross-entropy</span>' in page
+    assert "cross_entropy" not in page
+
+
+@pytest.mark.parametrize("shots", ["1,2,3,4,6,8", "1,2,3,4,5,8,10,20", "18,19,20,all"])
+def test_labels_of_the_shots_do_not_overlap(shots, folder):
+    run("curve", "parts.npz", "--shots", shots, *FEW[2:], "--report", "c.html")
+    for drawing in re.findall(r"<svg.*?</svg>", Path("c.html").read_text("utf-8"), re.DOTALL):
+        svg = ET.fromstring(drawing)
+        labels = sorted((float(t.attrib["x"]), t.text) for t in svg.iter("text") if t.text and "%" not in t.text)
+        labels = [(x, text) for x, text in labels if text != "training samples per class"]
+        ends = [(x - 3.3 * len(text), x + 3.3 * len(text)) for x, text in labels]  # a digit is 6.6 wide
+        assert all(left[1] + 4 < right[0] for left, right in itertools.pairwise(ends)), labels
+        assert labels[-1][1].split()[0] == shots.rsplit(",", 1)[1]
 
 
 def test_a_name_of_data_is_only_text(folder, monkeypatch):

@@ -21,7 +21,7 @@ import softmargin as sm
 from softmargin.data import Dataset
 from softmargin.preprocessing import unit_rows
 from softmargin.report import draw_figures, fill_report, page, refit, summary
-from softmargin.report.wording import short
+from softmargin.report.wording import percent, short
 from softmargin.statistics import mcnemar
 from tests.support.command_line import run
 from tests.support.hostile import Tags, hostile_report
@@ -177,8 +177,8 @@ def test_weights(loss, models, reports, digits):
 def test_calibration(loss, models, reports, digits):
     trust = reports[loss].calibration
     y = digits.test.y
-    scores = models[loss].scores(digits.test.X)
-    p = sm.softmax(scores)
+    scores, temperature = models[loss].scores(digits.test.X), models[loss].temperature
+    p = sm.softmax(scores / (temperature or 1.0))  # the search may have fitted one to the hinges
     right = p.argmax(axis=1) == y
     error = 0.0
     for k in range(15):
@@ -188,19 +188,75 @@ def test_calibration(loss, models, reports, digits):
         if inside:
             error += abs(sum(p[i].max() for i in inside) - sum(right[i] for i in inside)) / len(y)
     assert trust.before.ece == pytest.approx(error, abs=1e-12)
-    assert trust.before.mean_loss == pytest.approx(sm.CrossEntropy().values(scores, y).mean())
+    assert trust.before.mean_loss == pytest.approx(
+        sm.CrossEntropy().values(scores / (temperature or 1.0), y).mean()
+    )
     assert sum(b.n for b in trust.after.bins) == len(y)
     if loss != "cross_entropy":  # margins of about 1 are far too unsure as logarithms of odds
         assert max(trust.temperatures) < 0.7
-        assert trust.after.mean_loss < trust.before.mean_loss
+        assert trust.after.mean_loss < sm.CrossEntropy().values(scores, y).mean()
+    assert trust.temperature == temperature
     assert trust.probabilistic == (loss == "cross_entropy")
     assert trust.coverage[-1] == 1.0
     assert trust.risk[-1] == pytest.approx(1 - right.mean())
     sure = np.sort(scores, axis=1)
-    lead = p.max(axis=1) if loss == "cross_entropy" else sure[:, -1] - sure[:, -2]
+    lead = sure[:, -1] - sure[:, -2] if temperature is None else p.max(axis=1)
     half = np.argsort(-lead, kind="stable")
     n = round(trust.coverage[40] * len(y))
     assert trust.risk[40] == pytest.approx(1 - right[half[:n]].mean())
+
+
+@pytest.mark.parametrize("loss", [sm.Hinge(), sm.SquaredHinge(2.0)])
+def test_the_temperature_of_cross_validation_gives_the_probabilities(loss, digits):
+    few = replace(digits, X=digits.X[:400], y=digits.y[:400])
+    found = sm.compare(few.X, few.y, [loss], [0.1, 0.01], cv=3)
+    fitted = sm.LinearClassifier(loss, reg=found.reg, tol=1e-2).fit(few.X, few.y)
+    model = fitted.to_model(few, choice=found)
+    assert model.temperature not in (None, 1.0)
+    report = fill_report(model, digits.test)
+    trust, X, y = report.calibration, digits.test.X, digits.test.y
+    P = model.predict_proba(X)
+    assert (trust.temperature, trust.probabilistic) == (model.temperature, False)
+    assert report.record()["calibration"]["temperature"] == model.temperature
+    evaluated = sm.evaluate(model, X, y)
+    assert trust.before.ece == evaluated.ece.value
+    assert trust.before.mean_loss == pytest.approx(evaluated.log_loss.value, rel=1e-12)
+    assert sum(b.n * b.confidence for b in trust.before.bins) / len(y) == pytest.approx(P.max(axis=1).mean())
+    wrong = (P.argmax(axis=1) != y)[np.argsort(-P.max(axis=1), kind="stable")]
+    assert trust.area == pytest.approx((np.cumsum(wrong) / np.arange(1, len(y) + 1)).mean())
+    sentence = f"The probabilities are the softmax of the scores / {short(model.temperature)}, a temperature from "
+    sentence += "cross-validation."
+    assert trust.words.startswith(sentence)
+    assert "not probabilities" not in trust.words
+    answer = dict(report.headline.answers)["Probabilities"]
+    assert answer == f"{sentence} Expected calibration error: {percent(trust.before.ece)}."
+    assert sentence in summary(report)
+    for suspect in report.data_errors.labels:
+        row = report.samples[suspect.sample].row
+        assert suspect.given == pytest.approx(P[row, y[row]])
+    # Without a temperature the scores give no probabilities.
+    bare = fill_report(fitted.to_model(few), digits.test)
+    assert bare.calibration.temperature is None
+    assert bare.calibration.words.startswith("The scores of this loss are not probabilities")
+    assert dict(bare.headline.answers)["Probabilities"].startswith(f"None: the {loss.title} gives scores")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "softmargin fit digits --output m.safetensors --folds 3",
+        "softmargin fit 'my data.csv' --output a",
+        "x\x1b\ny",
+    ],
+)
+def test_the_recorded_command_reproduces_the_fit(command, digits, models):
+    given = replace(models["hinge"], command=command)
+    first, second = fill_report(given, digits.test, model_name="m.safetensors").origin.commands
+    assert first == command.replace("\x1b", "\\x1b").replace("\n", "\\n")
+    assert second.startswith("softmargin report m.safetensors")
+    assert models["hinge"].command == ""
+    (made, _) = fill_report(models["hinge"], digits.test).origin.commands
+    assert made.startswith("softmargin fit TRAINING_DATA -o MODEL --loss hinge --reg")
 
 
 def test_a_temperature_undoes_a_scale(digits, models):
@@ -284,7 +340,13 @@ def test_the_record_of_a_comparison_is_drawn_with_the_spread_of_its_folds(digits
     fitted = sm.LinearClassifier(found.loss, reg=found.reg, tol=1e-2).fit(few.X, few.y)
     model = fitted.to_model(few, choice=found)
     report = fill_report(model, few)
-    assert (report.path.loss, report.path.reg, report.path.words) == (found.loss.name, found.reg, found.reason())
+    assert (report.path.loss, report.path.reg) == (found.loss.name, found.reg)
+    # The sentences of the comparison, with titles of losses and λ in place of names of options.
+    words = found.reason()
+    for option, title in (("squared_hinge", "squared hinge"), ("reg", "λ")):
+        words = re.sub(rf"\b{option}\b", title, words)
+    assert report.path.words.casefold() == words.casefold()
+    assert not re.search(r"_|\breg\b", report.path.words)
     for curve, path in zip(report.path.curves, found.paths, strict=True):
         folds = np.array([[fold.validation_accuracy for fold in point.folds] for point in path.points])
         error = folds.std(axis=1, ddof=1) / math.sqrt(3)

@@ -220,7 +220,40 @@ def test_a_page_of_a_table_on_its_training_data(browser, tmp_path):
         click(browser, "#laboratory button", "Squared hinge")
         wider = "[...document.querySelectorAll('#laboratory .scroll')].some(e => e.scrollWidth > e.clientWidth)"
         assert not browser.run(wider), f"a table of the laboratory is cut at {width} px"
-    assert browser.run("document.getElementById('nav').className") == "more-right"
+    for width, hint in ((1280, ""), (800, ""), (420, "more-right")):  # links wrap, or scroll on a small screen
+        browser.open(file, width)
+        assert browser.run("document.getElementById('nav').className") == hint
+        cut = "[...document.querySelectorAll('nav a')].filter(e => e.getBoundingClientRect().right > innerWidth)"
+        assert bool(browser.run(f"{cut}.length")) == bool(hint)
+
+
+NAMES = ("Kundenzufriedenheit", "Datenschutzgrundverordnung", "Rechnungsstellung und Mahnwesen", "Sonstiges")
+
+
+@pytest.mark.parametrize("width", [1280, 800, 420])
+def test_cards_do_not_break_words(width, browser, tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.array(NAMES)[np.arange(80) % 4]
+    X = rng.normal(size=(80, 6)) + np.eye(4, 6)[np.arange(80) % 4]
+    data = sm.data.Dataset(X, y, "table")
+    report = fill_report(sm.LinearClassifier("hinge", reg=0.1).fit(X, y).to_model(data), data)
+    file = tmp_path / "names.html"
+    file.write_bytes(b"".join(page(report, summary(report))))
+    browser.open(file, width)
+    # The lines of each word: a word that is broken has more than one.
+    broken = """[...document.querySelectorAll('.card-text b, .card-text .wrong')].flatMap(e => {
+        const text = [...e.childNodes].filter(n => n.nodeType === 3).pop();
+        return [...text.data.matchAll(/\\S+/g)].filter(word => {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            return new Set([...range.getClientRects()].map(box => box.top)).size > 1;
+        }).map(word => word[0]); })"""
+    assert browser.run("document.querySelectorAll('.card-text b').length") > 40
+    assert browser.run(broken) == []
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    wider = "[...document.querySelectorAll('.matrix')].some(e => e.scrollWidth > e.clientWidth)"
+    assert not browser.run(wider)
 
 
 def test_without_programs_the_page_says_it_in_short(reports):

@@ -150,7 +150,10 @@ def _reliability(figure: Any, report: Report) -> bool:
     axes = _axes(figure, 3.6, 3.4, "confidence", "accuracy")
     axes.plot([0, 1], [0, 1], ":", color="#777777")
     trust = report.calibration
-    for name, found, style in (("uncalibrated", trust.before, "o-"), ("temperature scaling", trust.after, "s--")):
+    names = ("uncalibrated", "temperature scaling")
+    if trust.temperature is not None and not trust.probabilistic:
+        names = ("temperature from cross-validation", "temperature of these samples")
+    for name, found, style in zip(names, (trust.before, trust.after), ("o-", "s--"), strict=True):
         points = [(b.confidence, b.accuracy) for b in found.bins]
         axes.plot(*zip(*points, strict=True), style, ms=3.5, label=f"{name}: ECE {100 * found.ece:.1f} %")
     axes.legend(frameon=False)

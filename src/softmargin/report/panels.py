@@ -228,12 +228,14 @@ class Reliability:
 class Calibration:
     """Calibration of the probabilities.
 
-    ``before`` is the softmax of the scores; ``after`` that of the scores divided by a temperature, which is fitted
-    on one half of the samples and evaluated on the other, both ways. ``risk[k]`` is the error rate of the fraction
-    ``coverage[k]`` of most confident samples.
+    ``temperature`` is that of the model: 1 if its loss is ``probabilistic``, None if it has none. ``before`` is
+    the softmax of the scores divided by it (by 1 if it is None): the probabilities of the model. ``after`` is that
+    of the scores divided by a temperature that is fitted on one half of the samples and evaluated on the other,
+    both ways. ``risk[k]`` is the error rate of the fraction ``coverage[k]`` of most confident samples.
     """
 
     probabilistic: bool
+    temperature: float | None
     before: Reliability
     after: Reliability
     temperatures: tuple[float, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from softmargin.report.records import Report
-from softmargin.report.wording import percent, short
+from softmargin.report.wording import loss_name, percent, short
 from softmargin.text import pluralize
 
 __all__ = ["summary"]
@@ -21,7 +21,9 @@ def summary(report: Report) -> str:
         lines.append("Features compared")
         for one in report.path.features:
             accuracy = f"{percent(one.accuracy, 2)} ± {percent(one.standard_error, 2)}"
-            lines.append(f"  {one.name}: held-out accuracy {accuracy} ({one.loss}, λ = {short(one.reg)})")
+            lines.append(
+                f"  {one.name}: held-out accuracy {accuracy} ({loss_name(one.loss)}, λ = {short(one.reg)})"
+            )
         lines += [f"  {words}" for words in report.path.feature_tests]
     known = [k for k, share in enumerate(report.headline.recalls) if share.value is not None]
     known.sort(key=lambda k: report.headline.recalls[k].value or 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["percent", "short"]
+__all__ = ["loss_name", "percent", "probabilities_from", "short"]
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -27,3 +27,16 @@ def short(value: float, digits: int = 4) -> str:
     else:
         text = f"{float(f'{value:.{digits}g}'):.15g}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def probabilities_from(temperature: float) -> str:
+    """Return a sentence: how a model without probabilities of its own gets them from its scores."""
+    return (
+        f"The probabilities are the softmax of the scores / {short(temperature)}, a temperature from "
+        f"cross-validation."
+    )
+
+
+def loss_name(name: str) -> str:
+    """Return a loss as the page names it: cross_entropy is "cross-entropy", squared_hinge is "squared hinge"."""
+    return "cross-entropy" if name == "cross_entropy" else name.replace("_", " ")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from softmargin.losses import Loss
@@ -55,30 +56,42 @@ def _p_value(p: float) -> str:
     return f"p = {p:.5f}" if abs(p - 0.05) < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def choice_sentences(found: Comparison) -> list[str]:
-    """Return sentences that describe what was selected, and why."""
-    path, name, scoring, features = found.chosen_path, found.name_of(found.loss), found.scoring, found.features
+def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg: str = "reg") -> list[str]:
+    """Return sentences that describe what was selected, and why.
+
+    Parameters
+    ----------
+    found : Comparison
+    name_of : callable
+        Returns how the sentences name a loss, from its name in ``found``.
+    reg : str
+        How the sentences name λ: by default as the option of the command line.
+    """
+    path, scoring, features = found.chosen_path, found.scoring, found.features
+    name = name_of(found.name_of(found.loss))
     n_folds, n_losses = len(found.folds), len(found.paths)
     where = f"over {n_folds} folds" if n_folds > 1 else f"on {pluralize(found.n_validation, 'sample')}"
     compared = ["losses"] * (n_losses > 1) + ["features"] * (features is not None and len(features.sets) > 1)
     by_accuracy = scoring == "loss" and bool(compared)
     score = f"accuracy {path.chosen.validation_accuracy:.4f}" if by_accuracy else _score(scoring, path.chosen)
     what = name if features is None else f"features {features.selected} and {name}"
-    sentences = [f"Selected: {what} with reg {found.reg:.3g} (held-out {score} {where})."]
+    sentences = [f"Selected: {what} with {reg} {found.reg:.3g} (held-out {score} {where})."]
     if by_accuracy:
         sentences.append(
-            f"Each reg was selected by the held-out loss; the {' and '.join(compared)} were compared by accuracy."
+            f"Each {reg} was selected by the held-out loss; the {' and '.join(compared)} were compared by "
+            f"accuracy."
         )
     if found.rule == "one_se":
         best = path.points[path.best]
         sentences.append(
-            f"This is the largest reg within one standard error of the best score "
-            f"({_score(scoring, best)} at reg {best.reg:.3g})."
+            f"This is the largest {reg} within one standard error of the best score "
+            f"({_score(scoring, best)} at {reg} {best.reg:.3g})."
         )
     if features is not None:
         sentences += features.sentences()
     measure = "accuracy" if by_accuracy else scoring
-    others = [(found.name_of(p.loss), comparable_score(p.chosen, scoring)) for p in found.paths if p is not path]
+    rest = [other for other in found.paths if other is not path]
+    others = [(name_of(found.name_of(other.loss)), comparable_score(other.chosen, scoring)) for other in rest]
     if others:
         held_out = "Best held-out" if found.rule == "best" and not by_accuracy else "Held-out"
         on = "" if features is None else f" on {features.selected}"
@@ -87,13 +100,14 @@ def choice_sentences(found: Comparison) -> list[str]:
             f"{held_out} {measure} of the other {'losses' if n_losses > 2 else 'loss'}{on}: {values}."
         )
     sentences += _ties(name, comparable_score(path.chosen, scoring), others, measure)
-    sentences += map(paired_sentence, found.tests)
+    tests = (replace(test, first=name_of(test.first), second=name_of(test.second)) for test in found.tests)
+    sentences += map(paired_sentence, tests)
     if found.tests and found.recorded.n_groups is not None:
         sentences.append(
             "McNemar's test counts samples as independent. Those of a group are not: the p-values are too small."
         )
     if path.at_edge:
-        sentences.append(f"The best reg is the {path.at_edge} tried; a wider range may contain a better one.")
+        sentences.append(f"The best {reg} is the {path.at_edge} tried; a wider range may contain a better one.")
     return sentences
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from softmargin._version import __version__
 from softmargin.losses.base import Floats, Ints
+from softmargin.model import Model
 from softmargin.model.predict import class_numbers
 from softmargin.report.fill.predictions import Predictions, rows_for
 from softmargin.report.records import Baseline, Certificate, Headline, Origin
-from softmargin.report.wording import percent, short
+from softmargin.report.wording import percent, probabilities_from, short
 from softmargin.text import pluralize, printable
 
 __all__ = ["certificate", "headline", "origin"]
@@ -22,8 +23,8 @@ _FEW = 100
 _MOST_NAMES = 3
 
 
-def headline(preds: Predictions) -> Headline:
-    """Return how good the model is, in numbers and sentences."""
+def headline(preds: Predictions, ece: float) -> Headline:
+    """Return how good the model is, in numbers and sentences; ``ece`` is the calibration error."""
     model = preds.model
     hits = np.bincount(preds.y, weights=preds.correct, minlength=model.n_classes)
     training_accuracy = None
@@ -45,7 +46,7 @@ def headline(preds: Predictions) -> Headline:
         mean_loss=float(preds.losses.mean()),
         data_loss=model.value - penalty,
         penalty=penalty,
-        answers=_answers(preds),
+        answers=_answers(preds, ece),
         warnings=_warnings(preds),
     )
 
@@ -104,14 +105,15 @@ def origin(
         scaling=scaling,
         fitted=model.created,
         commands=(
-            f"softmargin fit {reading if has_training else 'TRAINING_DATA'} -o {file} {' '.join(options)}",
+            printable(model.command)
+            or f"softmargin fit {reading if has_training else 'TRAINING_DATA'} -o {file} {' '.join(options)}",
             f"softmargin report {file} {reading} -o report.html",
         ),
         versions={**model.versions, "report by softmargin": __version__},
     )
 
 
-def _answers(preds: Predictions) -> tuple[tuple[str, str], ...]:
+def _answers(preds: Predictions, ece: float) -> tuple[tuple[str, str], ...]:
     """Return the summary: headings, each with a sentence or two."""
     model, accuracy = preds.model, preds.accuracy
     margin = "" if preds.delta is None else f" and Δ = {short(preds.delta)}"
@@ -131,9 +133,19 @@ def _answers(preds: Predictions) -> tuple[tuple[str, str], ...]:
         ("Loss and λ", f"The {model.loss.title} with λ = {short(model.reg)}{margin}{features}, {chosen}."),
         ("Accuracy", words),
         ("Convergence", f"{fit}: relative duality gap {short(model.gap, 3)} (tolerance {short(model.tol)})."),
+        ("Probabilities", _probabilities(model, ece)),
         ("Most confused classes", _most_confused(preds)),
         ("Largest loss", _largest_loss(preds)),
     )
+
+
+def _probabilities(model: Model, ece: float) -> str:
+    if model.temperature is None:
+        return f"None: the {model.loss.title} gives scores, and cross-validation fitted no temperature to them."
+    start = "The softmax of the scores."
+    if not model.is_probabilistic:
+        start = probabilities_from(model.temperature)
+    return f"{start} Expected calibration error: {percent(ece)}."
 
 
 def _most_confused(preds: Predictions) -> str:

@@ -80,8 +80,8 @@ class Predictions:
 
     @cached_property
     def probabilities(self) -> Floats:
-        """Softmax of the scores."""
-        return softmax(self.scores)
+        """Softmax of the scores divided by the temperature of the model; of the scores alone if it has none."""
+        return softmax(self.scores / (self.model.temperature or 1.0))
 
     @cached_property
     def training_labels(self) -> Ints:

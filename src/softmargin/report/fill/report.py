@@ -87,7 +87,7 @@ def fill_report(
         title=f"{model.loss.title[0].upper()}{model.loss.title[1:]} on {printable(data.name)}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=preds.classes,
-        headline=headline(preds),
+        headline=headline(preds, trust.before.ece),
         certificate=certificate(preds),
         origin=origin(preds, fingerprint, model_name, name, data_options),
         path=path_panel(model, search_of(model)),

@@ -7,7 +7,9 @@ from dataclasses import fields
 
 from softmargin.model import Model
 from softmargin.report.records import ComparedFeatures, Convergence, Curve, PathPanel
+from softmargin.report.wording import loss_name
 from softmargin.selection import Comparison, LossPath
+from softmargin.selection.wording import choice_sentences
 from softmargin.text import printable
 
 __all__ = ["convergence", "path_panel"]
@@ -18,9 +20,10 @@ def path_panel(model: Model, comparison: Comparison | None) -> PathPanel | None:
     if comparison is None:
         return None
     curves = tuple(_curve(path, comparison) for path in comparison.paths)
+    sentences = choice_sentences(comparison, loss_name, "λ")
     choice = comparison.features
     if choice is None or len(choice.sets) == 1:
-        return PathPanel(curves, model.loss.name, model.reg, printable(comparison.reason()))
+        return PathPanel(curves, model.loss.name, model.reg, _as_text(sentences, comparison))
     names = [f.name for f in fields(ComparedFeatures) if f.name not in ("name", "selected")]
     compared = tuple(
         ComparedFeatures(
@@ -31,8 +34,8 @@ def path_panel(model: Model, comparison: Comparison | None) -> PathPanel | None:
         for one in choice.sets
     )
     tests = [test.sentence() for test in choice.tests]
-    words = " ".join(sentence for sentence in comparison.sentences() if sentence not in tests)
-    return PathPanel(curves, model.loss.name, model.reg, printable(words), compared, tuple(map(printable, tests)))
+    words = _as_text([sentence for sentence in sentences if sentence not in tests], comparison)
+    return PathPanel(curves, model.loss.name, model.reg, words, compared, tuple(map(printable, tests)))
 
 
 def convergence(model: Model) -> Convergence | None:
@@ -76,6 +79,12 @@ def _curve(path: LossPath, comparison: Comparison) -> Curve:
         one_se=path.one_se,
         warning=f"The best λ is the {path.at_edge} one tried; a {other} λ may be better." if other else "",
     )
+
+
+def _as_text(sentences: list[str], comparison: Comparison) -> str:
+    """Return the sentences; those that start with the name of a loss get a capital."""
+    names = tuple(loss_name(comparison.name_of(path.loss)) for path in comparison.paths)
+    return printable(" ".join(s[0].upper() + s[1:] if s.startswith(names) else s for s in sentences))
 
 
 def _known(number: float) -> float | None:

@@ -207,10 +207,10 @@ function matrix({ title, names, size, cell, text, describe, pick, help, words })
   function draw(width) {
     const narrow = width < 560, steep = size > 24;
     const ruler = canvas.getContext("2d");
-    ruler.font = `11px ${css("--sans")}`;
+    ruler.font = `12px ${css("--sans")}`;
     const longest = Math.max(...names.map((name) => ruler.measureText(name).width));
-    const wide = Math.min(narrow ? 76 : 190, longest + 14);
-    let side = Math.floor((width - wide - (steep ? 8 : 40)) / size);
+    const wide = Math.min(narrow ? Math.max(76, 0.28 * width) : 190, longest + 14);
+    let side = Math.floor((width - wide - (steep ? 8 : Math.max(40, 0.5 * wide))) / size);
     const labelled = side >= 9 || size <= 40;
     side = Math.max(labelled ? 10 : 5, Math.min(side, 58));
     const left = labelled ? wide : 16, top = labelled ? wide * (steep ? 1 : 0.87) + 8 : 16;

@@ -75,7 +75,7 @@ const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([n
 const note = (...children) => h("p", { class: "note" }, ...children);
 const unseen = (...children) => h("span", { class: "unseen" }, ...children); // for screen readers
 const onScreen = (...children) => h("span", { class: "on-screen" }, ...children); // not printed
-const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→ "), unseen("predicted as "), name];
+const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→\u00a0"), unseen("predicted as "), name];
 
 // A part that may overflow: it then gets keyboard focus, for scrolling.
 function scrolls(label, attributes, ...children) {

@@ -17,14 +17,14 @@ function accuracyPanel() {
         dotPlot({ title: "Accuracy of the model and of baselines", rows: bounds, height: 30, labelWidth: 160 }),
         facts([["Loss", lossName(headline.loss)], ["λ (reg)", num("headline.reg", short, 6)],
           headline.delta === null ? null : ["Δ (delta)", num("headline.delta")],
-          ["Mean loss", num("headline.mean_loss")],
+          [headline.on_training ? "Mean training loss" : "Mean loss on these samples", num("headline.mean_loss")],
           headline.training_accuracy === null ? null : ["Training accuracy", num("headline.training_accuracy", percent, 2)]])),
       h("div", { class: "certificate " + (certificate.converged ? "proved" : "unproved") },
         h("h3", {}, certificate.converged ? "Converged: relative duality gap " : "Did not converge: relative duality gap ", num("certificate.gap", short, 3)),
         h("p", {}, certificate.words),
-        facts([["Objective F = mean loss + λΣW²", num("certificate.value", short, 8)], ["Lower bound (certified)", num("certificate.lower_bound", short, 8)],
+        facts([["Objective F = mean training loss + λΣW²", num("certificate.value", short, 8)], ["Lower bound (certified)", num("certificate.lower_bound", short, 8)],
           ["Gap", num("certificate.gap", short, 3)], ["Tolerance", num("certificate.tol")],
-          ["Data loss + penalty", h("span", {}, num("headline.data_loss", short, 4), " + ", num("headline.penalty", short, 4))],
+          ["Mean training loss + penalty", h("span", {}, num("headline.data_loss", short, 4), " + ", num("headline.penalty", short, 4))],
           ["Passes over the data", h("span", {}, num("certificate.n_passes", whole), " (", num("certificate.seconds", short, 3), "\u00a0s)")]]),
         h("p", { class: "note" }, "The certificate concerns the training objective, not the accuracy on new samples."))),
     recalls(),
@@ -42,7 +42,7 @@ function recalls() {
   const worst = [...rows].sort((a, b) => (a.share.value ?? 2) - (b.share.value ?? 2));
   const many = rows.length > 24;
   const place = many ? scrolls("Recall of each class", { class: "tall" }) : h("div");
-  const show = (i) => place.replaceChildren(dotPlot({ title: "Recall: fraction of the samples of a class that is classified correctly", rows: i ? rows : worst, labelWidth: many ? 260 : 150 }));
+  const show = (i) => place.replaceChildren(dotPlot({ title: "Recall: fraction of the samples of a class that is classified correctly", rows: i ? rows : worst, labelWidth: 260 }));
   show(0);
   return [tabs("Order of classes", ["lowest first", "in order of the classes"], show), place,
     numbers(["class", "samples", "correct", "recall", "from", "to"], rows.map(({ name, share, k }) => [name, whole(share.n),
@@ -86,8 +86,8 @@ function pathPanel() {
       series: [{ name: "training", color, x, y: curve.training_accuracy, dash: true }, { name: "held-out", color, x, y: curve.validation_accuracy, dots: true }] }) : null,
     curve.validation_loss.length ? lineChart({ title: `${lossName(curve.loss)}: mean loss`, xLog: true, reverse: true, xLabel: "λ", yLabel: "mean loss", marks: choose,
       series: [curve.training_loss.length ? { name: "training", color, x, y: curve.training_loss, dash: true } : null, { name: "held-out", color, x, y: curve.validation_loss, dots: true }].filter(Boolean) }) : null,
-    curve.penalty.length ? lineChart({ title: `${lossName(curve.loss)}: data loss and penalty`, xLog: true, reverse: true, xLabel: "λ", yLabel: "value", marks: choose,
-      series: [{ name: "data loss", color, x, y: curve.training_loss }, { name: "λΣW²", color: "--c4", x, y: curve.penalty }] }) : null];
+    curve.penalty.length ? lineChart({ title: `${lossName(curve.loss)}: mean training loss and penalty`, xLog: true, reverse: true, xLabel: "λ", yLabel: "value", marks: choose,
+      series: [{ name: "mean training loss", color, x, y: curve.training_loss }, { name: "λΣW²", color: "--c4", x, y: curve.penalty }] }) : null];
     detail.replaceChildren(...parts.filter(Boolean), numbers(["λ", "training accuracy", "held-out accuracy", "held-out loss"], curve.reg.map((reg, k) => [short(reg),
       percent(curve.training_accuracy[k] ?? null, 2), percent(curve.validation_accuracy[k], 2), short(curve.validation_loss[k])]), { caption: `Path of ${lossName(curve.loss)}`, left: 0 }));
   };
@@ -310,7 +310,8 @@ function scatter(weights) {
       s("text", { class: "axis", transform: `translate(13 ${height / 2}) rotate(-90)`, "text-anchor": "middle" }, "‖w‖"),
       order.map((k, i) => s("circle", { class: "dot scatter", cx: x(xs[i]), cy: y(weights.norms[k]), r: 5, style: { "--key": "var(--c1)" } }, s("title", {}, `${className(k)}: ${short(weights.norms[k])}`))),
       order.length > 20 ? null : order.map((k, i) => {
-        const name = className(k), at_ = x(xs[i]), letters = Math.max(4, Math.floor(space(i) / 7));
+        const name = className(k), at_ = x(xs[i]), letters = Math.floor(space(i) / 7);
+        if (letters < Math.min(4, name.length)) return null;
         return s("text", { class: "tick point-name", x: at_, y: y(weights.norms[k]) - 10, "text-anchor": anchor(i) }, name.length > letters ? name.slice(0, letters - 1) + "…" : name);
       })));
   });
@@ -403,16 +404,18 @@ function marginsPanel() {
 function calibrationPanel() {
   const c = R.calibration;
   const curve = (name, path, color, dash) => ({ name, color, dash, dots: true, x: c[path].bins.map((bin) => bin.confidence), y: c[path].bins.map((bin) => bin.accuracy) });
-  const state = [curve("uncalibrated", "before", "--c1"), curve("temperature scaling", "after", "--c2", true)];
+  const fitted = !c.probabilistic && c.temperature !== null;
+  const [own, other] = fitted ? ["temperature from cross-validation", "temperature of these samples"] : ["uncalibrated", "temperature scaling"];
+  const state = [curve(own, "before", "--c1"), curve(other, "after", "--c2", true)];
   panel("calibration", "Calibration", c.words,
     h("div", { class: "columns" },
       h("div", {}, lineChart({ title: "Reliability diagram (calibrated on the diagonal)", diagonal: true, xLabel: "confidence", yLabel: "accuracy", xFormat: percent, yFormat: percent, xRange: [0, 1], yRange: [0, 1], height: 320, series: state }),
-        table(["scores", "ECE", "log loss"], [["uncalibrated", num("calibration.before.ece", percent, 2), num("calibration.before.mean_loss")],
-          ["temperature scaling", num("calibration.after.ece", percent, 2), num("calibration.after.mean_loss")]], { caption: "Calibration" }),
-        note("ECE: expected calibration error. Temperatures of the two halves: ", num("calibration.temperatures.0", short, 4), " and ", num("calibration.temperatures.1", short, 4), "; each is fitted on one half of the samples and evaluated on the other.", c.probabilistic ? "" : " The loss of this model does not give probabilities; the softmax of its scores is used instead."),
-        numbers(["confidence from", "to", "samples", "mean confidence", "accuracy"], c.before.bins.map((bin, k) => [percent(bin.low, 0), percent(bin.high, 0), num(`calibration.before.bins.${k}.n`, whole), num(`calibration.before.bins.${k}.confidence`, percent), num(`calibration.before.bins.${k}.accuracy`, percent)]), { caption: "Reliability, uncalibrated", left: 0 })),
+        table(["scores", "ECE", "log loss"], [[own, num("calibration.before.ece", percent, 2), num("calibration.before.mean_loss")],
+          [other, num("calibration.after.ece", percent, 2), num("calibration.after.mean_loss")]], { caption: "Calibration" }),
+        note("ECE: expected calibration error. ", fitted ? ["The temperature of the model, ", num("calibration.temperature", short, 4), ", is from cross-validation. "] : "", "Temperatures of the two halves: ", num("calibration.temperatures.0", short, 4), " and ", num("calibration.temperatures.1", short, 4), "; each is fitted on one half of the samples and evaluated on the other.", c.temperature !== null ? "" : " The loss of this model does not give probabilities; the softmax of its scores is used instead."),
+        numbers(["confidence from", "to", "samples", "mean confidence", "accuracy"], c.before.bins.map((bin, k) => [percent(bin.low, 0), percent(bin.high, 0), num(`calibration.before.bins.${k}.n`, whole), num(`calibration.before.bins.${k}.confidence`, percent), num(`calibration.before.bins.${k}.accuracy`, percent)]), { caption: `Reliability, ${own}`, left: 0 })),
       h("div", {}, lineChart({ title: "Risk–coverage curve: error rate if only the most confident predictions are made", xLabel: "coverage", yLabel: "error rate", xFormat: percent, yFormat: percent, xRange: [0, 1], height: 320,
-        series: [{ name: c.probabilistic ? "by the largest probability" : "by the difference of the two largest scores", color: "--c1", x: c.coverage, y: c.risk }] }),
+        series: [{ name: c.temperature !== null ? "by the largest probability" : "by the difference of the two largest scores", color: "--c1", x: c.coverage, y: c.risk }] }),
       note("Area under the curve: ", num("calibration.area", short, 4), ". The curve is flat if the confidence is unrelated to the errors."),
       numbers(["coverage", "error rate"], c.coverage.map((share, k) => [percent(share), percent(c.risk[k], 2)]), { caption: "Risk and coverage", left: 0 }))));
 }
