@@ -165,7 +165,7 @@ def test_the_line_of_progress_is_gone_before_rows_reach_a_terminal(
 ) -> None:
     """`predict … | cat` in a terminal: the pipe ends on the terminal that shows the progress."""
     run("fit", "digits", "-o", tmp_path / "m.safetensors", "--loss", "hinge", "--reg", "0.1")
-    plain = run("predict", tmp_path / "m.safetensors", "digits", *options).text
+    plain = run("predict", tmp_path / "m.safetensors", "digits", *options).stdout
     command = shlex.join([*PROGRAM, "predict", str(tmp_path / "m.safetensors"), "digits", *options])
     terminal = Terminal(program=("sh", "-c", f"{command} | cat"), all_there=True)
     assert terminal.finish() == (0, b"")

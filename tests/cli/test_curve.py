@@ -156,10 +156,10 @@ def test_a_name_of_data_is_only_text(folder, monkeypatch):
         (("--shots", ""), "got ''"),
         (("--repeats", "0"), "'--repeats': 0 is not in the range"),
         (("--reg", "0"), "must be a finite number > 0"),
-        (("-o", "curve.png"), "--output must end in .json or .csv, got curve.png"),
-        (("-o", "parts.npz"), "--output must end in"),
-        (("--report", "parts.npz"), "is an input of this command"),
-        (("-o", "c.json", "--report", "c.json"), "is given for two outputs"),
+        (("-o", "curve.png"), "FILE must end in .json or .csv, got curve.png"),
+        (("-o", "parts.npz"), "FILE must end in"),
+        (("--groups", "g.csv", "-o", "g.csv"), "g.csv is an input of this command"),
+        (("--report", "c.json"), "HTML must end in .html or .htm, got c.json"),
         (("--features", "pixels", "--features", "hog"), "curve takes one kind of --features"),
         (("--groups", "g.npy", "--group-by", "a"), "--groups and --group-by are mutually exclusive"),
         (("--group-by", "a"), "--group-by needs samples with names"),
@@ -170,6 +170,7 @@ def test_a_name_of_data_is_only_text(folder, monkeypatch):
     ],
 )
 def test_invalid_options_are_refused(folder, arguments, words):
+    Path("g.csv").write_text("a\nb\n" * 30)
     run_refused(folder, "curve", "parts.npz", *arguments, words=(words,))
 
 

@@ -300,7 +300,7 @@ class Comparison:
         """Return the standard error of the held-out accuracy at a ``point``, for people.
 
         It is the larger of the standard error over the folds and Wilson's for as many independent samples. Folds
-        that are equally accurate, by chance or since all make no error, are not certain.
+        of equal accuracy, for example without any error, do not make it certain.
         """
         accuracies = [fold.validation_accuracy for fold in point.folds]
         over_folds = float(np.std(accuracies, ddof=1)) / math.sqrt(len(accuracies)) if len(accuracies) > 1 else 0.0
