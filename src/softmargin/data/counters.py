@@ -16,16 +16,29 @@ __all__ = ["without_counters"]
 
 FEWEST_ROWS = 10
 """In fewer rows, equal steps may be chance."""
-_NAMED_ID = re.compile(r"(.*[_ .-])?id|.*[a-z0-9]I[dD]", re.DOTALL)
-"""Names of identifiers, such as ``customer_id`` and ``PassengerId``, but not ``valid``."""
+_STEMS = (
+    "account|case|client|customer|device|employee|gu|image|item|member|order|passenger|patient|person|product|"
+    "record|row|sample|session|student|subject|u|user|uu"
+)
+_NAMED_ID = re.compile(
+    rf"(.*[_ .-])?ids?\.?|(.*[_ .-])?({_STEMS})ids?|ids?([_ .-].*|[0-9]+)"
+    r"|rows?|obs|seqn|nr\.?|(s|sr|sl)[_ .]*no\.?|.*[_ .-](no|nr|number)\.?",
+    re.DOTALL,
+)
+"""Names of identifiers (in lower case), such as ``customer_id``, ``patientid`` and ``case_no``, but not ``valid``."""
+_NAMED_ID_BY_CASE = re.compile(r".*[a-z0-9](I[dD]|No|Nr|Number)|No\.?|no\.?", re.DOTALL)
+"""Those that only their case shows, such as ``PassengerId``; ``NO`` is nitric oxide."""
+_NAMED_ROW = re.compile(r"X|\.\.\.1")
+"""What R and its package tibble call a first column without a name."""
 
 
 def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) -> Dataset:
     """Leave out the features that number the rows, with a note.
 
     These are columns of distinct whole numbers with equal steps from each row to the next, and columns with the
-    name of an identifier (``customer_id``, ``PassengerId``) and distinct whole numbers. Tables of fewer than ten
-    rows are not changed, nor is a table with no other feature. Columns that were requested by name always stay.
+    name of an identifier (``customer_id``, ``PassengerId``, ``case_no``) and distinct whole numbers. In tables of
+    fewer than ten rows this is only a first column ``X`` or ``...1`` of 1, 2, 3, …, as R writes it. A table with no
+    other feature is not changed. Columns that were requested by name always stay.
 
     Parameters
     ----------
@@ -43,9 +56,12 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     """
     X: Any = data.X
     chosen = options.columns is not None or options.keep_counters or options.only_features
-    if chosen or issparse(X) or len(X) < FEWEST_ROWS:
+    if chosen or issparse(X):
         return data
-    counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
+    if len(X) < FEWEST_ROWS:
+        counters = [0] if 1 < len(X) and len(names) > 1 and _numbers_rows(X[:, 0], names[0]) else []
+    else:
+        counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
     if not counters:
         return data
     found = some([names[k] for k in counters])
@@ -69,9 +85,16 @@ def _counts(column: NDArray[Any]) -> bool:
     return True
 
 
+def _numbers_rows(column: NDArray[Any], name: str) -> bool:
+    """Return whether a column is 1, 2, 3, … and has the name that R gives to the numbers of rows."""
+    return _NAMED_ROW.fullmatch(name) is not None and np.array_equal(column, np.arange(1, len(column) + 1))
+
+
 def _identifies(column: NDArray[Any], name: str) -> bool:
     """Return whether a column has the name of an identifier and distinct whole numbers."""
-    if _NAMED_ID.fullmatch(name) is None or column.dtype.kind not in "iuf":
+    name = name.strip()
+    is_named = _NAMED_ID.fullmatch(name.lower()) or _NAMED_ID_BY_CASE.fullmatch(name)
+    if not is_named or column.dtype.kind not in "iuf":
         return False
     whole = column.dtype.kind != "f" or bool((np.isfinite(column) & (column == np.floor(column))).all())
     return whole and len(np.unique(column)) == len(column)
