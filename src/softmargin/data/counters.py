@@ -25,7 +25,7 @@ _NAMED_ID = re.compile(
     r"|rows?|obs|seqn|nr\.?|(s|sr|sl)[_ .]*no\.?|.*[_ .-](no|nr|number)\.?",
     re.DOTALL,
 )
-"""Names of identifiers (in lower case), such as ``customer_id``, ``patientid`` and ``case_no``, but not ``valid``."""
+"""Names of identifiers (in lower case), such as ``customer_id``, ``patientid`` and ``case_no``; not ``valid``."""
 _NAMED_ID_BY_CASE = re.compile(r".*[a-z0-9](I[dD]|No|Nr|Number)|No\.?|no\.?", re.DOTALL)
 """Those that only their case shows, such as ``PassengerId``; ``NO`` is nitric oxide."""
 _NAMED_ROW = re.compile(r"X|\.\.\.1")
@@ -37,8 +37,8 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
 
     These are columns of distinct whole numbers with equal steps from each row to the next, and columns with the
     name of an identifier (``customer_id``, ``PassengerId``, ``case_no``) and distinct whole numbers. In tables of
-    fewer than ten rows this is only a first column ``X`` or ``...1`` of 1, 2, 3, …, as R writes it. A table with no
-    other feature is not changed. Columns that were requested by name always stay.
+    fewer than ten rows this is only a first column ``X`` or ``...1`` of 1, 2, 3, …, as R writes it. A table with
+    no other feature is not changed. Columns that were requested by name always stay.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     if chosen or issparse(X):
         return data
     if len(X) < FEWEST_ROWS:
-        counters = [0] if 1 < len(X) and len(names) > 1 and _numbers_rows(X[:, 0], names[0]) else []
+        counters = [0] if len(X) > 1 and len(names) > 1 and _numbers_rows(X[:, 0], names[0]) else []
     else:
         counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
     if not counters:

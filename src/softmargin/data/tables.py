@@ -8,6 +8,7 @@ from typing import Literal
 
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
+from softmargin.data.labels import LABELS
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import pluralize, printable, truncate
 
@@ -17,7 +18,6 @@ Kind = Literal["number", "text", "list", "image", "empty", "role", "other"]
 """The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of samples, or
 values that cannot be used."""
 
-LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = re.compile(
     r"|ids?|index|path|file|file_?name|uuid|guid"
     r"|(row|sample|image)[_. ]?(ids?|names?|index|numbers?)"

@@ -47,9 +47,10 @@ def open_archive(path: Path) -> tuple[list[str], Reader]:
         raise DataError(f"{where} must be a .zip, .tar or .tar.gz archive; unpack it into a folder, or repack it.")
     if name.endswith(".zip"):
         archive = _open_zip(path)
-        names = [entry.filename for entry in archive.infolist() if not entry.filename.endswith("/")]
-        _check_names(where, names)
-        return names, lambda used: _read_zip(archive, used)
+        stored = [entry.filename for entry in archive.infolist() if not entry.filename.endswith("/")]
+        entries = {name.removeprefix("./"): name for name in stored}
+        _check_names(where, [name.removeprefix("./") for name in stored])
+        return [*entries], lambda used: _read_zip(archive, [entries[name] for name in used])
     names, contents = _open_tar(path, is_packed=not name.endswith(".tar"))
     _check_names(where, names)
     return names, lambda used: lambda k: (contents[used[k]](), path.stat().st_size)
