@@ -228,6 +228,9 @@ def test_class_weights(blobs: Dataset, tmp_path: Path) -> None:
         '{"0": NaN}': "w.json must hold finite factors ≥ 0, got NaN for '0'",
         "[1, 2]": "w.json must be a JSON object of factors by label, got list",
         "{": "w.json must be a JSON object of factors by label (",
+        '{"0": 1, "1": 2, "0": 3}': "w.json must be a JSON object of factors by label (the key '0' is repeated)",
+        '{"1": 1, "1": 1}': "the key '1' is repeated",
+        '{"0": {"2": 1, "2": 1}}': "the key '2' is repeated",
     }.items():
         (tmp_path / "w.json").write_text(content)
         run_refused(tmp_path, "compare", "blobs.npz", "--class-weight", "w.json", words=(words,))

@@ -106,6 +106,48 @@ def test_other_columns_stay(tmp_path: Path, form: str, name: str, values: object
     assert data.feature_names == (name, "p", "q")
 
 
+IDENTIFIERS = (
+    "CUSTOMER_ID PATIENTID Customer_Id customer_ID Subject.ID customerid userid uid caseid id_patient ID_Patient "
+    "Id. ID2 Row row_no S.No obs SEQN case_no patient_nr order_number PatientNo No"
+)
+
+
+@pytest.mark.parametrize("name", [*IDENTIFIERS.split(), "Customer ID", "Sr No"])
+def test_identifiers_in_any_case_are_left_out(tmp_path: Path, name: str) -> None:
+    values = [105, 112, 119, 123, 130, 131, 208, 301, 302, 404, 560, 610]
+    data = load_dataset(table(tmp_path, {name: values}))
+    assert data.feature_names == ("p", "q")
+    if data.ids is None:
+        assert NOTE.format(repr(name)) in data.notes
+    values[3] = values[4]
+    if data.ids is None:
+        assert load_dataset(table(tmp_path, {name: values})).feature_names == (name, "p", "q")
+
+
+WORDS = "width_px humid grid acid android valid paid liquid HUMID Grid Paid NO piano volcano idle identity"
+
+
+@pytest.mark.parametrize("name", WORDS.split())
+def test_words_that_end_like_identifiers_stay(tmp_path: Path, name: str) -> None:
+    values = [105, 112, 119, 123, 130, 131, 208, 301, 302, 404, 560, 610]
+    data = load_dataset(table(tmp_path, {name: values}))
+    assert data.feature_names == (name, "p", "q")
+
+
+def test_fractions_are_not_identifiers(tmp_path: Path) -> None:
+    data = load_dataset(table(tmp_path, {"CUSTOMER_ID": [k * k + 0.5 for k in range(12)]}))
+    assert data.feature_names == ("CUSTOMER_ID", "p", "q")
+
+
+@pytest.mark.parametrize(("name", "n"), [("X", 4), ("...1", 6), ("X", 8)])
+def test_row_numbers_of_r_in_small_tables(tmp_path: Path, name: str, n: int) -> None:
+    data = load_dataset(table(tmp_path, {name: range(1, n + 1)}))
+    assert data.feature_names == ("p", "q")
+    assert NOTE.format(repr(name)) in data.notes
+    for column in ({"x": range(1, n + 1)}, {name: range(n)}, {"a": [3] * n, name: range(1, n + 1)}):
+        assert load_dataset(table(tmp_path, column)).feature_names == (*column, "p", "q")
+
+
 def test_a_counter_that_ends_in_a_later_block_stays(tmp_path: Path) -> None:
     data = load_dataset(table(tmp_path, {"n": [*range(9999), 0]}))
     assert data.feature_names == ("n", "p", "q")

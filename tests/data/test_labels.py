@@ -52,7 +52,78 @@ def test_missing_labels_are_named(tmp_path: Path, word: str) -> None:
     )
 
 
-@pytest.mark.parametrize("word", ["NA", "None", "N/A", "Null"])
+SPELLINGS = [
+    (["0", "1.0", "0", "1"], [0, 1, 0, 1]),
+    (["+1", "-1", "1e0", "-1.", "1.00"], [1, -1, 1, -1, 1]),
+    (["20", "2e1", "2.0E+01", "3"], [20, 20, 20, 3]),
+    (["9007199254740993.0", "1"], [9007199254740993, 1]),
+    (["01", "1", "02"], ["01", "1", "02"]),
+    (["007", "7.0", "8"], ["007", "7.0", "8"]),
+    (["007", "008", "9"], ["007", "008", "9"]),
+    (["1", "1.0", "x"], ["1", "1.0", "x"]),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), SPELLINGS)
+@pytest.mark.parametrize("kind", ["table", "file"])
+def test_one_integer_in_several_spellings(tmp_path: Path, words: list, expected: list, kind: str) -> None:
+    if kind == "table":
+        rows = "".join(f"{k}.5,{word}\n" for k, word in enumerate(words))
+        (tmp_path / "t.csv").write_text("a,label\n" + rows)
+        data = load_dataset(tmp_path / "t.csv")
+        values = [word.lstrip("0") for word in words]
+        repeated = isinstance(expected[0], str) and len({word.removesuffix(".0") for word in values}) < len(words)
+        assert any("are two classes" in note for note in data.notes) == repeated
+    else:
+        np.save(tmp_path / "X.npy", np.zeros((len(words), 1)))
+        (tmp_path / "l.txt").write_text("\n".join(words))
+        data = load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "l.txt")
+    assert data.y.tolist() == expected
+
+
+@pytest.mark.parametrize("words", [["1", "1.5", "2"], ["0.5", "1.5", "2"], ["1e-1", "1.0", "3"]])
+def test_numbers_with_fractions_are_not_labels(tmp_path: Path, words: list) -> None:
+    (tmp_path / "t.csv").write_text("a,label\n" + "".join(f"1.5,{word}\n" for word in words))
+    refused(lambda: load_dataset(tmp_path / "t.csv"), "must be integers or strings", "regression")
+
+
+def test_a_huge_exponent_is_not_a_label(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,label\n1,1e999999999\n2,1e5\n")
+    refused(lambda: load_dataset(tmp_path / "t.csv"), "must be integers or strings")
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n\n\n"])
+def test_empty_lines_at_the_end_of_labels(tmp_path: Path, end: str) -> None:
+    np.save(tmp_path / "X.npy", np.zeros((2, 1)))
+    (tmp_path / "l.txt").write_bytes(b"a\nb" + end.encode())
+    assert load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "l.txt").y.tolist() == ["a", "b"]
+    (tmp_path / "l.txt").write_bytes(b"a" + end.encode())
+    refused(lambda: load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "l.txt"), "1 label for 2 rows of X")
+    (tmp_path / "l.txt").write_bytes(b"a\n\nb\n")
+    refused(lambda: load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "l.txt"), "line 2 has no label")
+
+
+@pytest.mark.parametrize("name", ["label", "y", "Class"])
+def test_a_header_above_labels(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "X.npy", np.zeros((2, 1)))
+    (tmp_path / "l.txt").write_text(f"{name}\na\nb\n")
+    refused(
+        lambda: load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "l.txt"), repr(name), "header", "remove it"
+    )
+    (tmp_path / "l.txt").write_text(f"{name}\na\n")
+    assert load_dataset(tmp_path / "X.npy", labels_file=tmp_path / "l.txt").y.tolist() == [name, "a"]
+
+
+@pytest.mark.parametrize("words", [["+", "-", "+"], ["-", "+", "-"]])
+def test_signs_are_classes(tmp_path: Path, words: list) -> None:
+    (tmp_path / "t.csv").write_text("a,label\n" + "".join(f"1.5,{word}\n" for word in words))
+    assert not any("missing" in note for note in load_dataset(tmp_path / "t.csv").notes)
+
+
+MARKS = ["?", ".", "-", "--", "missing", "n/a", "NONE", "Missing", "nAn"]
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "N/A", "Null", *MARKS])
 def test_words_that_may_be_classes_are_kept_with_a_note(tmp_path: Path, word: str) -> None:
     (tmp_path / "t.csv").write_text(f"a,label\n1,DE\n2,{word}\n3,FR\n")
     data = load_dataset(tmp_path / "t.csv")

@@ -153,8 +153,29 @@ def test_folders_without_class_folders_have_no_labels(tmp_path: Path) -> None:
     (root / "labels.csv").write_text("name,label\n")
     assert load_dataset(root).y is None
     run_refused(tmp_path, "fit", root, words=("has no labels", "folder of images per class"))
-    root = make(tmp_path / "c", "train_ash", "train_oak", "test_ash", "test_oak")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_ash", "train_oak", "test_ash", "test_oak"),
+        ("trainA", "trainB", "testA", "testB"),  # CycleGAN
+        ("AshTrain", "AshTest", "OakTrain", "OakTest"),
+        ("trainPhoto", "trainMonet", "valPhoto", "valMonet"),
+        ("trainA", "testA"),
+        ("xray_train", "xray_test"),
+    ],
+)
+def test_folders_named_after_part_and_class(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = make(tmp_path / "c", *names)
     refused(["named after both", "train/CLASS and test/CLASS"], root)
+
+
+@pytest.mark.parametrize(
+    "names", [("trainer", "tester"), ("trainA", "oak"), ("testA", "testB"), ("McTest", "ash")]
+)
+def test_classes_that_begin_like_parts(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert sorted(set(load_dataset(make(tmp_path / "c", *names)).y)) == sorted(names)
 
 
 # ---- archives ----
@@ -190,7 +211,7 @@ def test_archives_with_other_files_beside_the_parts(
     if suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in files.items():
-                archive.writestr(name.removeprefix("./"), content)
+                archive.writestr(name, content)
     else:
         tarred(path, files, "w" if suffix == ".tar" else "w:gz")
     data = load_dataset(path)
@@ -299,7 +320,7 @@ class Unflagged(zipfile.ZipInfo):
 
     encoding = "utf-8"
 
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
         return self.filename.encode(self.encoding), self.flag_bits & ~0x800
 
 

@@ -132,3 +132,79 @@ def test_numpy(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "t.txt", numbers)
     data = load_dataset(tmp_path / "t.txt", label_column="-1")
     np.testing.assert_allclose(data.X, X, rtol=1e-15)
+
+
+def column(path: Path, cells: list[str], delimiter: str = ";") -> Path:
+    lines = [f"{cell}{delimiter}{7 + k % 2}{delimiter}{'uv'[k % 2]}" for k, cell in enumerate(cells)]
+    path.write_text("\n".join([delimiter.join(["Preis", "Menge", "Klasse"]), *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", ",", "|"])
+@pytest.mark.parametrize(
+    "cells", [["999", "1.234", "12.500", "850"], ["-3.100", "400", "7"], ["2.000", "0", "310", "1.500"]]
+)
+def test_points_that_may_separate_thousands(tmp_path: Path, cells: list[str], delimiter: str) -> None:
+    path = column(tmp_path / "t.csv", cells, delimiter)
+    first = next(cell for cell in cells if "." in cell)
+    refused(lambda: load_dataset(path), "'Preis'", "the point", repr(first), "thousands", "--decimal .")
+    assert load_dataset(path, decimal=".").X[:, 0].tolist() == list(map(float, cells))
+    if delimiter == ";":
+        path = column(path, [cell.replace(".", ",") for cell in cells])
+        refused(lambda: load_dataset(path), "'Preis'", "the comma", first.replace(".", ","), "--decimal ,")
+        assert load_dataset(path, decimal=",").X[:, 0].tolist() == list(map(float, cells))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["0.125", "0.250", "100"],
+        ["1.234", "2.345", "3.456"],
+        ["1.234", "2.5", "850"],
+        ["1.234", "1500", "850"],
+        ["1.234", "85", "7"],
+        ["1234.567", "850", "1.234"],
+        ["1.250e0", "850", "1.234"],
+    ],
+)
+def test_points_of_decimals(tmp_path: Path, cells: list[str]) -> None:
+    data = load_dataset(column(tmp_path / "t.csv", cells))
+    assert data.X[:, 0].tolist() == list(map(float, cells))
+    data = load_dataset(column(tmp_path / "t.csv", [cell.replace(".", ",") for cell in cells]))
+    assert data.X[:, 0].tolist() == list(map(float, cells))
+
+
+def test_codes_with_points_may_be_labels_and_groups(tmp_path: Path) -> None:
+    path = column(tmp_path / "t.csv", ["999", "1.234", "1.234"])
+    refused(lambda: load_dataset(path), "'Preis'")
+    data = load_dataset(path, groups_column="Preis")
+    assert data.groups is not None
+    assert data.groups.tolist() == ["999", "1.234", "1.234"]
+
+
+@pytest.mark.parametrize("cells", [["1,234", "999"], ["12,500", "13,000"], ["-1,234,567", "3"]])
+def test_both_readings_of_a_comma_are_named(tmp_path: Path, cells: list[str]) -> None:
+    refused(
+        lambda: load_dataset(column(tmp_path / "t.tsv", cells, "\t")), "decimal mark", "--decimal ,", "thousands"
+    )
+    path = column(tmp_path / "t.csv", [f'"{cell}"' for cell in cells], ",")
+    refused(lambda: load_dataset(path), "'Preis'", "decimal mark", "--decimal ,", "thousands")
+
+
+def test_both_readings_of_a_point_are_named(tmp_path: Path) -> None:
+    path = column(tmp_path / "t.csv", ["1,5", "1.234", "2,5"])
+    refused(lambda: load_dataset(path, decimal=","), "'1.234'", "--decimal .", "thousands")
+
+
+@pytest.mark.parametrize("cells", [["\u22121.5", "2"], ["3", "\u22124"], ["1.5", "\u22120.25"]])
+def test_another_minus_sign_is_named(tmp_path: Path, cells: list[str]) -> None:
+    path = column(tmp_path / "t.csv", cells, ",")
+    refused(lambda: load_dataset(path), "'Preis'", "minus sign", "U+2212")
+
+
+@pytest.mark.parametrize("line", [3, 4, 6000])
+def test_a_repeated_header_is_named(tmp_path: Path, line: int) -> None:
+    path = column(tmp_path / "t.csv", ["1.5", "2"] * 4000, ",")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[: line - 1], lines[0], *lines[line - 1 :]]) + "\n")
+    refused(lambda: load_dataset(path), f"line {line} repeats the names of the columns")

@@ -112,8 +112,8 @@ def read_for_model(
     """Read DATA as the model needs it; its features are computed unless DATA is a file of features.
 
     If ``labelled``, labels are read as the classes of the model, and the label column is that of the fit unless
-    another one is given. Otherwise the test set needs no labels. If ``weighted``, the sample weights of the fit are
-    read, too.
+    another one is given. Otherwise the test set needs no labels. If ``weighted``, the sample weights are those of
+    the fit.
     """
     from softmargin.data import holds_arrays, options_of
 

@@ -105,7 +105,7 @@ def read_factors(option: str | None) -> dict[str, float] | str | None:
         )
     where = printable(option)
     try:
-        factors = json.loads(Path(option).read_text("utf-8-sig"))
+        factors = json.loads(Path(option).read_text("utf-8-sig"), object_pairs_hook=_unique)
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
@@ -117,6 +117,15 @@ def read_factors(option: str | None) -> dict[str, float] | str | None:
         if not is_number or not 0.0 <= factor < math.inf:
             raise DataError(f"{where} must hold finite factors ≥ 0, got {json.dumps(factor)[:40]} for {label!r}.")
     return {label: float(factor) for label, factor in factors.items()}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, or raise a `ValueError` if a key is repeated."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is repeated")
+    return found
 
 
 def factors_by_class(

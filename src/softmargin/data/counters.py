@@ -1,5 +1,6 @@
 """Columns that number the rows of a table: with them a model would learn the order of the file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,21 +10,24 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from softmargin.data.dataset import Dataset, ReadOptions
-from softmargin.data.tables import IDENTIFIERS, NUMBERS, some
+from softmargin.data.tables import may_identify, names_identifiers, some
 from softmargin.text import printable
 
 __all__ = ["without_counters"]
 
 FEWEST_ROWS = 10
 """In fewer rows, equal steps may be chance."""
+_NAMED_ROW = re.compile(r"X|\.\.\.1")
+"""What R and its package tibble call a first column without a name."""
 
 
 def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) -> Dataset:
     """Leave out the features that number the rows, with a note.
 
     These are columns of distinct whole numbers with equal steps from each row to the next, and columns with the
-    name of an identifier (``customer_id``, ``PassengerId``) and distinct whole numbers. Tables of fewer than ten
-    rows are not changed, nor is a table with no other feature. Columns that were requested by name always stay.
+    name of an identifier (``customer_id``, ``PassengerId``, ``case_no``) and distinct whole numbers. In tables of
+    fewer than ten rows this is only a first column ``X`` or ``...1`` of 1, 2, 3, …, as R writes it. A table with
+    no other feature is not changed. Columns that were requested by name always stay.
     If there are no ids, they are the first column left out that is named like an identifier, as text. A note names
     the columns that are named like an identifier but have repeated values, which are features.
 
@@ -43,16 +47,17 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     """
     X: Any = data.X
     chosen = options.columns is not None or options.keep_counters or options.only_features
-    if chosen or issparse(X) or len(X) < FEWEST_ROWS:
+    if chosen or issparse(X):
         return data
-    counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
-    repeated = [name for k, name in enumerate(names) if k not in counters and IDENTIFIERS.fullmatch(name)]
-    if repeated:
-        advice = "name the features with --columns to leave them out"
-        note = (
-            f"columns named like an identifier have repeated values and are features: {some(repeated)} ({advice})"
-        )
-        data = replace(data, notes=(*data.notes, note))
+    if len(X) < FEWEST_ROWS:
+        counters = [0] if len(X) > 1 and len(names) > 1 and _numbers_rows(X[:, 0], names[0]) else []
+    else:
+        counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
+        repeated = [name for k, name in enumerate(names) if k not in counters and names_identifiers(name)]
+        if repeated:
+            advice = "name the features with --columns to leave them out"
+            what = "columns named like an identifier have repeated values and are features"
+            data = replace(data, notes=(*data.notes, f"{what}: {some(repeated)} ({advice})"))
     if not counters:
         return data
     found = some([names[k] for k in counters])
@@ -63,7 +68,7 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     note = f"columns that number or identify the rows are left out: {found} (--keep-counters keeps them)"
     kept = tuple(names[k] for k in rest)
     notes, ids = (*data.notes, note), data.ids
-    first = next((k for k in counters if IDENTIFIERS.fullmatch(names[k]) or NUMBERS.fullmatch(names[k])), None)
+    first = next((k for k in counters if may_identify(names[k])), None)
     if ids is None and first is not None:
         ids = tuple(str(int(value)) for value in X[:, first].tolist())
         notes += (f"column {printable(names[first])!r} is used as the sample ids",)
@@ -81,9 +86,14 @@ def _counts(column: NDArray[Any]) -> bool:
     return True
 
 
+def _numbers_rows(column: NDArray[Any], name: str) -> bool:
+    """Return whether a column is 1, 2, 3, … and has the name that R gives to the numbers of rows."""
+    return _NAMED_ROW.fullmatch(name) is not None and np.array_equal(column, np.arange(1, len(column) + 1))
+
+
 def _identifies(column: NDArray[Any], name: str) -> bool:
     """Return whether a column has the name of an identifier and distinct whole numbers."""
-    if IDENTIFIERS.fullmatch(name) is None or column.dtype.kind not in "iuf":
+    if not may_identify(name) or column.dtype.kind not in "iuf":
         return False
     whole = column.dtype.kind != "f" or bool((np.isfinite(column) & (column == np.floor(column))).all())
     return whole and len(np.unique(column)) == len(column)

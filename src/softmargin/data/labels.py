@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
 
 __all__ = [
-    "Unlabelled", "as_labels", "check_words", "labels_like", "labels_of_words", "name_labels", "nfc",
-    "plain_integers", "read_labels",
+    "UNKNOWN", "Unlabelled", "as_labels", "check_words", "is_missing", "labels_like", "labels_of_words",
+    "name_labels", "nfc", "read_labels", "written_twice",
 ]  # fmt: skip
 
 
@@ -27,13 +28,24 @@ _FIRST_MARK = 0x300
 """The first combining mark: text of smaller code points only is in the form NFC."""
 
 BLANKS = " \t"
-_FLOAT = re.compile(r"[+-]?[0-9]+\.[0-9]*([eE][+-]?[0-9]+)?")
+LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
+"""The usual names (in lower case) of a column of labels."""
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
+"""A number without leading zeros: ``007`` is a word."""
 
 MISSING = frozenset(("", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "NaT", "#N/A"))
 """What programs write for a missing value, and hardly the name of a class."""
 
-DOUBTFUL = frozenset(("Nan", "Null", "NA", "N/A", "n/a", "None", "none", "NONE"))
-"""What may be a missing value or the name of a class, such as the code of Namibia."""
+UNKNOWN = frozenset(("", "na", "n/a", "#n/a", "<na>", "null", "none", "?", "-", "--", ".", "missing"))
+"""What is written (in lower case) where a number is missing; ``nan`` is a number.
+
+As a label such a word may be the name of a class, such as the code of Namibia.
+"""
+
+
+def is_missing(word: str) -> bool:
+    """Return whether a word may stand for a missing value, also ``nan``."""
+    return word.strip(BLANKS).lower() in UNKNOWN | {"nan", "nat"}
 
 
 def nfc(labels: NDArray[Any]) -> NDArray[Any]:
@@ -139,12 +151,12 @@ def read_labels(path: Path, n_rows: int, beside: Path) -> NDArray[Any]:
     if suffix == ".npy":
         return as_labels(map_npy(path), n_rows, where)
     if suffix == ".txt":
-        return as_labels(_lines(path), n_rows, where)
+        return as_labels(_lines(path, n_rows), n_rows, where)
     raise DataError(f"{where} has an unknown format of labels; expected .npy, or .txt with one label per line.")
 
 
-def _lines(path: Path) -> NDArray[Any]:
-    """Read one label per line, as integers if possible (see `plain_integers`)."""
+def _lines(path: Path, n_rows: int) -> NDArray[Any]:
+    """Read one label per line, as integers if possible (see `labels_of_words`); empty lines may follow."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -152,9 +164,14 @@ def _lines(path: Path) -> NDArray[Any]:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{printable(path)} line {line} is not UTF-8 text.") from error
     # Not splitlines(), because a label may contain U+2028 or a form feed.
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    lines = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")] if text else []
+    if len(lines) == n_rows + 1 and lines[0].strip().lower() in LABELS:
+        raise DataError(
+            f"{printable(path)} must have one label per row of X, got a first line {printable(lines[0])!r} like "
+            f"the header of a column; remove it."
+        )
     check_words(lines, lambda k: f"{printable(path)} line {k + 1}")
-    return plain_integers(lines)
+    return labels_of_words(lines, printable(path))
 
 
 def check_words(words: Sequence[str], place: Callable[[int], str]) -> tuple[str, ...]:
@@ -180,28 +197,45 @@ def check_words(words: Sequence[str], place: Callable[[int], str]) -> tuple[str,
         if words[k].strip(BLANKS):
             found = f"{printable(words[k])!r} is a missing value; leave such rows out or rename the class"
         raise Unlabelled(f"{place(k)} has no label ({found}).")
-    doubtful = [word for word in distinct if word.strip(BLANKS) in DOUBTFUL]
+    signs = {"-"} if "+" in distinct else set[str]()  # two classes, as in the files of UCI
+    doubtful = [word for word in distinct if is_missing(word) and word not in signs]
     return tuple(f"the label {printable(word)!r} is a class of its own, not a missing value" for word in doubtful)
 
 
-def plain_integers(words: list[str]) -> NDArray[Any]:
-    """Return integers if each word is an integer in its usual form (``007`` is not), else the words.
+def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
+    """Return labels read from text: integers if all are, else the words.
 
-    If all words are ``true`` or ``false``, in any case, they become 1 and 0 like the booleans of other formats.
+    ``1``, ``1.0``, ``1e+00`` and ``+1`` are the same integer; ``007`` is a word. If all words are ``true`` or
+    ``false``, in any case, they become 1 and 0 like the booleans of other formats.
+
+    Raises
+    ------
+    DataError
+        All labels are numbers, and one has a fraction or does not fit into int64.
     """
-    if words and all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", word) for word in words):
-        return np.array([int(word) for word in words], dtype=np.int64)
-    if words and all(word.lower() in ("true", "false") for word in words):
+    distinct = dict.fromkeys(words)
+    if distinct and all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", word) for word in distinct):
+        return np.array(list(map(int, words)), dtype=np.int64)
+    if distinct and all(word.lower() in ("true", "false") for word in distinct):
         return np.array([word.lower() == "true" for word in words], dtype=np.int64)
+    if distinct and all(map(_NUMBER.fullmatch, distinct)) and any(set(word) & set(".eE+") for word in distinct):
+        values = {word: _whole(word) for word in distinct}
+        if None not in values.values():
+            return np.array([values[word] for word in words], dtype=np.int64)
+        return as_labels(np.array(list(map(float, words))), len(words), where, advice)
     return np.array(words, dtype=np.str_)
 
 
-def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
-    """Return labels read from text: integers if all are (also as ``1.0`` or ``1e+00``), else the words."""
-    labels = plain_integers(words)
-    if labels.dtype.kind == "U" and words and all(map(_FLOAT.fullmatch, words)):
-        return as_labels(np.array([float(word) for word in words]), len(words), where, advice)
-    return labels
+def written_twice(y: NDArray[Any]) -> tuple[str, ...]:
+    """Return a note if labels that are words write an integer in two ways, such as ``1`` and ``01``."""
+    if y.dtype.kind != "U":
+        return ()
+    values: dict[int, str] = {}
+    for word in np.unique(y).tolist():
+        value = _whole(word) if word[-1:].isdigit() else None
+        if value is not None and values.setdefault(value, word) != word:
+            return (f"the labels {printable(values[value])!r} and {printable(word)!r} are two classes",)
+    return ()
 
 
 def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -257,9 +291,10 @@ def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDA
 
 
 def _whole(word: str) -> int | None:
-    """Return the integer that a word stands for, also as ``1.0`` or ``True``, or None."""
+    """Return the integer that a word stands for, also as ``1.0``, ``1e0`` or ``True``, or None."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", word):
         return int(word)
-    if _FLOAT.fullmatch(word) and float(word).is_integer() and abs(float(word)) < 2.0**63:
-        return int(float(word))
+    if re.fullmatch(r"[+-]?[0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?", word) and abs(float(word)) < 2.0**63:
+        value = Decimal(word)
+        return int(value) if value == value.to_integral_value() else None
     return {"true": 1, "false": 0}.get(word.strip().lower())

@@ -8,19 +8,19 @@ from typing import Literal
 
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
+from softmargin.data.labels import LABELS
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import pluralize, printable, truncate
 
 __all__ = [
-    "ADVICE", "IDENTIFIERS", "LABELS", "NUMBERS", "ROLES", "Kind", "Plan", "is_index", "place_name", "plan",
-    "some",
+    "ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "may_identify", "names_identifiers", "place_name",
+    "plan", "some",
 ]  # fmt: skip
 
 Kind = Literal["number", "text", "list", "image", "empty", "role", "other"]
 """The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of samples, or
 values that cannot be used."""
 
-LABELS = ("label", "labels", "target", "targets", "y", "class", "classes", "category")
 IDS = re.compile(
     r"|ids?|index|path|file|file_?name|uuid|guid"
     r"|(row|sample|image)[_. ]?(ids?|names?|index|numbers?)"
@@ -29,10 +29,20 @@ IDS = re.compile(
 """The usual names (in lower case) of ids and of the indices of tables."""
 INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
 """Those of indices, which are the ids only if no other column is."""
-IDENTIFIERS = re.compile(r"(.*[_ .-])?(?i:id)|.*[a-z0-9]I[dD]", re.DOTALL)
-"""Names of identifiers, such as ``customer_id`` and ``PassengerId``, but not ``valid``."""
-NUMBERS = re.compile(r"(.*[_ .-])?(?i:nr|no|num|number|nummer)\.?|.*[a-z](Nr|No|Number|nummer)\.?", re.DOTALL)
-"""Names of numbers that may identify rows, such as ``Kunden-Nr``, but also ``house_number``."""
+_STEMS = (
+    "account|case|client|customer|device|employee|gu|image|item|member|order|passenger|patient|person|product|"
+    "record|row|sample|session|student|subject|u|user|uu"
+)
+IDENTIFIERS = re.compile(
+    rf"(?i:(.*[_ .-])?ids?\.?|(.*[_ .-])?({_STEMS})ids?|ids?([_ .-].*|[0-9]+))|.*[a-z0-9]I[dD]", re.DOTALL
+)
+"""Names of identifiers, such as ``customer_id``, ``patientid`` and ``PassengerId``, but not ``valid``."""
+NUMBERS = re.compile(
+    r"(?i:rows?|obs|seqn|nr\.?|(s|sr|sl)[_ .]*no\.?|.*[_ .-](no|nr|num|number|nummer)\.?)"
+    r"|.*[a-z0-9](No|Nr|Number|nummer)\.?|No\.?|no\.?",
+    re.DOTALL,
+)
+"""Names of numbers that may identify rows, such as ``Kunden-Nr``; ``NO`` is nitric oxide."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ROLES = frozenset({"groups_column", "weights_column"})
@@ -82,8 +92,14 @@ def _place(names: Sequence[str], name: str) -> int | None:
     return list(names).index(name) if name in names else None
 
 
-def _is_identifier(name: str) -> bool:
-    return (IDENTIFIERS.fullmatch(name) or NUMBERS.fullmatch(name)) is not None
+def names_identifiers(name: str) -> bool:
+    """Return whether a column has the name of an identifier."""
+    return IDENTIFIERS.fullmatch(name.strip()) is not None
+
+
+def may_identify(name: str) -> bool:
+    """Return whether distinct values of a column of this name identify the rows."""
+    return names_identifiers(name) or NUMBERS.fullmatch(name.strip()) is not None
 
 
 def place_name(k: int) -> str:
@@ -133,7 +149,7 @@ def plan(
     if ids is None and named:
         used = {*made.features, made.label, options.label_column and _place(names, options.label_column)}
         free = (k for k, kind in enumerate(kinds) if k not in used and kind in ("number", "text"))
-        ids = next((k for k in free if _is_identifier(names[k]) and distinct(k)), None)
+        ids = next((k for k in free if may_identify(names[k]) and distinct(k)), None)
     return replace(made, ids=ids, groups=roles[0], weights=roles[1])
 
 

@@ -76,10 +76,11 @@ def _name_of(entry: zipfile.ZipInfo) -> str:
 
     The flag is bit 11 (APPNOTE 6.3, section 4.4.4); many programs write UTF-8 without it.
     """
+    name = entry.filename
     if not entry.flag_bits & _UTF8:
         with suppress(UnicodeError):
-            return entry.filename.encode("cp437").decode("utf-8")
-    return entry.filename
+            name = name.encode("cp437").decode("utf-8")
+    return name.removeprefix("./")
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

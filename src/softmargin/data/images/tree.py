@@ -1,6 +1,7 @@
 """The contents of a folder of images: parts, classes and files, in a fixed order."""
 
 import os
+import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ _PLAIN = frozenset(
     ("images", "image", "imgs", "img", "data", "photos", "pictures", "jpg", "jpeg", "png", "all", "raw")
 )
 """Names of folders that say nothing of the images in them."""
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""Where a word in camel case begins."""
 _MOST_NAMED = 5
 
 
@@ -242,13 +245,15 @@ class _Scan:
             )
 
     def _check_part_words(self, where: str, names: list[str]) -> None:
-        """Raise a `DataError` for class folders such as ``train_cat`` and ``test_cat``."""
+        """Raise a `DataError` for class folders such as ``train_cat`` and ``test_cat``, or ``testA``."""
         groups: dict[tuple[str, ...], set[str]] = {}
         for name in names:
-            part, others = split_part(name)
+            part, others = split_part(_CAMEL.sub("_", name))  # trainA has two words
             if part:
                 groups.setdefault(others, set()).add(part)
-        if len(groups) > 1 and all(len(found) > 1 for found in groups.values()):
+        n_parts = [len(found) for found in groups.values()]
+        are_all = () not in groups and sum(n_parts) == len(names) > len(groups)
+        if are_all or (len(groups) > 1 and min(n_parts) > 1):
             raise DataError(
                 f"{where} must have one folder per class, or train/CLASS and test/CLASS, got folders named after "
                 f"both, {_some(names)}."

@@ -13,6 +13,7 @@ from softmargin.data.labels import check_words
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
 from softmargin.data.text.cells import (
     TRUTH,
+    ambiguous,
     clue,
     is_boolean,
     is_number,
@@ -75,6 +76,7 @@ class Columns:
         is_valid = _is_decimal if mark == "," else is_number
         kinds: list[Kind] = []
         booleans = set()
+        first = names if header.named else [cell.strip() for cell in header.rows[0].cells]
         for k, (name, column) in enumerate(zip(names, words, strict=True)):
             if not column:
                 kinds.append("empty" if any(len(row.cells) > k for row in header.rows) else "number")
@@ -88,6 +90,10 @@ class Columns:
             else:
                 kinds.append("text")
                 if _may_be_feature(name, k, header.named, options):
+                    below = cells[k][not header.named :]
+                    again = next((row for row in below if _is_header(row.cells, first)), None)
+                    if again is not None and any(map(is_valid, column)):
+                        raise _repeated(where, again.line)
                     _check_text(cells[k], k, name, where, mark)
         made = plan(
             names,
@@ -97,6 +103,9 @@ class Columns:
             named=header.named,
             distinct=lambda k: len({*words[k]}) == len(header.rows),
         )
+        if options.decimal is None:
+            for k in (*made.features, *(() if made.weights is None else (made.weights,))):
+                _check_marks(words[k], f"{where} column {printable(names[k])!r}", mark)
         notes = (*header.notes, *made.notes)
         if mark == "," and options.decimal is None:
             decimals = (column for column in words if all(map(is_number_with_comma, column)))
@@ -210,6 +219,8 @@ class Columns:
     def _not_a_number(self, line: int, row: list[str], features: tuple[int, ...]) -> DataError:
         k = next(k for k in features if not self._is_valid(k, row[k]))
         where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
+        if self.named and _is_header(row, self.names):
+            raise _repeated(self.where, line)
         found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
         wanted = "true or false" if k in self.booleans else "a number"
         hint = "" if k in self.booleans else clue(row[k], "," if self.comma else ".")
@@ -224,6 +235,27 @@ class Columns:
 def _is_decimal(cell: str) -> bool:
     """Return whether a cell is a number with a decimal comma or without decimals."""
     return "." not in cell and is_number(cell.replace(",", "."))
+
+
+def _is_header(row: Sequence[str], names: Sequence[str]) -> bool:
+    """Return whether a row holds the names of the columns."""
+    return [cell.strip() for cell in row] == [*names]
+
+
+def _repeated(where: str, line: int) -> DataError:
+    return DataError(f"{where} line {line} repeats the names of the columns; remove such lines.")
+
+
+def _check_marks(cells: list[str], where: str, mark: str) -> None:
+    """Raise an error if the marks of a column may separate thousands."""
+    found = ambiguous(cells, mark)
+    if found is not None:
+        value, name = printable(found[0][:40]), "point" if mark == "." else "comma"
+        raise DataError(
+            f"{where} must show whether the {name} of {value!r} is a decimal mark or separates thousands, got it "
+            f"beside {found[1]!r}; write the numbers without separators, or if they are decimals give "
+            f'decimal="{mark}" (--decimal {mark}).'
+        )
 
 
 def _may_be_feature(name: str, k: int, named: bool, options: ReadOptions) -> bool:

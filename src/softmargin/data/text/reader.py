@@ -10,7 +10,7 @@ from typing import IO
 
 from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts
-from softmargin.data.labels import labels_of_words
+from softmargin.data.labels import labels_of_words, written_twice
 from softmargin.data.tables import ADVICE, ROLES, place_name
 from softmargin.data.text.columns import Columns
 from softmargin.data.text.dialect import Record, Records, guess_delimiter
@@ -61,7 +61,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         data = without_counters(data, names, options)
     if data.y is None or (options.classes is not None and options.classes.dtype.kind not in "biu"):
         return data  # labels stay words where the classes are words
-    return replace(data, y=labels_of_words(data.y.tolist(), columns.label, ADVICE))
+    y = labels_of_words(data.y.tolist(), columns.label, ADVICE)
+    return replace(data, y=y, notes=(*data.notes, *written_twice(y)))
 
 
 def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
