@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,17 @@ class Columns(NamedTuple):
         """Return the rows (D', ...) of an array (D, ...) that belong to the kept columns."""
         return wide if self.kept is None else wide[self.kept]
 
-    def spread(self, values: NDArray[Any], fill: NDArray[Any] | float = 0.0) -> NDArray[Any]:
-        """Return an array (D, ...) of these values (D', ...), and of ``fill`` for the empty columns."""
+    def spread(
+        self, values: NDArray[Any], fill: NDArray[Any] | float = 0.0, order: Literal["C", "F"] = "C"
+    ) -> NDArray[Any]:
+        """Return an array (D, ...) of these values (D', ...), and of ``fill`` for the empty columns.
+
+        A new array has this memory ``order``.
+        """
         if self.kept is None:
             return values
         # Pages of zeros that are not written take no memory.
-        wide = np.zeros((self.n_columns, *values.shape[1:]), values.dtype)
+        wide = np.zeros((self.n_columns, *values.shape[1:]), values.dtype, order)
         if np.ndim(fill) or fill:
             wide[...] = fill
         wide[self.kept] = values

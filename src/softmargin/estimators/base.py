@@ -78,7 +78,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         (W, b), columns = preprocessing.fold(fit.W, fit.b), samples.columns
         # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
         self.classes_ = labelled.classes
-        self.coef_, self.intercept_ = np.ascontiguousarray(columns.spread(W).T), b
+        self.coef_, self.intercept_ = np.ascontiguousarray(columns.spread(W, order="F").T), b
         self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
         self.preprocessing_, self.fit_ = preprocessing.spread(columns), replace(fit, W=columns.spread(fit.W))
         self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
