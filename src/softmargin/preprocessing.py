@@ -20,6 +20,7 @@ from scipy.sparse import csr_array, issparse
 from softmargin.arguments import check_choice
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
+from softmargin.sparse import Columns
 
 __all__ = [
     "ROWS", "SCALINGS", "Preprocessing", "constant_columns", "needs_moments", "requested_scaling", "scale_for",
@@ -67,6 +68,11 @@ class Preprocessing(NamedTuple):
         """Return W (D, C) and b (C,) that give the same scores on raw features."""
         W_raw = self.scale[:, None] * W
         return W_raw, np.asarray(b - self.mean @ W_raw)
+
+    def spread(self, columns: Columns) -> Preprocessing:
+        """Return the preprocessing of all columns of X; without standardization all have the same scale."""
+        fill = 1.0 if self.scaling == "standard" else float(self.scale[0])
+        return self._replace(mean=columns.spread(self.mean), scale=columns.spread(self.scale, fill))
 
     def unfold(
         self, W_raw: NDArray[np.float64], b_raw: NDArray[np.float64]

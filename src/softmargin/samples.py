@@ -25,7 +25,7 @@ from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.labels import check_codes, check_labels, keys_of_rows, labels_of_rows
 from softmargin.preprocessing import unit_rows
-from softmargin.sparse import canonical_csr
+from softmargin.sparse import ALL_COLUMNS, Columns, canonical_csr, without_empty_columns
 from softmargin.text import printable
 from softmargin.weights import ClassWeight, balanced_weights, check_class_weight, check_weights, class_factors
 
@@ -51,7 +51,8 @@ class Samples:
     Attributes
     ----------
     X : ndarray or canonical CSR array of shape (N, D)
-        Real numbers of at most 64 bits, in their stored dtype.
+        Real numbers of at most 64 bits, in their stored dtype. If many columns of a sparse X are empty, they are
+        left out, see ``columns``.
     y : ndarray of shape (N,), int64
         Class numbers 0 … C-1.
     weights : ndarray of shape (N,), float64
@@ -61,6 +62,8 @@ class Samples:
     folds : tuple of Fold
     scoring_weights : ndarray of shape (N,), optional
         Weights for scoring, if they differ from those for fitting.
+    columns : Columns
+        Which columns were left out.
     """
 
     X: Any
@@ -69,6 +72,7 @@ class Samples:
     n_classes: int
     folds: tuple[Fold, ...] = ()
     scoring_weights: Floats | None = None
+    columns: Columns = ALL_COLUMNS
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -80,14 +84,13 @@ class Samples:
         """Whether X is sparse."""
         return issparse(self.X)
 
-    @property
-    def n_features(self) -> int:
-        """D."""
-        return int(self.X.shape[1])
-
     def features(self, rows: Ints) -> Any:
-        """Return the features of some samples, dense or sparse like X."""
-        return self.X[rows]
+        """Return all features of some samples, dense or sparse like X."""
+        return self.columns.widen(self.X[rows])
+
+    def widened(self) -> Samples:
+        """Return the samples with all columns."""
+        return replace(self, X=self.columns.widen(self.X), columns=ALL_COLUMNS)
 
     @classmethod
     def check(
@@ -137,13 +140,20 @@ class Samples:
         folds: tuple[Fold, ...] = (),
         scoring_weights: Floats | None = None,
     ) -> Samples:
-        """Return the record with weights scaled to sum to one, or raise a `DataError` if a class has no weight."""
+        """Return the record without empty columns and with weights that sum to one.
+
+        Raises
+        ------
+        DataError
+            If a class has no weight.
+        """
         present = np.unique(y[weights > 0.0])  # np.bincount would be as long as the largest class number
         if len(present) < n_classes:
             others = np.flatnonzero(present != np.arange(len(present)))
             missing = int(others[0]) if others.size else len(present)
             raise DataError(f"Class {missing} has no sample of positive weight; remove this class.")
-        return cls(X, y, weights / weights.sum(), n_classes, folds, scoring_weights)
+        X, columns = without_empty_columns(X)
+        return cls(X, y, weights / weights.sum(), n_classes, folds, scoring_weights, columns)
 
 
 @dataclass(frozen=True)

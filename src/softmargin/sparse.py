@@ -1,14 +1,85 @@
-"""Sparse arrays of any format as canonical CSR, with the checks that SciPy leaves out."""
+"""Sparse arrays as canonical CSR, with the checks that SciPy leaves out, and without empty columns."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from scipy.sparse import csr_array
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError
 
-__all__ = ["canonical_csr"]
+__all__ = ["ALL_COLUMNS", "Columns", "canonical_csr", "without_empty_columns"]
+
+_LARGEST_SHARE = 0.5
+"""Empty columns are left out if at most this share of the columns holds entries."""
+
+
+class Columns(NamedTuple):
+    """Which columns of a sparse X were kept; the others are empty, and their weights are 0.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (D',), or None
+        Numbers of the kept columns, ascending; None if these are all.
+    n_columns : int
+        D; 0 if all are kept.
+    """
+
+    kept: NDArray[Any] | None = None
+    n_columns: int = 0
+
+    def take(self, wide: NDArray[Any]) -> NDArray[Any]:
+        """Return the rows (D', ...) of an array (D, ...) that belong to the kept columns."""
+        return wide if self.kept is None else wide[self.kept]
+
+    def spread(self, values: NDArray[Any], fill: NDArray[Any] | float = 0.0) -> NDArray[Any]:
+        """Return an array (D, ...) of these values (D', ...), and of ``fill`` for the empty columns."""
+        if self.kept is None:
+            return values
+        # Pages of zeros that are not written take no memory.
+        wide = np.zeros((self.n_columns, *values.shape[1:]), values.dtype)
+        if np.ndim(fill) or fill:
+            wide[...] = fill
+        wide[self.kept] = values
+        return wide
+
+    def rest(self, wide: NDArray[Any]) -> NDArray[Any]:
+        """Return an array (D, ...) with zeros for the kept columns; a single 0 if all are kept."""
+        if self.kept is None:
+            return np.zeros(())
+        rest = wide.copy()
+        rest[self.kept] = 0.0
+        return rest
+
+    def widen(self, X: Any) -> Any:
+        """Return X (N, D') with its empty columns, (N, D)."""
+        if self.kept is None:
+            return X
+        return csr_array((X.data, self.kept[X.indices], X.indptr), shape=(X.shape[0], self.n_columns))
+
+
+ALL_COLUMNS = Columns()
+
+
+def without_empty_columns(X: Any) -> tuple[Any, Columns]:
+    """Return an X (N, D) without its empty columns if it is sparse and at least half are empty.
+
+    Only the column numbers are copied. At least one column is kept.
+    """
+    if not issparse(X) or X.shape[1] == 1:
+        return X, ALL_COLUMNS
+    holds = np.zeros(X.shape[1], np.bool_)
+    holds[X.indices] = True
+    holds[0] |= not len(X.indices)
+    n_kept = int(np.count_nonzero(holds))
+    if n_kept > _LARGEST_SHARE * X.shape[1]:
+        return X, ALL_COLUMNS
+    kept = np.flatnonzero(holds).astype(X.indices.dtype)
+    numbers = np.empty(X.shape[1], X.indices.dtype)
+    numbers[kept] = np.arange(n_kept)
+    return csr_array((X.data, numbers[X.indices], X.indptr), shape=(X.shape[0], n_kept)), Columns(kept, X.shape[1])
 
 
 def canonical_csr(X: Any, name: str = "X") -> csr_array:

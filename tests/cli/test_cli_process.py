@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +90,9 @@ def test_a_full_disk_behind_stdout_is_one_sentence() -> None:
 class Terminal:
     """A process whose stderr is a terminal of 80 columns, and whose stdout is a pipe or that terminal, too."""
 
-    def __init__(self, *arguments: str | Path, all_there: bool = False) -> None:
+    def __init__(
+        self, *arguments: str | Path, all_there: bool = False, program: Sequence[str] | None = None
+    ) -> None:
         import fcntl
         import pty
         import struct
@@ -98,7 +102,7 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
         self.process = subprocess.Popen(
-            [*PROGRAM, *map(str, arguments)],
+            [*(program or PROGRAM), *map(str, arguments)],
             stdin=theirs,
             stdout=theirs if all_there else subprocess.PIPE,
             stderr=theirs,
@@ -152,6 +156,24 @@ def test_progress_is_on_the_terminal_and_all_data_on_stdout(tmp_path: Path) -> N
     assert b"\x1b" not in terminal.seen  # no line of progress among the rows
     assert note == b"Note: using the test set of digits (355 samples).\r\n"
     assert rows == out.partition(b"\n")[2].replace(b"\n", b"\r\n")
+
+
+@posix
+@pytest.mark.parametrize("options", [(), ("--json",), ("--margin",)])
+def test_the_line_of_progress_is_gone_before_rows_reach_a_terminal(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    """`predict … | cat` in a terminal: the pipe ends on the terminal that shows the progress."""
+    run("fit", "digits", "-o", tmp_path / "m.safetensors", "--loss", "hinge", "--reg", "0.1")
+    plain = run("predict", tmp_path / "m.safetensors", "digits", *options).stdout
+    command = shlex.join([*PROGRAM, "predict", str(tmp_path / "m.safetensors"), "digits", *options])
+    terminal = Terminal(program=("sh", "-c", f"{command} | cat"), all_there=True)
+    assert terminal.finish() == (0, b"")
+    before, rows, after = terminal.seen.partition(plain.encode().replace(b"\n", b"\r\n"))
+    assert rows, terminal.seen
+    assert b"starting" in before
+    assert before.endswith((b"\x1b[2K", b"\x1b[?25h", b"\r")), before
+    assert after == b""
 
 
 @posix

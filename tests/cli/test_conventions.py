@@ -10,17 +10,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.sparse import csr_array
 
 import softmargin as sm
 from softmargin._version import __version__
 from softmargin.cli import help as help_texts
-from softmargin.cli import hints, progress
+from softmargin.cli import hints, progress, wording
 from softmargin.cli import softmargin as command_line
 from softmargin.report import fill_report
 from tests.support.command_line import SOFT, run, run_refused
@@ -261,7 +263,7 @@ def test_a_model_knows_its_label_column(folder: Path) -> None:
     assert report["headline"]["on_training"] is True
     assert "--label-column kind" in report["origin"]["commands"][0]
     other = run_refused(folder, "evaluate", "m.safetensors", "t.csv", "--label-column", "label")
-    assert "None of the labels" in other
+    assert "labels must be integers like the classes of the model, got 'u'" in other
     Path("n.csv").write_text(Path("t.csv").read_text().replace("kind", "sort"))
     words = ("n.csv has no column 'kind' for the label",)
     run_refused(folder, "evaluate", "m.safetensors", "n.csv", words=words)
@@ -328,6 +330,67 @@ def test_a_cache_that_is_a_file_is_one_sentence(folder: Path, monkeypatch: Any) 
     words = ("SOFTMARGIN_CACHE_DIR must be a folder, got the file t.csv.",)
     run_refused(folder, "info", "--cache", words=words)
     run_refused(folder, "embed", "digits", "--features", "hog", "-o", "f.safetensors", words=words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("completion",),
+            "Missing argument 'SHELL'. Choose from: bash, zsh, fish. See 'softmargin completion --help'.",
+        ),
+        (("completion", "tcsh"), "'tcsh' is not one of 'bash', 'zsh', 'fish'. See"),
+        (("fit", "t.csv", "--loss", "l1"), "'l1' is not one of 'cross_entropy', 'squared_hinge', 'hinge'. See"),
+        (("predict",), "Missing argument 'MODEL'. See"),
+        (("fit", "t.csv", "--reg", "1\n2"), "must be a finite number > 0, got 1 2. See"),
+    ],
+)
+def test_what_click_says_is_one_line(arguments: tuple[str, ...], words: str, folder: Path) -> None:
+    sentence = run_refused(folder, *arguments, words=(words,))
+    assert "\\" not in sentence
+
+
+def test_a_table_on_a_terminal_breaks_after_separators(monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(wording, "is_terminal", lambda stream: True)
+    path = "/home/someone/" + "/".join(["environments", "python", "site-packages", "softmargin"] * 3)
+    settings = "image_size [32, 32], patches 1600, " + ", ".join(f"setting{k} {k}" for k in range(12))
+    for width in (48, 60, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for text in (f"{path} (4.5 MB)", settings, "C:\\" + path.replace("/", "\\")):
+            wording.print_table(["environment", ""], [["cache of kernels", text], ["python", "3.12"]], left=2)
+            lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()[1:-1]
+            assert all(len(line) <= width for line in lines)
+            pieces = [line[18:].strip() for line in lines]
+            assert len(pieces) > 1
+            words = [set(re.split(r"[/\\, ]", one)) for one in (text, " ".join(pieces))]
+            assert words[0] | {""} == words[1] | {""}, pieces
+            assert "".join(pieces).replace(" ", "") == text.replace(" ", "")
+            wording.print_table(["name", "settings", "size"], [["hog", text, "1 MB"]], left=2)
+            lines = capsys.readouterr().out.splitlines()[1:]
+            assert sum("MB" in line and "1 MB" in line for line in lines) == 1
+    wording.print_table(["class", "samples"], [["x" * 100, "1"]])
+    assert capsys.readouterr().out.count("x") == 100
+
+
+def test_no_setting_of_the_cache_is_cut(monkeypatch: Any) -> None:
+    many = {f"setting{k}": [k, k] for k in range(20)}
+    entry = SimpleNamespace(record={"name": "hog", "settings": many | {"none": None}}, n_rows=3, n_bytes=4)
+    monkeypatch.setattr("softmargin.features.cache.cached_extractors", lambda: [entry])
+    text = run("info", "--cache").text
+    assert ", ".join(f"setting{k} [{k}, {k}]" for k in range(20)) in text
+    assert text.splitlines()[2].split() == ["extractor", "settings", "samples", "size"]
+
+
+def test_images_of_different_sizes_are_described_at_one_size(folder: Path) -> None:
+    for k in range(6):
+        Path("photos", "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5 + k, 7)).save(Path("photos", "ab"[k % 2], f"{k}.png"))
+    run_refused(folder, "info", "photos", words=("Images must have the same size", "--image-size HxW"))
+    found = run("info", "photos", "--image-size", "4x6", "--json").json["data"]
+    assert (found["image_shape"], found["classes"]) == ([4, 6, 3], {"a": 3, "b": 3})
+    assert "images of 4×6×3" in run("info", "photos", "--image-size", "4x6").text
+    run_refused(folder, "info", "t.csv", "--image-size", "4x6", words=("image_size= is only for",))
+    run_refused(folder, "info", "photos", "--image-size", "4", words=("--image-size must be HEIGHTxWIDTH",))
 
 
 def test_the_environment_is_what_a_bug_report_needs(monkeypatch: Any) -> None:
@@ -435,7 +498,7 @@ def test_many_classes_and_long_texts_stay_small() -> None:
 @pytest.mark.parametrize("verb", ["report", "predict"])
 @pytest.mark.parametrize("kind", ["csv", "npz", "test set"])
 def test_a_row_that_is_not_finite_is_named_with_its_file(verb: str, kind: str, folder: Path) -> None:
-    X, y = np.ones((30, 3)), np.array(["2", "0", "1"] * 9 + ["new"] * 3)
+    X, y = np.ones((30, 3)), np.array(["2", "0", "1"] * 9 + ["9"] * 3)
     X[29, 1] = np.nan
     name = "holed.csv" if kind == "csv" else "holed.npz"
     if kind == "csv":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import softmargin as sm
 from tests.support.command_line import interrupt, module, run, run_refused, stopped_at
@@ -79,6 +80,47 @@ def test_without_a_test_set_a_fifth_is_held_out(folder):
     assert "λ was selected on the whole training set; all subsets have the same C = 1/(2nλ)." in selected.text
 
 
+def test_groups_stay_on_one_side(folder):
+    np.save("g.npy", np.arange(90) // 3)
+    found = run("curve", "whole.npz", *FEW, "--groups", "g.npy", "--json")
+    assert (found.status, found.err, found.json["curve"]["n_groups"]) == (0, "", 30)
+    with np.load("whole.npz") as arrays:
+        expected = sm.learning_curve(
+            arrays["X"], arrays["y"], groups=np.arange(90) // 3, reg=0.01, shots=[1, 4, "all"], repeats=3
+        )
+    assert found.json["curve"]["n_test"] == expected.n_test
+    points = found.json["curve"]["curves"][0]["points"]
+    assert [tuple(point["accuracies"]) for point in points] == [p.accuracies for p in expected.curves[0].points]
+    first = run("curve", "whole.npz", *FEW, "--groups", "g.npy").text.splitlines()[0]
+    assert first.endswith(" samples held out of all subsets, as whole groups (30 groups in total).")
+    np.save("g.npy", np.arange(60) // 3)
+    noted = run("curve", "parts.npz", *FEW, "--groups", "g.npy")
+    assert noted.err == "Note: the groups have no effect, since there is a test set and --reg is given.\n"
+    assert run("curve", "parts.npz", *FEW[:4], "--groups", "g.npy").err == ""
+
+
+def test_groups_of_images_and_tables(folder):
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        Path("photos", "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 255, (4, 4), dtype=np.uint8)
+        Image.fromarray(pixels).save(Path("photos", "ab"[k % 2], f"p{k // 4}_{k}.png"))
+    found = run("curve", "photos", *FEW, "--group-by", r"p(\d+)_", "--json")
+    assert found.json["curve"]["n_groups"] == 10
+    assert found.json["curve"]["n_test"] % 4 == 0
+    lines = [f"{rng.normal():.3f},{k % 2},{k // 4}" for k in range(40)]
+    Path("t.csv").write_text("\n".join(["a,label,patient", *lines]) + "\n")
+    found = run("curve", "t.csv", *FEW, "--groups", "patient", "--json").json
+    assert (found["curve"]["n_groups"], found["data"]["n_features"]) == (10, 1)
+
+
+def test_the_help_tells_the_default_loss():
+    text = " ".join(run("curve", "--help").text.split())
+    assert "hinge. [default: cross_entropy]" in text
+    assert "evaluating.md" in text
+    assert "[default: all]" in " ".join(run("fit", "--help").text.split())
+
+
 def test_the_page_shows_every_point(folder):
     run("curve", "parts.npz", *FEW, "--report", "c.html", "--loss", "hinge", "--loss", "cross_entropy")
     page = Path("c.html").read_text("utf-8")
@@ -132,15 +174,23 @@ def test_a_name_of_data_is_only_text(folder, monkeypatch):
         (("--shots", ""), "got ''"),
         (("--repeats", "0"), "'--repeats': 0 is not in the range"),
         (("--reg", "0"), "must be a finite number > 0"),
-        (("-o", "curve.png"), "--output must end in .json or .csv, got curve.png"),
-        (("-o", "parts.npz"), "--output must end in"),
-        (("--report", "parts.npz"), "is an input of this command"),
-        (("-o", "c.json", "--report", "c.json"), "is given for two outputs"),
+        (("-o", "curve.png"), "FILE must end in .json or .csv, got curve.png"),
+        (("-o", "parts.npz"), "FILE must end in"),
+        (("--report", "parts.npz"), "HTML must end in .html or .htm, got parts.npz"),
+        (("-o", "c.json", "--report", "c.json"), "HTML must end in .html or .htm, got c.json"),
+        (("--groups", "g.csv", "-o", "g.csv"), "g.csv is an input of this command"),
+        (("--report", "c.json"), "HTML must end in .html or .htm, got c.json"),
         (("--features", "pixels", "--features", "hog"), "curve takes one kind of --features"),
+        (("--groups", "g.npy", "--group-by", "a"), "--groups and --group-by are mutually exclusive"),
+        (("--group-by", "a"), "--group-by needs samples with names"),
+        (("--groups", "site"), "groups_column= is only for a table"),
+        (("--weights", "w"), "No such option: --weights"),
+        (("--class-weight", "balanced"), "No such option: --class-weight"),
         (("--delta", "2"), "--delta is the margin of the hinge losses"),
     ],
 )
 def test_invalid_options_are_refused(folder, arguments, words):
+    Path("g.csv").write_text("a\nb\n" * 30)
     run_refused(folder, "curve", "parts.npz", *arguments, words=(words,))
 
 

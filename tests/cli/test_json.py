@@ -19,6 +19,7 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "json.md").read_text("u
 DOCUMENTS = {
     "fit": ("fit", "d.npz", "-o", "again.safetensors", *SOFT),
     "compare": ("compare", "d.npz", "--loss", "hinge", "--folds", "2"),
+    "curve": ("curve", "d.npz", "--shots", "2,all", "--repeats", "2", "--reg", "0.1"),
     "embed": ("embed", "pictures.npz", "--features", "hog", "-o", "f.safetensors"),
     "evaluate": ("evaluate", "m.safetensors", "d.npz"),
     "predict": ("predict", "m.safetensors", "d.npz", "-o", "p.csv"),
@@ -75,6 +76,39 @@ def test_the_guide_lists_the_fields_of_a_line(made: Path, monkeypatch: Any) -> N
             assert always <= set(json.loads(line))
             found |= set(json.loads(line))
     assert found == listed
+
+
+def test_the_guide_lists_the_fields_of_a_curve(made: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(made)
+    curve = run(*DOCUMENTS["curve"], "--json").json["curve"]
+    assert set(curve) == fields("Fields of a curve")[1]
+    for point in curve["curves"][0]["points"]:
+        assert set(point) == fields("Points of a curve")[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_text_is_readable_where_the_encoding_allows_it(encoding: str, made: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(made)
+    names = np.array(["grün", "κόκκινο", "\x85\u202eodd\U0001f600"])
+    with np.load("d.npz") as arrays:
+        np.savez("names.npz", X=arrays["X_train"], y=names[arrays["y_train"]])
+    assert run("fit", "names.npz", "-o", "names.safetensors", *SOFT).status == 0
+    evaluated, predicted, info = (
+        run(*words, "--json", encoding=encoding)
+        for words in (
+            ("evaluate", "names.safetensors", "names.npz"),
+            ("predict", "names.safetensors", "names.npz"),
+            ("info", "names.npz"),
+        )
+    )
+    assert {share["name"] for share in evaluated.json["classes"]} == set(names)
+    assert {json.loads(line)["label"] for line in predicted.out.splitlines()} == set(names)
+    assert set(info.json["data"]["classes"]) == set(names)
+    for answer in (evaluated, predicted, info):
+        shown = [name in answer.out.decode() for name in ("grün", "κόκκινο", "odd\U0001f600", "\x85", "\u202e")]
+        assert shown == [encoding == "utf-8"] * 2 + [encoding == "utf-8"] + [False] * 2
+    run("predict", "names.safetensors", "names.npz", "-o", "names.jsonl", encoding="ascii")
+    assert "grün" in Path("names.jsonl").read_text("utf-8")
 
 
 def test_every_command_that_offers_json_is_in_the_guide() -> None:

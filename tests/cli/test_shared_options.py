@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from softmargin.cli import sampling
 from softmargin.data import Dataset
 from softmargin.report.refit import refit
 from softmargin.selection import choose, compare
+from softmargin.statistics import standard_error
 from tests.support.command_line import interrupt, module, run, run_refused, stopped_at
 
 QUICK = ("--loss", "squared_hinge", "--regs", "0.01,0.1", "--folds", "3")
@@ -114,6 +116,73 @@ def test_few_groups(verb: str, blobs: Dataset, tmp_path: Path) -> None:
     assert answer.err == "Note: only 2 folds are used, since there are too few groups for 5.\n"
 
 
+def test_the_number_of_groups_is_told(blobs: Dataset) -> None:
+    both = ("--loss", "hinge", "--loss", "squared_hinge", "--regs", "0.1", "--groups")
+    text = run("compare", "blobs.npz", *both, "groups.txt").text
+    assert re.search(r"\(held-out accuracy 0\.\d{4} ± 0\.\d{4} over 5 folds of 10 groups\)", text)
+    assert "the p-values are too small" in text
+    quick = run("compare", "blobs.npz", *both, "groups.txt", "--quick").text
+    assert re.search(r"on \d+ samples; 10 groups in total\)\.", quick)
+    np.save("own.npy", np.arange(90))
+    own = run("compare", "blobs.npz", *both, "own.npy")
+    assert own.err == "Note: each sample is its own group, so the groups have no effect.\n"
+    assert "over 5 folds of 90 groups" in own.text
+    assert "p-values" not in own.text
+    assert "of 10 groups" not in run("compare", "blobs.npz", *both[:-1]).text
+
+
+def test_groups_of_samples_without_weight_are_not_counted() -> None:
+    rng = np.random.default_rng(0)
+    X, y, weights = rng.normal(size=(60, 3)), np.arange(60) % 2, (np.arange(60) < 40) + 0.0
+    found = compare(X, y, ["hinge", "squared_hinge"], [0.1], groups=np.arange(60) // 2, sample_weight=weights)
+    assert (found.recorded.n_groups, found.has_groups) == (20, True)
+    alone = compare(X, y, ["hinge"], [0.1], groups=np.arange(60), sample_weight=weights)
+    assert (alone.recorded.n_groups, alone.has_groups) == (40, False)
+
+
+@pytest.mark.parametrize("verb", SHARED)
+def test_an_accuracy_without_errors_is_not_certain(verb: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    y = np.arange(60) % 3
+    np.savez("easy.npz", X=np.eye(3)[y] + np.arange(60)[:, None] * 1e-4, y=y)
+    output = ("-o", {"fit": "m.safetensors", "compare": "c.json"}[verb])
+    text = run(verb, "easy.npz", "--loss", "hinge", "--regs", "0.001", *output).text
+    assert re.search(r"1\.0000 ±0\.0082", text)  # 1 / 122: half of Wilson's interval of 60 samples at z = 1
+    assert "(held-out accuracy 1.0000 ± 0.0082 over 5 folds)" in text
+
+
+def test_the_printed_error_is_at_least_that_of_independent_samples(blobs: Dataset) -> None:
+    for seed in range(4):
+        for scoring in ("accuracy", "loss"):
+            found = compare(blobs.X, blobs.y, ["hinge"], [0.1, 1.0], seed=seed, scoring=scoring, cv=4)
+            for point in found.paths[0].points:
+                accuracies = [fold.validation_accuracy for fold in point.folds]
+                over_folds = np.std(accuracies, ddof=1) / 2.0
+                least = standard_error(np.mean(accuracies), 90)
+                assert found.accuracy_error(point) == pytest.approx(max(over_folds, least), rel=1e-12)
+                if scoring == "accuracy":  # the rule uses the folds alone
+                    assert point.standard_error == pytest.approx(over_folds, rel=1e-12)
+
+
+def test_options_of_a_selection_that_does_not_take_place_are_named(blobs: Dataset) -> None:
+    given = ("--loss", "hinge", "--reg", "0.1", "-o", "m.safetensors")
+    why = "for the selection, but loss and λ are given, so nothing is selected."
+    for options, named in (
+        (("--folds", "3"), "--folds is"),
+        (("--quick", "--rule", "one_se"), "--quick and --rule are"),
+        (("--groups", "groups.txt"), "--groups is"),
+        (("--scoring", "loss", "--seed", "3"), "--scoring and --seed are"),
+    ):
+        answer = run("fit", "blobs.npz", *given, *options)
+        assert (answer.status, answer.err) == (0, f"Note: {named} {why}\n")
+    for options in ((), ("--rule", "best"), ("--class-weight", "balanced")):
+        assert run("fit", "blobs.npz", *given, *options).err == ""
+    noted = run("fit", "blobs.npz", *given, "--seed", "3", "--limit", "60").err
+    assert noted == "Note: using 60 of 90 training samples (--limit).\n"
+    assert run("compare", "blobs.npz", *given[:4], "--folds", "3").err == ""
+    assert "selection" not in run("fit", "blobs.npz", "--loss", "hinge", "--folds", "3", *given[4:]).err
+
+
 def test_files_of_groups_that_do_not_fit(blobs: Dataset, tmp_path: Path) -> None:
     np.save("short.npy", np.arange(89))
     np.save("square.npy", np.zeros((90, 2)))
@@ -190,6 +259,45 @@ def test_weights_of_samples(scans: Any, tmp_path: Path) -> None:
     )
     assert (answer["settings"]["weights"], answer["comparison"]["weighted"]) == ("weight", True)
     assert run("evaluate", tmp_path / "m.safetensors", data, "--label-column", "diagnosis").status == 0
+
+
+def test_a_refit_has_the_weights_of_the_fit(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y, groups, weights = np.arange(60) % 2, np.arange(60) // 3, rng.integers(1, 9, 60)
+    for name, n in (("train", 60), ("other", 20)):
+        rows = [
+            f"{a + y[k]:.3f},{b:.3f},{y[k]},{groups[k]},{weights[k]}"
+            for k, (a, b) in enumerate(rng.normal(size=(n, 2)))
+        ]
+        Path(f"{name}.csv").write_text("\n".join(["a,b,label,site,w", *rows]) + "\n")
+    Path("new.csv").write_text("a,b,label\n1,2,0\n0,1,1\n2,2,1\n")
+    options = ("--weights", "w", "--groups", "site", "--regs", "0.1", "--loss", "hinge", "--loss", "squared_hinge")
+    assert run("fit", "train.csv", *options, "-o", "m.safetensors").status == 0
+    model = sm.load_model("m.safetensors")
+    assert (model.weights_column, model.groups_column) == ("w", "site")
+    assert re.search(r"groups column +site\nweights column +w\n", run("info", "m.safetensors").text)
+    data = sm.load_dataset("train.csv", label_column="label", groups_column="site", weights_column="w")
+    [expected], _ = refit(model, data)
+    unweighted = sm.load_dataset("train.csv", label_column="label", columns=["a", "b"])
+    assert refit(model, unweighted)[0][0].value != expected.value
+    seen: list[Any] = []
+
+    def kept(found: Any, training: Dataset, **more: Any) -> Any:
+        seen.append(refit(found, training, **more))
+        return seen[-1]
+
+    monkeypatch.setattr("softmargin.report.refit", kept)
+    for words in (("train.csv",), ("new.csv", "--training", "train.csv")):
+        answer = run("report", "m.safetensors", *words, "--refit", "-o", "r.html")
+        assert answer.status == 0, answer.err
+        [other], _ = seen.pop()
+        assert (other.value, other.loss) == (expected.value, expected.loss)
+    for words in (
+        ("evaluate", "m.safetensors", "new.csv"),
+        ("report", "m.safetensors", "new.csv", "-o", "r.html"),
+    ):
+        assert run(*words).status == 0  # the column is only needed to fit again
 
 
 @pytest.mark.parametrize("limit", [3, 10, 50, 89])

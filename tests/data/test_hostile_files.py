@@ -176,4 +176,4 @@ def test_folders_are_read_as_they_are_found(tmp_path: Path) -> None:
     assert sorted(rows) == sorted([i, label] for i, label in zip(data.ids, data.y.tolist(), strict=True))
     (root / "empty\none").mkdir()
     refused(lambda: sm.load_dataset(root), "empty\\none", "has no images")
-    run_refused(tmp_path, "fit", root, words=("empty\\none", "has no images"))
+    run_refused(tmp_path, "fit", root, "-o", "new.safetensors", words=("empty\\none", "has no images"))

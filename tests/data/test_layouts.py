@@ -292,3 +292,37 @@ def test_heic_is_named_with_its_package(tmp_path: Path, monkeypatch: pytest.Monk
     assert data.n_samples == 4
     assert "left out 2 damaged images of 6" in data.notes[0]
     guard._heif.cache_clear()
+
+
+class Unflagged(zipfile.ZipInfo):
+    """An entry whose name is stored in an encoding without the flag of UTF-8, as many programs do."""
+
+    encoding = "utf-8"
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+        return self.filename.encode(self.encoding), self.flag_bits & ~0x800
+
+
+@pytest.mark.parametrize(
+    ("encoding", "classes"),
+    [
+        ("utf-8", ["Bär", "Müsli"]),
+        ("utf-8", ["Čeština", "日本"]),
+        ("cp437", ["Bär", "Ñandu"]),
+        ("utf-8", ["cat", "dog"]),
+    ],
+)
+def test_names_in_a_zip_without_the_flag_of_utf8(tmp_path: Path, encoding: str, classes: list[str]) -> None:
+    Unflagged.encoding = encoding
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for k, name in enumerate(classes):
+            archive.writestr(Unflagged(f"{name}/ü.png"), picture(50 * k))
+    raw = (tmp_path / "p.zip").read_bytes()
+    assert f"{classes[0]}/ü.png".encode(encoding) in raw
+    with zipfile.ZipFile(tmp_path / "p.zip") as archive:
+        assert not any(entry.flag_bits & 0x800 for entry in archive.infolist())
+    data = load_dataset(tmp_path / "p.zip")
+    assert data.y is not None
+    assert data.y.tolist() == classes
+    assert data.ids == tuple(f"{name}/ü.png" for name in classes)
+    assert data.X[:, 0].tolist() == [0, 50]

@@ -196,7 +196,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     text = ("f0,f1,f2,f3\n" + row * 400_000).encode()
     found = subprocess.run([sys.executable, "-c", program], input=text, capture_output=True, check=True)
-    assert int(found.stdout) * 1024 < 40e6
+    said, grown = found.stdout.decode().splitlines()
+    assert said.endswith("p.csv: 400,000 rows of id, label.")
+    assert int(grown) * 1024 < 40e6
     assert (tmp_path / "p.csv").read_bytes().count(b"\n") == 400_001
 
 

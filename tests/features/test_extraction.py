@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from softmargin import load_dataset
+from softmargin.data.extraction import eight_bit
 from softmargin.data.images import PixelPictures
 from softmargin.data.inputs import Texts, joined
 from softmargin.errors import DataError, SoftmarginError
@@ -323,6 +324,38 @@ def test_tables_without_such_texts_are_refused(table, options, words, tmp_path):
 def test_numbers_are_not_pictures(tmp_path):
     np.savez(tmp_path / "x.npz", X=np.eye(3), y=np.arange(3))
     refused(lambda: load_dataset(tmp_path / "x.npz", features=Means()), "must hold pictures", "3 features")
+
+
+def test_grey_levels_of_the_digits_reach_the_extractor():
+    plain, made = load_dataset("digits"), load_dataset("digits", features=Means())
+    for before, after in ((plain, made), (plain.test, made.test)):
+        pictures = np.rint(before.X * 255).astype(np.uint8).reshape(-1, 8, 8)
+        np.testing.assert_array_equal(after.X, Means().transform(list(pictures)))
+    assert "pixels from 0 to 1 are multiplied by 255 and rounded" in made.notes
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected", "is_told"),
+    [
+        ([[[0.0, 0.5, 1.0]], [[0.25, 0, 0]]], [[[0, 128, 255]], [[64, 0, 0]]], True),
+        ([[[0.0, 0.5]], [[0.0, 1.0]]], [[[0, 128]], [[0, 255]]], True),
+        ([[[0.0, 7.0, 16.0]]], [[[0, 7, 16]]], False),
+        ([[[0.0, 1.0]], [[200.0, 0.0]]], [[[0, 1]], [[200, 0]]], False),
+        ([np.array([[0, 1, 1]], np.uint8)], [[[0, 1, 1]]], False),
+        ([np.array([[0, 255, 3]], np.int64)], [[[0, 255, 3]]], False),
+    ],
+)
+def test_pixels_become_whole_numbers(parts, expected, is_told):
+    found, notes = eight_bit([np.asarray(part) for part in parts], "x")
+    assert [X.tolist() for X in found] == expected
+    assert {X.dtype for X in found} == {np.dtype(np.uint8)}
+    assert bool(notes) == is_told
+
+
+@pytest.mark.parametrize("wrong", [[[0.5, 2.0]], [[-1.0, 0.0]], [[0.0, 256.0]], [[np.nan, 0.0]], [[0.0, np.inf]]])
+def test_other_numbers_are_not_pixels(wrong):
+    words = ("digits.npz must hold pixels that are whole numbers from 0 to 255 or floats from 0 to 1",)
+    refused(lambda: eight_bit([np.array([[0.0, 1.0]]), np.array(wrong)], "digits.npz"), *words)
 
 
 def test_pictures_of_different_sizes_need_one_size(tmp_path):

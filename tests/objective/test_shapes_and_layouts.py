@@ -181,7 +181,7 @@ for path in paths:
     else:
         softmargin.data.load_dataset = lambda *_, **options: (load(path), cut(path))[0]
         try:
-            cli.main(["fit", path, "-o", path + ".model", "--loss", "hinge", "--reg", "0.1"])
+            cli.main(["fit", path, "-o", path + ".safetensors", "--loss", "hinge", "--reg", "0.1"])
         except SystemExit as end:
             print("status", end.code)
 """

@@ -23,10 +23,10 @@ def digits() -> Dataset:
 def models(digits: Dataset) -> dict[str, Model]:
     """Return a model of each loss, each with the record of a small search."""
     losses = [sm.CrossEntropy(), sm.Hinge(), sm.SquaredHinge()]
-    choice = sm.choose(digits.X, digits.y, losses, [1e-1, 1e-2, 1e-3])
+    choice = sm.choose(digits.X, digits.y, losses, [1e-1, 1e-2, 1e-3], scaling="none")
     found = {}
     for path in choice.paths:
-        classifier = sm.LinearClassifier(path.loss, reg=path.chosen.reg).fit(digits.X, digits.y)
+        classifier = sm.LinearClassifier(path.loss, reg=path.chosen.reg, scaling="none").fit(digits.X, digits.y)
         found[path.loss.name] = classifier.to_model(digits, choice=choice)
     return found
 

@@ -894,16 +894,18 @@ def test_an_error_ahead_waits_for_the_caller():
 def test_the_last_folds_share_all_threads():
     """A fold works alone where there are no two threads for each that is at work."""
     helped = []
-    gate = threading.Event()
+    gate, begun = threading.Event(), threading.Event()
 
     def slow(reg, callback):
         helped.append(Workers(3).helps)
+        begun.set()
         if reg == 0.0:
             gate.wait(10)
             time.sleep(0.2)  # until the other is not only called for the last time, but done
         return reg
 
     def quick(reg, callback):
+        begun.wait(10)  # else both calls may be over before the other begins
         if reg == 1.0:
             gate.set()
         return reg

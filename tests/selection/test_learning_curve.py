@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 import softmargin as sm
 from softmargin.errors import DataError, ParameterError
 from softmargin.samples import Labelled
-from softmargin.selection.curve_samples import Subsets
+from softmargin.selection.curve_samples import Subsets, split
 from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -122,6 +122,33 @@ def test_the_held_out_fifth_is_in_no_subset():
     assert noise.curves[0].points[0].mean < 0.68
 
 
+def test_groups_are_never_on_both_sides_of_the_held_out_fifth():
+    # Nearly equal samples per patient, and labels that depend on the patient alone: only a leak beats chance.
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 8)
+    X = rng.normal(size=(60, 40))[patients] + 0.01 * rng.normal(size=(480, 40))
+    y = rng.permutation(np.arange(60) % 2)[patients]
+    options = {"shots": [4, "all"], "repeats": 2, "scaling": "none"}
+    leaking = curve(X, y, None, None, **options, reg=1e-4)
+    honest = curve(X, y, None, None, groups=patients, **options, reg=1e-4)
+    assert leaking.curves[0].points[-1].mean == 1.0
+    assert honest.curves[0].points[-1].mean < 0.8
+    assert (leaking.n_groups, honest.n_groups) == (None, 60)
+    assert honest.n_test == pytest.approx(96, abs=16)
+    labelled = Labelled.check(X, y)
+    training, test, kept = split(labelled, None, None, 0, patients)
+    held = {tuple(row) for row in test.X}
+    outside = np.array([tuple(row) in held for row in X])
+    assert outside.sum() == len(test.labels) == 480 - len(training.y)
+    assert not set(patients[outside]) & set(kept)
+    # λ is selected with the groups that remain, on the same samples as `choose` would.
+    chosen = curve(X, y, None, None, groups=patients, **options, reg="auto").curves[0].points[-1].reg
+    assert chosen == sm.choose(training, training.labels, ["cross_entropy"], groups=kept, scaling="none").reg
+    order = rng.permutation(480)
+    again = curve(X[order], y[order], None, None, groups=patients[order].astype(str), **options, reg=1e-4)
+    assert accuracies(again) == accuracies(honest)
+
+
 def test_lambda_is_fixed_or_has_the_same_C_for_all_subsets():
     fixed = curve(reg=0.03)
     assert not fixed.selected
@@ -224,6 +251,12 @@ REFUSED_DATA = {
     "other labels": ({"y_test": np.full(150, "yak")}, "y_test must hold at least one label of y"),
     "NaN": ({"X_test": np.full((150, 5), np.nan)}, "NaN in row 0, column 0"),
     "one class": ({"y": np.full(240, "ant")}, "at least two classes"),
+    "groups": ({"groups": np.arange(239)}, "groups must have shape (240,), got (239,)"),
+    "one group": ({"groups": np.zeros(240), "X_test": None, "y_test": None}, "in two groups, got none"),
+    "weights": (
+        {"X": Labelled.check(*DATA, np.arange(240) % 2 + 1.0)},
+        "Samples of a learning curve must all have weight 1",
+    ),
 }
 
 

@@ -183,7 +183,7 @@ def test_a_choice_that_did_not_converge_warns():
 def test_chance_is_not_taken_for_bad_calibration(n, sharp):
     """Of 200 perfectly calibrated classifiers hardly any is called badly calibrated; overconfident ones are."""
     from softmargin.losses import softmax
-    from softmargin.selection import calibration_error
+    from softmargin.metrics import calibration_error
 
     rng = np.random.default_rng(0)
     poor = overconfident = 0

@@ -36,9 +36,9 @@ class Answer(NamedTuple):
         return json.loads(self.out)
 
 
-def run(*arguments: str | Path) -> Answer:
-    """Run the command line in this process, with pipes for stdout and stderr."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+def run(*arguments: str | Path, encoding: str = "utf-8") -> Answer:
+    """Run the command line in this process, with pipes for stdout (of an encoding) and stderr."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), name, newline="") for name in (encoding, "utf-8"))
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
         cli.main([str(argument) for argument in arguments])
     for stream in (out, err):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         context = getattr(error, "ctx", None)
         hint = f" See '{context.command_path} --help'." if context else ""
         message = explain_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
-        message = message.removesuffix(".")
+        message = re.sub(r"\s*[\r\n]\s*", " ", message).removesuffix(".")  # click lists choices in lines
         say_err(f"Error: {message}{'' if message.endswith('?') else '.'}{hint}")
         status = error.exit_code
     except OSError as error:  # click's own output, of --help for example

@@ -67,7 +67,8 @@ def _shots(context: Any, option: Any, text: str) -> list[int | str]:
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, help="Random seed of the subsets.  [default: 0]"
 )
-@options.losses
+@options.losses("cross_entropy")
+@options.groups
 @options.job
 @options.gathered(_CurveJob, "job")
 def curve(
@@ -83,11 +84,13 @@ def curve(
 
     Fits each loss (by default cross_entropy) to random subsets of the training set, whose classes have up to that
     many samples. Prints the mean accuracy over the repeats, its standard error, and the band from the 10 % to the
-    90 % quantile. Without a test set, a fifth of DATA is held out of all subsets.
+    90 % quantile. Without a test set, a fifth of DATA is held out of all subsets; with --groups, whole groups. All
+    samples have weight 1.
 
     λ is selected once, on the whole training set of N samples. A subset of n samples is fitted with λ·N/n, which
     is the same C for all.
     """
+    job.check()
     extractors = job.extractors()
     if len(extractors) > 1:
         raise ParameterError("curve takes one kind of --features; run it once for each.")
@@ -113,6 +116,7 @@ def curve(
             *held,
             loss=losses,
             reg="auto" if job.reg is None else job.reg,
+            groups=task.groups,
             shots=shots,
             repeats=repeats,
             seed=job.seed,
@@ -129,6 +133,8 @@ def curve(
             from softmargin.report import curve_page
 
             files.save(report, curve_page(found, job.data))
+    if found.n_groups is not None and not found.held_out and not found.selected:
+        wording.say_err("Note: the groups have no effect, since there is a test set and --reg is given.")
     if as_json:
         wording.print_json("curve", record)
         return 0
@@ -154,6 +160,8 @@ def _content(path: str, record: dict[str, Any], found: LearningCurve) -> bytes:
 
 def _print(source: str, found: LearningCurve) -> None:
     where = "held out of all subsets" if found.held_out else "of the test set"
+    if found.held_out and found.n_groups is not None:
+        where += f", as whole groups ({found.n_groups:,} groups in total)"
     wording.say(
         f"{source}: {pluralize(found.n_training, 'training sample')}, "
         f"{pluralize(found.n_classes, 'class', 'classes')}; {pluralize(found.n_test, 'sample')} {where}."

@@ -85,6 +85,8 @@ def fit(
             choice, task = several.comparison, tasks[several.selected]
         elif len(losses) > 1 or job.reg is None:
             choice = job.search(task, losses, progress)
+        else:
+            job.note_unused()
         dataset, samples = task.data, task.samples
         loss, strength = (losses[0], job.reg) if choice is None else (choice.loss, choice.reg)
         assert strength is not None, "without a choice, λ was given"
@@ -108,7 +110,8 @@ def fit(
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
         model = classifier.to_model(dataset, image_size=image_size, choice=choice)
-        model = replace(model, command=command_line())
+        columns: dict[str, Any] = dict(job.columns_of_samples())
+        model = replace(model, command=command_line(), **columns)
         model.save(target)
         seconds = time.perf_counter() - started
         test = dataset.test if dataset.test is not None and dataset.test.y is not None else None

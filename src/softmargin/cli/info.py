@@ -12,7 +12,7 @@ from softmargin.cli.progress import reporter
 from softmargin.cli.reading import Reading, describe, read_data, read_model
 from softmargin.cli.wording import certificate_rows, list_names, print_json, print_table, say, write
 from softmargin.errors import ModelFileError, ParameterError
-from softmargin.text import printable, truncate
+from softmargin.text import printable
 
 if TYPE_CHECKING:
     from softmargin.features import FeatureExtractor
@@ -28,6 +28,7 @@ _MOST_CLASSES = 50
 @click.command(short_help="Describe a model file, DATA or the environment.")
 @click.argument("source", metavar="[MODEL|DATA]", required=False)
 @options.reading
+@options.image_size
 @click.option("--command", "as_command", is_flag=True, help="Print only the command line that made MODEL.")
 @click.option("--cache", is_flag=True, help="Describe the cache of features instead.")
 @click.option("--env", is_flag=True, help="Describe versions, BLAS, threads and caches, for a bug report.")
@@ -35,7 +36,14 @@ _MOST_CLASSES = 50
 @options.quiet
 @options.gathered(Reading, "reading")
 def info(
-    source: str | None, reading: Reading, as_command: bool, cache: bool, env: bool, as_json: bool, quiet: bool
+    source: str | None,
+    reading: Reading,
+    image_size: tuple[int, int] | None,
+    as_command: bool,
+    cache: bool,
+    env: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Describe a model file or DATA, the cache of features, or the environment.
 
@@ -53,7 +61,7 @@ def info(
     elif _is_model(source):
         _info_model(source, as_json)
     else:
-        _info_data(source, reading, as_json, quiet)
+        _info_data(source, reading, image_size, as_json, quiet)
 
 
 def _is_model(source: str) -> bool:
@@ -83,7 +91,7 @@ def _info_model(source: str, as_json: bool) -> None:
         ["classes", f"{model.n_classes:,}: {list_names(model.classes.tolist(), _MOST_NAMES, str)}"],
         ["probabilities", _probabilities(model)],
         ["training data", f"{model.data_name}, {model.n_samples:,} samples"],
-        *([["label column", model.label_column]] if model.label_column is not None else []),
+        *([name, column] for name, column in _columns(model).items() if column is not None),
         ["fingerprint", _short(model.fingerprint)],
         *certificate_rows(model),
         ["created", f"{model.created} by softmargin {model.versions.get('softmargin', 'unknown')}"],
@@ -92,6 +100,11 @@ def _info_model(source: str, as_json: bool) -> None:
     if model.selection.get("reason"):
         say()
         say(str(model.selection["reason"]))
+
+
+def _columns(model: Model) -> dict[str, str | None]:
+    names = {"label": model.label_column, "groups": model.groups_column, "weights": model.weights_column}
+    return {f"{name} column": column for name, column in names.items()}
 
 
 def _info_command(source: str | None, as_json: bool) -> None:
@@ -129,9 +142,9 @@ def _info_cache(as_json: bool) -> None:
     if found:
         say()
         rows = [
-            [e.record["name"], f"{e.n_rows:,}", f"{e.n_bytes / 1e6:,.1f} MB", _settings(e.record)] for e in found
+            [e.record["name"], _settings(e.record), f"{e.n_rows:,}", f"{e.n_bytes / 1e6:,.1f} MB"] for e in found
         ]
-        print_table(["extractor", "samples", "size", "settings"], rows)
+        print_table(["extractor", "settings", "samples", "size"], rows, left=2)
 
 
 def _extractor(extractor: FeatureExtractor) -> str:
@@ -141,12 +154,14 @@ def _extractor(extractor: FeatureExtractor) -> str:
 
 def _settings(record: dict[str, Any]) -> str:
     given = {name: value for name, value in record["settings"].items() if value is not None}
-    return truncate(", ".join(f"{name} {value}" for name, value in given.items()), 40)
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
-def _info_data(source: str, reading: Reading, as_json: bool, quiet: bool) -> None:
+def _info_data(
+    source: str, reading: Reading, image_size: tuple[int, int] | None, as_json: bool, quiet: bool
+) -> None:
     with reporter(quiet) as progress:
-        data = read_data(source, reading, progress)
+        data = read_data(source, reading, progress, image_size=image_size)
         parts = {"data": data} if data.test is None else {"data": data, "test": data.test}
         progress("computing the fingerprint")
         records = {name: describe(part) for name, part in parts.items()}

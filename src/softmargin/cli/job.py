@@ -118,9 +118,24 @@ class Job(Extraction):
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of `softmargin.load_dataset`."""
+        more = {name: value for name, value in self.columns_of_samples().items() if value is not None}
+        return super().options() | more
+
+    def columns_of_samples(self) -> dict[str, str | None]:
+        """Return the columns of groups and weights, by their name in `softmargin.load_dataset` and a model."""
         column = None if self.groups is None or sampling.is_file(self.groups) else self.groups
-        more = {"groups_column": column, "weights_column": self.weights}
-        return super().options() | {name: value for name, value in more.items() if value is not None}
+        return {"groups_column": column, "weights_column": self.weights}
+
+    def note_unused(self) -> None:
+        """Print a note about options of a selection, which have no effect if loss and λ are given."""
+        names = ["folds", "quick", "groups", "group_by", "rule", "scoring"]
+        defaults: dict[str, Any] = {"quick": False, "rule": "best", "scoring": "accuracy"}
+        given = [name for name in names if getattr(self, name) != defaults.get(name)]
+        given += ["seed"] if self.seed and self.limit is None else []
+        if given:
+            listed = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            are = "are" if len(given) > 1 else "is"
+            say_err(f"Note: {listed} {are} for the selection, but loss and λ are given, so nothing is selected.")
 
     def fit_options(self, task: Task) -> dict[str, Any]:
         """Return arguments of `LinearClassifier`."""
@@ -195,6 +210,8 @@ class Job(Extraction):
         data = read_data(self.data, self, progress, **options)
         y = labels_of(data, self.data)
         groups = self._groups(data)
+        if groups is not None and len(set(groups.tolist())) == len(groups):
+            say_err("Note: each sample is its own group, so the groups have no effect.")
         if self.limit is not None and self.limit < data.n_samples:
             rows = sampling.limited(data, self.limit, self.seed)
             say_err(f"Note: using {len(rows):,} of {data.n_samples:,} training samples (--limit).")

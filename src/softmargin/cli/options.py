@@ -24,6 +24,8 @@ __all__ = [
     "evaluation",
     "extraction",
     "gathered",
+    "groups",
+    "image_size",
     "job",
     "losses",
     "model",
@@ -198,6 +200,9 @@ features = click.option(
     help="Features of images or texts: pixels, hog, kmeans[:K], kmeans:K:plain, FILE.onnx (a backbone) or st:NAME "
     "(a sentence encoder). May be repeated.  [default: DATA as it is]",
 )
+image_size = click.option(
+    "--image-size", metavar="HxW", callback=_size, help="Resize all images to this height and width."
+)
 extraction = combined(
     features,
     click.option(
@@ -205,9 +210,7 @@ extraction = combined(
         type=click.Choice(("auto", "cls", "mean", "max")),
         help="How the outputs of a backbone become one row.  [default: auto]",
     ),
-    click.option(
-        "--image-size", metavar="HxW", callback=_size, help="Resize all images to this height and width."
-    ),
+    image_size,
     text,
     no_cache,
 )
@@ -222,32 +225,23 @@ applying = combined(backbone, text, no_cache)
 evaluation = combined(model, data, applying, reading, part, as_json, quiet)
 """Of commands that evaluate MODEL on DATA."""
 
-losses = combined(
-    click.option(
-        "--loss",
-        "names",
-        type=click.Choice(LOSS_NAMES),
-        metavar="LOSS",
-        multiple=True,
-        help=f"Loss to try; may be repeated: {', '.join(LOSS_NAMES)}.  [default: all]",
-    ),
-    click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
-)
-"""What to fit."""
 
-search = combined(
-    losses,
-    click.option(
-        "--reg",
-        type=positive(),
-        metavar="λ",
-        help="Regularization strength λ, the factor of ΣW².  [default: selected]",
-    ),
-    click.option("--regs", metavar="LIST", callback=_regs, help="λ to select from, such as 1e-4,1e-3."),
-    click.option(
-        "--folds", type=click.IntRange(2), metavar="N", help="Number of cross-validation folds.  [default: 5]"
-    ),
-    click.option("--quick", is_flag=True, help="Select on a single held-out fifth instead of cross-validation."),
+def losses(default: str = "all") -> Callable[[Any], Any]:
+    """Return the options for what to fit, with the loss that is tried by default."""
+    return combined(
+        click.option(
+            "--loss",
+            "names",
+            type=click.Choice(LOSS_NAMES),
+            metavar="LOSS",
+            multiple=True,
+            help=f"Loss to try; may be repeated: {', '.join(LOSS_NAMES)}.  [default: {default}]",
+        ),
+        click.option("--delta", type=positive(), metavar="Δ", help="Margin of the hinge losses.  [default: 1]"),
+    )
+
+
+groups = combined(
     click.option(
         "--groups",
         metavar="COLUMN|FILE",
@@ -259,6 +253,23 @@ search = combined(
         metavar="REGEX",
         help="Groups from the names of the samples: the first group of the regular expression, else its match.",
     ),
+)
+"""Which samples belong together: fields of `softmargin.cli.job.Job`."""
+
+search = combined(
+    losses(),
+    click.option(
+        "--reg",
+        type=positive(),
+        metavar="λ",
+        help="Regularization strength λ, the factor of ΣW².  [default: selected]",
+    ),
+    click.option("--regs", metavar="LIST", callback=_regs, help="λ to select from, such as 1e-4,1e-3."),
+    click.option(
+        "--folds", type=click.IntRange(2), metavar="N", help="Number of cross-validation folds.  [default: 5]"
+    ),
+    click.option("--quick", is_flag=True, help="Select on a single held-out fifth instead of cross-validation."),
+    groups,
     click.option(
         "--rule",
         type=click.Choice(("best", "one_se")),

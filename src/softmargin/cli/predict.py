@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import click
 
@@ -26,7 +26,7 @@ from softmargin.cli.reading import (
     read_for_model,
     read_model,
 )
-from softmargin.cli.wording import is_terminal, list_names, print_json, say, say_err, write
+from softmargin.cli.wording import is_terminal, json_text, list_names, print_json, say, say_err, write
 from softmargin.errors import DataError, ModelFileError, ParameterError
 from softmargin.text import pluralize, printable
 
@@ -103,17 +103,20 @@ def predict(
             raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
     kind = "score" if scores else "proba" if proba else "margin" if margin else None
     on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
-    with reporter(quiet or on_screen) as progress:
+    with ExitStack() as shown:
+        progress = shown.enter_context(reporter(quiet or on_screen))
         counted = _Counted(_blocks(loaded, _parts(loaded, data, progress, part, reading), kind, data))
         rows = iter(counted)
         if suffix in (".jsonl", ".ndjson"):
-            blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind))
+            blocks: Iterable[bytes] = map(_encoded, _json_blocks(loaded, rows, kind, output and "utf-8"))
         elif suffix == ".parquet":
             blocks = _parquet_blocks(loaded, rows, kind)
         else:
             blocks = map(_encoded, _csv_blocks(loaded, rows, kind, printable if on_screen else str))
         if output is None:
             for block in blocks:
+                if is_terminal(sys.stderr) and not _is_file(sys.stdout):
+                    shown.close()  # what reads the rows may print them on this terminal: end the line of progress
                 if not write(block):
                     return
             return
@@ -136,6 +139,14 @@ class _Counted:
         for block in self._blocks:
             self.n_samples += len(block[1])
             yield block
+
+
+def _is_file(stream: TextIO | None) -> bool:
+    """Tell whether a stream goes to a file, and not to a pipe or device."""
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # closed, or not a stream of the system
+        return False
 
 
 def _is_stdin(path: str) -> bool:
@@ -240,7 +251,7 @@ def _csv_blocks(
     yield headings
 
 
-def _json_blocks(model: Model, blocks: Iterable[_Block], kind: str | None) -> Iterator[str]:
+def _json_blocks(model: Model, blocks: Iterable[_Block], kind: str | None, encoding: str | None) -> Iterator[str]:
     classes = list(map(str, model.classes.tolist()))
     for block in blocks:
         lines = []
@@ -248,7 +259,7 @@ def _json_blocks(model: Model, blocks: Iterable[_Block], kind: str | None) -> It
             record = {"id": i, "label": label}
             if kind is not None:
                 record[kind] = numbers[0] if kind == "margin" else dict(zip(classes, numbers, strict=True))
-            lines.append(json.dumps(record) + "\n")
+            lines.append(json_text(record, encoding=encoding) + "\n")
         yield "".join(lines)
 
 

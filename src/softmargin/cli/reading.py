@@ -101,17 +101,26 @@ def read_data(source: str, reading: Reading, progress: Progress, **options: Any)
 
 
 def read_for_model(
-    source: str, model: Model, reading: Reading, progress: Progress, *, labelled: bool = True
+    source: str,
+    model: Model,
+    reading: Reading,
+    progress: Progress,
+    *,
+    labelled: bool = True,
+    weighted: bool = False,
 ) -> Dataset:
     """Read DATA as the model needs it; its features are computed unless DATA is a file of features.
 
     If ``labelled``, labels are read as the classes of the model, and the label column is that of the fit unless
-    another one is given.
+    another one is given. Otherwise the test set needs no labels. If ``weighted``, the sample weights of the fit are
+    read, too.
     """
     from softmargin.data import holds_arrays, options_of
 
-    labels = {"classes": model.classes} if labelled else {}
+    labels: dict[str, Any] = {"classes": model.classes} if labelled else {"only_features": True}
     own, extractor = options_of(source), extractor_for(model, reading)
+    if weighted and model.weights_column is not None and "weights_column" in own:
+        labels["weights_column"] = model.weights_column
     if labelled and reading.label_column is None and "label_column" in own:
         reading = replace(reading, label_column=model.label_column)
     if extractor is not None:

@@ -85,13 +85,16 @@ def report(
         check_folder(figures, data, training)
     others = [read_model(other) for other in against]
     with reporter(quiet) as progress:
-        whole = read_for_model(data, loaded, reading, progress)
+        weighted = refit and training is None  # then DATA holds the training data
+        whole = read_for_model(data, loaded, reading, progress, weighted=weighted)
         dataset = part_of(whole, data, part)
         labels_of(dataset, data)
         with naming(data):
             loaded.predict(dataset.X, threads)  # an invalid row is named before the work
         progress("checking the training data")
-        trained_on = training_data(loaded, whole if part == "auto" else None, training, reading, progress)
+        trained_on = training_data(
+            loaded, whole if part == "auto" else None, training, reading, progress, weighted=refit
+        )
         known = None if trained_on is dataset else trained_on
         along: list[Model] = []
         if refit:
@@ -124,11 +127,18 @@ def report(
 
 
 def training_data(
-    model: Model, other: Dataset | None, source: str | None, reading: Reading, progress: Progress
+    model: Model,
+    other: Dataset | None,
+    source: str | None,
+    reading: Reading,
+    progress: Progress,
+    *,
+    weighted: bool = False,
 ) -> Dataset | None:
     """Return the training data of the model if available: as given by ``source``, or the training part of DATA.
 
-    The options for the columns of DATA apply to ``source`` too, if it is a table.
+    The options for the columns of DATA apply to ``source`` too, if it is a table. If ``weighted``, its sample
+    weights are read as well.
     """
     if source is not None:
         from softmargin.data import options_of
@@ -137,7 +147,7 @@ def training_data(
         names = ("label_column", "columns", "text", "header", "decimal", "encoding")
         given = {name: getattr(reading, name) for name in names if name in own}
         same = Reading(no_cache=reading.no_cache, backbone=reading.backbone, **given)
-        training = read_for_model(source, model, same, progress)
+        training = read_for_model(source, model, same, progress, weighted=weighted)
         labels_of(training, source)
         if training.fingerprint() != model.fingerprint:
             raise DataError(

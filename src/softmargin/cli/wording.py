@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = [
-    "certificate_rows", "compact", "document", "is_terminal", "list_names", "note_unknown", "print_comparison",
-    "print_data", "print_features", "print_json", "print_table", "say", "say_err", "unknown_sentence", "write",
+    "certificate_rows", "compact", "document", "is_terminal", "json_text", "list_names", "note_unknown",
+    "print_comparison", "print_data", "print_features", "print_json", "print_table", "say", "say_err",
+    "unknown_sentence", "write",
 ]  # fmt: skip
 
 _TERMINAL_COLUMNS = 80
@@ -33,6 +35,9 @@ _MOST_UNKNOWN = 20
 _MOST_COLUMNS = 1_000_000
 _GAP = 2
 """Spaces between two columns of a table."""
+
+_LEAST_ROOM = 16
+"""Columns of a terminal below which the text of a table is broken anywhere."""
 
 _LONG = 100.0
 """Seconds from which on a table shows them without decimals."""
@@ -103,7 +108,25 @@ def document(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def print_json(kind: str, record: Mapping[str, Any]) -> None:
     """Print the `document` of a record as JSON to stdout."""
-    write(json.dumps(document(kind, record), indent=2, allow_nan=False) + "\n")
+    write(json_text(document(kind, record), indent=2) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None, encoding: str | None = None) -> str:
+    """Return a value as JSON, with what is printable in UTF-8 as it is and all else escaped.
+
+    Parameters
+    ----------
+    value : object
+    indent : int, optional
+    encoding : str, optional
+        That of the output, by default of stdout; unless it is UTF-8 the text is ASCII.
+    """
+    encoding = encoding or getattr(sys.stdout, "encoding", None) or "ascii"
+    plain = encoding.lower().replace("_", "-") not in ("utf-8", "utf8")
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=plain)
+    if text.isascii():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def print_table(headings: list[str], rows: list[list[str]], *, left: int = 1) -> None:
@@ -115,18 +138,40 @@ def print_table(headings: list[str], rows: list[list[str]], *, left: int = 1) ->
     from rich.table import Table
     from rich.text import Text
 
+    rows = [[printable(cell) for cell in row] for row in rows]
+    on_terminal = is_terminal(sys.stdout)
+    if on_terminal:
+        rows = _broken(headings, rows, left)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
         table.add_column(
             Text(printable(heading)), justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    on_terminal = is_terminal(sys.stdout)
+        table.add_row(*map(Text, row))
     text = io.StringIO()
     width = _columns() if on_terminal else _MOST_COLUMNS
     Console(file=text, width=width, force_terminal=on_terminal, highlight=False).print(table)
     write("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
+
+
+def _broken(headings: list[str], rows: list[list[str]], left: int) -> list[list[str]]:
+    """Break long cells of the last column of text after separators, to the width that the others leave."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    room = _columns() - sum(widths) + widths[left - 1] - _GAP * (len(widths) - 1)
+    if widths[left - 1] <= room or room < _LEAST_ROOM:
+        return rows
+    found = []
+    for row in rows:
+        lines = [""]
+        for piece in re.split(r"(?<=[/\\,;:\s])", row[left - 1]):
+            if cell_len(lines[-1] + piece.rstrip()) > room and lines[-1]:
+                lines.append("")
+            lines[-1] += piece
+        found.append([*row[: left - 1], "\n".join(map(str.rstrip, lines)), *row[left:]])
+    return found
 
 
 def certificate_rows(model: Model) -> list[list[str]]:
@@ -156,7 +201,7 @@ def print_comparison(comparison: Comparison, tests: dict[str, float] | None = No
     rows = []
     for path in comparison.paths:
         point, calibration = path.chosen, path.calibration
-        error = f" ±{point.standard_error:.4f}" if comparison.scoring == "accuracy" else ""
+        error = f" ±{comparison.accuracy_error(point):.4f}" if comparison.scoring == "accuracy" else ""
         row = [
             path.loss.name,
             f"{point.reg:.3g}",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.data.dataset import Dataset, as_features
+from softmargin.data.dataset import Dataset, ReadOptions, as_features
 from softmargin.data.files import check_unique, left_out
 from softmargin.data.labels import as_labels, name_labels, read_labels
 from softmargin.data.parts import marks_unlabelled
@@ -24,7 +24,11 @@ FEATURE_NAMES = "feature_names"
 
 
 def dataset_of(
-    path: Path, names: Iterable[str], load: Callable[[str], NDArray[Any]], listing: Callable[[], str]
+    path: Path,
+    names: Iterable[str],
+    load: Callable[[str], NDArray[Any]],
+    listing: Callable[[], str],
+    options: ReadOptions,
 ) -> Dataset:
     """Return the data set of a file of arrays; only the arrays that it uses are loaded.
 
@@ -42,6 +46,8 @@ def dataset_of(
         Returns the array of a name.
     listing : callable
         Describes the arrays, for the message that none is recognised.
+    options : ReadOptions
+        With ``only_features``, the test set needs no labels.
 
     Raises
     ------
@@ -78,9 +84,9 @@ def dataset_of(
     test_key = _one_of(entries, _with_part(FEATURES, "test"), path)
     test_labels_key = _one_of(entries, _with_part(LABELS, "test"), path)
     labels_key = _one_of(entries, LABELS if plain else _with_part(LABELS, "train"), path)
-    if test_key and test_labels_key and labels_key:
+    if test_key and ((test_labels_key and labels_key) or options.only_features):
         test = part(test_key, test_labels_key, f"{path.stem} (test)")
-    unlabelled = test is not None and test.y is not None and marks_unlabelled(test.y)
+    unlabelled = not options.only_features and test is not None and test.y is not None and marks_unlabelled(test.y)
     if unlabelled:
         test = None
     feature_names = None

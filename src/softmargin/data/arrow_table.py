@@ -80,9 +80,12 @@ class Table:
         return data if data.feature_names is None else without_counters(data, data.feature_names, self.options)
 
     def chunks(self, batches: Iterable[Any], name: str) -> Iterator[Dataset]:
-        """Yield one data set per batch that has rows."""
+        """Yield one data set per batch that has rows; a column of repeated values gives no ids."""
         start = 0
         for batch in batches:
+            if start == 0 and self.plan.ids is not None and not is_index(self.names[self.plan.ids]):
+                column = plain(batch.column(self.ids[0]))
+                self.ids = self.ids if len(column.unique()) == len(column) else []
             if batch.num_rows:
                 try:
                     yield self._part(batch, name, start)

@@ -1,6 +1,5 @@
 """Columns that number the rows of a table: with them a model would learn the order of the file."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +9,13 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from softmargin.data.dataset import Dataset, ReadOptions
-from softmargin.data.tables import some
+from softmargin.data.tables import IDENTIFIERS, NUMBERS, some
+from softmargin.text import printable
 
 __all__ = ["without_counters"]
 
 FEWEST_ROWS = 10
 """In fewer rows, equal steps may be chance."""
-_NAMED_ID = re.compile(r"(.*[_ .-])?id|.*[a-z0-9]I[dD]", re.DOTALL)
-"""Names of identifiers, such as ``customer_id`` and ``PassengerId``, but not ``valid``."""
 
 
 def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) -> Dataset:
@@ -26,6 +24,8 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     These are columns of distinct whole numbers with equal steps from each row to the next, and columns with the
     name of an identifier (``customer_id``, ``PassengerId``) and distinct whole numbers. Tables of fewer than ten
     rows are not changed, nor is a table with no other feature. Columns that were requested by name always stay.
+    If there are no ids, they are the first column left out that is named like an identifier, as text. A note names
+    the columns that are named like an identifier but have repeated values, which are features.
 
     Parameters
     ----------
@@ -46,6 +46,13 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     if chosen or issparse(X) or len(X) < FEWEST_ROWS:
         return data
     counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
+    repeated = [name for k, name in enumerate(names) if k not in counters and IDENTIFIERS.fullmatch(name)]
+    if repeated:
+        advice = "name the features with --columns to leave them out"
+        note = (
+            f"columns named like an identifier have repeated values and are features: {some(repeated)} ({advice})"
+        )
+        data = replace(data, notes=(*data.notes, note))
     if not counters:
         return data
     found = some([names[k] for k in counters])
@@ -55,7 +62,12 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     rest = sorted({*range(len(names))}.difference(counters))
     note = f"columns that number or identify the rows are left out: {found} (--keep-counters keeps them)"
     kept = tuple(names[k] for k in rest)
-    return replace(data, X=X[:, rest], feature_names=kept, notes=(*data.notes, note))
+    notes, ids = (*data.notes, note), data.ids
+    first = next((k for k in counters if IDENTIFIERS.fullmatch(names[k]) or NUMBERS.fullmatch(names[k])), None)
+    if ids is None and first is not None:
+        ids = tuple(str(int(value)) for value in X[:, first].tolist())
+        notes += (f"column {printable(names[first])!r} is used as the sample ids",)
+    return replace(data, X=X[:, rest], feature_names=kept, ids=ids, notes=notes)
 
 
 def _counts(column: NDArray[Any]) -> bool:
@@ -71,7 +83,7 @@ def _counts(column: NDArray[Any]) -> bool:
 
 def _identifies(column: NDArray[Any], name: str) -> bool:
     """Return whether a column has the name of an identifier and distinct whole numbers."""
-    if _NAMED_ID.fullmatch(name) is None or column.dtype.kind not in "iuf":
+    if IDENTIFIERS.fullmatch(name) is None or column.dtype.kind not in "iuf":
         return False
     whole = column.dtype.kind != "f" or bool((np.isfinite(column) & (column == np.floor(column))).all())
     return whole and len(np.unique(column)) == len(column)

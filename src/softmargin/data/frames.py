@@ -75,7 +75,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
             return _read(part, f"{path.name} (test)", held) if _has_column(part, data.label_column) else None
 
         found = [Candidate(part, split, lambda split=split: test(split)) for split, part in candidates.items()]  # type: ignore[misc]
-        held_out, notes, unused = choose_test(data, found)
+        held_out, notes, unused = choose_test(data, found, labelled=not options.only_features)
     return replace(data, test=held_out, notes=(*data.notes, *notes, *left_out(path, [*unused, *rest])))
 
 

@@ -15,7 +15,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count
@@ -34,7 +33,7 @@ from softmargin.data import (
 )
 from softmargin.data import text as csv
 from softmargin.data.dataset import Dataset, Extractor, Progress, ReadOptions
-from softmargin.data.inputs import Inputs, joined
+from softmargin.data.extraction import extracted
 from softmargin.data.labels import labels_like
 from softmargin.data.options import check_columns, check_format, check_image_size
 from softmargin.errors import DataError, ParameterError
@@ -91,6 +90,7 @@ def load_dataset(
     image_channels: int | None = None,
     text: str | None = None,
     skip_damaged: bool = False,
+    only_features: bool = False,
     features: Extractor | None = None,
     cache: bool = True,
     progress: Progress | None = None,
@@ -140,6 +140,8 @@ def load_dataset(
         Only for a table, with ``features``: the column of texts. By default the only one.
     skip_damaged : bool, default False
         Only for images: leave out those that cannot be decoded, and list them in the notes.
+    only_features : bool, default False
+        For predictions: the labels of a table are not read, and the test set needs none.
     features : extractor of `softmargin.features`, optional
         Computes X from the pictures or texts of the source. It first learns from the training samples, without
         their labels, if it has to. By default X holds the pixels of pictures or the numbers of a table.
@@ -182,6 +184,7 @@ def load_dataset(
         weights_column=weights_column,
         classes=None if classes is None else check_labels(classes),
         skip_damaged=skip_damaged,
+        only_features=only_features,
     )
     if features is None and text is not None:
         raise ParameterError("text= needs features=, an extractor that turns texts into numbers.")
@@ -198,7 +201,7 @@ def load_dataset(
         dataset: Dataset = _with_classes(
             _reader(place, options).read(place, options), options.classes, printable(place)
         )
-        return dataset if features is None else _extracted(dataset, features, place, options, cache)
+        return dataset if features is None else extracted(dataset, features, printable(place), options, cache)
 
 
 def stream_dataset(
@@ -244,7 +247,7 @@ def stream_dataset(
     )
     if not isinstance(source, (str, os.PathLike)):
         chunks = csv.read_stream(source, "stdin", "stdin", options)
-        return (_extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
+        return (extracted(chunk, features, "stdin", options, cache) if features else chunk for chunk in chunks)
     place = _place(source)
     with _errors_named(place):
         reader = _reader(place, replace(options, label_column=None, columns=None, n_features=None, text=None))
@@ -253,7 +256,7 @@ def stream_dataset(
     def parts() -> Iterator[Dataset]:
         with _errors_named(place):
             for chunk in reader.chunks(place, options):
-                yield _extracted(chunk, features, place, options, cache) if features else chunk
+                yield extracted(chunk, features, printable(place), options, cache) if features else chunk
 
     return parts() if has_parts else None
 
@@ -298,43 +301,6 @@ def belongs_to(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> 
     return target.startswith(folder) and (
         name.endswith(_PARTS) or (os.path.exists(target) and not name.endswith(_OUTPUTS))
     )
-
-
-def _extracted(
-    data: Dataset, extractor: Extractor, place: str | Path, options: ReadOptions, cache: bool
-) -> Dataset:
-    """Return the data with X computed from its pictures or texts."""
-    parts = [data] if data.test is None else [data, data.test]
-    inputs = [_inputs(part, extractor, printable(place)) for part in parts]
-    settings: dict[str, Any] = {"cache": cache, "n_threads": options.n_workers, "progress": options.progress}
-    if not extractor.is_fitted:
-        extractor.learn(inputs[0], **settings)
-    X, image_shape, n_cached, notes = extractor.extract(joined(inputs), **settings)
-    notes = data.notes + notes
-    if n_cached:
-        notes += (f"the features of {n_cached:,} of {len(X):,} samples were in the cache",)
-    more: dict[str, Any] = {"image_shape": image_shape, "feature_names": None, "extractor": extractor}
-    test, n = None, data.n_samples
-    if data.test is not None:
-        test = replace(data.test, X=X[n:], inputs=inputs[1], **more)
-    return replace(data, X=X[:n], inputs=inputs[0], test=test, notes=notes, **more)
-
-
-def _inputs(data: Dataset, extractor: Extractor, where: str) -> Inputs:
-    """Return the pictures or texts of data; rows of pixels from 0 to 255 are pictures, too."""
-    inputs = data.inputs
-    if (
-        inputs is None
-        and data.image_shape is not None
-        and data.n_samples
-        and data.X.min() >= 0
-        and data.X.max() <= 255
-    ):
-        inputs = images.PixelPictures(data.X.astype(np.uint8, copy=False), data.image_shape, where)
-    if inputs is None or inputs.kind != extractor.takes:
-        has = f"a table of {data.n_features:,} features" if inputs is None else inputs.kind
-        raise DataError(f"{where} must hold {extractor.takes} for the features {extractor.describe()}, got {has}.")
-    return inputs
 
 
 @contextmanager

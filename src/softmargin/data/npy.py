@@ -52,12 +52,16 @@ def read(path: Path, options: ReadOptions) -> Dataset:
 
     test = None
     test_file = swap_word(path, "train", "test")
-    test_labels_file = None if test_file is None or y is None else _labels_beside(test_file)
-    if test_file is not None and test_labels_file is not None and test_file.is_file():
-        X_test, test_shape = _map_features(test_file)
-        y_test = read_labels(test_labels_file, len(X_test), beside=test_file)
-        test = Dataset(X_test, y_test, test_file.stem, image_shape=test_shape)
-        notes.append(f"test set read from {printable(test_file.name)} and {printable(test_labels_file.name)}")
+    if test_file is not None and test_file.is_file() and (y is not None or options.only_features):
+        test_labels_file = _labels_beside(test_file)
+        if test_labels_file is not None or options.only_features:
+            X_test, test_shape = _map_features(test_file)
+            y_test, source = None, printable(test_file.name)
+            if test_labels_file is not None:
+                y_test = read_labels(test_labels_file, len(X_test), beside=test_file)
+                source += f" and {printable(test_labels_file.name)}"
+            test = Dataset(X_test, y_test, test_file.stem, image_shape=test_shape)
+            notes.append(f"test set read from {source}")
     return Dataset(X, y, path.stem, image_shape=image_shape, test=test, notes=tuple(notes))
 
 
@@ -86,7 +90,7 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     held = None
     if main is not shards:
         X_test, y_test, test_shape = _join(test, None)
-        if y_test is not None:
+        if y_test is not None or options.only_features:
             held = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape)
     return Dataset(X, y, folder.name, image_shape=image_shape, test=held, notes=tuple(notes))
 

@@ -61,7 +61,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, options: ReadOptions) ->
     if entries.keys() >= SPARSE:
         dataset = _read_sparse(path, load)
     else:
-        dataset = dataset_of(path, entries, load, lambda: _listing(archive, entries))
+        dataset = dataset_of(path, entries, load, lambda: _listing(archive, entries), options)
     return with_labels(dataset, options.labels_file, path)
 
 

@@ -90,8 +90,12 @@ def split_part(name: str) -> tuple[str | None, tuple[str, ...]]:
     return (parts.pop() if len(parts) == 1 else None), others
 
 
-def choose_test(data: Dataset, candidates: Iterable[Candidate]) -> tuple[Dataset | None, list[str], list[str]]:
+def choose_test(
+    data: Dataset, candidates: Iterable[Candidate], *, labelled: bool = True
+) -> tuple[Dataset | None, list[str], list[str]]:
     """Read the test set: the first labelled part of kind "test", or of kind "validation" if there is none.
+
+    Unless ``labelled``, the test set needs no labels.
 
     Parameters
     ----------
@@ -119,7 +123,8 @@ def choose_test(data: Dataset, candidates: Iterable[Candidate]) -> tuple[Dataset
             reason = "no labels"
         except Unlabelled as error:
             reason = f"{error}".rstrip(".")
-        if data.y is not None and (test is None or test.y is None or marks_unlabelled(test.y)):
+        needs_labels = labelled and data.y is not None
+        if test is None or (needs_labels and (test.y is None or marks_unlabelled(test.y))):
             test = None
             left_out.append(f"{name} ({reason}; it can be given to predict)")
         elif candidate.part == VALIDATION:

@@ -66,7 +66,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     def listing() -> str:
         return ", ".join(f"{printable(name)} {entry.shape}" for name, entry in tensors.items()) or "no tensors"
 
-    dataset = with_labels(dataset_of(path, [*tensors, *words], load, listing), options.labels_file, path)
+    dataset = with_labels(dataset_of(path, [*tensors, *words], load, listing, options), options.labels_file, path)
     if "extractor" not in metadata:
         return dataset
 

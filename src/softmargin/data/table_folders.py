@@ -73,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         for part, group in groups.items()
         if part in (TEST, VALIDATION) and main in (TRAIN, None)
     ]
-    test, notes, unused = choose_test(data, candidates)
+    test, notes, unused = choose_test(data, candidates, labelled=not options.only_features)
     if None in groups:
         extra += groups[None]
     unused += [printable(one.path.relative_to(path)) for one in extra]
@@ -157,10 +157,12 @@ def _differs(root: Path, files: list[Path]) -> DataError:
 
 
 def _test(root: Path, group: list[_Found], data: Dataset, options: ReadOptions) -> Dataset | None:
-    """Read a test part by the columns of the training data, or return None if it has no labels."""
+    """Read a test part by the columns of the training data, or return None if it lacks the labels to be read."""
     more = replace(options, label_column=data.label_column or options.label_column)
     if data.feature_names is not None:
         more = replace(more, columns=data.feature_names)
+    if options.only_features:
+        return replace(_read_group(root, group, more), name=f"{_short(root)} (test)", notes=())
     try:
         test = _read_group(root, group, more)
     except ParameterError:  # the column of labels is missing

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +11,10 @@ from softmargin.data.files import check_unique
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import pluralize, printable, truncate
 
-__all__ = ["ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "place_name", "plan", "some"]
+__all__ = [
+    "ADVICE", "IDENTIFIERS", "LABELS", "NUMBERS", "ROLES", "Kind", "Plan", "is_index", "place_name", "plan",
+    "some",
+]  # fmt: skip
 
 Kind = Literal["number", "text", "list", "image", "empty", "role", "other"]
 """The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of samples, or
@@ -26,6 +29,10 @@ IDS = re.compile(
 """The usual names (in lower case) of ids and of the indices of tables."""
 INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
 """Those of indices, which are the ids only if no other column is."""
+IDENTIFIERS = re.compile(r"(.*[_ .-])?(?i:id)|.*[a-z0-9]I[dD]", re.DOTALL)
+"""Names of identifiers, such as ``customer_id`` and ``PassengerId``, but not ``valid``."""
+NUMBERS = re.compile(r"(.*[_ .-])?(?i:nr|no|num|number|nummer)\.?|.*[a-z](Nr|No|Number|nummer)\.?", re.DOTALL)
+"""Names of numbers that may identify rows, such as ``Kunden-Nr``, but also ``house_number``."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
 MOST_NAMED = 5
 ROLES = frozenset({"groups_column", "weights_column"})
@@ -71,6 +78,14 @@ class Plan:
         return tuple(map(place_name, self.features)) if self.by_place else None
 
 
+def _place(names: Sequence[str], name: str) -> int | None:
+    return list(names).index(name) if name in names else None
+
+
+def _is_identifier(name: str) -> bool:
+    return (IDENTIFIERS.fullmatch(name) or NUMBERS.fullmatch(name)) is not None
+
+
 def place_name(k: int) -> str:
     """Return the name of column k of a table without names."""
     return f"column {k}"
@@ -82,7 +97,13 @@ def is_index(name: str) -> bool:
 
 
 def plan(
-    names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, *, named: bool = True
+    names: Sequence[str],
+    kinds: Sequence[Kind],
+    where: str,
+    options: ReadOptions,
+    *,
+    named: bool = True,
+    distinct: Callable[[int], bool] = lambda _: True,
 ) -> Plan:
     """Decide the role of each column.
 
@@ -90,9 +111,10 @@ def plan(
     else the only column with a usual name, else the only column of text. A column of numbers named ``y`` has lower
     priority if there is a column of text or a column of numbers named ``x``. Features are ``options.columns``,
     else the only column of lists or of images, else all columns of numbers that are neither label nor ids. All
-    columns with a usual name of ids are left out, and the first of them are the ids. In a table without names,
-    ``options.columns`` may be the names that `place_name` returns. If only the features are
-    read, the label column may be missing.
+    columns with a usual name of ids are left out, and the first of them are the ids. Without such a column, the
+    ids are the first unused column that is named like an identifier and has ``distinct`` values. In a table
+    without names, ``options.columns`` may be the names that `place_name` returns. If only the features are read,
+    the label column may be missing.
 
     Raises
     ------
@@ -106,7 +128,13 @@ def plan(
     )
     roles = [_role(names, where, options, name, named) for name in ("groups_column", "weights_column")]
     kinds = [kind if k not in roles else "role" for k, kind in enumerate(kinds)]
-    return replace(_plan(names, kinds, where, options, named), groups=roles[0], weights=roles[1])
+    made = _plan(names, kinds, where, options, named)
+    ids = made.ids
+    if ids is None and named:
+        used = {*made.features, made.label, options.label_column and _place(names, options.label_column)}
+        free = (k for k, kind in enumerate(kinds) if k not in used and kind in ("number", "text"))
+        ids = next((k for k in free if _is_identifier(names[k]) and distinct(k)), None)
+    return replace(made, ids=ids, groups=roles[0], weights=roles[1])
 
 
 def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: ReadOptions, named: bool) -> Plan:

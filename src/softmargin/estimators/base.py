@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,12 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         )
         if fit.interrupted:  # a search or a pipeline around this fit should end too
             raise KeyboardInterrupt
-        W, b = preprocessing.fold(fit.W, fit.b)
+        (W, b), columns = preprocessing.fold(fit.W, fit.b), samples.columns
         # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
         self.classes_ = labelled.classes
-        self.coef_, self.intercept_ = np.ascontiguousarray(W.T), b
+        self.coef_, self.intercept_ = np.ascontiguousarray(columns.spread(W).T), b
         self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
-        self.preprocessing_, self.fit_ = preprocessing, fit
+        self.preprocessing_, self.fit_ = preprocessing.spread(columns), replace(fit, W=columns.spread(fit.W))
         self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
         self.converged_, self.n_passes_ = fit.converged, fit.n_passes
 
@@ -108,7 +109,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         choice = getattr(self, "path_", None) if choice is None else choice
         return Model(
-            W=np.ascontiguousarray(self.coef_.T),
+            W=self.coef_.T,
             b=self.intercept_,
             classes=self.classes_,
             loss=self.loss_,

@@ -281,7 +281,7 @@ class LinearClassifierCV(FittedClassifier):
         scorer = _with_labels(scorer, classes)
 
         def score(loss: Loss, W: Floats, b: Floats, known: Ints, rows: Ints) -> float:
-            fitted = _Scored(loss, n_threads=self.n_threads)
+            fitted, W = _Scored(loss, n_threads=self.n_threads), search.samples.columns.spread(W)
             fitted.loss_, fitted.classes_ = loss, classes
             # A class without training samples is never predicted and has the probability 0.
             fitted.coef_, fitted.intercept_ = np.zeros((len(classes), len(W))), np.full(len(classes), _NEVER)

@@ -26,7 +26,7 @@ CLASS_TYPES = {
 FLOATS = ("reg", "value", "lower_bound", "gap", "tol", "seconds")
 _COUNTS = ("n_passes", "n_samples")
 _TEXTS = ("fingerprint", "data_name", "created", "command")
-_COLUMNS = ("text", "label_column")
+_COLUMNS = ("text", "label_column", "groups_column", "weights_column")
 _STEP = ("n_passes", "seconds", "value", "lower_bound", "estimate")
 NOT_FINITE = ("inf", "-inf", "nan")
 

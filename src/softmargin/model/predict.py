@@ -15,6 +15,7 @@ from softmargin.io.mapped import MappedFile
 from softmargin.model.parts import Parts
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import as_features, check_finite
+from softmargin.sparse import without_empty_columns
 from softmargin.threads import INLINE_WORK, default_threads, one_blas_thread, worker_threads
 
 __all__ = ["checked_features", "class_numbers", "fill_from_scores"]
@@ -60,7 +61,8 @@ def fill_from_scores(
     DataError
         If X contains NaN or infinity, if scores overflow, or if X is mapped from a truncated file.
     """
-    W, b = parts.W, parts.b
+    given, (X, columns) = X, without_empty_columns(X)
+    W, b = columns.take(parts.W), parts.b
     row_size = X.nnz // max(1, X.shape[0]) + len(b) if issparse(X) else len(W)
     n_rows = max(16, _BLOCK_ELEMENTS // row_size)
     file = MappedFile(X)
@@ -90,7 +92,7 @@ def fill_from_scores(
                 failures = list(pool.map(fill, starts))
     for row in failures:
         if row is not None:
-            check_finite(X, parts.feature_names, first_row)  # NaN and infinity in X always reach the scores
+            check_finite(given, parts.feature_names, first_row)  # NaN and infinity in X always reach the scores
             raise DataError(f"Scores of X overflow in row {first_row + row}; scale X as in training.")
     return result
 

@@ -91,6 +91,8 @@ class Model:
         The column of texts in the table that the model was trained on.
     label_column : str, or None
         The column of its labels: its name, or its position from 0 if the columns have no names.
+    groups_column, weights_column : str, or None
+        The columns of its groups and sample weights, if the command line made it with them.
     command : str
         The command line that made the model, quoted for a shell; "" if it was made in Python.
     data_name : str
@@ -135,6 +137,8 @@ class Model:
     extractor: FeatureExtractor | None = None
     text: str | None = None
     label_column: str | None = None
+    groups_column: str | None = None
+    weights_column: str | None = None
     command: str = ""
     data_name: str = ""
     versions: dict[str, str] = field(default_factory=_versions)

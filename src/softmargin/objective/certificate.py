@@ -46,6 +46,13 @@ class Certificate(NamedTuple):
     gap: float
     value_upper: float
 
+    def with_penalty(self, penalty: float) -> Certificate:
+        """Return the certificate of a point whose penalty is larger, without effect on its scores."""
+        if penalty == 0.0:
+            return self
+        upper = (self.value_upper + penalty) * (1.0 + 64.0 * _EPS)
+        return Certificate(self.value + penalty, self.lower_bound, relative_gap(upper, self.lower_bound), upper)
+
 
 class Proof(NamedTuple):
     """A certificate, and how it was derived.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from softmargin.losses import check_loss
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective.certificate import Certificate
 from softmargin.objective.features import Features
-from softmargin.objective.problem import PenalizedLoss
+from softmargin.objective.problem import PenalizedLoss, lifted
 from softmargin.samples import Samples
+from softmargin.sparse import ALL_COLUMNS
 from softmargin.threads import one_blas_thread
 from softmargin.vectors import Vector, stack, to_numpy
 
@@ -30,10 +32,7 @@ __all__ = ["Objective"]
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Suppress overflow warnings and limit BLAS to one thread.
-
-    Overflow shows as an infinite value. BLAS threads would compete with those of the engine.
-    """
+    """Suppress overflow warnings, and limit BLAS to one thread: its threads would compete with the engine's."""
     with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
         yield
 
@@ -73,6 +72,8 @@ class Objective:
         N, D and C.
     classes : ndarray of shape (C,)
         The class number of each column of W, in the whole data: a fold may lack classes.
+    columns : Columns
+        The columns of X that the engine reads: if many columns of a sparse X are empty, it reads the others.
 
     Raises
     ------
@@ -107,26 +108,35 @@ class Objective:
     ) -> None:
         samples = X if isinstance(X, Samples) else Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
+        if mean is not None:  # a shifted column is not empty
+            samples = samples.widened()
         made: Engine = make_engine(engine, samples, n_threads)
-        n_features = made.shape.n_features
-        vectors = check_vector("mean", mean, n_features, 0.0), check_vector("scale", scale, n_features, 1.0)
-        affine = Affine(*(made.asarray(vector) for vector in vectors))
+        self.columns = samples.columns
+        D = self.columns.n_columns or made.shape.n_features
+        vectors = check_vector("mean", mean, D, 0.0), check_vector("scale", scale, D, 1.0)
+        affine = Affine(*(made.asarray(self.columns.take(vector)) for vector in vectors))
         self._set(PenalizedLoss(loss, reg, Features(made, affine), fit_intercept))
 
     @classmethod
     def of(cls, loss: Loss, samples: Samples, reg: float, **options: Any) -> Objective:
-        """Return the objective of a loss and a λ (``reg``) on samples that are already validated.
+        """Return the objective on validated samples, with one row of W per column of ``samples.X``.
 
         The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and ``n_threads``, as above.
         """
-        return cls(loss, samples, samples.y, reg, **options)
+        return cls(loss, replace(samples, columns=ALL_COLUMNS), samples.y, reg, **options)
+
+    @property
+    def compact(self) -> Objective:
+        """The same objective for W without the rows of empty columns, which are 0 at the optimum."""
+        other = copy.copy(self)
+        other.columns = ALL_COLUMNS
+        return other._with(self._problem)
 
     def _set(self, problem: PenalizedLoss) -> None:
-        shape = problem.features.engine.shape
-        self._problem, self._engine = problem, problem.features.engine
+        self._problem, self._engine, shape = problem, problem.features.engine, problem.features.engine.shape
         self.loss, self.reg, self.fit_intercept = problem.loss, problem.reg, problem.fit_intercept
-        self.n_samples, self.n_features, self.n_classes = shape.n_samples, shape.n_features, shape.n_classes
-        self.classes = shape.classes
+        self.n_samples, self.n_classes, self.classes = shape.n_samples, shape.n_classes, shape.classes
+        self.n_features = self.columns.n_columns or shape.n_features
 
     @property
     def n_passes(self) -> float:
@@ -141,12 +151,12 @@ class Objective:
     @property
     def moments(self) -> Moments:
         """Weighted mean and variance of each stored feature, both (D,); computed once, in two passes."""
-        return Moments(*map(to_numpy, self._problem.features.moments))
+        return Moments(*(self.columns.spread(to_numpy(part)) for part in self._problem.features.moments))
 
     @property
     def constant_columns(self) -> NDArray[np.bool_]:
         """Which columns are constant, up to the rounding errors of their variance, (D,); see `moments`."""
-        return to_numpy(self._problem.features.constant)
+        return self.columns.spread(to_numpy(self._problem.features.constant), True)
 
     @property
     def is_uninformative(self) -> bool:
@@ -163,7 +173,8 @@ class Objective:
         """
         problem, features = self._problem, self._problem.features
         if scale is not None:
-            features = features.scaled(self._engine.asarray(check_vector("scale", scale, self.n_features, 1.0)))
+            vector = self.columns.take(check_vector("scale", scale, self.n_features, 1.0))
+            features = features.scaled(self._engine.asarray(vector))
         loss = problem.loss if loss is None else check_loss(loss)
         reg = problem.reg if reg is None else check_reg(reg)
         return self._with(PenalizedLoss(loss, reg, features, problem.fit_intercept))
@@ -186,8 +197,6 @@ class Objective:
         shift = (features.moments.mean - features.affine.mean) * features.affine.scale
         return PenalizedLoss(problem.loss, problem.reg, features.centred, True), shift
 
-    # -- the function ----------------------------------------------------------------------------------
-
     @_quietly()
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return F(W, b); one pass. It is infinite if the scores of a sample overflow.
@@ -197,7 +206,7 @@ class Objective:
         W : array-like of shape (D, C)
         b : array-like of shape (C,)
         """
-        return self._problem.value(*self._checked(W, b))
+        return lifted(self.columns, W, self.reg, self._problem.value(*self._checked(W, b)))[0]
 
     @_quietly()
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
@@ -213,7 +222,7 @@ class Objective:
             Whether products may use float32, which is twice as fast, if the range of X allows it.
         """
         value, dW, db, _ = self._problem.value_and_grad(*self._checked(W, b), single=single)
-        return value, to_numpy(dW), to_numpy(db)
+        return *lifted(self.columns, W, self.reg, value, to_numpy(dW)), to_numpy(db)
 
     @_quietly()
     def values_and_grads(
@@ -272,14 +281,16 @@ class Objective:
             raise ParameterError(f"regs must contain {n_points} finite numbers ≥ 0, got {brief(regs)}.")
         if folds is not None and np.shape(folds) != (n_points,):
             raise ParameterError(f"folds must contain one fold number per point ({n_points}), got {brief(folds)}.")
-        at = [tuple(map(self._engine.asarray, point)) for point in zip(points, biases, strict=True)]
+        at = [self._checked(*point) for point in zip(points, biases, strict=True)]
         folded = [self._problem.features.affine.fold(*point) for point in at]
         raw, shifts = ([point[k] for point in folded] for k in (0, 1))
         data = self._engine.evaluate_many(self.loss, raw, shifts, folds, single=single)
-        pairs = zip(at, data, penalties.tolist(), strict=True)
-        found = [self._problem.penalized(W_k, evaluation, reg) for (W_k, _), evaluation, reg in pairs]
-        values, dW, db = (np.array([to_numpy(part) for part in parts]) for parts in zip(*found, strict=True))
-        return values, dW, db
+        found = []
+        for point, (W_k, _), of_data, reg in zip(points, at, data, penalties.tolist(), strict=True):
+            value, dW, db = self._problem.penalized(W_k, of_data, reg)
+            found.append((*lifted(self.columns, point, reg, value, to_numpy(dW)), to_numpy(db)))
+        values, gradients, sums = (np.array(parts) for parts in zip(*found, strict=True))
+        return values, gradients, sums
 
     @_quietly()
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
@@ -298,7 +309,7 @@ class Objective:
             If the loss has no Hessian.
         """
         product = to_numpy(self._problem.hessian_product(self._point(W, b), self._point(V, c)))
-        return product[:-1], product[-1]
+        return lifted(self.columns, V, self.reg, 0.0, product[:-1])[1], product[-1]
 
     @_quietly()
     def certificate(self, W: ArrayLike, b: ArrayLike) -> Certificate:
@@ -325,9 +336,7 @@ class Objective:
             raise ParameterError("reg must be positive, got 0: there is no lower bound without a penalty.")
         if not self.fit_intercept and to_numpy(P[-1, :]).any():
             raise DataError("b must be zero because the objective has fit_intercept=False.")
-        return self._problem.prove(P).certificate
-
-    # -- model selection -------------------------------------------------------------------------------
+        return self._problem.prove(P).certificate.with_penalty(lifted(self.columns, W, self.reg, 0.0)[0])
 
     @_quietly()
     def quality(self, W: ArrayLike, b: ArrayLike, part: str) -> Quality:
@@ -380,7 +389,7 @@ class Objective:
                 f"W and b must have shapes ({self.n_features}, {self.n_classes}) and ({self.n_classes},), "
                 f"got {W.shape} and {b.shape}."
             )
-        return self._engine.asarray(W), self._engine.asarray(b)
+        return self._engine.asarray(self.columns.take(W)), self._engine.asarray(b)
 
     def _point(self, W: ArrayLike, b: ArrayLike) -> Vector:
         return stack(*self._checked(W, b))

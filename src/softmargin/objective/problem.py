@@ -9,18 +9,19 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from softmargin.engines import Capability, DualSource, DualState, Evaluation, GivenRows, Gradients, RowState
 from softmargin.engines.base import Batch, Hessian
 from softmargin.errors import CapabilityError, ParameterError
-from softmargin.losses.base import Loss
+from softmargin.losses.base import Floats, Loss
 from softmargin.objective.certificate import Proof, as_value, prove
 from softmargin.objective.features import Features
 from softmargin.objective.protocol import BatchGradient, Point, Problem, Traits
+from softmargin.sparse import Columns
 from softmargin.vectors import Vector, inner, namespace, stack, to_numpy
 
-__all__ = ["PenalizedLoss"]
+__all__ = ["PenalizedLoss", "lifted"]
 
 
 class PenalizedLoss:
@@ -183,6 +184,15 @@ class PenalizedLoss:
 
     def _free(self, db: Vector) -> Vector:
         return db if self.fit_intercept else namespace(db).zeros_like(db)
+
+
+def lifted(
+    columns: Columns, W: ArrayLike, reg: float, value: float, dW: Floats | None = None
+) -> tuple[float, Floats]:
+    """Return F and its gradient at W (D, C), from those without the empty columns, of which only W² remains."""
+    rest = columns.rest(np.asarray(W, np.float64))
+    slope = 2.0 * reg * rest
+    return value + reg * float(np.square(rest).sum()), slope if dW is None else columns.spread(dW, slope)
 
 
 class _Metric:

@@ -40,6 +40,7 @@ def curve_page(found: LearningCurve, data_name: str) -> Iterator[bytes]:
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     name = escape(printable(data_name))
     where = "held out of all subsets" if found.held_out else "of the test set"
+    where += ", as whole groups" if found.held_out and found.n_groups is not None else ""
     sizes = f"{pluralize(found.n_training, 'training sample')}, {pluralize(found.n_classes, 'class', 'classes')}"
     yield (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

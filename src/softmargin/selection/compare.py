@@ -204,7 +204,8 @@ def recorded(
     labelled: Labelled, seed: int, groups: ArrayLike | None, class_weight: dict[Any, float] | str | None
 ) -> Recorded:
     """Return the settings that the result of a selection does not show."""
-    n_groups = None if groups is None else int(group_numbers(groups, len(labelled.y)).max()) + 1
+    kept = labelled.weights > 0.0
+    n_groups = None if groups is None else len(np.unique(group_numbers(groups, len(labelled.y))[kept]))
     factors = class_weight
     if isinstance(class_weight, dict):
         factors = {str(label): float(factor) for label, factor in class_weight.items()}

@@ -103,6 +103,8 @@ class LearningCurve:
     ----------
     curves : tuple of LossCurve
     n_training, n_test, n_classes : int
+    n_groups : int or None
+        Number of groups of the given samples, without those of a separate test set; None without groups.
     held_out : bool
         Whether the test samples are a fifth of the given ones, which is in no subset.
     selected : bool
@@ -118,6 +120,7 @@ class LearningCurve:
     n_training: int
     n_test: int
     n_classes: int
+    n_groups: int | None
     held_out: bool
     selected: bool
     repeats: int

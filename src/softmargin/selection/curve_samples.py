@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError, ParameterError
 from softmargin.labels import labels_of_rows
@@ -31,7 +31,8 @@ class HeldOut(NamedTuple):
 
     def accuracy(self, classes: NDArray[Any], W: Floats, b: Floats) -> float:
         """Return the fraction that W (D, C) and b (C,) for the features as given classify correctly."""
-        n_correct, step = 0, max(16, _BLOCK_ELEMENTS // max(1, self.X.shape[1]))
+        size = self.X.nnz if issparse(self.X) else self.X.size
+        n_correct, step = 0, max(16, _BLOCK_ELEMENTS * len(self.labels) // max(1, size))
         with one_blas_thread():
             for start in range(0, len(self.labels), step):
                 rows = slice(start, start + step)
@@ -72,9 +73,16 @@ class Subsets(NamedTuple):
 
 
 def split(
-    labelled: Labelled, X_test: ArrayLike | csr_array | None, y_test: ArrayLike | None, seed: int
-) -> tuple[Labelled, HeldOut]:
-    """Return the training and the test samples; without test samples a fifth of each class is held out."""
+    labelled: Labelled,
+    X_test: ArrayLike | csr_array | None,
+    y_test: ArrayLike | None,
+    seed: int,
+    groups: Ints | None = None,
+) -> tuple[Labelled, HeldOut, Ints | None]:
+    """Return the training and the test samples, and the groups of the training samples.
+
+    Without test samples a fifth of each class is held out, as whole groups.
+    """
     if (X_test is None) != (y_test is None):
         raise ParameterError("X_test and y_test must be given together, got only one of them.")
     if X_test is not None and y_test is not None:
@@ -84,9 +92,9 @@ def split(
         labels = labels_of_rows(y_test, X.shape[0])
         if not np.isin(labels, labelled.classes).any():
             raise DataError("y_test must hold at least one label of y, got only other labels.")
-        return labelled, HeldOut(unit_rows(X) if labelled.rows == "l2" else X, labels)
+        return labelled, HeldOut(unit_rows(X) if labelled.rows == "l2" else X, labels), groups
     hashes = content_hashes(labelled.identity, seed)
-    fold = held_out(labelled.y, labelled.weights, _HELD_OUT, hashes)
+    fold = held_out(labelled.y, labelled.weights, _HELD_OUT, hashes, groups)
     test = HeldOut(labelled.X[fold.validation], labelled.labels[fold.validation])
     rows = fold.training
     keys = None if labelled.keys is None else labelled.keys[rows]
@@ -98,4 +106,4 @@ def split(
         weights=labelled.weights[rows],
         keys=keys,
     )
-    return training, test
+    return training, test, None if groups is None else groups[rows]

@@ -42,7 +42,7 @@ def largest_reg(objective: Objective) -> float:
     DataError
         If X is so large or small that the squared scores overflow or underflow.
     """
-    b = np.zeros(objective.n_classes)
+    objective, b = objective.compact, np.zeros(objective.n_classes)
     _, G, db = objective.value_and_grad(np.zeros((objective.n_features, objective.n_classes)), b)
     mean = to_numpy(objective.problem()[1])  # a free bias centres the features
     G = G - np.outer(mean, db)
@@ -78,6 +78,7 @@ def fixed_grid(objective: Objective, n: int) -> list[float]:
     Rough fits, one per power of ten, find the end: the loss falls below `_NEARLY_ZERO` between the last two, which
     are interpolated. The grid ends earlier where the loss is saturated, and after `DECADES` powers of ten at most.
     """
+    objective = objective.compact
     first = next(reg_grid(objective, 1))
     if n == 1 or objective.is_uninformative:
         return [first]

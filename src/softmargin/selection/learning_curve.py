@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from softmargin.arguments import brief, check_count, check_flag, check_reg
-from softmargin.errors import ParameterError
+from softmargin.errors import DataError, ParameterError
 from softmargin.losses import Loss, make_loss
 from softmargin.losses.registry import check_losses
 from softmargin.objective import Objective
@@ -26,6 +26,7 @@ from softmargin.selection.compare import choose
 from softmargin.selection.cross_validation import scaling_of
 from softmargin.selection.curve_records import CurvePoint, LearningCurve, LossCurve
 from softmargin.selection.curve_samples import HeldOut, Subsets, split
+from softmargin.selection.groups import group_numbers
 from softmargin.selection.schedule import fit_concurrently
 from softmargin.selection.wording import unique_name
 from softmargin.solvers import Callback, Step, solve
@@ -48,6 +49,7 @@ def learning_curve(
     *,
     loss: str | Loss | Sequence[str | Loss] = "cross_entropy",
     reg: float | str = "auto",
+    groups: ArrayLike | None = None,
     shots: Sequence[int | str] = (1, 2, 4, 8, 16, "all"),
     repeats: int = 10,
     seed: int = 0,
@@ -66,7 +68,7 @@ def learning_curve(
     X : ndarray or sparse array of shape (N, D), or Labelled
         Features of the training samples. If ``X`` is a `Labelled` record, ``y`` is ignored.
     y : array-like of shape (N,)
-        Labels: strings or integers.
+        Labels: strings or integers. All samples have the same weight.
     X_test, y_test : array-like of shape (M, D) and (M,), optional
         Test samples. By default a fifth of each class is held out of X: it is in no subset, and does not select λ.
     loss : str or Loss, or a sequence of them, default "cross_entropy"
@@ -75,6 +77,9 @@ def learning_curve(
         λ of all fits. "auto" selects a λ per loss on the whole training set of N samples, as `choose` does, and
         fits n samples with λ·N/n: the same C = 1/(2nλ) for all, like scikit-learn's ``learning_curve`` of a fixed
         estimator. The labels of all training samples influence this one number; the test samples never do.
+    groups : array-like of shape (N,), optional
+        Groups of the training samples, such as patients. A group is never on both sides of the held-out fifth, nor
+        of the split that selects λ. Subsets are drawn sample by sample, so they may hold a part of a group.
     shots : sequence of int, or "all", default (1, 2, 4, 8, 16, "all")
         Numbers of samples per class. A class with fewer samples is in the subset as a whole.
     repeats : int, default 10
@@ -98,7 +103,8 @@ def learning_curve(
     Raises
     ------
     DataError
-        If the samples are invalid, or if no test sample has a label of the training samples.
+        If the samples are invalid or have different weights, if no test sample has a label of the training
+        samples, or if ``groups`` leaves nothing to hold out.
     ParameterError
         If another argument is invalid.
 
@@ -119,12 +125,16 @@ def learning_curve(
     labelled = Labelled.check(X, y)
     if check_flag("normalize_rows", normalize_rows):
         labelled = labelled.with_unit_rows()
-    training, test = split(labelled, X_test, y_test, seed)
+    if (labelled.weights != 1.0).any():
+        raise DataError("Samples of a learning curve must all have weight 1, got other weights.")
+    numbered = None if groups is None else group_numbers(groups, len(labelled.y))
+    training, test, kept = split(labelled, X_test, y_test, seed, numbered)
     options: dict[str, Any] = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     selects = isinstance(reg, str) and reg == "auto"
     if selects:
         report = None if callback is None else lambda one, value, fold, step: callback(f"{one.name}, λ", 0, step)
-        found = choose(training, training.labels, losses, seed=seed, scaling=scaling, callback=report, **options)
+        selection: dict[str, Any] = {"groups": kept, "seed": seed, "scaling": scaling, "callback": report}
+        found = choose(training, training.labels, losses, **selection, **options)
         regs = [path.chosen.reg for path in found.paths]
     elif check_reg(reg) == 0.0:  # type: ignore[arg-type]
         raise ParameterError("reg must be positive, got 0: without a penalty no gap can be certified.")
@@ -166,6 +176,7 @@ def learning_curve(
         n_training=len(training.y),
         n_test=len(test.labels),
         n_classes=len(training.classes),
+        n_groups=None if numbered is None else int(numbered.max()) + 1,
         held_out=X_test is None,
         selected=selects,
         repeats=repeats,
@@ -222,7 +233,8 @@ class _Repeat:
             fit, _ = solve(objective, None, settings.tol, _MAX_PASSES, callback)
             if fit.interrupted:
                 raise KeyboardInterrupt
-            accuracy = settings.test.accuracy(training.classes, *preprocessing.fold(fit.W, fit.b))
+            W, b = preprocessing.fold(fit.W, fit.b)
+            accuracy = settings.test.accuracy(training.classes, samples.columns.spread(W), b)
             found.append(_Fitted(accuracy, fit.gap, fit.n_passes, fit.seconds))
         return found
 

@@ -297,13 +297,20 @@ class Comparison:
         return self.chosen_path.chosen.standard_error
 
     def accuracy_error(self, point: PathPoint) -> float:
-        """Return the standard error of the held-out accuracy at a ``point``: over the folds, or Wilson's."""
-        if self.scoring == "accuracy":
-            return point.standard_error
-        if len(point.folds) > 1:
-            accuracies = [fold.validation_accuracy for fold in point.folds]
-            return float(np.std(accuracies, ddof=1)) / math.sqrt(len(accuracies))
-        return standard_error(point.validation_accuracy, self.n_validation)
+        """Return the standard error of the held-out accuracy at a ``point``, for people.
+
+        It is the larger of the standard error over the folds and Wilson's for as many independent samples. Folds
+        of equal accuracy, for example without any error, do not make it certain.
+        """
+        accuracies = [fold.validation_accuracy for fold in point.folds]
+        over_folds = float(np.std(accuracies, ddof=1)) / math.sqrt(len(accuracies)) if len(accuracies) > 1 else 0.0
+        n_different = min(self.n_validation, sum(self.folds[0]))  # a splitter may hold a sample out repeatedly
+        return max(over_folds, standard_error(point.validation_accuracy, n_different))
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether groups hold several samples; if each sample is its own group, they are independent."""
+        return self.recorded.n_groups is not None and self.recorded.n_groups < sum(self.folds[0])
 
     def reason(self) -> str:
         """Return a few sentences that describe what was selected, and why."""

@@ -71,9 +71,15 @@ def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg
     name = name_of(found.name_of(found.loss))
     n_folds, n_losses = len(found.folds), len(found.paths)
     where = f"over {n_folds} folds" if n_folds > 1 else f"on {pluralize(found.n_validation, 'sample')}"
+    if found.recorded.n_groups is not None:
+        n_groups = pluralize(found.recorded.n_groups, "group")
+        where += f" of {n_groups}" if n_folds > 1 else f"; {n_groups} in total"
     compared = ["losses"] * (n_losses > 1) + ["features"] * (features is not None and len(features.sets) > 1)
     by_accuracy = scoring == "loss" and bool(compared)
-    score = f"accuracy {path.chosen.validation_accuracy:.4f}" if by_accuracy else _score(scoring, path.chosen)
+    score = _score(scoring, path.chosen)
+    if by_accuracy or scoring == "accuracy":
+        score = f"accuracy {path.chosen.validation_accuracy:.4f}"
+        score += "" if by_accuracy else f" ± {found.accuracy_error(path.chosen):.4f}"
     what = name if features is None else f"features {features.selected} and {name}"
     sentences = [f"Selected: {what} with {reg} {found.reg:.3g} (held-out {score} {where})."]
     if by_accuracy:
@@ -102,7 +108,7 @@ def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg
     sentences += _ties(name, comparable_score(path.chosen, scoring), others, measure)
     tests = (replace(test, first=name_of(test.first), second=name_of(test.second)) for test in found.tests)
     sentences += map(paired_sentence, tests)
-    if found.tests and found.recorded.n_groups is not None:
+    if found.tests and found.has_groups:
         sentences.append(
             "McNemar's test counts samples as independent. Those of a group are not: the p-values are too small."
         )

@@ -108,7 +108,11 @@ def solve(
     tol, max_passes, callback, solver, checkpoint, checkpoint_seconds
         As in `minimize`.
     """
-    W, b = _checked_start(objective, *(start if isinstance(start, tuple) else (None, None)))
+    columns, W, b = (
+        objective.columns,
+        *_checked_start(objective, *(start if isinstance(start, tuple) else (None, None))),
+    )
+    objective = objective.compact
     if objective.reg == 0.0:
         raise ParameterError(
             "reg must be positive, got 0: without a penalty, separable data have no optimum "
@@ -150,20 +154,20 @@ def solve(
             start = Start(P=problem.vector(W, b + to_numpy(shift) @ W), reg=objective.reg)
         run = Run(problem, start, tol, budget, callback, kept, interrupted, passes_before)
         fit, state = run.minimize(solver)
-        return replace(fit, b=fit.b - to_numpy(shift) @ fit.W), state
+        return replace(fit, W=columns.spread(fit.W), b=fit.b - to_numpy(shift) @ fit.W), state
 
 
 def _checked_start(objective: Objective, W0: Floats | None, b0: Floats | None) -> tuple[Floats, Floats]:
-    """Return the starting point, zero by default, or raise a `DataError`."""
+    """Return the starting point, zero by default, without empty columns, or raise a `DataError`."""
     D, C, found = objective.n_features, objective.n_classes, []
     for name, given, shape in (("W0", W0, (D, C)), ("b0", b0, (C,))):
         array = np.zeros(shape) if given is None else as_floats(name, given)
         if array.shape != shape:
             raise DataError(f"{name} must have shape {shape}, got {array.shape}.")
-        if not np.isfinite(array).all():
+        if given is not None and not np.isfinite(array).all():
             raise DataError(f"{name} must contain only finite numbers.")
         found.append(array)
-    W, b = found
+    W, b = objective.columns.take(found[0]), found[1]
     if not objective.fit_intercept and b.any():
         raise DataError("b0 must be zero because the objective has fit_intercept=False.")
     return W, b

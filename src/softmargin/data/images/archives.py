@@ -7,6 +7,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _OTHERS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 """Archives that are only named in an error."""
 _TABLES = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".csv.gz", ".xlsx")
+_UTF8 = 0x800
 _LARGEST_HEADER = 1 << 20
 """Size (bytes) of a name or of other metadata in a tar archive."""
 
@@ -47,9 +49,10 @@ def open_archive(path: Path) -> tuple[list[str], Reader]:
         raise DataError(f"{where} must be a .zip, .tar or .tar.gz archive; unpack it into a folder, or repack it.")
     if name.endswith(".zip"):
         archive = _open_zip(path)
-        names = [entry.filename for entry in archive.infolist() if not entry.filename.endswith("/")]
+        stored = {_name_of(entry): entry for entry in archive.infolist() if not entry.filename.endswith("/")}
+        names = [_name_of(entry) for entry in archive.infolist() if not entry.filename.endswith("/")]
         _check_names(where, names)
-        return names, lambda used: _read_zip(archive, used)
+        return names, lambda used: _read_zip(archive, [stored[name].filename for name in used])
     names, contents = _open_tar(path, is_packed=not name.endswith(".tar"))
     _check_names(where, names)
     return names, lambda used: lambda k: (contents[used[k]](), path.stat().st_size)
@@ -66,6 +69,17 @@ def _check_names(where: str, names: list[str]) -> None:
     tables = [name for name in names if name.lower().endswith(_TABLES)]
     if tables and not any(os.path.splitext(name)[1].lower() in SUFFIXES for name in names):
         raise DataError(f"{where} holds tables ({printable(tables[0])}); unpack it into a folder, and give that.")
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """Return the name of an entry; without the flag of UTF-8 it is UTF-8 if it can be, else code page 437.
+
+    The flag is bit 11 (APPNOTE 6.3, section 4.4.4); many programs write UTF-8 without it.
+    """
+    if not entry.flag_bits & _UTF8:
+        with suppress(UnicodeError):
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

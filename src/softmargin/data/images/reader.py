@@ -49,12 +49,12 @@ def read(root: Path, options: ReadOptions) -> Dataset:
         ``options.image_size``, a class folder has no images, or no image was found.
     """
     if root.is_dir():
-        tree = scan(root)
+        tree = scan(root, labelled=not options.only_features)
         files = [os.path.join(root, *f"{tree.prefix}{file}".split("/")) for file in tree.files]
         read = read_files(files)
     elif is_archive(root):
         names, reader = open_archive(root)
-        tree = scan_names(root, names)
+        tree = scan_names(root, names, labelled=not options.only_features)
         files = [f"{root}/{tree.prefix}{file}" for file in tree.files]
         read = reader([tree.prefix + file for file in tree.files])
     else:

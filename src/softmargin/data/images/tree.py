@@ -48,7 +48,7 @@ class Tree:
         return self.main.files + (() if self.test is None else self.test.files)
 
 
-def scan(root: Path) -> Tree:
+def scan(root: Path, *, labelled: bool = True) -> Tree:
     """Find the images below a folder.
 
     Classes are sorted by name, files by relative path. Hidden files and folders and files of file browsers are
@@ -60,6 +60,8 @@ def scan(root: Path) -> Tree:
     root : Path
         ``root/CLASS/**``, or ``root/train/CLASS/**`` with ``root/test/CLASS/**`` (see `softmargin.data.parts` for
         the names), or ``root/CLASS/train/**`` with ``root/CLASS/test/**``, or images without class folders.
+    labelled : bool
+        Whether the test images must lie in class folders.
 
     Raises
     ------
@@ -68,10 +70,10 @@ def scan(root: Path) -> Tree:
     OSError
         A folder cannot be read.
     """
-    return _Scan(root, on_disk()).tree()
+    return _Scan(root, on_disk(), labelled).tree()
 
 
-def scan_names(root: Path, names: Iterable[str]) -> Tree:
+def scan_names(root: Path, names: Iterable[str], *, labelled: bool = True) -> Tree:
     """Find the images among the names of an archive, by the same rules.
 
     Parameters
@@ -80,15 +82,17 @@ def scan_names(root: Path, names: Iterable[str]) -> Tree:
         The archive, for messages.
     names : iterable of str
         Names of its files, with ``/`` between their parts.
+    labelled : bool
+        As in `scan`.
     """
-    return _Scan(root, in_archive(root, names)).tree()
+    return _Scan(root, in_archive(root, names), labelled).tree()
 
 
 class _Scan:
     """One search for the images of a folder or archive; paths of folders are relative, with ``/``."""
 
-    def __init__(self, root: Path, place: Place) -> None:
-        self.root, self.place, self.notes = root, place, list[str]()
+    def __init__(self, root: Path, place: Place, labelled: bool) -> None:
+        self.root, self.place, self.notes, self.labelled = root, place, list[str](), labelled
         self._listed: dict[str, Folder] = {}
         real = Path(os.path.realpath(root))
         self._above = {place.identity(str(folder)) for folder in (real, *real.parents)}
@@ -103,7 +107,7 @@ class _Scan:
         if has_train and (len(set(parts.values())) > 1 or all(map(part_of_name, others))):
             main, test = self._parts(prefix, parts, others)
         elif inner and not top.images and all(part_of_name(name) for name in inner) and not parts:
-            main, test = self._unlabelled(prefix, sorted(inner)), None
+            main, test = self._unlabelled(prefix, sorted(inner))
         elif swapped := self._swapped(inner):
             main, test = self._read_swapped(prefix, top, swapped)
         else:
@@ -117,8 +121,11 @@ class _Scan:
         main = self._part(prefix + folders[TRAIN], *self._class_folders(prefix + folders[TRAIN]))
         known = set(main.labels or ())
         left_out = [name for name in parts if name not in folders.values()]
-        left_out += [name + " (no class folders)" if part_of_name(name) else name for name in others]
         test = None
+        if TEST not in folders and (found := self._any_test(prefix, filter(_is_test, others))) is not None:
+            test = found[1]
+            others = [name for name in others if name != found[0]]
+        left_out += [name + " (no class folders)" if part_of_name(name) else name for name in others]
         for part in (TEST, VALIDATION):
             if part not in folders:
                 continue
@@ -127,6 +134,9 @@ class _Scan:
             if test is not None:
                 left_out.append(name)
             elif known.isdisjoint(label for label, _ in pairs):
+                if part == TEST and (found := self._any_test(prefix, [name])) is not None:
+                    test = found[1]
+                    continue
                 left_out.append(f"{name} (none of its folders is a class of {folders[TRAIN]})")
             else:
                 test = self._part(prefix + name, where, pairs)
@@ -134,6 +144,15 @@ class _Scan:
                     self._note_validation(name)
         self.notes += left_out_note(self.root, sorted(left_out))
         return main, test
+
+    def _any_test(self, prefix: str, names: Iterable[str]) -> tuple[str, Part] | None:
+        """Return the first of these folders that has images, and its images, unless labels are needed."""
+        for name in () if self.labelled else names:
+            files, n_others = self._files_below(prefix + name)
+            self._note_skipped(n_others, prefix + name)
+            if files:
+                return name, Part(tuple(sorted(files)), None)
+        return None
 
     def _note_validation(self, name: str) -> None:
         self.notes.append(f"{printable(name)} is used as the test set, because there is no labelled test part")
@@ -146,18 +165,20 @@ class _Scan:
             raise DataError(f"{printable(self.root)} must have one folder of the part {part}, got {_some(found)}.")
         return found[0]
 
-    def _unlabelled(self, prefix: str, names: list[str]) -> Part:
+    def _unlabelled(self, prefix: str, names: list[str]) -> tuple[Part, Part | None]:
         """Read the images of folders named like parts but without class folders."""
         main = next((name for name in names if part_of_name(name) == TRAIN), names[0])
         files, n_others = self._files_below(prefix + main)
         self._note_skipped(n_others, prefix + main)
         self.notes.append(f"{printable(main)} has no class folders, so its images have no labels")
-        self.notes += left_out_note(self.root, [name for name in names if name != main])
+        found = self._any_test(prefix, [name for name in names if name != main and _is_test(name)])
+        used, test = (main, None) if found is None else found
+        self.notes += left_out_note(self.root, [name for name in names if name not in (main, used)])
         if not files:
             raise DataError(
                 f"{self._where(prefix + main)} has no images; expected one folder of images per class."
             )
-        return Part(tuple(sorted(files)), None)
+        return Part(tuple(sorted(files)), None), test
 
     def _swapped(self, inner: dict[str, Folder]) -> dict[str, dict[str, str]] | None:
         """Return the folders of the parts in each class folder, if all class folders have them."""
@@ -316,6 +337,10 @@ class _Scan:
             n_others += listed.n_skipped
             waiting.extend(f"{folder}/{name}" for name in reversed(listed.folders))
         return images, n_others
+
+
+def _is_test(name: str) -> bool:
+    return part_of_name(name) == TEST
 
 
 def _without(part: Part, prefix: str) -> Part:

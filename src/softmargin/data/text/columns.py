@@ -89,7 +89,14 @@ class Columns:
                 kinds.append("text")
                 if _may_be_feature(name, k, header.named, options):
                     _check_text(cells[k], k, name, where, mark)
-        made = plan(names, kinds, where, options, named=header.named)
+        made = plan(
+            names,
+            kinds,
+            where,
+            options,
+            named=header.named,
+            distinct=lambda k: len({*words[k]}) == len(header.rows),
+        )
         notes = (*header.notes, *made.notes)
         if mark == "," and options.decimal is None:
             decimals = (column for column in words if all(map(is_number_with_comma, column)))

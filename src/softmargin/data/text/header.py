@@ -93,8 +93,9 @@ def _are_names(cells: list[str], body: list[Record], options: ReadOptions) -> tu
     5. Numbers may be names, too; see `_numbers_are_names`.
     """
     wanted = {name for name in (*(options.columns or ()), options.text) if name is not None}
-    if options.label_column is not None and not re.fullmatch(r"-?[0-9]+", str(options.label_column)):
-        wanted.add(options.label_column)
+    label = None if options.only_features else options.label_column  # new samples need no label
+    if label is not None and not re.fullmatch(r"-?[0-9]+", str(label)):
+        wanted.add(label)
     if wanted and wanted <= {*cells}:
         return True, None
     columns = [
