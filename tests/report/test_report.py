@@ -22,7 +22,7 @@ from softmargin.data import Dataset
 from softmargin.preprocessing import unit_rows
 from softmargin.report import draw_figures, fill_report, page, refit, summary
 from softmargin.report.wording import percent, short
-from softmargin.statistics import mcnemar
+from softmargin.statistics import mcnemar, standard_error
 from tests.support.command_line import run
 from tests.support.hostile import Tags, hostile_report
 from tests.support.models import wide_model
@@ -349,7 +349,8 @@ def test_the_record_of_a_comparison_is_drawn_with_the_spread_of_its_folds(digits
     assert not re.search(r"_|\breg\b", report.path.words)
     for curve, path in zip(report.path.curves, found.paths, strict=True):
         folds = np.array([[fold.validation_accuracy for fold in point.folds] for point in path.points])
-        error = folds.std(axis=1, ddof=1) / math.sqrt(3)
+        wilson = [standard_error(accuracy, 300) for accuracy in folds.mean(axis=1)]
+        error = np.maximum(folds.std(axis=1, ddof=1) / math.sqrt(3), wilson)  # equal folds are not certain
         assert curve.high == pytest.approx(folds.mean(axis=1) + error)
         assert curve.low == pytest.approx(folds.mean(axis=1) - error)
         assert (curve.best, curve.one_se) == (path.best, path.one_se)

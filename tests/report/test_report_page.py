@@ -231,7 +231,7 @@ NAMES = ("Kundenzufriedenheit", "Datenschutzgrundverordnung", "Rechnungsstellung
 
 
 @pytest.mark.parametrize("width", [1280, 800, 420])
-def test_cards_do_not_break_words(width, browser, tmp_path):
+def test_names_of_classes_are_not_broken_inside_words(width, browser, tmp_path):
     rng = np.random.default_rng(0)
     y = np.array(NAMES)[np.arange(80) % 4]
     X = rng.normal(size=(80, 6)) + np.eye(4, 6)[np.arange(80) % 4]

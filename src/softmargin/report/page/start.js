@@ -5,7 +5,7 @@ async function begin() {
     await sheet.decode();
   }
   for (const draw of [summaryPanel, accuracyPanel, weightsPanel, worstPanel, confusionPanel, marginsPanel, pathPanel, convergencePanel, calibrationPanel, comparisonPanel, dataErrorsPanel, laboratoryPanel]) draw();
-  // The longest word of the names of the classes, in letters: cards on small screens are as wide, if they can be.
+  // The longest word of the names of the classes, in letters: samples on small screens get that width, if possible.
   const longest = Math.max(...R.classes.flatMap((name) => name.split(/[\s-]+/)).map((word) => word.length));
   document.documentElement.style.setProperty("--word", Math.min(longest, 40));
   const links = panels.map(({ id, title }) => h("a", { href: "#" + id }, title));
