@@ -49,6 +49,11 @@ READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, c
 """The readers of files and folders. The first that accepts a path reads it; `images` accepts any folder."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
+_OTHERS = dict.fromkeys(
+    (".xlsx", ".xls", ".xlsm", ".ods", ".sav", ".dta", ".sas7bdat", ".rds"), "; save it as CSV"
+)
+_OTHERS |= dict.fromkeys((".bz2", ".xz", ".zst", ".lzma"), "; unpack it, or compress it by gzip (.gz)")
+"""What to do with other formats."""
 _OUTPUTS = (".safetensors", ".html")
 """Models and reports, which no reader reads from a folder."""
 
@@ -383,7 +388,8 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
     if not os.path.exists(place):
         names = ", ".join(name for reader in NAMED for name in reader.NAMES)
         raise DataError(f"{printable(place)} does not exist; give a file, a folder or one of {names}.")
-    raise DataError(f"{printable(place)} has an unknown format; expected {_formats()}.")
+    hint = _OTHERS.get(Path(place).suffix.lower(), f"; expected {_formats()}")
+    raise DataError(f"{printable(place)} has an unknown format{hint}.")
 
 
 def _formats() -> str:
