@@ -60,20 +60,18 @@ _OUTPUTS = (".safetensors", ".html")
 _PARTS = (*images.SUFFIXES, *frames.SUFFIXES, ".npy", ".bin", "ubyte", ".gz", ".idx")
 """Endings of the names of files in a folder that may become part of the data."""
 
+_TABLE = "a table (.csv, .tsv, .parquet, .feather, .arrow)"
 _USES = {
     "labels_file": "a file of features without labels (.npy, .npz, .safetensors)",
-    "label_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "columns": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    **dict.fromkeys(
+        ("label_column", "columns", "groups_column", "weights_column", "keep_counters", "text"), _TABLE
+    ),
     "header": "a text table (.csv, .tsv, .txt)",
     "decimal": "a text table (.csv, .tsv, .txt)",
     "encoding": "a text table (.csv, .tsv, .txt)",
-    "keep_counters": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "n_features": "an .svm, .libsvm or .svmlight file",
     "image_size": "a folder of images (or archive, or table of images)",
     "image_channels": "a folder of images (or archive, or table of images)",
-    "groups_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "weights_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
     "skip_damaged": "a folder of images (or archive, or table of images)",
 }
 
@@ -382,13 +380,14 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
         if isinstance(place, Path) and place.is_file() and place.stat().st_size == 0:
             raise DataError(f"{printable(place)} is empty (0 bytes); expected {reader.FORMAT}.")
         return reader
-    if Path(place).suffix.lower() in _PICKLES and os.path.isfile(place):
+    suffix = Path(place).suffix.lower()
+    if suffix in _PICKLES and os.path.isfile(place):
         advice = "save its arrays as .npy, .npz or .safetensors"
         raise DataError(f"{printable(place)} looks like a Python pickle, which is never loaded; {advice}.")
     if not os.path.exists(place):
         names = ", ".join(name for reader in NAMED for name in reader.NAMES)
         raise DataError(f"{printable(place)} does not exist; give a file, a folder or one of {names}.")
-    hint = _OTHERS.get(Path(place).suffix.lower(), f"; expected {_formats()}")
+    hint = _OTHERS.get(suffix, f"; expected {_formats()}")
     raise DataError(f"{printable(place)} has an unknown format{hint}.")
 
 
