@@ -53,7 +53,6 @@ _OTHERS = dict.fromkeys(
     (".xlsx", ".xls", ".xlsm", ".ods", ".sav", ".dta", ".sas7bdat", ".rds"), "; save it as CSV"
 )
 _OTHERS |= dict.fromkeys((".bz2", ".xz", ".zst", ".lzma"), "; unpack it, or compress it by gzip (.gz)")
-"""What to do with other formats."""
 _OUTPUTS = (".safetensors", ".html")
 """Models and reports, which no reader reads from a folder."""
 
@@ -61,18 +60,14 @@ _PARTS = (*images.SUFFIXES, *frames.SUFFIXES, ".npy", ".bin", "ubyte", ".gz", ".
 """Endings of the names of files in a folder that may become part of the data."""
 
 _TABLE = "a table (.csv, .tsv, .parquet, .feather, .arrow)"
+_TABLES = ("label_column", "columns", "groups_column", "weights_column", "keep_counters", "text")
+_IMAGES = "a folder of images (or archive, or table of images)"
 _USES = {
     "labels_file": "a file of features without labels (.npy, .npz, .safetensors)",
-    **dict.fromkeys(
-        ("label_column", "columns", "groups_column", "weights_column", "keep_counters", "text"), _TABLE
-    ),
-    "header": "a text table (.csv, .tsv, .txt)",
-    "decimal": "a text table (.csv, .tsv, .txt)",
-    "encoding": "a text table (.csv, .tsv, .txt)",
+    **dict.fromkeys(_TABLES, _TABLE),
+    **dict.fromkeys(("header", "decimal", "encoding"), "a text table (.csv, .tsv, .txt)"),
     "n_features": "an .svm, .libsvm or .svmlight file",
-    "image_size": "a folder of images (or archive, or table of images)",
-    "image_channels": "a folder of images (or archive, or table of images)",
-    "skip_damaged": "a folder of images (or archive, or table of images)",
+    **dict.fromkeys(("image_size", "image_channels", "skip_damaged"), _IMAGES),
 }
 
 

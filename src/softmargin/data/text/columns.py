@@ -270,9 +270,8 @@ def _check_marks(cells: list[str], where: str, mark: str) -> None:
     if found is not None:
         value, name = printable(found[0][:40]), "point" if mark == "." else "comma"
         raise DataError(
-            f"{where} must show whether the {name} of {value!r} is a decimal mark or separates thousands, got it "
-            f"beside {found[1]!r}; write the numbers without separators, or if they are decimals give "
-            f'decimal="{mark}" (--decimal {mark}).'
+            f"{where} must have clear decimal marks, but the {name} of {value!r} beside {found[1]!r} may separate "
+            f'thousands; write numbers without separators, or give decimal="{mark}" (--decimal {mark}).'
         )
 
 
