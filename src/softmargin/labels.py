@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.arguments import Ints, brief, refuse_masked
 from softmargin.errors import DataError
 
-__all__ = ["MISSING", "check_codes", "check_labels", "keys_of_rows", "labels_of_rows"]
+__all__ = ["MISSING", "check_codes", "check_groups", "check_labels", "keys_of_rows", "labels_of_rows"]
 
 MISSING = {"None", "nan", "NaN", "NaT", "<NA>"}
 """The text of None and of the missing values of libraries."""
@@ -73,6 +73,14 @@ def _check_objects(labels: NDArray[Any]) -> None:
 
 def _missing(row: int, label: object) -> DataError:
     return DataError(f"y[{row}] is {label}; each sample needs a label, a string or an integer.")
+
+
+def check_groups(groups: ArrayLike) -> None:
+    """Raise a `DataError` for the first missing group: None, NaN and the missing values of libraries."""
+    listed = groups if isinstance(groups, (list, tuple)) else np.asarray(groups).tolist()
+    lost = next((k for k, one in enumerate(listed) if not isinstance(one, str) and str(one) in MISSING), None)
+    if lost is not None:
+        raise DataError(f"groups must name the group of each sample, got {brief(listed[lost])} in row {lost}.")
 
 
 def labels_of_rows(y: ArrayLike, n_samples: int) -> NDArray[Any]:

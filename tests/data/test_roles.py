@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import softmargin as sm
+from softmargin.data import stream_dataset
 from softmargin.errors import DataError, ParameterError
 
 ROWS = (
@@ -123,3 +124,82 @@ def test_only_tables_have_such_columns(tmp_path: Path) -> None:
     for name in ("groups_column", "weights_column"):
         with pytest.raises(ParameterError, match=f"{name}= is only for a table"):
             sm.load_dataset(tmp_path / "t.npz", **{name: "a"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("role", ["groups_column", "weights_column"])
+@pytest.mark.parametrize("name", ["label", "Class", "target", "y"])
+def test_a_role_never_changes_the_label(tmp_path: Path, name: str, role: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"a,{name},site\n1.5,1,u\n2.5,2,v\n3.5,1,u\n")
+    with pytest.raises(ParameterError, match=f"{role}= must not be the usual name of the label, got '{name}'"):
+        sm.load_dataset(path, **{role: name})
+    data = sm.load_dataset(path, label_column="site", **{role: name})
+    assert data.y is not None
+    assert data.y.tolist() == ["u", "v", "u"]
+    path.write_text(f"a,{name},category\n1.5,1,u\n2.5,2,v\n3.5,1,u\n")
+    data = sm.load_dataset(path, **{role: name})
+    assert data.label_column == "category"
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "", "null", "?", "missing", "None"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_missing_groups_are_named(tmp_path: Path, word: str, kind: str) -> None:
+    path = tmp_path / f"t.{kind}"
+    groups = ["p", word, "q", word]
+    if kind == "csv":
+        path.write_text("a,g,label\n" + "".join(f"{k}.5,{g},{'uv'[k % 2]}\n" for k, g in enumerate(groups)))
+        place = "line 3, column 'g'"
+    else:
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pa.table({"a": [0.5] * 4, "g": groups, "label": ["u", "v"] * 2}), path)
+        place = "row 1, column 'g'"
+    with pytest.raises(DataError, match=place):
+        sm.load_dataset(path, groups_column="g")
+
+
+@pytest.mark.parametrize("groups", [[1.0, float("nan"), 2.0], ["a", float("nan"), "b"], ["a", None, "b"]])
+def test_missing_groups_of_arrays_are_named(groups: list[Any]) -> None:
+    from softmargin.selection.groups import group_numbers
+
+    with pytest.raises(DataError, match=r"groups must name the group of each sample, got .* in row 1"):
+        group_numbers(groups, 3)
+    X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
+    model = sm.LinearClassifier(reg=0.1).fit(X, y)
+    with pytest.raises(DataError, match=r"groups must name the group of each sample, got .* in row 1"):
+        sm.evaluate(model, X, y, groups=groups)
+
+
+@pytest.mark.parametrize("cells", [["0.5", "1.5", "2.5"], ["7", "7", "8"], ["-1.25", "3", "4"]])
+def test_columns_without_names_are_features(tmp_path: Path, cells: list[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "a,,,label\n" + "".join(f"{k * k},{c},{9 - k * k},{'uv'[k % 2]}\n" for k, c in enumerate(cells))
+    )
+    data = sm.load_dataset(path)
+    assert data.feature_names == ("a", "column 1")
+    assert data.ids == ("9", "8", "5")  # distinct whole numbers
+    assert "columns without a name are called by their position: 'column 1'" in data.notes
+    again = sm.load_dataset(path, columns=("column 2", "column 1"))
+    assert again.X[:, 1].tolist() == list(map(float, cells))
+    path.write_text(",a,label\n" + "".join(f"{c},{k * k},{'uv'[k % 2]}\n" for k, c in enumerate(cells)))
+    first = sm.load_dataset(path).feature_names
+    assert first == (("a",) if "." not in cells[0] else ("column 0", "a"))  # an index may be repeated
+
+
+@pytest.mark.parametrize("label", ["3", "-1", None])
+def test_a_model_without_names_predicts_rows_without_labels(tmp_path: Path, label: str | None) -> None:
+    rows = [f"{k + 1},{k * k % 7}.5,{k * 3 % 5}.25" for k in range(12)]
+    (tmp_path / "t.csv").write_text("".join(f"{row},{'uv'[k % 2]}\n" for k, row in enumerate(rows)))
+    (tmp_path / "n.csv").write_text("\n".join(rows) + "\n")
+    data = sm.load_dataset(tmp_path / "t.csv", label_column=label)
+    assert data.feature_names == ("column 1", "column 2")
+    parts = stream_dataset(
+        tmp_path / "n.csv", label_column=data.label_column, columns=data.feature_names, n_features=2
+    )
+    assert parts is not None
+    assert np.concatenate([part.X for part in parts]).tolist() == data.X.tolist()
+    parts = stream_dataset(
+        tmp_path / "t.csv", label_column=data.label_column, columns=data.feature_names, n_features=2
+    )
+    assert parts is not None
+    assert np.concatenate([part.X for part in parts]).tolist() == data.X.tolist()

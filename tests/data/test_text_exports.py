@@ -208,3 +208,21 @@ def test_a_repeated_header_is_named(tmp_path: Path, line: int) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[: line - 1], lines[0], *lines[line - 1 :]]) + "\n")
     refused(lambda: load_dataset(path), f"line {line} repeats the names of the columns")
+
+
+@pytest.mark.parametrize("table", ["a,b,label\n", "a;b;label\n;;\n", "# comment\na\tb\tlabel"])
+def test_a_header_without_rows(tmp_path: Path, table: str) -> None:
+    (tmp_path / "t.csv").write_text(table)
+    refused(lambda: load_dataset(tmp_path / "t.csv"), "has no rows")
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "T.SAV", "t.dta", "t.ods"])
+def test_tables_of_other_programs(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    refused(lambda: load_dataset(tmp_path / name), name, "save it as CSV")
+
+
+@pytest.mark.parametrize("name", ["t.csv.bz2", "t.tsv.xz", "t.csv.zst"])
+def test_tables_of_other_compression(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"BZh9")
+    refused(lambda: load_dataset(tmp_path / name), name, "gzip (.gz)", "unpack")

@@ -48,7 +48,7 @@ def test_check_estimator(classifier):
 def test_the_estimator_agrees_with_the_functions(name, digits):
     X, y = digits
     labels = np.array([f"digit {k}" for k in y])
-    classifier = sm.LinearClassifier(name, reg=1e-2, tol=1e-4).fit(X, labels)
+    classifier = sm.LinearClassifier(name, reg=1e-2, tol=1e-4, scaling="none").fit(X, labels)
     fit = sm.minimize(sm.Objective(type(classifier_loss(name))(), X, y, 1e-2), tol=1e-4)
     assert np.array_equal(classifier.coef_, fit.W.T)
     assert classifier.coef_.shape == (10, 64)
@@ -169,7 +169,8 @@ def test_citizenship(digits):
     classifier = sm.LinearClassifier("hinge", reg=1e-2).fit(frame, y)
     assert list(classifier.feature_names_in_) == list(frame.columns)
     assert clone(classifier).get_params() == classifier.get_params()
-    search = GridSearchCV(sm.LinearClassifier("squared_hinge", tol=1e-3), {"reg": [1e-1, 1e-3]}, cv=3).fit(X, y)
+    unscaled = sm.LinearClassifier("squared_hinge", tol=1e-3, scaling="none")
+    search = GridSearchCV(unscaled, {"reg": [1e-1, 1e-3]}, cv=3).fit(X, y)
     assert search.best_params_["reg"] == 1e-3
     assert cross_val_score(sm.LinearClassifier(reg=1e-3, tol=1e-3), X, y, cv=3).mean() > 0.85
     assert "LinearClassifier" in classifier._repr_html_()
@@ -332,7 +333,7 @@ def test_a_refused_table_leaves_the_estimator_as_it_was(digits):
 
 def test_tables_of_every_make(digits):
     X, y = digits[0][:, ::4], digits[1]
-    classifier = sm.LinearClassifier(reg=1e-2).fit(X, y)
+    classifier = sm.LinearClassifier(reg=1e-2, scaling="none").fit(X, y)
     frame = pd.DataFrame(X)
     with pytest.warns(PendingDeprecationWarning):
         matrix, labels = np.asmatrix(X), np.asmatrix(y).T
@@ -348,11 +349,11 @@ def test_tables_of_every_make(digits):
         frame.astype(pd.SparseDtype("float32", np.nan)),
         frame.astype({0: pd.SparseDtype("float32", 0.0), 1: "Float64"}),
     ):
-        again = sm.LinearClassifier(reg=1e-2).fit(Z, y)
+        again = sm.LinearClassifier(reg=1e-2, scaling="none").fit(Z, y)
         assert again.coef_ == pytest.approx(classifier.coef_, abs=1e-3)
         assert np.array_equal(classifier.predict(Z), classifier.predict(X))
     with pytest.warns(match="column-vector"):
-        column = sm.LinearClassifier(reg=1e-2).fit(X, labels)
+        column = sm.LinearClassifier(reg=1e-2, scaling="none").fit(X, labels)
     assert np.array_equal(column.coef_, classifier.coef_)
 
 

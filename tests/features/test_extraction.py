@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -159,8 +160,11 @@ def test_a_damaged_cache_file_is_replaced(damage, tmp_path, cache):
     assert len(Means.calls) == 12
 
 
-def test_a_cache_that_cannot_be_written_is_a_note(tmp_path, cache):
-    cache.write_text("a file where the folder should be")
+def test_a_cache_that_cannot_be_written_is_a_note(tmp_path, cache, monkeypatch):
+    def full(path, pieces):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(caches, "write_atomically", full)
     data = load_dataset(save_pictures(tmp_path / "p", 2), features=Means())
     assert any("not cached" in note for note in data.notes)
 

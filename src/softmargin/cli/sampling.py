@@ -42,6 +42,8 @@ def read_groups(path: str, n_samples: int, source: str) -> NDArray[Any]:
     """
     import numpy as np
 
+    from softmargin.data.labels import is_missing
+
     where = printable(path)
     try:
         if path.lower().endswith(".npy"):
@@ -63,6 +65,12 @@ def read_groups(path: str, n_samples: int, source: str) -> NDArray[Any]:
         raise DataError(
             f"{where} must hold one group for each of the {pluralize(n_samples, 'training sample')} of {source}, "
             f"got shape {found.shape}."
+        )
+    words = found.tolist() if found.dtype.kind == "U" else []
+    lost = next((k for k, word in enumerate(words) if is_missing(word)), None)
+    if lost is not None:
+        raise DataError(
+            f"{where} must name the group of each sample, got {printable(words[lost])!r} in row {lost}."
         )
     return np.asarray(found)
 

@@ -24,7 +24,7 @@ from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_feature
 from softmargin.data.files import check_unique, one_line
 from softmargin.data.images import SKIP, FilePictures, pixels_of, undamaged
 from softmargin.data.inputs import Inputs, Texts
-from softmargin.data.labels import Unlabelled, as_labels, name_labels
+from softmargin.data.labels import Unlabelled, as_labels, is_missing, name_labels
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
 from softmargin.errors import DataError, SoftmarginError
 from softmargin.text import printable
@@ -135,6 +135,10 @@ class Table:
         made, found = self.plan, dict[str, Any]()
         if made.groups is not None:
             cells = self._column(batch, self.names[made.groups]).to_pylist()
+            lost = next((k for k, cell in enumerate(cells) if is_missing(str(cell))), None)
+            if lost is not None:
+                reason = f"the group must not be missing, got {str(cells[lost])!r}"
+                raise _ColumnProblem(self.names[made.groups], lost, reason)
             found["groups"] = np.array(list(map(str, cells)), dtype=np.str_)
         if made.weights is not None:
             found["weights"] = self._numbers(batch, self.names[made.weights]).astype(np.float64)

@@ -48,27 +48,25 @@ READERS: tuple[Any, ...] = (npy, npz, safetensors, frames, csv, svmlight, idx, c
 """The readers of files and folders. The first that accepts a path reads it; `images` accepts any folder."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
+_OTHERS = dict.fromkeys(
+    (".xlsx", ".xls", ".xlsm", ".ods", ".sav", ".dta", ".sas7bdat", ".rds"), "; save it as CSV"
+)
+_OTHERS |= dict.fromkeys((".bz2", ".xz", ".zst", ".lzma"), "; unpack it, or compress it by gzip (.gz)")
 _OUTPUTS = (".safetensors", ".html")
 """Models and reports, which no reader reads from a folder."""
 
 _PARTS = (*images.SUFFIXES, *frames.SUFFIXES, ".npy", ".bin", "ubyte", ".gz", ".idx")
 """Endings of the names of files in a folder that may become part of the data."""
 
+_TABLE = "a table (.csv, .tsv, .parquet, .feather, .arrow)"
+_TABLES = ("label_column", "columns", "groups_column", "weights_column", "keep_counters", "text")
+_IMAGES = "a folder of images (or archive, or table of images)"
 _USES = {
     "labels_file": "a file of features without labels (.npy, .npz, .safetensors)",
-    "label_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "columns": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "header": "a text table (.csv, .tsv, .txt)",
-    "decimal": "a text table (.csv, .tsv, .txt)",
-    "encoding": "a text table (.csv, .tsv, .txt)",
-    "keep_counters": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
+    **dict.fromkeys(_TABLES, _TABLE),
+    **dict.fromkeys(("header", "decimal", "encoding"), "a text table (.csv, .tsv, .txt)"),
     "n_features": "an .svm, .libsvm or .svmlight file",
-    "image_size": "a folder of images (or archive, or table of images)",
-    "image_channels": "a folder of images (or archive, or table of images)",
-    "groups_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "weights_column": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "text": "a table (.csv, .tsv, .parquet, .feather, .arrow)",
-    "skip_damaged": "a folder of images (or archive, or table of images)",
+    **dict.fromkeys(("image_size", "image_channels", "skip_damaged"), _IMAGES),
 }
 
 
@@ -343,13 +341,15 @@ def _reader(place: str | Path, options: ReadOptions) -> Any:
         if isinstance(place, Path) and place.is_file() and place.stat().st_size == 0:
             raise DataError(f"{printable(place)} is empty (0 bytes); expected {reader.FORMAT}.")
         return reader
-    if Path(place).suffix.lower() in _PICKLES and os.path.isfile(place):
+    suffix = Path(place).suffix.lower()
+    if suffix in _PICKLES and os.path.isfile(place):
         advice = "save its arrays as .npy, .npz or .safetensors"
         raise DataError(f"{printable(place)} looks like a Python pickle, which is never loaded; {advice}.")
     if not os.path.exists(place):
         names = ", ".join(name for reader in NAMED for name in reader.NAMES)
         raise DataError(f"{printable(place)} does not exist; give a file, a folder or one of {names}.")
-    raise DataError(f"{printable(place)} has an unknown format; expected {_formats()}.")
+    hint = _OTHERS.get(suffix, f"; expected {_formats()}")
+    raise DataError(f"{printable(place)} has an unknown format{hint}.")
 
 
 def _formats() -> str:

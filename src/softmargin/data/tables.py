@@ -194,17 +194,34 @@ def _role(names: Sequence[str], where: str, options: ReadOptions, option: str, n
         raise ParameterError(
             f"{where} has no column {found!r} for the {what}; its columns are {some(names)}."
         ) from None
+    usual = [name for name in names if name.lower() in LABELS and name not in _roles_of(options)]
+    if named and column.lower() in LABELS and not usual and not options.only_features and not options.label_column:
+        raise ParameterError(
+            f"{option}= must not be the usual name of the label, got {found!r}; name the column of labels with "
+            f"label_column= (--label-column), too."
+        )
     others = [options.label_column, options.text, *(options.columns or ())]
     if column in [other for other in others if other is not None]:
         raise ParameterError(f"{option}= must not be the label, the text or a feature, got {found!r}.")
     return position
 
 
+def _roles_of(options: ReadOptions) -> tuple[str | None, ...]:
+    return options.groups_column, options.weights_column
+
+
 def _of_new_samples(names: Sequence[str], options: ReadOptions, named: bool) -> ReadOptions:
     """Return the options without the label column if only features are read and the table lacks that column."""
     if not options.only_features or options.label_column is None:
         return options
-    found = options.label_column in names if named else len(names) - 1 == options.n_features
+    if named:
+        found = options.label_column in names
+    elif options.columns and {*options.columns} <= {place_name(k) for k in range(len(names))}:
+        place = int(options.label_column)  # features may have been left out, so that their number says nothing
+        places = range(len(names))
+        found = -len(places) <= place < len(places) and place_name(places[place]) not in options.columns
+    else:
+        found = len(names) - 1 == options.n_features
     return options if found else replace(options, label_column=None)
 
 

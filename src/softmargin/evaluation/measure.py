@@ -13,7 +13,7 @@ from softmargin import metrics
 from softmargin.arguments import Floats, Ints, brief, check_count
 from softmargin.errors import DataError, ParameterError
 from softmargin.evaluation.records import Evaluation, Metric, Share
-from softmargin.labels import labels_of_rows
+from softmargin.labels import check_groups, labels_of_rows
 from softmargin.losses import CrossEntropy, softmax
 from softmargin.metrics import Measured
 from softmargin.model import Model
@@ -198,6 +198,7 @@ def _groups(groups: ArrayLike, correct: NDArray[np.bool_]) -> tuple[Share, ...]:
     values = np.asarray(groups)
     if values.shape != correct.shape:
         raise DataError(f"groups must have shape {correct.shape}, one per row of X, got {values.shape}.")
+    check_groups(groups)
     if values.dtype.kind not in "biuU":
         values = np.array([str(value) for value in values])
     names, numbers = np.unique(values, return_inverse=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmargin.arguments import brief
 from softmargin.errors import DataError
-from softmargin.labels import MISSING
+from softmargin.labels import check_groups
 from softmargin.losses.base import Floats, Ints
 
 __all__ = ["WHOLE", "deal_groups", "group_numbers"]
@@ -35,9 +34,7 @@ def group_numbers(groups: ArrayLike, n_samples: int) -> Ints:
     if array.shape != (n_samples,):
         raise DataError(f"groups must have shape ({n_samples},), got {array.shape}.")
     listed = array.tolist()
-    lost = next((k for k, one in enumerate(listed) if not isinstance(one, str) and str(one) in MISSING), None)
-    if lost is not None:
-        raise DataError(f"groups must name the group of each sample, got {brief(listed[lost])} in row {lost}.")
+    check_groups(groups)
     try:
         return np.unique(array, return_inverse=True)[1].astype(np.int64)
     except TypeError as error:

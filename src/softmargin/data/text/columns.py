@@ -1,5 +1,6 @@
 """The columns of a text table: what they hold, and their cells as features, labels and ids."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from softmargin.data.dataset import Dataset, ReadOptions, no_features
 from softmargin.data.inputs import Texts
-from softmargin.data.labels import check_words
-from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
+from softmargin.data.labels import check_words, is_missing
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, place_name, plan, some
 from softmargin.data.text.cells import (
     TRUTH,
     ambiguous,
@@ -28,6 +29,7 @@ from softmargin.text import pluralize, printable
 
 __all__ = ["Columns"]
 
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0*)?")
 CHOOSE = "; or choose the features with columns= (--columns)"
 
 
@@ -67,16 +69,18 @@ class Columns:
         DataError
             A column that is not used looks like numbers, or the roles are ambiguous.
         """
-        names = tuple(header.names)
+        n_columns = len(header.names)
         cells = [
-            [row for row in header.rows if k < len(row.cells) and row.cells[k].strip()] for k in range(len(names))
+            [row for row in header.rows if k < len(row.cells) and row.cells[k].strip()] for k in range(n_columns)
         ]
         words = [[row.cells[k].strip() for row in column] for k, column in enumerate(cells)]
+        names = _with_places(header.names, words, options.columns or ()) if header.named else tuple(header.names)
+        unnamed = [name for name, given in zip(names, header.names, strict=True) if name != given]
         mark = options.decimal or decimal_mark(words, delimiter)
         is_valid = _is_decimal if mark == "," else is_number
         kinds: list[Kind] = []
         booleans = set()
-        first = names if header.named else [cell.strip() for cell in header.rows[0].cells]
+        first = header.names if header.named else [cell.strip() for cell in header.rows[0].cells]
         for k, (name, column) in enumerate(zip(names, words, strict=True)):
             if not column:
                 kinds.append("empty" if any(len(row.cells) > k for row in header.rows) else "number")
@@ -107,6 +111,8 @@ class Columns:
             for k in (*made.features, *(() if made.weights is None else (made.weights,))):
                 _check_marks(words[k], f"{where} column {printable(names[k])!r}", mark)
         notes = (*header.notes, *made.notes)
+        if unnamed and not options.columns:
+            notes = (f"columns without a name are called by their position: {some(unnamed)}", *notes)
         if mark == "," and options.decimal is None:
             decimals = (column for column in words if all(map(is_number_with_comma, column)))
             used = next(word for column in decimals for word in column if "," in word)
@@ -156,10 +162,12 @@ class Columns:
         if k is None:
             return None
         groups = [row.cells[k].strip() for row in rows]
-        if "" in groups:
-            line = rows[groups.index("")].line
-            where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
-            raise DataError(f"{where} must hold a group, got an empty cell.")
+        lost = {group for group in groups if is_missing(group)}
+        if lost:
+            row = next(i for i, group in enumerate(groups) if group in lost)
+            where = f"{self.where} line {rows[row].line}, column {printable(self.names[k])!r}"
+            found = f"{printable(groups[row])!r}, a missing value" if groups[row] else "an empty cell"
+            raise DataError(f"{where} must hold a group, got {found}.")
         return np.array(groups, dtype=np.str_)
 
     def _weights(self, rows: Sequence[Record]) -> NDArray[np.float64] | None:
@@ -246,15 +254,31 @@ def _repeated(where: str, line: int) -> DataError:
     return DataError(f"{where} line {line} repeats the names of the columns; remove such lines.")
 
 
+def _with_places(names: Sequence[str], words: list[list[str]], columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the columns; one without a name that is not an index is called by its position.
+
+    An index holds distinct whole numbers or distinct text; as the first column it may repeat them.
+    """
+    found = list(names)
+    for k, cells in enumerate(words):
+        if names[k] or not cells:
+            continue
+        is_first = not any(names[:k])
+        is_like = all(map(_WHOLE.fullmatch, cells)) or not any(map(looks_numeric, cells))
+        is_index = is_like and (is_first or len({*cells}) == len(cells))
+        if place_name(k) in columns or not is_index:
+            found[k] = place_name(k)
+    return tuple(found)
+
+
 def _check_marks(cells: list[str], where: str, mark: str) -> None:
     """Raise an error if the marks of a column may separate thousands."""
     found = ambiguous(cells, mark)
     if found is not None:
         value, name = printable(found[0][:40]), "point" if mark == "." else "comma"
         raise DataError(
-            f"{where} must show whether the {name} of {value!r} is a decimal mark or separates thousands, got it "
-            f"beside {found[1]!r}; write the numbers without separators, or if they are decimals give "
-            f'decimal="{mark}" (--decimal {mark}).'
+            f"{where} must have clear decimal marks, but the {name} of {value!r} beside {found[1]!r} may separate "
+            f'thousands; write numbers without separators, or give decimal="{mark}" (--decimal {mark}).'
         )
 
 

@@ -56,6 +56,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     columns, parts = pairs[0][0], [part for _, part in pairs]
     del pairs  # so that each part is freed as soon as it is copied
     data = join_parts(parts)
+    if data.n_samples == 0:
+        raise DataError(f"{printable(path)} has no rows below the names of its columns.")
     if data.inputs is None:
         names = [columns.names[k] if columns.named else place_name(k) for k in columns.plan.features]
         data = without_counters(data, names, options)
