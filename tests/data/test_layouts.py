@@ -299,7 +299,7 @@ class Unflagged(zipfile.ZipInfo):
 
     encoding = "utf-8"
 
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
         return self.filename.encode(self.encoding), self.flag_bits & ~0x800
 
 

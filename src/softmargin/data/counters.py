@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.tables import IDENTIFIERS, NUMBERS, some
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = ["without_counters"]
 
@@ -46,13 +46,12 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     if chosen or issparse(X) or len(X) < FEWEST_ROWS:
         return data
     counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
-    repeated = [name for k, name in enumerate(names) if k not in counters and IDENTIFIERS.fullmatch(name)]
+    named = (k for k, name in enumerate(names) if IDENTIFIERS.fullmatch(name))
+    repeated = [names[k] for k in named if k not in counters and len(np.unique(X[:, k])) < len(X)]
     if repeated:
+        what = "columns named like an identifier have repeated values and are features"
         advice = "name the features with --columns to leave them out"
-        note = (
-            f"columns named like an identifier have repeated values and are features: {some(repeated)} ({advice})"
-        )
-        data = replace(data, notes=(*data.notes, note))
+        data = replace(data, notes=(*data.notes, f"{what}: {some(repeated)} ({advice})"))
     if not counters:
         return data
     found = some([names[k] for k in counters])
@@ -66,7 +65,7 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     first = next((k for k in counters if IDENTIFIERS.fullmatch(names[k]) or NUMBERS.fullmatch(names[k])), None)
     if ids is None and first is not None:
         ids = tuple(str(int(value)) for value in X[:, first].tolist())
-        notes += (f"column {printable(names[first])!r} is used as the sample ids",)
+        notes += (f"column {quoted(names[first])} is used as the sample ids",)
     return replace(data, X=X[:, rest], feature_names=kept, ids=ids, notes=notes)
 
 
