@@ -9,13 +9,20 @@ from typing import Any
 
 from softmargin.errors import ParameterError
 
-__all__ = ["from_json", "pluralize", "printable", "to_json", "truncate"]
+__all__ = ["from_json", "pluralize", "printable", "quoted", "to_json", "truncate"]
 
 
 def printable(value: object) -> str:
     """Return a name or label as text on one line, with unprintable characters escaped."""
     text = str(value)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def quoted(value: object) -> str:
+    """Return a name or label as `printable` text in quotation marks; unlike `repr`, it keeps backslashes."""
+    text = printable(value)
+    mark = '"' if "'" in text and '"' not in text else "'"
+    return f"{mark}{text}{mark}"
 
 
 def truncate(text: str, length: int = 60) -> str:

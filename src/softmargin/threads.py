@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from threadpoolctl import ThreadpoolController
 
 from softmargin.errors import ParameterError
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = [
     "INLINE_WORK", "VARIABLE", "ForkLock", "Workers", "cores", "default_threads", "one_blas_thread",
@@ -43,7 +43,7 @@ def default_threads() -> int:
     if not given:
         return usable_cores()
     if not (given.isascii() and given.isdecimal() and int(given) >= 1):
-        raise ParameterError(f"{VARIABLE} must be a whole number ≥ 1, got {printable(given)!r}.")
+        raise ParameterError(f"{VARIABLE} must be a whole number ≥ 1, got {quoted(given)}.")
     return int(given)
 
 

@@ -189,7 +189,10 @@ OTHER_MISTAKES = [
         "evaluate hinge.safetensors good.npz --metric-groups site",
         "a file unless DATA is a table, got 'site'",
     ),
-    ("evaluate hinge.safetensors good.npz --metric-groups short.npy", "short.npy has 59 labels for 60 rows"),
+    (
+        "evaluate hinge.safetensors good.npz --metric-groups short.npy",
+        "short.npy must hold one group for each of the 60 samples",
+    ),
     ("evaluate hinge.safetensors good.npz --fail-under 90", "a number from 0 to 1 or METRIC=NUMBER, got '90'"),
     ("evaluate hinge.safetensors good.npz --fail-under nan", "a number from 0 to 1 or METRIC=NUMBER, got 'nan'"),
     ("evaluate hinge.safetensors good.npz --fail-under f1=0.9", "--fail-under must be for one of accuracy, "),

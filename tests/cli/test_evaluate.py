@@ -64,11 +64,21 @@ def test_groups_of_the_test_set(folder):
     assert [share["n"] for share in found["groups"]] == [15, 45]
 
 
+@pytest.mark.parametrize("head", ["", "site\n", '"site"\n'])
+def test_groups_of_a_csv_file(folder, head):
+    groups = Path("sites.txt").read_text().split()
+    Path("g.csv").write_text(head + "\n".join(groups) + "\n")
+    evaluate = ("evaluate", "a.safetensors", "arrays.npz", "--json", "--metric-groups")
+    assert run(*evaluate, "g.csv").json["groups"] == run(*evaluate, "sites.txt").json["groups"]
+    Path("g.csv").write_text("a,b\n" * len(groups))
+    run_refused(folder, *evaluate, "g.csv", words=("g.csv must have one column of groups, got 2 cells in line 1",))
+
+
 def test_unknown_columns_and_files_are_refused(folder):
     evaluate = ("evaluate", "m.safetensors", "new.csv", "--metric-groups")
     run_refused(folder, *evaluate, "town", words=("--metric-groups town", "new.csv", "'site'"))
     Path("few.txt").write_text("x\ny\n")
-    run_refused(folder, *evaluate, "few.txt", words=("few.txt", "60 rows"))
+    run_refused(folder, *evaluate, "few.txt", words=("few.txt", "one group for each of the 60 samples"))
     run_refused(folder, *evaluate, "a", words=("--metric-groups a", "integers or strings"))
 
 

@@ -64,8 +64,8 @@ def _limits(context: Any, option: Any, texts: tuple[str, ...]) -> dict[str, floa
     "--metric-groups",
     "groups",
     metavar="COLUMN|FILE",
-    help="Also print the accuracy by group: a column of the table, or a file (.npy, .txt) with one group per "
-    "sample.",
+    help="Also print the accuracy by group: a column of the table, or a file (.npy, .txt, .csv) with one "
+    "group per sample.",
 )
 @click.option(
     "--fail-under",

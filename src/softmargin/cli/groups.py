@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softmargin.cli.reading import Reading, extractor_for
+from softmargin.cli.sampling import read_groups
 from softmargin.errors import DataError, ParameterError
+from softmargin.text import quoted
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -22,7 +23,7 @@ def groups_of(groups: str, source: str, data: Dataset, model: Model, reading: Re
     Parameters
     ----------
     groups : str
-        A file (.npy, or .txt with one group per line), or else a column of the table DATA.
+        A file (.npy, or .txt or .csv with one group per line), or else a column of the table DATA.
     source : str
         DATA.
     data : Dataset
@@ -32,18 +33,17 @@ def groups_of(groups: str, source: str, data: Dataset, model: Model, reading: Re
         The option ``--part``.
     """
     from softmargin.data import options_of
-    from softmargin.data.labels import read_labels
 
     if os.path.isfile(groups):
-        return read_labels(Path(groups), data.n_samples, Path(source))
+        return read_groups(groups, data.n_samples, f"samples of {source}")
     if "label_column" not in options_of(source):
         raise ParameterError(
-            f"--metric-groups must be a file unless DATA is a table, got {groups!r}, which does not exist."
+            f"--metric-groups must be a file unless DATA is a table, got {quoted(groups)}, which does not exist."
         )
     whole = _read_column(groups, source, data, model, reading)
     found = whole if part == "train" or whole.test is None else whole.test
     if found.y is None or found.n_samples != data.n_samples:
-        raise DataError(f"The test set of {source} must have the column {groups!r} of --metric-groups.")
+        raise DataError(f"The test set of {source} must have the column {quoted(groups)} of --metric-groups.")
     return found.y
 
 

@@ -232,7 +232,7 @@ class Job(Extraction):
         if self.group_by is not None:
             return sampling.groups_by_name(data, sampling.check_pattern(self.group_by), self.data)
         if self.groups is not None and sampling.is_file(self.groups):
-            return sampling.read_groups(self.groups, data.n_samples, self.data)
+            return sampling.read_groups(self.groups, data.n_samples, f"training samples of {self.data}")
         return data.groups
 
     def _search_options(self, task: Task) -> dict[str, Any]:

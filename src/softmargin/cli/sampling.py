@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, printable, quoted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,16 +35,19 @@ def is_file(groups: str) -> bool:
     return groups.lower().endswith(_GROUP_FILES)
 
 
-def read_groups(path: str, n_samples: int, source: str) -> NDArray[Any]:
-    """Return one group per training sample, from a .npy file, or from the lines of a .txt or .csv file.
+def read_groups(path: str, n_samples: int, of: str) -> NDArray[Any]:
+    """Return one group per sample, from a .npy file, or from the lines of a .txt or .csv file.
 
-    A .csv file has one column; one more line than samples is a header.
+    ``of`` names the samples, for messages: "training samples of DATA". A .csv file has one column; one more line
+    than samples is a header.
     """
     import numpy as np
 
     from softmargin.data.labels import is_missing
 
     where = printable(path)
+    if not is_file(path):
+        raise DataError(f"{where} has an unknown format of groups; expected .npy, .txt or .csv.")
     try:
         if path.lower().endswith(".npy"):
             found = np.load(path, allow_pickle=False)
@@ -61,10 +64,10 @@ def read_groups(path: str, n_samples: int, source: str) -> NDArray[Any]:
         raise DataError(f"{where} cannot be read: {error.strerror or error}.") from error
     except (ValueError, csv.Error) as error:
         raise DataError(f"{where} must be a {path.rpartition('.')[2]} file of groups ({error}).") from error
+    found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
     if found.shape != (n_samples,):
         raise DataError(
-            f"{where} must hold one group for each of the {pluralize(n_samples, 'training sample')} of {source}, "
-            f"got shape {found.shape}."
+            f"{where} must hold one group for each of the {n_samples:,} {of}, got shape {found.shape}."
         )
     words = found.tolist() if found.dtype.kind == "U" else []
     lost = next((k for k, word in enumerate(words) if is_missing(word)), None)
@@ -80,7 +83,9 @@ def check_pattern(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ParameterError(f"--group-by must be a regular expression, got {pattern!r} ({error}).") from error
+        raise ParameterError(
+            f"--group-by must be a regular expression, got {quoted(pattern)} ({error})."
+        ) from error
 
 
 def groups_by_name(data: Dataset, pattern: re.Pattern[str], source: str) -> NDArray[Any]:
@@ -97,7 +102,7 @@ def groups_by_name(data: Dataset, pattern: re.Pattern[str], source: str) -> NDAr
         found = None if match is None else match[1 if pattern.groups else 0]
         if found is None:
             raise DataError(
-                f"--group-by {pattern.pattern!r} must match the name of each sample, got {printable(name)!r}."
+                f"--group-by {quoted(pattern.pattern)} must match the name of each sample, got {quoted(name)}."
             )
         groups.append(found)
     return np.array(groups, dtype=np.str_)
@@ -109,7 +114,7 @@ def read_factors(option: str | None) -> dict[str, float] | str | None:
         return option
     if not option.lower().endswith(".json"):
         raise ParameterError(
-            f"--class-weight must be balanced or a .json file of factors by label, got {option!r}."
+            f"--class-weight must be balanced or a .json file of factors by label, got {quoted(option)}."
         )
     where = printable(option)
     try:
@@ -123,7 +128,9 @@ def read_factors(option: str | None) -> dict[str, float] | str | None:
     for label, factor in factors.items():
         is_number = isinstance(factor, (int, float)) and not isinstance(factor, bool)
         if not is_number or not 0.0 <= factor < math.inf:
-            raise DataError(f"{where} must hold finite factors ≥ 0, got {json.dumps(factor)[:40]} for {label!r}.")
+            raise DataError(
+                f"{where} must hold finite factors ≥ 0, got {json.dumps(factor)[:40]} for {quoted(label)}."
+            )
     return {label: float(factor) for label, factor in factors.items()}
 
 
@@ -146,7 +153,9 @@ def factors_by_class(
     unknown = next((label for label in factors if label not in labels), None)
     if unknown is not None:
         known = ", ".join(map(repr, list(labels)[:5])) + (", …" if len(labels) > 5 else "")
-        raise DataError(f"{printable(option or '')} must have labels of the data ({known}), got {unknown!r}.")
+        raise DataError(
+            f"{printable(option or '')} must have labels of the data ({known}), got {quoted(unknown)}."
+        )
     return {labels[label]: factor for label, factor in factors.items()}
 
 

@@ -27,7 +27,7 @@ from softmargin.data.inputs import Inputs, Texts
 from softmargin.data.labels import Unlabelled, as_labels, is_missing, name_labels
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
 from softmargin.errors import DataError, SoftmarginError
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = ["Table", "arrow_errors"]
 
@@ -159,7 +159,7 @@ class Table:
         """Return the notes of the plan, and what becomes of the index."""
         notes = list(self.plan.notes)
         if index:
-            listed = ", ".join(repr(printable(name)) for name in index)
+            listed = ", ".join(quoted(name) for name in index)
             use = "is used as the sample ids" if self.ids == index else "is left out"
             notes.append(f"the index of the pandas frame ({listed}) {use}")
         return tuple(notes)
@@ -175,7 +175,7 @@ class Table:
 
     def _error(self, name: str, row: int, text: str) -> DataError:
         kind = Unlabelled if name == self.label and name not in self._feature_names() else DataError
-        return kind(f"{self.where} row {row}, column {printable(name)!r}: {text}.")
+        return kind(f"{self.where} row {row}, column {quoted(name)}: {text}.")
 
     def _feature_names(self) -> list[str]:
         return [self.names[k] for k in self.plan.features]
@@ -191,13 +191,13 @@ class Table:
     def _numbers(self, batch: Any, name: str, *, whole: bool = False) -> NDArray[Any]:
         column = self._column(batch, name)
         if kind_of(column.type) != "number":
-            raise DataError(f"{self.where} column {printable(name)!r} must hold numbers, got type {column.type}.")
+            raise DataError(f"{self.where} column {quoted(name)} must hold numbers, got type {column.type}.")
         return numbers_of(column, whole=whole)
 
     def _words(self, batch: Any, name: str) -> list[str]:
         column = self._column(batch, name)
         if not (is_text(column.type) or is_binary(column.type)):
-            raise DataError(f"{self.where} column {printable(name)!r} must hold text, got type {column.type}.")
+            raise DataError(f"{self.where} column {quoted(name)} must hold text, got type {column.type}.")
         with _problems_of(name):
             return words_of(column)
 
@@ -219,7 +219,7 @@ class Table:
 
     def _labels(self, batch: Any, name: str, start: int) -> NDArray[Any]:
         column = self._column(batch, name)
-        where = f"{self.where} column {printable(name)!r}"
+        where = f"{self.where} column {quoted(name)}"
         if is_text(column.type) or is_binary(column.type):
             return np.array(self._words(batch, name), dtype=np.str_)
         y = as_labels(self._numbers(batch, name, whole=True), batch.num_rows, where, ADVICE)

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.tables import may_identify, names_identifiers, some
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = ["without_counters"]
 
@@ -53,7 +53,8 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
         counters = [0] if len(X) > 1 and len(names) > 1 and _numbers_rows(X[:, 0], names[0]) else []
     else:
         counters = [k for k, name in enumerate(names) if _counts(X[:, k]) or _identifies(X[:, k], name)]
-        repeated = [name for k, name in enumerate(names) if k not in counters and names_identifiers(name)]
+        named = (k for k, name in enumerate(names) if names_identifiers(name))
+        repeated = [names[k] for k in named if k not in counters and len(np.unique(X[:, k])) < len(X)]
         if repeated:
             advice = "name the features with --columns to leave them out"
             what = "columns named like an identifier have repeated values and are features"
@@ -71,7 +72,7 @@ def without_counters(data: Dataset, names: Sequence[str], options: ReadOptions) 
     first = next((k for k in counters if may_identify(names[k])), None)
     if ids is None and first is not None:
         ids = tuple(str(int(value)) for value in X[:, first].tolist())
-        notes += (f"column {printable(names[first])!r} is used as the sample ids",)
+        notes += (f"column {quoted(names[first])} is used as the sample ids",)
     return replace(data, X=X[:, rest], feature_names=kept, ids=ids, notes=notes)
 
 

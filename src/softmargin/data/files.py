@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.errors import DataError
-from softmargin.text import printable, truncate
+from softmargin.text import printable, quoted, truncate
 
 __all__ = [
     "check_unique",
@@ -33,7 +33,7 @@ def check_unique(names: Iterable[str], where: str, what: str) -> None:
     """Raise a `DataError` if a name occurs more than once in the file that ``where`` names."""
     repeated = next((name for name, n in Counter(names).items() if n > 1), None)
     if repeated is not None:
-        raise DataError(f"{where} has more than one {what} {printable(repeated)!r}; names must be unique.")
+        raise DataError(f"{where} has more than one {what} {quoted(repeated)}; names must be unique.")
 
 
 def list_files(folder: Path, *suffixes: str) -> list[Path]:

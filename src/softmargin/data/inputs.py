@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = ["KEY_BYTES", "Inputs", "Texts", "joined", "keys_of"]
 
@@ -116,7 +116,7 @@ class Texts(Inputs):
         return f"text {k} of {self._where}"
 
     def name(self, k: int) -> str:
-        return f"{self._where}: the text {printable(self._texts[k][:40])!r}"
+        return f"{self._where}: the text {quoted(self._texts[k][:40])}"
 
     def item(self, k: int, channels: int | None = 3) -> str:
         """Return a text in the Unicode form NFC."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from softmargin.data.npy_header import map_npy
 from softmargin.errors import DataError
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, printable, quoted
 
 __all__ = [
     "UNKNOWN", "Unlabelled", "as_labels", "check_words", "is_missing", "labels_like", "labels_of_words",
@@ -195,11 +195,11 @@ def check_words(words: Sequence[str], place: Callable[[int], str]) -> tuple[str,
         k = next(k for k, word in enumerate(words) if word in missing)
         found = "the cell is empty"
         if words[k].strip(BLANKS):
-            found = f"{printable(words[k])!r} is a missing value; leave such rows out or rename the class"
+            found = f"{quoted(words[k])} is a missing value; leave such rows out or rename the class"
         raise Unlabelled(f"{place(k)} has no label ({found}).")
     signs = {"-"} if "+" in distinct else set[str]()  # two classes, as in the files of UCI
     doubtful = [word for word in distinct if is_missing(word) and word not in signs]
-    return tuple(f"the label {printable(word)!r} is a class of its own, not a missing value" for word in doubtful)
+    return tuple(f"the label {quoted(word)} is a class of its own, not a missing value" for word in doubtful)
 
 
 def labels_of_words(words: list[str], where: str, advice: str = "") -> NDArray[Any]:
@@ -278,15 +278,17 @@ def labels_like(y: NDArray[Any], classes: NDArray[Any], where: str) -> tuple[NDA
     else:
         read = [_whole(label) for label in given.tolist()]
         if None in read:
-            wrong = given[read.index(None)]
-            row = int(np.argmax(y == wrong))
-            n = sum(int(np.sum(y == label)) for label, value in zip(given, read, strict=True) if value is None)
+            is_wrong = np.array([value is None for value in read])[places]
+            row, n = int(np.argmax(is_wrong)), int(is_wrong.sum())
+            wrong = y[row]
             raise DataError(
                 f"{where} row {row}: labels must be integers like the classes of the model, got "
-                f"{printable(str(wrong)[:40])!r} (in {pluralize(n, 'row')})."
+                f"{quoted(str(wrong)[:40])} (in {pluralize(n, 'row')})."
             )
     pairs = [(str(a), str(b)) for a, b in zip(given.tolist(), read, strict=True) if str(a) != str(b)]
-    notes = tuple(f"labels are read as the classes of the model ({a!r} as {b!r})" for a, b in pairs[:1])
+    notes = tuple(
+        f"labels are read as the classes of the model ({quoted(a)} as {quoted(b)})" for a, b in pairs[:1]
+    )
     return np.array(read, dtype=np.str_ if are_words else np.int64)[places], notes
 
 

@@ -33,7 +33,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     X is memory-mapped read-only (big-endian values are converted in memory). Labels come from
     ``options.labels_file``, else from a file beside it whose name differs in one word: ``X.npy`` and ``y.npy``,
     ``X_train.npy`` and ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or ``embeddings.npy``
-    and ``labels.npy``. If the name has the word ``train``, the files with ``test`` instead are the test set if
+    and ``labels.npy``; the labels may also be a ``.txt`` file, and those of ``X.npy`` may be called ``labels``. If
+    the name has the word ``train``, the files with ``test`` instead are the test set if
     both exist. The notes name the files that were found.
 
     Raises
@@ -84,7 +85,8 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     train = [file for file in shards if swap_word(file, "train", "train")]
     test = [file for file in shards if swap_word(file, "test", "test") and file not in train]
     main = train if train and test else shards
-    notes = [f"{pluralize(len(main), 'shard')} of {printable(folder.name)} joined in the order of their names"]
+    several = f"{pluralize(len(main), 'shard')} of {printable(folder.name)} joined in the order of their names"
+    notes = [several] if len(main) > 1 else []
     notes += left_out(folder, [file.name for file in shards if file not in main and file not in test])
     X, y, image_shape = _join(main, options.labels_file)
     held = None
@@ -98,12 +100,15 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
 def _join(
     shards: list[Path], labels_file: Path | None
 ) -> tuple[NDArray[Any], NDArray[Any] | None, ImageShape | None]:
-    mapped = [_map_features(shard) for shard in shards]
+    mapped = [_map_shard(shard, n_shards=len(shards)) for shard in shards]
     first, image_shape = mapped[0]
     for shard, (X, shape) in zip(shards, mapped, strict=True):
         if (X.shape[1], X.dtype, shape) != (first.shape[1], first.dtype, image_shape):
             expected = f"{first.shape[1]} features of type {first.dtype} like {printable(shards[0])}"
-            raise DataError(f"{printable(shard)} must have {expected}, got {X.shape[1]} of type {X.dtype}.")
+            raise DataError(
+                f"{printable(shard)} must have {expected}, got {X.shape[1]} of type {X.dtype} (.npy files "
+                f"of a folder are read as shards)."
+            )
     joined = np.concatenate([X for X, _ in mapped])
     folder = shards[0].parent
     if labels_file is not None:
@@ -120,10 +125,25 @@ def _join(
     return joined, np.concatenate(labels), image_shape
 
 
+def _map_shard(path: Path, n_shards: int) -> tuple[NDArray[Any], ImageShape | None]:
+    """Map one of several files, or raise an error that says why it is read."""
+    array = map_npy(path)
+    if n_shards > 1 and (array.ndim < 2 or array.dtype.kind not in "biuf"):
+        raise DataError(
+            f"{printable(path.parent)} must hold .npy files of features, which are read as shards, got "
+            f"{array.dtype} of shape {array.shape} in {printable(path.name)}; give one file as the data."
+        )
+    return as_features(array, printable(path))
+
+
 def _map_features(path: Path) -> tuple[NDArray[Any], ImageShape | None]:
     return as_features(map_npy(path), printable(path))
 
 
 def _labels_beside(path: Path) -> Path | None:
-    files = (swap_word(path, word, replacement) for word, replacement in LABEL_WORDS)
-    return next((file for file in files if file is not None and file.is_file()), None)
+    found = (swap_word(path, word, replacement) for word, replacement in LABEL_WORDS)
+    files = [file for file in found if file is not None]
+    files += [file.with_suffix(".txt") for file in files]
+    if path.stem.lower() == "x":
+        files += [path.with_name(f"labels{suffix}") for suffix in (".npy", ".txt")]
+    return next((file for file in files if file.is_file()), None)

@@ -10,7 +10,7 @@ from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
 from softmargin.data.labels import LABELS
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import pluralize, printable, truncate
+from softmargin.text import pluralize, printable, quoted, truncate
 
 __all__ = [
     "ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "may_identify", "names_identifiers", "place_name",
@@ -168,7 +168,7 @@ def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
     rest = [k for k in range(len(names)) if k not in (label, ids)]
     features, kind = _features(names, kinds, [k for k in rest if not is_index(names[k])], where)
     if ids is not None:
-        notes.append(f"column {printable(names[ids])!r} is used as the sample ids")
+        notes.append(f"column {quoted(names[ids])} is used as the sample ids")
     used = set(features)
     left_out = [names[k] for k in rest if k not in used and kinds[k] not in ("empty", "role")]
     if left_out:
@@ -192,7 +192,7 @@ def _role(names: Sequence[str], where: str, options: ReadOptions, option: str, n
     except (ValueError, IndexError):
         what = option.partition("_")[0]
         raise ParameterError(
-            f"{where} has no column {found!r} for the {what}; its columns are {some(names)}."
+            f"{where} has no column '{found}' for the {what}; its columns are {some(names)}."
         ) from None
     usual = [name for name in names if name.lower() in LABELS and name not in _roles_of(options)]
     if named and column.lower() in LABELS and not usual and not options.only_features and not options.label_column:
@@ -202,7 +202,7 @@ def _role(names: Sequence[str], where: str, options: ReadOptions, option: str, n
         )
     others = [options.label_column, options.text, *(options.columns or ())]
     if column in [other for other in others if other is not None]:
-        raise ParameterError(f"{option}= must not be the label, the text or a feature, got {found!r}.")
+        raise ParameterError(f"{option}= must not be the label, the text or a feature, got '{found}'.")
     return position
 
 
@@ -240,7 +240,7 @@ def _requested(
         raise DataError(f"{where} has no column {some(missing)}; its columns are {some(names)}.")
     repeated = next((name for name, n in Counter(columns).items() if n > 1), None)
     if repeated is not None:
-        raise ParameterError(f"columns= must not repeat a column, got {printable(repeated)!r} more than once.")
+        raise ParameterError(f"columns= must not repeat a column, got {quoted(repeated)} more than once.")
     features = tuple(places[name] for name in columns)
     free = [k for k in range(len(names)) if k not in set(features)]
     usual, words = _candidates(names, kinds, free)
@@ -250,7 +250,7 @@ def _requested(
         label = _position(names, where, options.label_column, named=named)
         if label in features:
             raise ParameterError(
-                f"label_column= must not be one of columns=, got {printable(options.label_column)!r} in both."
+                f"label_column= must not be one of columns=, got {quoted(options.label_column)} in both."
             )
     kind = kinds[features[0]] if len(features) == 1 and kinds[features[0]] in ("list", "image") else "number"
     ids = _ids(names, kinds, free, label)
@@ -291,15 +291,15 @@ def _plan_of_text(
     usual, words = _candidates(names, kinds, free)
     found = usual or words
     label = found[0] if len(found) == 1 else None
-    notes = [] if options.text is not None else [f"column {printable(names[text])!r} is used as the text"]
+    notes = [] if options.text is not None else [f"column {quoted(names[text])} is used as the text"]
     if options.label_column is not None:
         label = _position(names, where, options.label_column, named=named)
         if label == text:
             raise ParameterError(
-                f"label_column= must not be the column of texts, got {printable(options.label_column)!r}."
+                f"label_column= must not be the column of texts, got {quoted(options.label_column)}."
             )
     elif label is not None:
-        notes.append(f"column {printable(names[label])!r} is used as the label")
+        notes.append(f"column {quoted(names[label])} is used as the label")
     ids = _ids(names, kinds, free, label)
     return Plan((text,), None if options.only_features else label, ids, "text", tuple(notes))
 
@@ -315,10 +315,10 @@ def _label(
         found = some([names[k] for k in usual])
         raise DataError(f"{where} has several possible label columns ({found}); {CHOOSE}.")
     if usual:
-        notes.append(f"column {printable(names[usual[0]])!r} is used as the label")
+        notes.append(f"column {quoted(names[usual[0]])} is used as the label")
         return usual[0]
     if len(words) == 1:
-        notes.append(f"column {printable(names[words[0]])!r} is used as the label (the only text column)")
+        notes.append(f"column {quoted(names[words[0]])} is used as the label (the only text column)")
         return words[0]
     if words:
         found = some([names[k] for k in words])
@@ -352,10 +352,10 @@ def _position(names: Sequence[str], where: str, label: str, *, named: bool) -> i
     try:
         return list(names).index(label) if named else range(len(names))[int(label)]
     except (ValueError, IndexError):
-        text = f"{where} has no column {found!r} for the label; its columns are {some(names)}."
+        text = f"{where} has no column '{found}' for the label; its columns are {some(names)}."
         if not named:
             text = (
-                f"label_column= must be a position from 0 to {len(names) - 1} (or -1 for the last), got {found!r}."
+                f"label_column= must be a position from 0 to {len(names) - 1} (or -1 for the last), got '{found}'."
             )
         raise ParameterError(text) from None
 
@@ -382,4 +382,4 @@ def _features(
 def some(names: Sequence[str]) -> str:
     """Return names for a message, at most five of them."""
     more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
-    return ", ".join(repr(printable(name)) for name in names[:MOST_NAMED]) + more
+    return ", ".join(quoted(name) for name in names[:MOST_NAMED]) + more

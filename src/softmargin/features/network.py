@@ -23,7 +23,7 @@ from softmargin.features.base import FeatureExtractor
 from softmargin.features.onnx_files import OnnxFile, read_onnx, reason
 from softmargin.features.outputs import POOLS
 from softmargin.io.paths import check_path
-from softmargin.text import printable, to_json
+from softmargin.text import printable, quoted, to_json
 from softmargin.threads import ForkLock
 
 __all__ = ["Network", "Opened", "Runner"]
@@ -65,7 +65,7 @@ class Runner:
         shapes = [list(feed.shape) for feed in feeds.values()]
         used = {value.name for value in self.session.get_inputs()}  # a file may declare more than it uses
         if used.isdisjoint(feeds):
-            raise DataError(f"{self.name} must compute {printable(self.output)!r} from its input, got a constant.")
+            raise DataError(f"{self.name} must compute {quoted(self.output)} from its input, got a constant.")
         try:
             [found] = self.session.run([self.output], {name: feed for name, feed in feeds.items() if name in used})
         except Exception as error:  # ONNX Runtime has errors of its own
@@ -82,7 +82,7 @@ class Runner:
         ):
             raise DataError(
                 f"{self.name} must give one row, some tokens or some maps per sample, got the output "
-                f"{printable(self.output)!r} of shape {list(shape)} for an input of shape {shapes[0]}."
+                f"{quoted(self.output)} of shape {list(shape)} for an input of shape {shapes[0]}."
             )
         return found
 

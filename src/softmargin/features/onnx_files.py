@@ -14,7 +14,7 @@ from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
 from softmargin.errors import CapabilityError, DataError
-from softmargin.text import printable, truncate
+from softmargin.text import printable, quoted, truncate
 
 __all__ = ["OnnxFile", "Value", "inputs_of", "nodes_of", "read_onnx", "reason", "subgraphs_of", "value_of"]
 
@@ -62,7 +62,7 @@ class Value(NamedTuple):
     def __str__(self) -> str:
         """Return name, type and shape."""
         sizes = "?" if self.shape is None else ", ".join("?" if n is None else printable(n) for n in self.shape)
-        return f"{printable(self.name)!r} of type {self.type_name} and shape ({sizes})"
+        return f"{quoted(self.name)} of type {self.type_name} and shape ({sizes})"
 
 
 class OnnxFile(NamedTuple):
@@ -116,7 +116,7 @@ def read_onnx(path: str, others: Iterable[str] = ()) -> OnnxFile:
     digests = [hashlib.sha256(data).hexdigest()]
     for other in [*external, *others]:
         if not os.path.isfile(os.path.join(folder, other)):
-            raise DataError(f"{printable(path)} needs the file {printable(other)!r}; put it beside it.")
+            raise DataError(f"{quoted(path)} needs the file {printable(other)}; put it beside it.")
         digests.append(f"{other} {_digest(os.path.join(folder, other))}")
     content = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     outputs = [value_of(value) for value in model.graph.output]
@@ -216,7 +216,7 @@ def _external_files(model: Any, folder: str, where: str) -> list[str]:
         full = os.path.realpath(os.path.join(inside, name)) if "\0" not in name else ""
         outside = location.drive or location.root or ".." in location.parts or not full.startswith(inside + os.sep)
         if outside:
-            raise DataError(f"{where} must have its external data in its own folder, got {printable(name)!r}.")
+            raise DataError(f"{where} must have its external data in its own folder, got {quoted(name)}.")
         names.add(name)
     return sorted(names)
 

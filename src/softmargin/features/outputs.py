@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from softmargin.arguments import brief, check_choice
 from softmargin.errors import DataError, ParameterError
 from softmargin.features.onnx_files import OnnxFile, Value
-from softmargin.text import printable
+from softmargin.text import printable, quoted
 
 __all__ = ["POOLS", "choose_output", "choose_pool"]
 
@@ -73,7 +73,7 @@ def choose_pool(pool: str, n_axes: int, output: str, texts: bool = False) -> str
     choices = {2: ("none",), 3: ("mean", "cls", "max") if texts else ("cls", "mean", "max"), 4: ("mean", "max")}
     if pool != "auto" and pool not in choices[n_axes]:
         raise ParameterError(
-            f"pool must be {' or '.join(map(repr, choices[n_axes]))} for the output {printable(output)!r} of "
+            f"pool must be {' or '.join(map(repr, choices[n_axes]))} for the output {quoted(output)} of "
             f"{n_axes} axes, got {pool!r}."
         )
     return choices[n_axes][0] if pool == "auto" else pool

@@ -21,7 +21,7 @@ from softmargin.features.kmeans import KMeansPatches
 from softmargin.features.pixels import Pixels
 from softmargin.features.sentence import SentenceEncoder
 from softmargin.features.text_backbone import TextBackbone, takes_texts
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = ["EXTRACTORS", "extractor_of", "from_record", "make_extractor"]
 
@@ -82,7 +82,7 @@ def make_extractor(
     parameters = inspect.signature(kind).parameters
     unused = [name for name in options if name not in parameters]
     if unused:
-        raise ParameterError(f"{unused[0]} does not apply to features {printable(spec)!r}; leave it out.")
+        raise ParameterError(f"{unused[0]} does not apply to features {quoted(spec)}; leave it out.")
     return kind(*positional, **options)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from softmargin.errors import CapabilityError, DataError
 from softmargin.features.onnx_files import OnnxFile, Value, nodes_of, reason, subgraphs_of, value_of
-from softmargin.text import printable
+from softmargin.text import quoted
 
 __all__ = ["LARGEST_INPUT", "check_sizes", "open_session", "part", "runtime_version"]
 
@@ -40,7 +40,7 @@ def part(file: OnnxFile, inputs: Collection[str], output: str) -> Any:
     if more:
         raise DataError(
             f"{file.name} must compute {output!r} from {_listed(inputs)}, got the further input "
-            f"{printable(more[0])!r}; export the part of the network that computes features."
+            f"{quoted(more[0])}; export the part of the network that computes features."
         )
     made = onnx.ModelProto()
     made.ir_version = file.model.ir_version
@@ -139,8 +139,8 @@ def _onnxruntime() -> Any:
 
 def _too_large(name: str, tensor: str, sizes: Sequence[int]) -> str:
     shape = "x".join(str(size) for size in sizes)
-    return f"{name} must hold tensors of at most {LARGEST_TENSOR:,} numbers, got {printable(tensor)!r}, {shape}."
+    return f"{name} must hold tensors of at most {LARGEST_TENSOR:,} numbers, got {quoted(tensor)}, {shape}."
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(printable(name)) for name in names)
+    return ", ".join(quoted(name) for name in names)

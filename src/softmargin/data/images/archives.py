@@ -15,7 +15,7 @@ from softmargin.data.files import check_unique, largest_inflated, one_line
 from softmargin.data.images.decode import Read
 from softmargin.data.images.guard import COMMON_FILE, LARGEST_FILE, SUFFIXES, ImageProblem, read_entry
 from softmargin.errors import DataError
-from softmargin.text import printable
+from softmargin.text import printable, quoted
 
 __all__ = ["ARCHIVES", "is_archive", "open_archive"]
 
@@ -62,7 +62,7 @@ def _check_names(where: str, names: list[str]) -> None:
     """Raise a `DataError` unless the names are unique plain paths, and not those of tables or arrays."""
     odd = next((name for name in names if not {"", ".", ".."}.isdisjoint(name.split("/"))), None)
     if odd is not None:
-        raise DataError(f"{where} must hold only plain relative paths, got {printable(odd)!r}.")
+        raise DataError(f"{where} must hold only plain relative paths, got {quoted(odd)}.")
     check_unique(names, where, "entry")
     if any(name.endswith(".npy") for name in names):
         raise DataError(f"{where} contains NumPy arrays; rename it to .npz.")

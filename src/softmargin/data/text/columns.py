@@ -25,7 +25,7 @@ from softmargin.data.text.cells import (
 from softmargin.data.text.dialect import Record, decimal_mark
 from softmargin.data.text.header import Header
 from softmargin.errors import DataError
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, quoted
 
 __all__ = ["Columns"]
 
@@ -116,7 +116,7 @@ class Columns:
         if mark == "," and options.decimal is None:
             decimals = (column for column in words if all(map(is_number_with_comma, column)))
             used = next(word for column in decimals for word in column if "," in word)
-            notes = (f"the comma is read as the decimal mark (as in {printable(used)!r})", *notes)
+            notes = (f"the comma is read as the decimal mark (as in {quoted(used)})", *notes)
         return cls(
             names, header.named, where, tuple(kinds), frozenset(booleans), mark == ",", replace(made, notes=notes)
         )
@@ -125,7 +125,7 @@ class Columns:
     def label(self) -> str:
         """The name of the label column in messages."""
         made = self.plan
-        return self.where if made.label is None else f"{self.where} column {printable(self.names[made.label])!r}"
+        return self.where if made.label is None else f"{self.where} column {quoted(self.names[made.label])}"
 
     def dataset(self, block: Sequence[Record], name: str, notes: tuple[str, ...] = ()) -> Dataset:
         """Return the data set of some rows, with labels as text."""
@@ -165,8 +165,8 @@ class Columns:
         lost = {group for group in groups if is_missing(group)}
         if lost:
             row = next(i for i, group in enumerate(groups) if group in lost)
-            where = f"{self.where} line {rows[row].line}, column {printable(self.names[k])!r}"
-            found = f"{printable(groups[row])!r}, a missing value" if groups[row] else "an empty cell"
+            where = f"{self.where} line {rows[row].line}, column {quoted(self.names[k])}"
+            found = f"{quoted(groups[row])}, a missing value" if groups[row] else "an empty cell"
             raise DataError(f"{where} must hold a group, got {found}.")
         return np.array(groups, dtype=np.str_)
 
@@ -190,9 +190,9 @@ class Columns:
             cells = [*cells[:width], *[""] * len(missing)]
             wrong = next((k for k in empty if cells[k].strip()), None)
             if wrong is not None:
-                found = f"{printable(cells[wrong][:40])!r} on line {line}"
+                found = f"{quoted(cells[wrong][:40])} on line {line}"
                 raise DataError(
-                    f"{self.where} column {printable(self.names[wrong])!r} must be empty as in the first rows, "
+                    f"{self.where} column {quoted(self.names[wrong])} must be empty as in the first rows, "
                     f"got {found}{CHOOSE}."
                 )
             rows.append(Record(line, cells))
@@ -226,10 +226,10 @@ class Columns:
 
     def _not_a_number(self, line: int, row: list[str], features: tuple[int, ...]) -> DataError:
         k = next(k for k in features if not self._is_valid(k, row[k]))
-        where = f"{self.where} line {line}, column {printable(self.names[k])!r}"
+        where = f"{self.where} line {line}, column {quoted(self.names[k])}"
         if self.named and _is_header(row, self.names):
             raise _repeated(self.where, line)
-        found = repr(printable(row[k][:40])) if row[k].strip() else "an empty cell"
+        found = quoted(row[k][:40]) if row[k].strip() else "an empty cell"
         wanted = "true or false" if k in self.booleans else "a number"
         hint = "" if k in self.booleans else clue(row[k], "," if self.comma else ".")
         return DataError(f"{where} must hold {wanted}, got {found}{hint}.")
@@ -301,8 +301,8 @@ def _check_text(column: list[Record], k: int, name: str, where: str, mark: str) 
     if not numbers and not (known and all(known)):
         return
     wrong = next(i for i, cell in enumerate(cells) if not is_valid(cell))
-    place = f"{where} line {column[wrong].line}, column {printable(name)!r}"
-    found = repr(printable(cells[wrong][:40]))
+    place = f"{where} line {column[wrong].line}, column {quoted(name)}"
+    found = quoted(cells[wrong][:40])
     if numbers:
         found += f" and a number on line {numbers[0]}"
         raise DataError(
