@@ -167,7 +167,7 @@ def _lines(path: Path, n_rows: int) -> NDArray[Any]:
     lines = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")] if text else []
     if len(lines) == n_rows + 1 and lines[0].strip().lower() in LABELS:
         raise DataError(
-            f"{printable(path)} must have one label per row of X, got a first line {printable(lines[0])!r} like "
+            f"{printable(path)} must have one label per row of X, got a first line {quoted(lines[0])} like "
             f"the header of a column; remove it."
         )
     check_words(lines, lambda k: f"{printable(path)} line {k + 1}")
@@ -234,7 +234,7 @@ def written_twice(y: NDArray[Any]) -> tuple[str, ...]:
     for word in np.unique(y).tolist():
         value = _whole(word) if word[-1:].isdigit() else None
         if value is not None and values.setdefault(value, word) != word:
-            return (f"the labels {printable(values[value])!r} and {printable(word)!r} are two classes",)
+            return (f"the labels {quoted(values[value])} and {quoted(word)} are two classes",)
     return ()
 
 

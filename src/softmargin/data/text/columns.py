@@ -109,7 +109,7 @@ class Columns:
         )
         if options.decimal is None:
             for k in (*made.features, *(() if made.weights is None else (made.weights,))):
-                _check_marks(words[k], f"{where} column {printable(names[k])!r}", mark)
+                _check_marks(words[k], f"{where} column {quoted(names[k])}", mark)
         notes = (*header.notes, *made.notes)
         if unnamed and not options.columns:
             notes = (f"columns without a name are called by their position: {some(unnamed)}", *notes)
@@ -275,9 +275,9 @@ def _check_marks(cells: list[str], where: str, mark: str) -> None:
     """Raise an error if the marks of a column may separate thousands."""
     found = ambiguous(cells, mark)
     if found is not None:
-        value, name = printable(found[0][:40]), "point" if mark == "." else "comma"
+        value, name = quoted(found[0][:40]), "point" if mark == "." else "comma"
         raise DataError(
-            f"{where} must have clear decimal marks, but the {name} of {value!r} beside {found[1]!r} may separate "
+            f"{where} must have clear decimal marks, but the {name} of {value} beside {quoted(found[1][:40])} may separate "
             f'thousands; write numbers without separators, or give decimal="{mark}" (--decimal {mark}).'
         )
 
