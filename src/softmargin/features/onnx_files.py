@@ -116,7 +116,7 @@ def read_onnx(path: str, others: Iterable[str] = ()) -> OnnxFile:
     digests = [hashlib.sha256(data).hexdigest()]
     for other in [*external, *others]:
         if not os.path.isfile(os.path.join(folder, other)):
-            raise DataError(f"{quoted(path)} needs the file {printable(other)}; put it beside it.")
+            raise DataError(f"{printable(path)} needs the file {quoted(other)}; put it beside it.")
         digests.append(f"{other} {_digest(os.path.join(folder, other))}")
     content = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     outputs = [value_of(value) for value in model.graph.output]

@@ -51,7 +51,7 @@ def ambiguous(cells: Sequence[str], mark: str) -> tuple[str, str] | None:
 
     This is so if each number with the mark has three digits after it and no zero before it, and all others are
     whole numbers below 1,000, at least one of three digits. In a column of decimals, they would be of three digits
-    by chance.
+    randomly.
     """
     marked = [cell for cell in cells if mark in cell]
     others = [cell for cell in cells if mark not in cell]

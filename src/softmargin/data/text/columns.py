@@ -275,9 +275,10 @@ def _check_marks(cells: list[str], where: str, mark: str) -> None:
     """Raise an error if the marks of a column may separate thousands."""
     found = ambiguous(cells, mark)
     if found is not None:
-        value, name = quoted(found[0][:40]), "point" if mark == "." else "comma"
+        value, plain = (quoted(cell[:40]) for cell in found)
+        name = "point" if mark == "." else "comma"
         raise DataError(
-            f"{where} must have clear decimal marks, but the {name} of {value} beside {quoted(found[1][:40])} may separate "
+            f"{where} must have clear decimal marks, but the {name} of {value} beside {plain} may separate "
             f'thousands; write numbers without separators, or give decimal="{mark}" (--decimal {mark}).'
         )
 
