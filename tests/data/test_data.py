@@ -127,8 +127,10 @@ def test_dataset_refuses_what_does_not_fit(X, more, words):
 def test_missing_and_unknown_sources_list_the_formats(tmp_path):
     formats = ['"digits"', "folder of images", ".npy", ".npz"]
     refused(["nowhere.npy does not exist", "one of digits, mnist,"], tmp_path / "nowhere.npy")
+    (tmp_path / "table.dbf").write_bytes(b"x")
+    refused(["table.dbf", "has an unknown format", *formats], tmp_path / "table.dbf")
     (tmp_path / "table.xlsx").write_bytes(b"x")
-    refused(["table.xlsx", "has an unknown format", *formats], tmp_path / "table.xlsx")
+    refused(["table.xlsx", "has an unknown format", "save it as CSV"], tmp_path / "table.xlsx")
     os.mkfifo(tmp_path / "pipe.npy")
     refused(["pipe.npy", "has an unknown format"], tmp_path / "pipe.npy")
     refused(["does not exist"], "nul\0byte")

@@ -220,7 +220,7 @@ def test_the_record_of_each_set_is_that_of_its_comparison(found):
         comparison = found.comparisons[one.name]
         point = comparison.chosen_path.chosen
         assert (one.loss, one.reg, one.seconds) == (comparison.loss.name, comparison.reg, comparison.seconds)
-        assert (one.accuracy, one.standard_error) == (point.validation_accuracy, point.standard_error)
+        assert (one.accuracy, one.standard_error) == (point.validation_accuracy, comparison.accuracy_error(point))
         assert one.accuracies == {p.loss.name: p.chosen.validation_accuracy for p in comparison.paths}
         assert one.n_features == sets_of()[one.name].X.shape[1]
 
