@@ -179,7 +179,7 @@ def test_columns_of_very_different_scales_are_solved(loss: Any, tmp_path: Path) 
         raw.append(sm.minimize(sm.Objective(loss, X, y, 0.01, scale=scale), max_passes=budget))
     assert sum(issubclass(w.category, ConvergenceWarning) for w in caught) == sum(not fit.converged for fit in raw)
     target = tmp_path / "m.safetensors"
-    few = ("--loss", loss.name, "--reg", "0.01", "--max-passes", str(budget))
+    few = ("--loss", loss.name, "--reg", "0.01", "--max-passes", str(budget), "--scaling", "none")
     answer = run("fit", tmp_path / "d.npz", "-o", target, *few)
     raw.append(sm.load_model(target))
     assert answer.status == (0 if raw[-1].converged else 1)
