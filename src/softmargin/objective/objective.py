@@ -121,7 +121,8 @@ class Objective:
     def of(cls, loss: Loss, samples: Samples, reg: float, **options: Any) -> Objective:
         """Return the objective of a ``loss`` and a λ, ``reg``, with one row of W per column of ``samples.X``.
 
-        The samples are validated already. The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and ``n_threads``, as above.
+        The samples are validated already. The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and
+        ``n_threads``, as above.
         """
         return cls(loss, replace(samples, columns=ALL_COLUMNS), samples.y, reg, **options)
 
