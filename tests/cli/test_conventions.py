@@ -325,6 +325,20 @@ def test_the_variable_sets_the_default_number_of_threads(folder: Path, monkeypat
     assert default_threads() == usable_cores()
 
 
+def test_the_variable_holds_for_curves_and_for_the_check_of_images(tmp_path: Path, monkeypatch: Any) -> None:
+    from PIL import Image
+
+    for k, kind in enumerate(("cat", "dog")):
+        (tmp_path / "p" / kind).mkdir(parents=True)
+        Image.new("L", (4, 4), 99 * k).save(tmp_path / "p" / kind / "a.png")
+    monkeypatch.setenv("SOFTMARGIN_THREADS", "0")  # read by all that take the default
+    with pytest.raises(sm.ParameterError, match="SOFTMARGIN_THREADS must be"):
+        sm.load_dataset(tmp_path / "p", skip_damaged=True, image_size=(4, 4))
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    with pytest.raises(sm.ParameterError, match="SOFTMARGIN_THREADS must be"):
+        sm.learning_curve(X, y, reg=0.1, shots=[2], repeats=1, engine="reference")
+
+
 def test_a_cache_that_is_a_file_is_one_sentence(folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("SOFTMARGIN_CACHE_DIR", "t.csv")
     words = ("SOFTMARGIN_CACHE_DIR must be a folder, got the file t.csv.",)

@@ -11,7 +11,7 @@ from softmargin.cli import options
 from softmargin.cli.groups import groups_of
 from softmargin.cli.progress import reporter
 from softmargin.cli.reading import Reading, labels_of, naming, part_of, read_for_model, read_model
-from softmargin.cli.wording import list_names, print_json, print_table, say, say_err
+from softmargin.cli.wording import print_json, print_table, say, say_err, unknown_sentence
 from softmargin.errors import ParameterError
 from softmargin.text import pluralize, printable
 
@@ -22,7 +22,6 @@ __all__ = ["evaluate"]
 
 _MOST_SHARES = 20
 _MOST_PAIRS = 5
-_MOST_NAMES = 20
 
 _TITLES = {
     "accuracy": "accuracy",
@@ -123,8 +122,7 @@ def evaluate(
 def _print(data: str, found: Evaluation) -> None:
     say(f"{data}: {pluralize(found.n_samples, 'sample')}, {pluralize(found.n_classes, 'class', 'classes')}.")
     if found.unknown_labels:
-        unknown = list_names(found.unknown_labels, _MOST_NAMES)
-        say(f"Labels that are not classes of the model count as errors: {unknown}.")
+        say(unknown_sentence(found.unknown_labels))
     say()
     metrics = [
         (title.format(k=found.top_k), metric)

@@ -72,9 +72,7 @@ def read_groups(path: str, n_samples: int, of: str) -> NDArray[Any]:
     words = found.tolist() if found.dtype.kind == "U" else []
     lost = next((k for k, word in enumerate(words) if is_missing(word)), None)
     if lost is not None:
-        raise DataError(
-            f"{where} must name the group of each sample, got {printable(words[lost])!r} in row {lost}."
-        )
+        raise DataError(f"{where} must name the group of each sample, got {quoted(words[lost])} in row {lost}.")
     return np.asarray(found)
 
 

@@ -103,14 +103,15 @@ def compare(
     ConvergenceWarning
         If a fit of the selected loss and λ did not converge.
     """
-    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback)
+    settings = Settings(
+        regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback, keep_out_of_fold
+    )
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
         return make_folds(cv, labelled, hashes, groups)
 
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     labelled = Labelled.check(X, y, sample_weight)
-    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
 
@@ -167,14 +168,15 @@ def choose(
         If a fit of the selected loss and λ did not converge.
     """
     fraction = check_fraction(validation_fraction)
-    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback)
+    settings = Settings(
+        regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback, keep_out_of_fold
+    )
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
         return [held_out(labelled.y, labelled.weights, fraction, hashes, groups)]
 
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     labelled = Labelled.check(X, y, sample_weight)
-    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
 

@@ -125,8 +125,9 @@ def compare_features(
     ConvergenceWarning
         If a fit of the selected features, loss and λ did not converge.
     """
-    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate)
-    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
+    settings = Settings(
+        regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, None, keep_out_of_fold
+    )
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
@@ -184,8 +185,9 @@ def choose_features(
         If a fit of the selected features, loss and λ did not converge.
     """
     fraction = check_fraction(validation_fraction)
-    settings = Settings(regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate)
-    settings = settings._replace(keep_out_of_fold=keep_out_of_fold)
+    settings = Settings(
+        regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, None, keep_out_of_fold
+    )
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:

@@ -31,7 +31,7 @@ from softmargin.selection.schedule import fit_concurrently
 from softmargin.selection.wording import unique_name
 from softmargin.solvers import Callback, Step, solve
 from softmargin.text import pluralize
-from softmargin.threads import usable_cores
+from softmargin.threads import default_threads
 
 __all__ = ["CurveCallback", "learning_curve"]
 
@@ -151,7 +151,7 @@ def learning_curve(
     fits = [_Repeat(number, subsets, numbers, settings).fit for number in range(repeats)]
     names = ["all samples" if n is None else pluralize(n, "shot") for n in numbers]
     follow = None if callback is None else lambda k, place, step: callback(names[int(place)], k, step)
-    threads = usable_cores() if n_threads is None else check_count("n_threads", n_threads)
+    threads = default_threads() if n_threads is None else check_count("n_threads", n_threads)
     rounds = [done for _, done in fit_concurrently(fits, map(float, range(len(numbers))), threads, follow)]
     curves = []
     for k, one in enumerate(losses):

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.images.guard import pillow_warnings
+from softmargin.data.images.pixels import PROGRESS_EVERY
 from softmargin.data.inputs import Inputs
 from softmargin.errors import CapabilityError, DataError
 from softmargin.text import pluralize
-from softmargin.threads import usable_cores
+from softmargin.threads import default_threads
 
 __all__ = ["undamaged"]
-
-_PROGRESS_EVERY = 0.05  # seconds
 
 
 def undamaged(pictures: Inputs, options: ReadOptions) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -52,11 +51,11 @@ def undamaged(pictures: Inputs, options: ReadOptions) -> tuple[NDArray[np.int64]
 
     n, told_at = len(pictures), -np.inf
     found: list[bool] = []
-    with pillow_warnings(), ThreadPoolExecutor(options.n_workers or usable_cores()) as pool:
+    with pillow_warnings(), ThreadPoolExecutor(options.n_workers or default_threads()) as pool:
         try:
             for good in pool.map(is_good, range(n)):
                 found.append(good)
-                if options.progress is not None and time.monotonic() - told_at >= _PROGRESS_EVERY:
+                if options.progress is not None and time.monotonic() - told_at >= PROGRESS_EVERY:
                     told_at = time.monotonic()
                     options.progress(len(found), n, "checking images")
         finally:
