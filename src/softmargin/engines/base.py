@@ -32,7 +32,7 @@ from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.vectors import Vector
 
 __all__ = [
-    "Batch", "Capability", "DualSource", "DualState", "DualSums", "Engine", "Evaluation", "GivenRows", "Gradients",
+    "Batch", "Blocks", "Capability", "DualSource", "DualState", "DualSums", "Engine", "Evaluation", "GivenRows", "Gradients",
     "Hessian", "Moments", "Preconditioner", "Quality", "RowState", "Shape", "Sweep",
 ]  # fmt: skip
 
@@ -141,8 +141,17 @@ class DualSums(NamedTuple):
 class Hessian(Protocol):
     """The Hessian of the mean loss at an evaluated point, in a form whose use is cheap compared with a pass."""
 
-    def product(self) -> Callable[[Vector, Vector], tuple[Vector, Vector]] | None:
-        """Return the product with a direction (V, c), approximately, on stored features; None if not cheap."""
+    def product(self, single: bool) -> Callable[[Vector, Vector], tuple[Vector, Vector]] | None:
+        """Return the product with a direction (V, c) on stored features; None if it is not cheap.
+
+        With ``single``, it may be computed in float32.
+        """
+
+    def blocks(self, reg: float, floor: float | None) -> Blocks | None:
+        """Return an approximate inverse on mapped features, from one block per class; None if it is not cheap.
+
+        2λ is added for W and ``floor`` for b, as in `solve`.
+        """
 
     def solve(self, G: Vector, reg: float, floor: float | None, preconditioner: Preconditioner) -> Vector | None:
         """Return the inverse, with 2λ added for W and ``floor`` for b, times G (D + 1, C), on mapped features.
@@ -150,6 +159,13 @@ class Hessian(Protocol):
         Return None if this form has no solver, or if the matrix is not positive definite after rounding.
         ``floor`` is None if b is fixed. ``preconditioner`` is that of the engine for the same features.
         """
+
+
+class Blocks(Protocol):
+    """An approximate inverse of a Hessian."""
+
+    def solve(self, G: Vector) -> Vector:
+        """Return the approximate inverse times G (D + 1, C)."""
 
 
 class Preconditioner(Protocol):

@@ -17,6 +17,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import Preconditioner, Shape
+from softmargin.engines.class_blocks import ClassBlocks
 from softmargin.engines.preconditioners import GramPairs, GramPreconditioner
 from softmargin.losses.base import Floats, Ints, Loss
 
@@ -35,6 +36,10 @@ _COPY_BYTES = 1 << 26
 
 _MATRIX_BYTES = 1 << 28
 """Maximum size in bytes of the matrix of the products between active pairs."""
+
+_ROW_BYTES = 1 << 28
+_MOST_WORK = 200
+_FEW_WORK, _DIRECT_WORK = 3e8, float(__import__('os').environ.get('DIRECT','300'))
 
 PairProduct: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
 """The product of a symmetric matrix with a direction (V, c), of shapes (D, C) and (C,)."""
@@ -75,7 +80,11 @@ class DenseHessian:
             for k in range(j):
                 self._blocks[k, j] = self._blocks[j, k]
 
-    def product(self) -> None:
+    def product(self, single: bool) -> None:
+        """Return None: use `solve`."""
+        return None
+
+    def blocks(self, reg: float, floor: float | None) -> None:
         """Return None: use `solve`."""
         return None
 
@@ -125,8 +134,8 @@ class PairHessian:
     ) -> None:
         self._engine, self._active, self._curvature, self._affine = engine, active, curvature, affine
 
-    def product(self) -> PairProduct | None:
-        """Return the approximate product on stored features, or None if a pass is cheaper."""
+    def product(self, single: bool) -> PairProduct | None:
+        """Return the product on stored features, in float32 if ``single``, or None if a pass is cheaper."""
         engine, samples = self._engine, self._engine.samples
         if not can_multiply(engine.shape, self._active):
             return None
@@ -135,17 +144,48 @@ class PairHessian:
         target = samples.y[rows]
         order = np.argsort(target * engine.shape.n_classes + rival, kind="stable")
         rows, rival, target = rows[order], rival[order], target[order]
-        return engine._pair_product(Pairs(rows, rival, target, self._curvature * samples.weights[rows]))
+        return engine._pair_product(Pairs(rows, rival, target, self._curvature * samples.weights[rows]), single)
+
+    def blocks(self, reg: float, floor: float | None) -> ClassBlocks | None:
+        """Return the inverse of the blocks of the classes, or None if that costs too much."""
+        engine, samples = self._engine, self._engine.samples
+        some = np.flatnonzero(self._active.any(axis=1))
+        place, rival = np.nonzero(self._active[some])
+        D, C = engine.shape.n_features, engine.shape.n_classes
+        work = 2 * len(place) * D * min(D, len(place) // C + 1) + C * D**3
+        if 8 * len(some) * D > _ROW_BYTES or 8 * C * D * D > _MATRIX_BYTES or work > _MOST_WORK * engine.shape.n_products:
+            return None
+        rows = engine.rows[some]
+        Z = engine.mapped_rows(rows, self._affine)
+        engine.count(len(rows) // C + 1)
+        weights = samples.weights[rows][place]
+        target = samples.y[rows][place]
+        return ClassBlocks(
+            Z, place, rival, target, self._curvature * weights, C, reg, floor, engine.workers
+        )
 
     def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
-        """Return the inverse times G (D + 1, C) through the Gram matrix of few rows, or None."""
+        """Return the inverse times G (D + 1, C) through the products of the rows of few active pairs, or None."""
         engine = self._engine
         n_pairs = int(np.count_nonzero(self._active))
-        if not isinstance(preconditioner, GramPreconditioner) or 8 * n_pairs**2 > _MATRIX_BYTES:
-            return None
-        place, rival = np.nonzero(self._active)
-        pairs = GramPairs(place, rival, engine.samples.y[engine.rows[place]], self._curvature)
-        engine.count(2 * len(engine.rows))
+        few_rows = isinstance(preconditioner, GramPreconditioner)
+        if few_rows:
+            if 8 * n_pairs**2 > _MATRIX_BYTES:
+                return None
+            some = np.arange(len(engine.rows))
+        else:
+            if not can_solve(engine.shape, self._active):
+                return None
+            some = np.flatnonzero(self._active.any(axis=1))
+            rows = engine.rows[some]
+            roots = np.sqrt(engine.samples.weights[rows])
+            Z = engine.mapped_rows(rows, self._affine)
+            Z *= roots[:, None]
+            preconditioner = GramPreconditioner(Z, roots, engine.workers)
+        assert isinstance(preconditioner, GramPreconditioner)
+        place, rival = np.nonzero(self._active[some])
+        pairs = GramPairs(place, rival, engine.samples.y[engine.rows[some][place]], self._curvature)
+        engine.count(len(some) // engine.shape.n_classes + 1)
         try:
             return preconditioner.solve_pairs(pairs, reg, 0.0 if floor is None else 1.0 / floor, G)
         except LinAlgError:  # the smallest curvature is below the rounding error
@@ -157,3 +197,11 @@ def can_multiply(shape: Shape, active: Any) -> bool:
     n_pairs = int(np.count_nonzero(active))
     affordable = max(shape.n_samples, _COPY_BYTES // (8 * shape.n_features))
     return 0 < n_pairs <= min(affordable, _MOST_PAIRS * active.size)
+
+
+def can_solve(shape: Shape, active: Any) -> bool:
+    """Return whether the matrix of the products between the active pairs is cheap to make and factor."""
+    n_pairs = int(np.count_nonzero(active))
+    if not 0 < n_pairs <= shape.n_features * shape.n_classes or 8 * n_pairs * shape.n_features > _ROW_BYTES:
+        return False
+    return n_pairs**3 <= max(_FEW_WORK, _DIRECT_WORK * shape.n_products)

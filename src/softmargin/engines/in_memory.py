@@ -30,7 +30,7 @@ from softmargin.engines.base import (
     RowState,
     Shape,
 )
-from softmargin.engines.hessians import DenseHessian, PairHessian, PairProduct, Pairs, can_multiply
+from softmargin.engines.hessians import DenseHessian, PairHessian, PairProduct, Pairs, can_multiply, can_solve
 from softmargin.engines.nystrom import NystromPreconditioner, affordable_rank
 from softmargin.engines.preconditioners import (
     CovariancePreconditioner,
@@ -145,8 +145,8 @@ class InMemoryEngine(Engine):
         """Return value and gradient; write the scores plus offsets into ``scores_out`` (N, C), if given."""
 
     @abstractmethod
-    def _pair_product(self, pairs: Pairs) -> PairProduct:
-        """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(…)ᵀ``, in float32 if it can represent X."""
+    def _pair_product(self, pairs: Pairs, single: bool) -> PairProduct:
+        """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(…)ᵀ``; ``single`` allows float32."""
 
     @abstractmethod
     def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
@@ -166,9 +166,8 @@ class InMemoryEngine(Engine):
     ) -> Evaluation:
         """Return the weighted mean loss and its gradient."""
         scores = None
-        if keep_scores:  # exact steps need scores in float64
-            exact = self.shape.has_small_hessian or self.shape.has_few_rows
-            scores = self._zero_rows(np.float64 if exact else np.float32)
+        if keep_scores:  # at a small λ, only float64 scores tell which pairs are active
+            scores = self._zero_rows(np.float32 if single else np.float64)
         found = self._evaluate(loss, W, b, array_of(offsets), array_of(scores), single)
         return Evaluation(W, b, *found, scores)
 
@@ -210,9 +209,11 @@ class InMemoryEngine(Engine):
             return None
         scores = at.scores.array[self.rows].astype(np.float64, copy=False)
         pairs = loss._active_pairs(scores, self.samples.y[self.rows])
+        if pairs is not None and (self.shape.has_few_rows or can_solve(self.shape, pairs[0])):
+            return PairHessian(self, *pairs, affine)
         if self.shape.has_small_hessian:
             return DenseHessian(self, loss, scores, None if pairs is None else pairs[0], affine)
-        if pairs is None or not (can_multiply(self.shape, pairs[0]) or self.shape.has_few_rows):
+        if pairs is None or not can_multiply(self.shape, pairs[0]):
             return None
         return PairHessian(self, *pairs, affine)
 

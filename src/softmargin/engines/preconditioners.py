@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError
+from scipy.linalg import LinAlgError, lapack
 
 from softmargin.engines.triangular import PANEL, cholesky_in_place, inverse_columns, solve_both
 from softmargin.losses.base import Floats, Ints
@@ -40,6 +40,9 @@ STEP = 6.0
 
 _MOST_KEPT, _KEPT_BYTES = 3, 1 << 29
 """Number of cached factors, at least one, and their size; folds that are fitted concurrently need the same few."""
+
+_ONE_THREAD = 1024
+"""Up to this size, one thread factors a matrix fastest."""
 
 _MAKING = ForkLock()
 
@@ -240,8 +243,7 @@ class GramPreconditioner:
             _pair_products(products, first, last, pairs, incidence, self._gram, reg, self._roots, pull)
 
         self._workers.run([partial(fill, first) for first in range(0, len(rows), PANEL)], products.size)
-        corners = cholesky_in_place(products, self._workers)
-        amounts = solve_both(products, corners, (near[rows, rival] - near[rows, target])[:, None])[:, 0]
+        amounts = _solved(products, near[rows, rival] - near[rows, target], self._workers)
         A = np.zeros(near.shape)
         A[rows, rival] = amounts  # each pair occurs once
         np.subtract.at(A, (rows, target), amounts)
@@ -273,6 +275,16 @@ def _pair_products(
     found *= incidence[first:last] @ incidence[:last].T
     found[np.arange(last - first), np.arange(first, last)] += 1.0 / pairs.curvature
     products[first:last, :last] = found
+
+
+def _solved(A: Floats, b: Floats, workers: Workers) -> Floats:
+    """Return A⁻¹ b for a positive definite A, which is overwritten; only its lower triangle is read."""
+    if len(A) > _ONE_THREAD:
+        return solve_both(A, cholesky_in_place(A, workers), b[:, None])[:, 0]
+    _, x, info = lapack.dposv(A.T, b, lower=False, overwrite_a=True)
+    if info > 0:
+        raise LinAlgError("the matrix is not positive definite")
+    return np.asarray(x)
 
 
 def _power(ratio: float) -> int:

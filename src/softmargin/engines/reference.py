@@ -64,12 +64,12 @@ class ReferenceEngine(InMemoryEngine):
         rows *= self._weights[:, None]
         return self._X.T @ rows, rows.sum(axis=0)
 
-    def _pair_product(self, pairs: Pairs) -> PairProduct:
+    def _pair_product(self, pairs: Pairs, single: bool) -> PairProduct:
         rows, rival, target, factors = pairs
         X, places = self.dense_rows(rows), np.arange(len(rows))
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
-            self.count(len(rows))
+            self.count(len(rows) // self.shape.n_classes + 1)
             S = X @ V + c
             z = factors * (S[places, rival] - S[places, target])
             A = np.zeros_like(S)

@@ -113,6 +113,10 @@ class PenalizedLoss:
             rows = GivenRows(state.rows, state.balancing_shift())
         return prove(self.features, self.loss, self.reg, self.fit_intercept, P[:-1, :], P[-1, :], rows)
 
+    def with_reg(self, reg: float) -> PenalizedLoss:
+        """Return the objective with another λ."""
+        return PenalizedLoss(self.loss, reg, self.features, self.fit_intercept)
+
     def metric(self) -> _Metric:
         """Return the approximate Hessian from the preconditioner of the features."""
         return _Metric(self)
@@ -219,9 +223,15 @@ class _LocalHessian:
     def __init__(self, problem: PenalizedLoss, data: Hessian) -> None:
         self._problem, self._data = problem, data
 
-    def product(self) -> Callable[[Vector], Vector] | None:
-        """Return a function that multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
-        product, problem = self._data.product(), self._problem
+    def blocks(self, floor: float) -> Callable[[Vector], Vector] | None:
+        """Return an approximate inverse, from one block per class, as a function of G (D + 1, C); or None."""
+        problem = self._problem
+        found = self._data.blocks(problem.reg, floor if problem.fit_intercept else None)
+        return None if found is None else lambda G: problem.features.without_constant(found.solve(G))
+
+    def product(self, single: bool = True) -> Callable[[Vector], Vector] | None:
+        """Return a function that multiplies a direction (D + 1, C); None if that is not cheap."""
+        product, problem = self._data.product(single), self._problem
         if product is None:
             return None
         return lambda V: problem._with_penalty(V, *product(*problem._folded(V)))

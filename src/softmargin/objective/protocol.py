@@ -77,8 +77,17 @@ class Metric(Protocol):
 class LocalHessian(Protocol):
     """The Hessian of F at an evaluated point, in a form that is much cheaper than a pass."""
 
-    def product(self) -> Callable[[Vector], Vector] | None:
-        """Return a function that multiplies a direction (D + 1, C), approximately; None if that is not cheap."""
+    def product(self, single: bool = True) -> Callable[[Vector], Vector] | None:
+        """Return a function that multiplies a direction (D + 1, C); None if that is not cheap.
+
+        With ``single``, it may compute in float32.
+        """
+
+    def blocks(self, floor: float) -> Callable[[Vector], Vector] | None:
+        """Return an approximate inverse, from one block per class, as a function of G (D + 1, C).
+
+        A curvature of ``floor`` is added for b. Return None if this is not cheap.
+        """
 
     def solve(self, G: Vector, floor: float) -> Vector | None:
         """Return the inverse, with a curvature of ``floor`` added for b, times G (D + 1, C); or None."""
@@ -117,6 +126,9 @@ class Problem(Protocol):
         The dual rows are those of a `DualState`, or dL/ds of ``source`` at P, by default of this objective. With
         ``keep`` the rows dL/ds are returned.
         """
+
+    def with_reg(self, reg: float) -> Problem:
+        """Return the objective with another λ."""
 
     def metric(self) -> Metric:
         """Return the approximate Hessian from the preconditioner of the features; computed once."""

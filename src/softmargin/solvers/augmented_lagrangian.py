@@ -5,6 +5,9 @@ constant, the result is the smoothed hinge of width μ at scores with the offset
 repeat: a proximal method in the dual, which converges to the exact hinge for any fixed μ. The multipliers t are
 also the dual point of the certificate. See ``docs/mathematics.md``.
 
+At a small λ, the first rounds use no multipliers, and a width that falls from a large one: smoothed by μ, the hinge
+is the squared hinge with λ multiplied by 2μ, except for violations above μ. So few Newton steps per round suffice.
+
 References
 ----------
 Rockafellar, "Augmented Lagrangians and applications of the proximal point algorithm in convex
@@ -40,6 +43,18 @@ _WIDEST = 2.0
 _NARROWEST = 0.03
 _NARROWEST_EASY, _FEW_STEPS = 1e-5, 6
 """A round of this few steps may be followed by a narrower one, which moves the multipliers further."""
+
+_STIFF = 3.0
+"""From this `Traits.dual_stiffness` on, the first rounds use no multipliers; its half, in units of Δ, is the width."""
+
+_LEAST_WIDTH = 0.02
+_SMOOTH_SHARE = 0.1
+"""Such rounds end below this width, or at a gap below `_ENOUGH`; they are solved to this relative gap."""
+
+_FACTORS = (0.01, 0.1, 0.3)
+_FEWEST, _FEW, _FAR = 2, 4, 0.9
+"""The width is multiplied by one of these factors: by the first after a round of at most `_FEWEST` points, if the
+gap is at least `_FAR`, by the second after at most `_FEW`, and else by the last."""
 
 _RELAXATION = 1.3
 
@@ -120,14 +135,18 @@ class AugmentedLagrangian(Solver):
                 f"AugmentedLagrangian requires a loss that can be smoothed, such as Hinge, got {problem.loss!r}."
             )
         check_descent("inner", self.inner)
-        P = start.P
-        if isinstance(start, AugmentedLagrangianState) and start.reg == problem.reg:
+        P, delta = start.P, problem.loss.score_scale
+        if isinstance(start, AugmentedLagrangianState):
+            ratio = problem.reg / start.reg
             multipliers, width, gap, share, value, rounding = start.round
+            if ratio != 1.0:  # the dual rows scale with λ
+                multipliers, width, gap, value = multipliers.scaled(ratio), width / ratio, 1.0, None
         else:
-            multipliers, width, gap, share, value, rounding = _Round(problem.rows_from(None), _WIDEST)
+            widest = max(_WIDEST, 0.5 * problem.traits.dual_stiffness / delta)
+            multipliers, width, gap, share, value, rounding = _Round(problem.rows_from(None), widest)
         if value is None:
             value = problem.evaluate(P).value
-        delta = problem.loss.score_scale
+        stiff = problem.traits.dual_stiffness > _STIFF * delta
         while True:
             smoothed = problem.smoothed(width * delta, multipliers)
             target = max(share * gap, 0.3 * max(tol, rounding)) * value
@@ -136,10 +155,12 @@ class AugmentedLagrangian(Solver):
                 P=P, reg=problem.reg, value=value, estimate=gap, source=smoothed, round=started
             )
             answer, n_steps = None, 0
+            smooths = stiff and gap > _ENOUGH and width > _LEAST_WIDTH
             for point in self.inner.descend(smoothed, Start(P=P, reg=problem.reg), tol, gap > _SINGLE):
                 n_steps, P = n_steps + 1, point.P
                 assert point.value is not None
-                done = point.estimate * point.value <= target
+                allowed = min(target, _SMOOTH_SHARE * point.value) if smooths else target
+                done = point.estimate * point.value <= allowed
                 answer = yield replace(state, P=P, ready=done, keep_rows=done, resumable=n_steps == 1)
                 if done:
                     break
@@ -148,6 +169,10 @@ class AugmentedLagrangian(Solver):
             assert isinstance(answer, Progress)
             assert answer.rows is not None
             before, gap, value, rounding = gap, answer.gap, answer.value, answer.rounding
+            if smooths and gap > _ENOUGH:
+                fastest = 0 if n_steps <= _FEWEST and gap >= _FAR else 1
+                width *= _FACTORS[fastest if n_steps <= _FEW else 2]
+                continue
             # Over-relaxation: beyond the new multipliers, the method takes fewer rounds.
             multipliers = multipliers.moved(answer.rows, _RELAXATION, 0.0, 1.0)
             if gap > _ENOUGH * before:

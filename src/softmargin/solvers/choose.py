@@ -6,6 +6,7 @@ from softmargin.losses.base import Loss
 from softmargin.objective import Capability, Problem, Traits
 from softmargin.solvers.augmented_lagrangian import AugmentedLagrangian
 from softmargin.solvers.base import Solver
+from softmargin.solvers.continuation import Continuation
 from softmargin.solvers.descent import Descent
 from softmargin.solvers.dual_ascent import DualAscent
 from softmargin.solvers.lbfgs import LBFGS

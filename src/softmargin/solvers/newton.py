@@ -10,9 +10,10 @@ Lin, Weng and Keerthi, "Trust region Newton method for large-scale logistic regr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from softmargin.errors import CapabilityError
 from softmargin.objective import Capability, Point, Problem, Traits
@@ -21,6 +22,15 @@ from softmargin.solvers.descent import CovarianceModel, Descent, check_descent
 from softmargin.vectors import Vector, inner, namespace
 
 __all__ = ["TruncatedNewton"]
+
+_FORCING, _MAX_PRODUCTS = 1e-3, 300
+"""With a preconditioner of class blocks, a product costs little: solve well, so that the right pairs stay active."""
+
+_STIFF = 1.0
+"""Up to this `Traits.dual_stiffness`, float32 products are accurate enough for a step."""
+
+_LEAST_SHARE = 1e-3
+"""Limits the curvature that is added for b, as a fraction of λ."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class TruncatedNewton(Descent):
 
     def is_exact(self, traits: Traits) -> bool:
         """Return whether steps use the full Hessian or the Gram matrix."""
-        return traits.shape.has_small_hessian or traits.shape.has_few_rows
+        return traits.shape.has_small_hessian or traits.shape.has_few_rows or traits.dual_stiffness > _STIFF
 
     def direction(self, problem: Problem, saved: Saved | None = None) -> _Newton:
         """Return the direction at the start, or the saved one."""
@@ -67,35 +77,20 @@ class _Newton:
         if hessian is None:
             return self._fallback.at(point)
         floor = self._model.floor(point)
+        if self._problem.loss.curves_in_pairs:  # b must not be damped more than W, whose curvature may be 2λ
+            floor = min(floor, _LEAST_SHARE * self._problem.reg)
         step = hessian.solve(point.gradient, floor)
         if step is not None:
             return -step
-        product = hessian.product()
+        inverse, settings = hessian.blocks(floor), self._settings
+        product = hessian.product(single=inverse is None)
         if product is None:
             return self._fallback.at(point)
-        self._model.refresh(point, now=True)
-        return self._conjugate_gradients(product, point.gradient, floor)
-
-    def _conjugate_gradients(self, product: Callable[[Vector], Vector], gradient: Vector, floor: float) -> Vector:
-        xp = namespace(gradient)
-        d, r = xp.zeros_like(gradient), -gradient
-        z = self._model.solve(r)
-        p, rz = z, inner(r, z)
-        enough = self._settings.forcing**2 * rz
-        for _ in range(self._settings.max_products):
-            Hp = product(p)
-            Hp[-1, :] += floor * p[-1, :]
-            curvature = inner(p, Hp)
-            if not curvature > 0.0:
-                break
-            d += rz / curvature * p
-            r -= rz / curvature * Hp
-            z = self._model.solve(r)
-            before, rz = rz, inner(r, z)
-            if rz <= enough:
-                break
-            p = z + rz / before * p
-        return d if bool(xp.any(d != 0.0)) else -self._model.solve(gradient)
+        limits = _Limits(_FORCING, _FORCING, _MAX_PRODUCTS)
+        if inverse is None:
+            self._model.refresh(point, now=True)
+            inverse, limits = self._model.solve, _Limits(settings.forcing, math.inf, settings.max_products)
+        return _conjugate_gradients(product, inverse, point.gradient, floor, limits)
 
     def update(self, before: Point, after: Point) -> None:
         """Update the fallback, too, for the steps that it takes."""
@@ -108,3 +103,47 @@ class _Newton:
     def saved(self) -> Saved:
         """Return the state of the fallback and of the model, for a checkpoint."""
         return self._fallback.saved() | {"newton model": self._model.saved()}
+
+
+class _Limits(NamedTuple):
+    """When conjugate gradients end.
+
+    Attributes
+    ----------
+    forcing : float
+        Fraction of the first residual, in the norm of the preconditioner.
+    plain : float
+        The same in the Euclidean norm, which bounds the duality gap.
+    products : int
+        Maximum number of products.
+    """
+
+    forcing: float
+    plain: float
+    products: int
+
+
+def _conjugate_gradients(
+    product: Callable[[Vector], Vector], inverse: Callable[[Vector], Vector], gradient: Vector, floor: float,
+    limits: _Limits,
+) -> Vector:  # fmt: skip
+    """Return minus the approximate inverse Hessian times the gradient."""
+    xp = namespace(gradient)
+    d, r = xp.zeros_like(gradient), -gradient
+    z = inverse(r)
+    p, rz = z, inner(r, z)
+    enough, enough_plain = limits.forcing**2 * rz, limits.plain**2 * inner(r, r)
+    for _ in range(limits.products):
+        Hp = product(p)
+        Hp[-1, :] += floor * p[-1, :]
+        curvature = inner(p, Hp)
+        if not curvature > 0.0:
+            break
+        d += rz / curvature * p
+        r -= rz / curvature * Hp
+        z = inverse(r)
+        before, rz = rz, inner(r, z)
+        if rz <= enough and inner(r, r) <= enough_plain:
+            break
+        p = z + rz / before * p
+    return d if bool(xp.any(d != 0.0)) else -inverse(gradient)

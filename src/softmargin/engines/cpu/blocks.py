@@ -85,7 +85,7 @@ class BlockEngine(PartitionedEngine):
         if self._dual_rows_fit():
             self.supports |= {Capability.DUAL_ASCENT}
 
-    def _pair_rows(self, rows: Ints) -> Any:
+    def _pair_rows(self, rows: Ints, single: bool) -> Any:
         """Return some rows of X, or X and the numbers of the rows, in the form that `_add_pairs` reads."""
         return self._gather(rows)
 
@@ -157,12 +157,13 @@ class BlockEngine(PartitionedEngine):
         sums = self._sums(step, single=False)
         return sums.features, sums.rows
 
-    def _pair_product(self, pairs: Pairs) -> PairProduct:
+    def _pair_product(self, pairs: Pairs, single: bool) -> PairProduct:
         rows, rival, target, factors = pairs
-        self.count(len(rows))
+        single = single and self.has_single
+        self.count(len(rows) // len(self.shape.class_weights) + 1)
         n_parts = int(np.clip(len(rows) * self._row_size // _PAIR_PART, 1, _PAIR_PARTS))
         parts = panels(len(rows), n_parts)
-        copies = [(self._pair_rows(rows[part]), rival[part], target[part], factors[part]) for part in parts]
+        copies = [(self._pair_rows(rows[part], single), rival[part], target[part], factors[part]) for part in parts]
 
         def part_sums(part: tuple[Any, Ints, Ints, Floats], Vt: Any, c: Floats, stop: threading.Event) -> Any:
             Gt, g = np.zeros_like(Vt, dtype=np.float64), np.zeros(len(c))
@@ -170,9 +171,9 @@ class BlockEngine(PartitionedEngine):
             return Gt, g
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
-            self.count(len(rows))
+            self.count(len(rows) // len(self.shape.class_weights) + 1)
             # In the layout that the kernel reads; `_transposed` may return that of BLAS.
-            Vt = np.asarray(V.T, np.float32 if self.has_single else np.float64, self._order)
+            Vt = np.asarray(V.T, np.float32 if single else np.float64, self._order)
             tasks = [partial(part_sums, part, Vt, c) for part in copies]
             found = self.workers.run(tasks, 2 * len(rows) * self._row_size)
             G = np.ascontiguousarray(sum_in_order([Gt for Gt, _ in found]).T)

@@ -147,11 +147,13 @@ class DenseEngine(BlockEngine):
         gather_rows(X, rows, nearest, rest, affine.scale.astype(Z.dtype), Z)
         return Z.astype(dtype, copy=False)
 
-    def _pair_rows(self, rows: Ints) -> tuple[NDArray[Any], Ints]:
-        X, number = self.samples.X, np.float32 if self.has_single else np.float64
-        if X.nbytes > _LARGE_BYTES and X.flags.c_contiguous and X.dtype in (np.uint8, number):
+    def _pair_rows(self, rows: Ints, single: bool) -> tuple[NDArray[Any], Ints]:
+        X, number = self.samples.X, np.dtype(np.float32 if single else np.float64)
+        if single and X.dtype == np.uint8:
+            number = X.dtype
+        if X.nbytes > _LARGE_BYTES and X.flags.c_contiguous and X.dtype == number:
             return X, rows
-        return np.ascontiguousarray(X[rows], X.dtype if X.dtype == np.uint8 else number), np.arange(len(rows))
+        return np.ascontiguousarray(X[rows], number), np.arange(len(rows))
 
     def _n_chunk(self, single: bool) -> int:
         """Return the number of rows of a chunk, which has the size of a few W, or 0 for separate partitions."""
