@@ -32,7 +32,7 @@ from softmargin.losses.rows import row_conjugate, row_gradient, row_hessian_prod
 __all__ = ["BlockEngine"]
 
 _DUAL_BYTES = 1 << 28
-"""Size in bytes that the dual rows may always have, and likewise a dense copy of sparse X."""
+"""Size in bytes that the dual rows may always have."""
 
 _TILE_BYTES = 1 << 20
 """Up to this size of G in bytes, compiled tiles multiply it with a panel of the preconditioner, otherwise BLAS."""
@@ -234,15 +234,10 @@ class BlockEngine(PartitionedEngine):
         return DualRows(self, loss, reg, affine, penalty, np.float32 if single else np.float64)
 
     def _dual_rows_fit(self) -> bool:
-        """Whether the dual rows need no more memory than X or 256 MB, and X can be read in dense blocks of rows.
-
-        Sparse X can if its dense copy in float32 has at most 256 MB.
-        """
+        """Whether the dual rows need no more memory than X or 256 MB."""
         X, shape = self.samples.X, self.shape
-        dense = isinstance(X, np.ndarray)
-        if not dense and 4 * shape.n_samples * shape.n_features > _DUAL_BYTES:
-            return False
-        return 4 * shape.n_samples * shape.n_classes <= max(X.nbytes if dense else 0, _DUAL_BYTES)
+        size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes
+        return 4 * shape.n_samples * shape.n_classes <= max(size, _DUAL_BYTES)
 
     @staticmethod
     def panel_product(panel: NDArray[np.float32], Gt: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,9 +15,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import Moments
+from softmargin.affine import Affine
+from softmargin.engines.base import DualState, Moments
 from softmargin.engines.cpu.blocks import BlockEngine
-from softmargin.losses.base import Floats, Ints
+from softmargin.engines.cpu.sparse_dual import SparseDualRows
+from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.threads import Workers
 
@@ -236,6 +238,10 @@ class SparseEngine(BlockEngine):
             _add_second(self._block(rows), self.samples.weights[rows], mean, total)
 
         return Moments(mean, self._summed(second, (D,)) + zeros * mean**2)
+
+    def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
+        """Return dual rows for dual ascent."""
+        return SparseDualRows(self, loss, reg, affine, penalty, np.float32 if single else np.float64)
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""
