@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.affine import Affine
-from softmargin.engines.base import DualState, Moments
+from softmargin.engines.base import Capability, DualState, Moments
 from softmargin.engines.cpu.blocks import BlockEngine
 from softmargin.engines.cpu.sparse_dual import SparseDualRows
 from softmargin.losses.base import Floats, Ints, Loss
@@ -184,6 +184,7 @@ class SparseEngine(BlockEngine):
         in_cache = min(4096, _BLOCK_BYTES // row_bytes)
         revisiting = min(65536, 4 * X.shape[1] // row_size)
         super().__init__(samples, threads, classes, max(16, in_cache, revisiting), row_size)
+        self.supports |= {Capability.CHEAP_SWEEPS}
 
     def _block(self, rows: Ints, single: bool = False) -> _Rows:
         """Return rows in ascending order; if necessary, all entries from the first to the last are converted."""
