@@ -15,6 +15,7 @@ for another interpreter, because it needs other versions of NumPy.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -91,16 +92,14 @@ def fit(X, y, loss, reg, method, tol, threads):
 
         model = LinearSVC(C=C, max_iter=10000, multi_class="crammer_singer" if "cs" in method else "ovr").fit(X, y)
     elif method == "cyanure":
-        import cyanure
+        from cyanure.estimators import Classifier
 
-        model = cyanure.estimators.Classifier(
-            loss="multiclass-logistic", penalty="l2", lambda_1=2.0 * reg, fit_intercept=True, tol=tol,
-            max_iter=1000, verbose=False, n_threads=threads,
-        )  # fmt: skip
+        model = Classifier(
+            loss="multiclass-logistic", lambda_1=2.0 * reg, tol=tol, max_iter=1000, verbose=False, n_threads=threads
+        )
         model.fit(X, y)
-        W = np.asarray(model.get_weights()[0] if isinstance(model.get_weights(), tuple) else model.coef_)
-        W = W if W.shape[0] == N_CLASSES else W.T
-        return W, np.ravel(model.intercept_), {}
+        W = np.asarray(model.coef_)
+        return W if len(W) == N_CLASSES else W.T, np.ravel(model.intercept_), {}
     else:
         from sklearn.linear_model import LogisticRegression
 
@@ -120,14 +119,16 @@ def run(folder, loss, reg, method, tol, threads, compile_first):
     before, started, cpu = peak(), time.perf_counter(), time.process_time()
     W, b, facts = fit(X, y, loss, reg, method, tol, threads)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    print(json.dumps({"before": before, "peak": peak(), "seconds": seconds, "cpu": cpu, **facts}))
-    used = np.unique(X.indices)
-    np.savez(folder / "found.npz", W=W[:, used], b=b)
+    highest, found, used = peak(), folder / f"found-{os.getpid()}.npz", np.unique(X.indices)
+    np.savez(found, W=W[:, used], b=b)
+    print(json.dumps({"before": before, "peak": highest, "seconds": seconds, "cpu": cpu, "at": str(found), **facts}))
 
 
-def value(folder, X, y, loss, reg):
-    """Return F at the point that `run` wrote, in plain NumPy."""
-    point = np.load(folder / "found.npz")
+def value(found, X, y, loss, reg):
+    """Return F at the point that `run` wrote, in plain NumPy; the file is removed."""
+    with np.load(found) as file:
+        point = dict(file)
+    found.unlink()
     S = X[:, np.unique(X.indices)] @ point["W"].T + point["b"]
     rows = np.arange(len(y))
     if loss == "cross_entropy":
@@ -184,7 +185,8 @@ def compare(name, folder, options):
                 print(done.stderr.splitlines()[-1:])
                 continue
             best = max(best, facts.get("bound", 0.0))
-            found.append((method, facts, None if "*" in method else value(folder, X, y, loss, reg)))
+            F = value(Path(facts["at"]), X, y, loss, reg)
+            found.append((method, facts, None if "*" in method else F))
         for method, facts, F in found:
             start = f"{loss:14} {reg:6.0e} {method:20}"
             if facts is None:
