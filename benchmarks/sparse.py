@@ -3,14 +3,14 @@
     python benchmarks/sparse.py [--data news small] [--loss NAME ...] [--reg λ ...] [--method NAME ...] [--tol GAP]
                                 [--threads N] [--cyanure PYTHON]
 
-The text is made up: N documents of 20 classes, words drawn from a Zipf distribution in which each class prefers 2 %
-of the words, hashed to 2^20 columns, tf-idf weights, rows of length 1, and 5 % of the labels are random. ``news``
-has 20,000 documents, ``small`` 6,000. Each fit runs in a process of its own that first loads X and compiles. Peak
-memory is the VmHWM of that process after the fit; the figure in brackets is that before the fit.
+The text is made up: N documents of 20 classes, words drawn from a Zipf distribution in which each class prefers
+2 % of the words, hashed to 2^20 columns, tf-idf weights, rows of length 1, and 5 % of the labels are random.
+``news`` has 20,000 documents, ``small`` 6,000. Each fit runs in a process of its own that first loads X and
+compiles. Peak memory is the VmHWM of that process after the fit; the figure in brackets is that before the fit.
 
-The excess is (F - F*) / F*, with the largest certified lower bound of the runs in place of F*. Methods with a ``*``
-minimise another objective (one-vs-rest, or Crammer and Singer's hinge) and have no excess. cyanure may be installed
-for another interpreter, because it needs other versions of NumPy.
+The excess is (F - F*) / F*, with the largest certified lower bound of the runs in place of F*. Methods with a
+``*`` minimise another objective (one-vs-rest, or Crammer and Singer's hinge) and have no excess. ``lbfgs`` and
+``saga`` are those of LogisticRegression. cyanure may be installed for another interpreter.
 """
 
 import argparse
@@ -94,10 +94,8 @@ def fit(X, y, loss, reg, method, tol, threads):
     elif method == "cyanure":
         from cyanure.estimators import Classifier
 
-        model = Classifier(
-            loss="multiclass-logistic", lambda_1=2.0 * reg, tol=tol, max_iter=1000, verbose=False, n_threads=threads
-        )
-        model.fit(X, y)
+        settings = {"lambda_1": 2.0 * reg, "tol": tol, "max_iter": 1000, "n_threads": threads}
+        model = Classifier(loss="multiclass-logistic", verbose=False, **settings).fit(X, y)
         W = np.asarray(model.coef_)
         return W if len(W) == N_CLASSES else W.T, np.ravel(model.intercept_), {}
     else:
@@ -121,7 +119,8 @@ def run(folder, loss, reg, method, tol, threads, compile_first):
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     highest, found, used = peak(), folder / f"found-{os.getpid()}.npz", np.unique(X.indices)
     np.savez(found, W=W[:, used], b=b)
-    print(json.dumps({"before": before, "peak": highest, "seconds": seconds, "cpu": cpu, "at": str(found), **facts}))
+    facts |= {"before": before, "peak": highest, "seconds": seconds, "cpu": cpu, "at": str(found)}
+    print(json.dumps(facts))
 
 
 def value(found, X, y, loss, reg):
@@ -166,9 +165,13 @@ def main():
 def compare(name, folder, options):
     """Print one table."""
     X, y = sp.load_npz(folder / "X.npz"), np.load(folder / "y.npy")
-    n_used = len(np.unique(X.indices))
-    print(f"\n{name}: {X.shape[0]:,} × {X.shape[1]:,}, {X.nnz:,} entries in {n_used:,} columns, {N_CLASSES} classes")
-    print("loss           reg    method               seconds    CPU  passes      gap   excess  peak GB (before)  F")
+    n_used, n_classes = len(np.unique(X.indices)), len(np.unique(y))
+    print(
+        f"\n{name}: {X.shape[0]:,} × {X.shape[1]:,}, {X.nnz:,} entries in {n_used:,} columns, {n_classes} classes"
+    )
+    print(
+        "loss           reg    method              seconds    CPU  passes      gap   excess  peak GB (before)  F"
+    )
     for loss, reg in product(options.loss, options.reg):
         found, best = [], 0.0
         for method in options.method or ("softmargin", *PEERS[loss]):
@@ -188,7 +191,7 @@ def compare(name, folder, options):
             F = value(Path(facts["at"]), X, y, loss, reg)
             found.append((method, facts, None if "*" in method else F))
         for method, facts, F in found:
-            start = f"{loss:14} {reg:6.0e} {method:20}"
+            start = f"{loss:14} {reg:6.0e} {method:19}"
             if facts is None:
                 print(f"{start} > {options.limit:.0f}", flush=True)
                 continue

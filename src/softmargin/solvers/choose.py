@@ -18,10 +18,11 @@ _FEW_CLASSES = 32
 
 _STIFFEST, _STIFFEST_KINKED, _STIFFEST_CHEAP = 1.0, 0.5, 32.0
 """With few classes, dual ascent is used up to this `Traits.dual_stiffness`; the second for losses with kinks, in
-units of Δ. The third applies where a sweep costs a pass, and there to fewer samples than features at any stiffness."""
+units of Δ. The third applies where a sweep costs a pass, if there are more samples than features."""
 
 _PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
-"""Dual ascent switches to its fallback if it expects more passes than this; the last if the fallback is fast."""
+"""Dual ascent switches to its fallback if it expects more passes than this; the second for few classes where a
+sweep costs a pass, the last if the fallback is fast."""
 
 _TINY_HESSIAN = 100
 """Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""

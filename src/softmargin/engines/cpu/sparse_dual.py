@@ -95,6 +95,7 @@ class SparseDualRows(DualRows):
     """
 
     _order = "F"
+    _scaled: NDArray[Any] | None = None
 
     @cached_property
     def _mean(self) -> Floats:
@@ -113,12 +114,10 @@ class SparseDualRows(DualRows):
     def _data(self) -> NDArray[Any]:
         """Return the stored values, scaled, in the type of the products; a view if they are so."""
         X, scale = self._engine.samples.X, self._affine.scale
-        if self._values_of is None or self._values_of.dtype != self.A.dtype:
+        if self._scaled is None or self._scaled.dtype != self.A.dtype:
             data = X.data if (scale == 1.0).all() else X.data * scale[X.indices]
-            self._values_of = data.astype(self.A.dtype, copy=False)
-        return self._values_of
-
-    _values_of: NDArray[Any] | None = None
+            self._scaled = data.astype(self.A.dtype, copy=False)
+        return self._scaled
 
     def _ascend(self, rows: Ints) -> None:
         samples = self._engine.samples
