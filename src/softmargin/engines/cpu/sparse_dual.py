@@ -109,7 +109,7 @@ class SparseDualRows(DualRows):
         owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
         scaled = X.data * scale[X.indices]
         squares = np.bincount(owner, weights=scaled * scaled, minlength=X.shape[0])
-        return along, np.maximum(squares - 2.0 * along + mean @ mean, 0.0)
+        return along, np.maximum(squares - 2.0 * along + np.square(mean).sum(), 0.0)
 
     def _data(self) -> NDArray[Any]:
         """Return the stored values, scaled, in the type of the products; a view if they are so."""
