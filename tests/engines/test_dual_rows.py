@@ -108,7 +108,8 @@ def test_a_sweep_over_sparse_rows_is_that_of_the_definition(loss, fit_intercept)
     state = problem.dual_state(1.0, 0.01)
     state.to_double()
     assert isinstance(state, SparseDualRows)
-    A, P = state.rows.save(), state.P
+    state.start_from_point(0.1 * np.random.default_rng(1).normal(size=(9, 4)), 0.1 * np.arange(4.0))
+    A, P = state.rows.save().copy(), state.P
     W, b, sums, penalty = P[:-1], P[-1], share @ A, state._penalty
     pull, total = 2.0 * REG * penalty, 0.0
     b = b - penalty * sums
