@@ -8,6 +8,7 @@ import pytest
 import softmargin as sm
 from softmargin.engines import make_engine
 from softmargin.engines.cpu import DenseEngine
+from softmargin.engines.cpu.small import SmallEngine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.samples import Samples
 from tests.support.cases import FORMULAS, LOSSES, agree, blobs, fitted, near, saved
@@ -17,11 +18,15 @@ REGS = [1.0, 0.1, 0.01]
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 
 
-@pytest.mark.parametrize(("n", "engine"), [(1000, ReferenceEngine), (100_000, DenseEngine)])
-def test_auto_takes_numpy_for_small_problems(n, engine):
-    samples = Samples(np.ones((n, 4)), np.arange(n) % 3, np.full(n, 1 / n), 3)
-    assert isinstance(make_engine("auto", samples), engine)
-    assert isinstance(make_engine("cpu", samples), DenseEngine)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("n", "engine"),
+    [(5461, ReferenceEngine), (5462, SmallEngine), (349_525, SmallEngine), (349_526, DenseEngine)],
+)
+def test_auto_selects_by_size_alone(n, engine, dtype):
+    samples = Samples(np.ones((n, 4), dtype), np.arange(n) % 3, np.full(n, 1 / n), 3)
+    assert type(make_engine("auto", samples)) is engine
+    assert type(make_engine("cpu", samples)) is DenseEngine
 
 
 def compiled(loss, X, y, reg=0.1):

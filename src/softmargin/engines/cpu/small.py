@@ -1,8 +1,8 @@
 """The engine for small dense X: the NumPy forms, and a single compiled loop for dual ascent.
 
 Compiling the loops of the other engines takes longer than all fits of a search on small data. Dual ascent visits
-the rows one by one, which NumPy cannot do. Since all of X and W stay in cache, its loop needs neither Gram matrices
-nor tiles, and compiles quickly.
+the rows one by one, which NumPy cannot do. Since X and W stay in cache, its loop needs neither Gram matrices nor
+tiles, and compiles quickly.
 """
 
 from __future__ import annotations
