@@ -18,8 +18,8 @@ EngineFactory = Callable[[Samples, int | None], Engine]
 """A function that creates an engine from validated samples and a number of threads (None: one per usable core)."""
 
 _TINY = 1 << 16
-"""Up to this many multiplications in X @ W, a pass of plain NumPy takes less than a millisecond. It would not pay to
-import the compiler."""
+"""Up to this many multiplications in X @ W, a pass of plain NumPy takes less than a millisecond. Importing the
+compiler would not pay."""
 
 _SMALL = 1 << 22
 """Up to this many, plain NumPy is fast enough for passes, and only the loop of dual ascent is compiled."""
@@ -54,8 +54,8 @@ ENGINES: dict[str, EngineFactory] = {"auto": _auto, "cpu": _cpu, "reference": _r
 def make_engine(engine: str | EngineFactory, samples: Samples, n_threads: int | None = None) -> Engine:
     """Return the engine of this name for the samples; a factory is called with the samples and threads.
 
-    "auto" selects by the size and the type of X alone, never by what is compiled already: "reference" for very small
-    problems with dense X, plain NumPy with compiled dual ascent for small ones, and otherwise "cpu".
+    "auto" selects by the size and the type of X alone, never by what is compiled already. It is "reference" for
+    very small dense problems, plain NumPy with compiled dual ascent for small ones, and otherwise "cpu".
 
     Raises
     ------

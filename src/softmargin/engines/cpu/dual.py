@@ -172,8 +172,7 @@ class DualRows:
         self._engine.count(len(rows))
         self._visits += len(rows)
         self.b -= self._penalty * self._sums
-        with one_blas_thread():
-            self._sweep(rows)
+        self._ascend(rows)
         all_rows = self._engine.rows
         value, gap = float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum())
         # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
@@ -186,18 +185,19 @@ class DualRows:
         gap += _COST_ONCE_BALANCED * imbalance
         return Sweep(value + self.reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
 
-    def _sweep(self, rows: Ints) -> None:
-        """Visit the rows in order, in blocks, while another thread prepares the features of the next blocks."""
+    def _ascend(self, rows: Ints) -> None:
+        """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
         size = self._n_block * max(1, _PREPARED_SIZE // (self._n_block * self._Wt.shape[1]))
         workers = self._engine.workers
         concurrent = workers.helps and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
         chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-        prefetched: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
-        for n, chunk in enumerate(chunks):
-            prepared = self._features(chunk) if prefetched is None else prefetched.result()
-            if concurrent and n + 1 < len(chunks):
-                prefetched = workers.submit(self._features, chunks[n + 1])
-            self._visit(*prepared)
+        with one_blas_thread():
+            prefetched: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
+            for n, chunk in enumerate(chunks):
+                prepared = self._features(chunk) if prefetched is None else prefetched.result()
+                if concurrent and n + 1 < len(chunks):
+                    prefetched = workers.submit(self._features, chunks[n + 1])
+                self._visit(*prepared)
 
     def balancing_shift(self) -> Floats:
         """Return the shift (C,) of all scores for which the rebalanced rows sum to zero, by Newton's method."""

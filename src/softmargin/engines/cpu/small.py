@@ -60,7 +60,7 @@ class _SmallDualRows(DualRows):
         self._Z = engine.mapped_rows(np.arange(len(self.A)), affine)
         self._squares = np.square(self._Z).sum(axis=1)
 
-    def _sweep(self, rows: Ints) -> None:
+    def _ascend(self, rows: Ints) -> None:
         samples, sums = self._engine.samples, np.empty((2, len(rows)))
         visit_rows(
             *ascent_code(self._loss, self.A.dtype), self._Z, self._squares, self._Wt, self.b, self._sums, self.A,
