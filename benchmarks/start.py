@@ -4,8 +4,8 @@
 
 Each row is ``softmargin fit`` on digits, on a small CSV (1,000 x 20, 4 classes), on embeddings in a ``.npy``
 (8,000 x 384, 50 classes, float32) and, if a folder is given, on its pictures. The first start compiles the kernels
-into a fresh cache, the second loads them from there. CPU seconds are those of the whole process; "compiling" is the
-difference of both starts.
+into a fresh cache, the second loads them from there. CPU seconds are those of the whole process; "compiling" is
+the difference of both starts.
 """
 
 import os

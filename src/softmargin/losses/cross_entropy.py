@@ -34,7 +34,6 @@ from softmargin.losses.rounding import (
 from softmargin.losses.rows import (
     ANY_ORDER,
     row_ascent,
-    row_conjugate,
     row_function,
     row_gradient,
     row_hessian_product,
@@ -209,17 +208,6 @@ def _row_hessian_product(loss: CrossEntropy, s: Floats, y: int, t: Floats) -> No
             t[j] = s[j] * (t[j] - along_target - mean)
             total += t[j]
     t[y] = -total
-
-
-@row_function(row_conjugate, CrossEntropy)
-def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
-    total = 0.0
-    for j in range(a.size):
-        if j != y and a[j] > 0.0:
-            total += a[j] * math.log(a[j])
-        elif j == y and a[y] > -1.0:
-            total += (1.0 + a[y]) * math.log1p(a[y])
-    return total
 
 
 @row_function(row_ascent, CrossEntropy, fastmath=ANY_ORDER)

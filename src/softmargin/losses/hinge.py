@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 from softmargin.losses.arrays import Array, at_least
 from softmargin.losses.base import Floats, check_delta
 from softmargin.losses.margins import MarginLoss, ascend_margins, row_hinges, row_violations
-from softmargin.losses.rows import ANY_ORDER, row_ascent, row_conjugate, row_function, row_gradient, row_sum
+from softmargin.losses.rows import ANY_ORDER, row_ascent, row_function, row_gradient, row_sum
 from softmargin.losses.smoothed_hinge import SmoothedHinge
 from softmargin.vectors import namespace
 
@@ -84,11 +84,6 @@ def _row_gradient(loss: Hinge, s: Floats, y: int) -> float:
         s[j] = number(1) if s[j] > number(0) else number(0)
     s[y] = -row_sum(s)
     return value
-
-
-@row_function(row_conjugate, Hinge)
-def _row_conjugate(loss: Hinge, a: Floats, y: int) -> float:
-    return loss.delta * a[y]
 
 
 @row_function(row_ascent, Hinge, fastmath=ANY_ORDER)

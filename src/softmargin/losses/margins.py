@@ -20,7 +20,7 @@ from softmargin.vectors import namespace
 
 __all__ = [
     "MarginLoss", "ascend_margins", "margin_violations", "pairwise_jacobian", "pairwise_shift", "row_hinges",
-    "row_margin_conjugate", "row_margin_hessian", "row_violations",
+    "row_margin_hessian", "row_violations",
 ]  # fmt: skip
 
 _MAX_STEPS = 40
@@ -233,16 +233,6 @@ def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap
         moved += change[j]
         total += a[j]
     a[y], change[y] = -total, -moved
-
-
-@row_helper()
-def row_margin_conjugate(a: Floats, y: int, delta: float, curvature: float) -> float:
-    """Return L*(a) of one dual row of a margin loss."""
-    squares = 0.0
-    for j in range(a.size):
-        if j != y:
-            squares += a[j] * a[j]
-    return delta * a[y] + 0.5 * curvature * squares
 
 
 @row_helper()

@@ -6,8 +6,8 @@ from typing import ClassVar, NamedTuple
 
 from softmargin.losses.arrays import Array, at_least, at_most, clipped
 from softmargin.losses.base import Floats, Loss, check_delta, check_positive
-from softmargin.losses.margins import MarginLoss, row_margin_conjugate, row_margin_hessian
-from softmargin.losses.rows import row_conjugate, row_function, row_gradient, row_hessian_product
+from softmargin.losses.margins import MarginLoss, row_margin_hessian
+from softmargin.losses.rows import row_function, row_gradient, row_hessian_product
 from softmargin.vectors import namespace
 
 __all__ = ["SmoothedHinge"]
@@ -81,8 +81,3 @@ def _row_gradient(loss: SmoothedHinge, s: Floats, y: int) -> float:
 @row_function(row_hessian_product, SmoothedHinge)
 def _row_hessian_product(loss: SmoothedHinge, s: Floats, y: int, t: Floats) -> None:
     row_margin_hessian(s, y, t, loss.delta, loss.width, loss.width)
-
-
-@row_function(row_conjugate, SmoothedHinge)
-def _row_conjugate(loss: SmoothedHinge, a: Floats, y: int) -> float:
-    return row_margin_conjugate(a, y, loss.delta, loss.width)

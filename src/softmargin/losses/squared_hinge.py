@@ -11,14 +11,12 @@ from softmargin.losses.margins import (
     MarginLoss,
     ascend_margins,
     row_hinges,
-    row_margin_conjugate,
     row_margin_hessian,
     row_violations,
 )
 from softmargin.losses.rows import (
     ANY_ORDER,
     row_ascent,
-    row_conjugate,
     row_function,
     row_gradient,
     row_hessian_product,
@@ -95,11 +93,6 @@ def _row_gradient(loss: SquaredHinge, s: Floats, y: int) -> float:
 @row_function(row_hessian_product, SquaredHinge)
 def _row_hessian_product(loss: SquaredHinge, s: Floats, y: int, t: Floats) -> None:
     row_margin_hessian(s, y, t, loss.delta, math.inf, 0.5)
-
-
-@row_function(row_conjugate, SquaredHinge)
-def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
-    return row_margin_conjugate(a, y, loss.delta, 0.5)
 
 
 @row_function(row_ascent, SquaredHinge, fastmath=ANY_ORDER)
