@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from sklearn.metrics import get_scorer
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
@@ -274,6 +273,8 @@ class LinearClassifierCV(FittedClassifier):
         try:
             if not (isinstance(self.scoring, str) or callable(self.scoring)):
                 raise ValueError
+            from sklearn.metrics import get_scorer  # slow to import
+
             scorer = get_scorer(self.scoring)
         except ValueError:
             what = "'accuracy', 'loss', the name of a scorer or a callable"

@@ -27,7 +27,7 @@ from softmargin.engines.in_memory import DOUBLE_FEATURES
 from softmargin.engines.preconditioners import panel_product
 from softmargin.engines.rows import OptionalRows, array_of, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.losses.rows import row_conjugate, row_gradient, row_hessian_product
+from softmargin.losses.rows import row_hessian_product
 
 __all__ = ["BlockEngine"]
 
@@ -50,29 +50,6 @@ def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) ->
         row_hessian_product(loss, S[i], y[i], T[i])
         for j in range(S.shape[1]):
             T[i, j] *= weights[i]
-
-
-@Kernel
-def _dual_rows(
-    loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats
-) -> tuple[float, float, float]:
-    """Replace T by weighted dual rows; return the sums of L, L* and squares.
-
-    S holds the scores of the loss and is overwritten. T holds the scores of the source or, if ``given``, the dual
-    rows themselves.
-    """
-    value = 0.0
-    conjugate = 0.0
-    square = 0.0
-    for i in range(S.shape[0]):
-        value += weights[i] * row_gradient(loss, S[i], y[i])
-        if not given:
-            row_gradient(source, T[i], y[i])
-        conjugate += weights[i] * row_conjugate(loss, T[i], y[i])
-        for j in range(T.shape[1]):
-            square += weights[i] * T[i, j] * T[i, j]
-            T[i, j] *= weights[i]
-    return value, conjugate, square
 
 
 class BlockEngine(PartitionedEngine):
@@ -183,7 +160,7 @@ class BlockEngine(PartitionedEngine):
     def dual_sums(self, loss: Loss, W: Floats, b: Floats, source: DualSource) -> DualSums:
         """Return the value and the sums over the dual rows."""
         source_loss = loss if isinstance(source, GivenRows) else source.loss
-        dual_rows = _dual_rows.of(loss, source_loss)
+        values, gradients = _GRADIENT_ROWS.of(loss), _GRADIENT_ROWS.of(source_loss)
         kept = self._zero_rows() if isinstance(source, Gradients) and source.keep else None
         Wt = self._transposed(W)
 
@@ -194,14 +171,15 @@ class BlockEngine(PartitionedEngine):
             if isinstance(source, GivenRows):
                 dual = loss._feasible(array_of(source.rows)[rows].astype(np.float64), y)
                 T[:] = loss._rebalanced(dual, y, source.shift)
-            elif source.offsets is not None:
-                np.add(S, array_of(source.offsets)[rows], out=T)
             else:
-                T[:] = S
-            part = dual_rows(loss, source_loss, S, T, isinstance(source, GivenRows), y, weights)
+                T[:] = S if source.offsets is None else S + array_of(source.offsets)[rows]
+                gradients(source_loss, T, y, np.ones(len(y)))
             if kept is not None:
-                kept.array[rows] = T / weights[:, None]
-            return part
+                kept.array[rows] = T
+            conjugate = float(weights @ loss._conjugate(T, y))
+            square = float(weights @ np.square(T).sum(axis=1))
+            T *= weights[:, None]
+            return values(loss, S, y, weights), conjugate, square
 
         sums = self._sums(step, single=False, by_class=True)
         value, conjugate, square = (math.fsum(column) for column in zip(*sums.parts, strict=True))
