@@ -39,7 +39,7 @@ __all__ = ["CrossValidated", "FoldCallback", "Scorer", "Settings", "cross_valida
 _PER_DECADE = 2
 _MOST_POINTS = 32
 _SKIPPED = 4
-"""Number of λ after the first of a grid, where W is small. They are fitted only if one next to them is selected."""
+"""Number of λ after the first, where W is small. They are fitted only if a λ next to them is selected."""
 
 _MOST_FURTHER = 8
 """Number of points by which a grid is extended at most while its best λ is at an edge."""
