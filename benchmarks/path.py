@@ -1,12 +1,13 @@
 """Cost of a path of λ, and of a cross-validation, against scikit-learn's.
 
-    python benchmarks/path.py FOLDER [path|folds]
+    python benchmarks/path.py FOLDER [path|folds|choice]
 
 FOLDER holds ``banking77-minilm.npz``. First, for each loss: 25 certified fits, from a λ at which W is nearly
 zero to one at which the training loss is, against one fit at the smallest of these λ. Then the same path on five
 folds for all three losses, every fit proved to 1e-4, against `LogisticRegressionCV` (lbfgs, its own tolerance and
 budget) with 25 λ on the same folds for its one loss; how far its fits are from the optimum is computed from our
-lower bounds.
+lower bounds. ``choice``: `LinearClassifierCV` selects among three losses and 12 λ on three folds, as users do,
+against `LogisticRegressionCV` with the same λ and folds and its default tolerance, also on made-up embeddings.
 Ratios are of one run; every number is made in it.
 """
 
@@ -97,6 +98,59 @@ def folds(X, y):
         )
 
 
+def embeddings(n=8000, n_features=512, n_classes=120, noise=2.0):
+    """Return rows of unit length around the centres of classes, which lie around 16 topics."""
+    rng = np.random.default_rng(0)
+    centres = (
+        rng.normal(size=(n_classes, n_features)) + rng.normal(size=(16, n_features))[np.arange(n_classes) % 16]
+    )
+    y = rng.integers(0, n_classes, n)
+    X = centres[y] / np.sqrt(n_features) + noise * rng.normal(size=(n, n_features)) / np.sqrt(n_features)
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32), y
+
+
+def choice(name, X, y):
+    pairs = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, y))
+    regs = np.logspace(-2, -6, 12)
+    print(f"\n12 λ from 1e-2 to 1e-6 on 3 folds of {name}, {X.shape[0]:,} × {X.shape[1]}, {y.max() + 1} classes:")
+    sm.compare(X[::20], y[::20], LOSSES, [1e-2], cv=2)  # compile before the clock starts
+    clocks = []
+    for fit_all in (False, True):
+        cpu = time.process_time()
+        search = sm.LinearClassifierCV(LOSSES, regs=regs, cv=pairs, fit_all=fit_all)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, seconds = clocked(lambda search=search: search.fit(X, y))
+        clocks.append((seconds, time.process_time() - cpu))
+        for path in search.path_.paths:
+            points = path.points
+            print(
+                f"softmargin {path.loss.name:14} {len(points):3} λ, {sum(p.n_passes for p in points):6,} passes, "
+                f"{sum(p.seconds for p in points):6.1f} s, worst gap {max(p.gap for p in points):.1e}; best "
+                f"{path.chosen.reg:.1e}, accuracy {path.chosen.score:.4f}"
+            )
+        found = search.path_
+        print(f"{'all λ: ' if fit_all else ''}{seconds:.1f} s, {clocks[-1][1]:.1f} s of CPU, {found.loss.name} "
+              f"{found.reg:.1e}, final gap {search.gap_:.1e}", flush=True)  # fmt: skip
+    n_training = np.mean([len(training) for training, _ in pairs])
+    options = {"Cs": [1.0 / (2.0 * n_training * reg) for reg in regs], "cv": pairs}
+    if "use_legacy_attributes" in LogisticRegressionCV().get_params():
+        options["use_legacy_attributes"] = False
+    peer, cpu = LogisticRegressionCV(**options), time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, seconds = clocked(lambda: peer.fit(X, y))
+    cpu = time.process_time() - cpu
+    print(f"scikit-learn LogisticRegressionCV {seconds:.1f} s, {cpu:.1f} s of CPU")
+    for what, (ours, ours_cpu) in zip(("", ", all λ fitted"), clocks, strict=True):
+        print(
+            f"our three losses took {ours / seconds:.2f} of its time, {ours_cpu / cpu:.2f} of its CPU time{what}"
+        )
+    reference = search.path_.paths[0].points
+    far = suboptimality(X, y, pairs, regs, reference, peer)
+    print(f"its fits are above the optimum by at least: median {np.median(far):.1e}, largest {far.max():.1e}")
+
+
 def suboptimality(X, y, pairs, regs, reference, peer):
     """Return by how much each of scikit-learn's fits is above our lower bound, as a share of its F."""
     coefs = peer.coefs_paths_
@@ -133,6 +187,9 @@ def main():
         paths(X, y)
     if which in ("", "folds"):
         folds(X, y)
+    if which in ("", "choice"):
+        choice("banking77", X, y)
+        choice("made-up embeddings", *embeddings())
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def _is_clearly_worse(points: Sequence[PathPoint]) -> bool:
     best, last = points[best_of(points)], points[-1]
     differences = [mine.score - its.score for mine, its in zip(best.folds, last.folds, strict=True)]
     paired = float(np.std(differences, ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
-    return best.score - last.score > max(paired, best.standard_error)  # not if that is NaN
+    drop = best.score - last.score
+    return drop > paired and drop > best.standard_error  # not if that is NaN
 
 
 def path_ends(points: Sequence[PathPoint]) -> bool:
