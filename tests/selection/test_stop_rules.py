@@ -66,6 +66,24 @@ def test_one_split_needs_a_standard_error():
     assert rules.is_past_best(unknown)
 
 
+@pytest.mark.parametrize(
+    ("scores", "errors", "far"),
+    [
+        ([0.2, 0.5, 0.6], [0.01, 0.01, 0.01], True),
+        ([0.2, 0.57, 0.6], [0.01, 0.01, 0.01], False),
+        ([0.2, 0.5, 0.6], [0.01, 0.03, 0.01], False),  # the score is uncertain
+        ([0.2, 0.5, 0.6], [0.01, 0.01, 0.03], False),  # the best score is uncertain
+        ([0.2, 0.5, 0.6], [0.01, 0.01, float("nan")], False),
+        ([0.7, 0.5, 0.6], [0.01, 0.01, 0.01], True),
+        ([0.2, 0.6], [0.0, 0.0], False),  # it is the best
+    ],
+)
+def test_a_score_is_far_below_the_best(scores, errors, far):
+    points = curve(scores, [1.0] * len(scores))
+    points = [PathPoint(p.reg, p.folds, p.score, error) for p, error in zip(points, errors, strict=True)]
+    assert rules.is_far_below(points, 1) is far
+
+
 @pytest.fixture(scope="module")
 def noisy():
     """Two clouds, and a third of the labels at random: a small λ overfits."""
@@ -116,9 +134,9 @@ def test_large_values_are_passed_over_unless_they_matter(noisy, n_threads):
     ratios = [one.reg / two.reg for one, two in zip(easy.points, easy.points[1:], strict=False)]
     assert ratios[0] == pytest.approx(10.0**2.5)
     assert ratios[1:] == pytest.approx([10.0**0.5] * (len(ratios) - 1))
-    assert easy.one_se >= 2
+    assert rules.is_far_below(easy.points, 1)
     random = np.random.default_rng(1).permutation(y)  # nothing to learn: a large λ is as good as any
     (hard,) = sm.compare(X, random, ["cross_entropy"], cv=3, n_threads=n_threads).paths
     ratios = [one.reg / two.reg for one, two in zip(hard.points, hard.points[1:], strict=False)]
-    assert hard.one_se < 2
-    assert ratios == pytest.approx([10.0**0.5] * len(ratios)), "the λ around the selected ones are all fitted"
+    assert not rules.is_far_below(hard.points, 1)
+    assert ratios == pytest.approx([10.0**0.5] * len(ratios)), "none is passed over"

@@ -39,7 +39,7 @@ __all__ = ["CrossValidated", "FoldCallback", "Scorer", "Settings", "cross_valida
 _PER_DECADE = 2
 _MOST_POINTS = 32
 _SKIPPED = 4
-"""Number of λ after the first, where W is small. They are fitted only if a λ next to them is selected."""
+"""Number of λ after the first, where W is small. They are fitted only if the next score is near the best."""
 
 _MOST_FURTHER = 8
 """Number of points by which a grid is extended at most while its best λ is at an edge."""
@@ -265,7 +265,7 @@ class _LossSearch:
         """Fit a grid from its first λ to the end of the path, but those after the first only where they matter."""
         self._fit_all([grid[0], *grid[1 + _SKIPPED :]], rules.path_ends)
         for reg in reversed(grid[1 : 1 + _SKIPPED]):
-            if rules.largest_within_one_se(self._points, self._best()) >= 2:
+            if rules.is_far_below(self._points, 1):
                 break
             self._restart()
             self._fit_all([reg])

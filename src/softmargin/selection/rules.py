@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from softmargin.selection.records import PathPoint
 
 __all__ = [
-    "as_good", "best_of", "comparable_score", "edge", "first_best", "is_past_best", "largest_within_one_se",
-    "path_ends",
+    "as_good", "best_of", "comparable_score", "edge", "first_best", "is_far_below", "is_past_best",
+    "largest_within_one_se", "path_ends",
 ]  # fmt: skip
 
 _ROUNDING = 1e-12
@@ -33,6 +33,9 @@ _WORSE = 2
 """A path also ends after this many λ in a row whose score and held-out loss are both worse than the best before
 them, or after the first such λ if its score is clearly worse: by more than one standard error of the best score,
 and of the differences over the folds."""
+
+_FAR = 4.0
+"""A score is far below the best if this many standard errors of either are between them."""
 
 _SOLVED = 0.01
 """A path also ends where the held-out loss is at most this share of that at the largest λ and the score does not
@@ -85,6 +88,13 @@ def _is_clearly_worse(points: Sequence[PathPoint]) -> bool:
     paired = float(np.std(differences, ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
     drop = best.score - last.score
     return drop > paired and drop > best.standard_error  # not if that is NaN
+
+
+def is_far_below(points: Sequence[PathPoint], k: int) -> bool:
+    """Return whether the score of point ``k`` is so far below the best that larger λ need not be tried."""
+    best, point = points[best_of(points)], points[k]
+    # Not if an error is NaN.
+    return all(best.score - point.score > _FAR * one.standard_error for one in (best, point))
 
 
 def path_ends(points: Sequence[PathPoint]) -> bool:
