@@ -31,6 +31,7 @@ def curve(scores, losses, spread=0.01, noise=0.0):
         ([0.5, 0.6, 0.594], [1.0, 0.9, 0.91], 0.0, True),  # just more than one standard error
         ([0.5, 0.6, 0.5945], [1.0, 0.9, 0.91], 0.0, False),  # just less
         ([0.5, 0.6, 0.55, 0.54], [1.0, 0.9, 0.89, 0.88], 0.0, False),  # the loss still falls
+        ([0.5, 0.6, 0.59], [1.0, 0.9, 0.9008], 0.0, False),  # the loss is the same up to the gaps of the fits
         ([0.5, 0.6, 0.6, 0.6], [1.0, 0.9, 0.91, 0.92], 0.0, False),  # the score is as good
         ([0.5, 0.6, 0.599, 0.6, 0.599], [1.0, 0.9, 0.91, 0.92, 0.93], 0.0, False),  # not in a row
         ([0.5, 0.6, 0.599, 0.598], [1.0, 0.9, 0.91, 0.85], 0.0, False),  # the loss recovers

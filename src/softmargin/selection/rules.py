@@ -78,7 +78,10 @@ def is_past_best(points: Sequence[PathPoint]) -> bool:
     if not before:
         return False
     best, least = points[best_of(before)].score, min(point.validation_loss for point in before)
-    return all(point.validation_loss > least and not as_good(point.score, best) for point in points[-n_worse:])
+    return all(
+        point.validation_loss > (1.0 + _SAME_LOSS) * least and not as_good(point.score, best)
+        for point in points[-n_worse:]
+    )
 
 
 def _is_clearly_worse(points: Sequence[PathPoint]) -> bool:
