@@ -130,8 +130,11 @@ def test_the_estimator_fits_all_values_on_request(noisy):
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_large_values_are_passed_over_unless_they_matter(noisy, n_threads):
-    (X, y), digits = noisy, sm.load_dataset("digits")
-    (easy,) = sm.compare(digits.X[:500], digits.y[:500], ["cross_entropy"], cv=3, n_threads=n_threads).paths
+    X, y = noisy
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 600)
+    hidden = np.hstack([rng.normal(size=(600, 1)) + 3.0 * labels[:, None], 50.0 * rng.normal(size=(600, 20))])
+    (easy,) = sm.compare(hidden, labels, ["cross_entropy"], cv=3, n_threads=n_threads).paths
     ratios = [one.reg / two.reg for one, two in zip(easy.points, easy.points[1:], strict=False)]
     assert ratios[0] == pytest.approx(10.0**2.5)
     assert ratios[1:] == pytest.approx([10.0**0.5] * (len(ratios) - 1))

@@ -264,7 +264,7 @@ search = combined(
         metavar="λ",
         help="Regularization strength λ, the factor of ΣW².  [default: selected]",
     ),
-    click.option("--regs", metavar="LIST", callback=_regs, help="λ to select from, such as 1e-4,1e-3, while smaller ones help."),
+    click.option("--regs", metavar="LIST", callback=_regs, help="λ to select from, such as 1e-4,1e-3."),
     click.option(
         "--folds", type=click.IntRange(2), metavar="N", help="Number of cross-validation folds.  [default: 5]"
     ),
