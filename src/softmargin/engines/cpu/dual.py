@@ -204,20 +204,6 @@ class DualRows:
                     prefetched = workers.submit(self._features, chunks[n + 1])
                 self._visit(*prepared)
 
-    def _ascend(self, rows: Ints) -> None:
-        """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
-        size = self._n_block * max(1, _PREPARED_SIZE // (self._n_block * self._Wt.shape[1]))
-        workers = self._engine.workers
-        concurrent = workers.helps and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
-        chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-        with one_blas_thread():
-            prefetched: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
-            for n, chunk in enumerate(chunks):
-                prepared = self._features(chunk) if prefetched is None else prefetched.result()
-                if concurrent and n + 1 < len(chunks):
-                    prefetched = workers.submit(self._features, chunks[n + 1])
-                self._visit(*prepared)
-
     def balancing_shift(self) -> Floats:
         """Return the shift (C,) of all scores for which the rebalanced rows sum to zero, by Newton's method."""
         shift = np.zeros_like(self.b)

@@ -46,9 +46,9 @@ def _visit(
         row = rows[i]
         products[:] = V.dtype.type(0)
         for k in range(indptr[row], indptr[row + 1]):
-            v, d = data[k], np.uint64(indices[k])
+            v, column = data[k], np.uint64(indices[k])
             for j in range(n_classes):
-                products[j] += v * V[d, j]
+                products[j] += v * V[column, j]
         shift = along[row] - square
         for j in range(n_classes):
             s[j] = b[j] + products[j] - t[j] + shift * u[j]
@@ -74,14 +74,14 @@ def _visit(
             for j in range(n_classes):
                 step[j] = factor * weights[i] * change[j]
             for k in range(indptr[row], indptr[row + 1]):
-                v, d = data[k], np.uint64(indices[k])
+                v, column = data[k], np.uint64(indices[k])
                 for j in range(n_classes):
-                    V[d, j] -= v * step[j]
+                    V[column, j] -= v * step[j]
         else:
             for k in range(indptr[row], indptr[row + 1]):
-                v, d = data[k], np.uint64(indices[k])
+                v, column = data[k], np.uint64(indices[k])
                 for j in changed[:n]:
-                    V[d, j] -= v * step[j]
+                    V[column, j] -= v * step[j]
     for d in range(len(mean)):
         for j in range(n_classes):
             V[d, j] += mean[d] * u[j]
