@@ -1,12 +1,13 @@
 """Cost of a path of λ, and of a cross-validation, against scikit-learn's.
 
-    python benchmarks/path.py FOLDER [path|folds]
+    python benchmarks/path.py FOLDER [path|folds|choice]
 
 FOLDER holds ``banking77-minilm.npz``. First, for each loss: 25 certified fits, from a λ at which W is nearly
 zero to one at which the training loss is, against one fit at the smallest of these λ. Then the same path on five
 folds for all three losses, every fit proved to 1e-4, against `LogisticRegressionCV` (lbfgs, its own tolerance and
 budget) with 25 λ on the same folds for its one loss; how far its fits are from the optimum is computed from our
-lower bounds.
+lower bounds. ``choice``: `LinearClassifierCV` selects among three losses and 12 λ on three folds, as users do,
+against `LogisticRegressionCV` with the same λ and folds and its default tolerance, also on made-up embeddings.
 Ratios are of one run; every number is made in it.
 """
 
@@ -62,7 +63,9 @@ def folds(X, y):
     ours = 0.0
     for loss in LOSSES:
         found, seconds = clocked(
-            lambda loss=loss: sm.compare(X, y, [loss], N_POINTS, cv=pairs, path_tol=1e-4, calibrate=False)
+            lambda loss=loss: sm.compare(
+                X, y, [loss], N_POINTS, cv=pairs, path_tol=1e-4, calibrate=False, fit_all=True
+            )
         )
         ours += seconds
         points = found.paths[0].points
@@ -95,6 +98,53 @@ def folds(X, y):
             f"median {np.median(far):.1e}, largest {far.max():.1e}; "
             f"more than 1e-4 in {np.count_nonzero(far > 1e-4)} of {far.size}"
         )
+
+
+def embeddings(n=8000, n_features=512, n_classes=120, noise=2.0):
+    """Return rows of unit length around the centres of classes, which lie around 16 topics."""
+    rng = np.random.default_rng(0)
+    centres = (
+        rng.normal(size=(n_classes, n_features)) + rng.normal(size=(16, n_features))[np.arange(n_classes) % 16]
+    )
+    y = rng.integers(0, n_classes, n)
+    X = centres[y] / np.sqrt(n_features) + noise * rng.normal(size=(n, n_features)) / np.sqrt(n_features)
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32), y
+
+
+def choice(name, X, y):
+    pairs = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, y))
+    regs = np.logspace(-2, -6, 12)
+    print(f"\n12 λ from 1e-2 to 1e-6 on 3 folds of {name}, {X.shape[0]:,} × {X.shape[1]}, {y.max() + 1} classes:")
+    sm.compare(X[::20], y[::20], LOSSES, [1e-2], cv=2)  # compile before the clock starts
+    search, cpu = sm.LinearClassifierCV(LOSSES, regs=regs, cv=pairs), time.process_time()
+    _, ours = clocked(lambda: search.fit(X, y))
+    ours_cpu = time.process_time() - cpu
+    for path in search.path_.paths:
+        points = path.points
+        print(
+            f"softmargin {path.loss.name:14} {len(points):3} λ, {sum(p.n_passes for p in points):6,} passes, "
+            f"{sum(p.seconds for p in points):6.1f} s, worst gap {max(p.gap for p in points):.1e}; best "
+            f"{path.chosen.reg:.1e}, accuracy {path.chosen.score:.4f}"
+        )
+    print(
+        f"{ours:.1f} s, {ours_cpu:.1f} s of CPU, {search.best_loss_.name} {search.best_reg_:.1e}, gap "
+        f"{search.gap_:.1e}",
+        flush=True,
+    )
+    n_training = np.mean([len(training) for training, _ in pairs])
+    options = {"Cs": [1.0 / (2.0 * n_training * reg) for reg in regs], "cv": pairs}
+    if "use_legacy_attributes" in LogisticRegressionCV().get_params():
+        options["use_legacy_attributes"] = False
+    peer, cpu = LogisticRegressionCV(**options), time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, seconds = clocked(lambda: peer.fit(X, y))
+    cpu = time.process_time() - cpu
+    print(f"scikit-learn LogisticRegressionCV {seconds:.1f} s, {cpu:.1f} s of CPU, for its one loss")
+    print(f"our three losses: {ours / seconds:.2f} of its time, {ours_cpu / cpu:.2f} of its CPU time", flush=True)
+    reference = sm.compare(X, y, LOSSES[:1], regs, cv=pairs, calibrate=False, fit_all=True).paths[0].points
+    far = suboptimality(X, y, pairs, regs, reference, peer)
+    print(f"its fits are above the optimum by at least: median {np.median(far):.1e}, largest {far.max():.1e}")
 
 
 def suboptimality(X, y, pairs, regs, reference, peer):
@@ -133,6 +183,9 @@ def main():
         paths(X, y)
     if which in ("", "folds"):
         folds(X, y)
+    if which in ("", "choice"):
+        choice("banking77", X, y)
+        choice("made-up embeddings", *embeddings())
 
 
 if __name__ == "__main__":

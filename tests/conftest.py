@@ -49,23 +49,24 @@ os.environ["NUMBA_CACHE_DIR"] = _own_folder(
 )
 
 
-def _auto_takes(compiled: bool) -> Iterator[None]:
+def _auto_takes(engine: str) -> Iterator[None]:
+    limits = {"auto": (), "small": ("_TINY",), "compiled": ("_TINY", "_SMALL")}[engine]
     with pytest.MonkeyPatch.context() as patch:
-        if compiled:
-            patch.setattr("softmargin.engines.registry._TINY", 0)
+        for limit in limits:
+            patch.setattr(f"softmargin.engines.registry.{limit}", 0)
         yield
 
 
 @pytest.fixture(scope="module")
 def compiled() -> Iterator[None]:
     """Let "auto" take the compiled engine for the small problems, too, that it leaves to NumPy otherwise."""
-    yield from _auto_takes(compiled=True)
+    yield from _auto_takes("compiled")
 
 
-@pytest.fixture(scope="module", params=["auto", "compiled"])
+@pytest.fixture(scope="module", params=["auto", "small", "compiled"])
 def either_engine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let "auto" do what users with small data get, and then let it take the compiled engine."""
-    yield from _auto_takes(compiled=request.param == "compiled")
+    """Let "auto" do what users with very small data get, then those with small data, then with large data."""
+    yield from _auto_takes(request.param)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -573,11 +573,11 @@ def test_a_foreign_loss_leaves_the_cache_readable(foreign, tmp_path):
     first = run(both, str(path.parent))
     assert first.returncode == 0, first.stderr
     indices = list(tmp_path.rglob("*.nbi"))
-    for kernel in ("add_gradients", "_gradient_function", "_dual_rows"):
+    for kernel in ("add_gradients", "_gradient_function", "gradient_rows"):
         assert any(kernel in index.name for index in indices), f"{kernel} should be in the cache"
     ours = USE_BOTH.format(imports="", losses="sm.CrossEntropy(),")
     indented = "".join(f"    {line}\n" for line in ours.splitlines())
-    kernels = "'add_gradients', '_row_gradient', '_hessian_rows', '_dual_rows'"
+    kernels = "'add_gradients', '_row_gradient', '_hessian_rows', 'gradient_rows'"
     second = run(COUNT.format(program=indented, kernels=kernels))
     assert second.returncode == 0, second.stderr
     assert second.stdout.split() == ["0"], "our own kernels should come from the cache"

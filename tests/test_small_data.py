@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import softmargin as sm
 from softmargin.engines import make_engine
 from softmargin.engines.cpu import DenseEngine
+from softmargin.engines.cpu.small import SmallEngine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.samples import Samples
+from softmargin.solvers.dual_ascent import DualAscent
 from tests.support.cases import FORMULAS, LOSSES, agree, blobs, fitted, near, saved
 from tests.support.command_line import rows_of, run
 
@@ -17,11 +21,15 @@ REGS = [1.0, 0.1, 0.01]
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 
 
-@pytest.mark.parametrize(("n", "engine"), [(1000, ReferenceEngine), (100_000, DenseEngine)])
-def test_auto_takes_numpy_for_small_problems(n, engine):
-    samples = Samples(np.ones((n, 4)), np.arange(n) % 3, np.full(n, 1 / n), 3)
-    assert isinstance(make_engine("auto", samples), engine)
-    assert isinstance(make_engine("cpu", samples), DenseEngine)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("n", "engine"),
+    [(5461, ReferenceEngine), (5462, SmallEngine), (349_525, SmallEngine), (349_526, DenseEngine)],
+)
+def test_auto_selects_by_size_alone(n, engine, dtype):
+    samples = Samples(np.ones((n, 4), dtype), np.arange(n) % 3, np.full(n, 1 / n), 3)
+    assert type(make_engine("auto", samples)) is engine
+    assert type(make_engine("cpu", samples)) is DenseEngine
 
 
 def compiled(loss, X, y, reg=0.1):
@@ -34,6 +42,38 @@ def test_minimize(loss):
     fit = sm.minimize(sm.Objective(loss, X, y, 0.1), tol=1e-6, max_passes=5000)
     agree(fit, compiled(loss, X, y))
     assert fit.value == near(FORMULAS[loss.name](fit.W, X, y, 0.1, b=fit.b), rel=1e-12)
+
+
+@each_loss
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_dual_ascent_on_small_data(loss, fit_intercept):
+    X, y = blobs()
+    weights = np.where(np.arange(len(y)) % 7 == 3, 0.0, 1.0 + y)
+    options = {"fit_intercept": fit_intercept, "scale": np.array([0.5, 1.0, 2.0, 1.0])}
+    fits = [
+        sm.minimize(
+            sm.Objective(loss, X, y, 0.1, weights, engine=engine, **options), solver=DualAscent(), tol=1e-6
+        )
+        for engine in (SmallEngine, partial(_on, 3), "cpu")
+    ]
+    assert fits[0].W.tobytes() == fits[1].W.tobytes()  # for any number of threads
+    agree(fits[0], fits[2])
+
+
+def _on(n_threads, samples, _):
+    return SmallEngine(samples, n_threads)
+
+
+@each_loss
+def test_w_belongs_to_the_dual_rows_of_small_data(loss):
+    X, y = blobs()
+    problem, shift = sm.Objective(loss, X, y, 0.02, engine=SmallEngine).problem()
+    dual = problem.dual_state(8.0 * problem.loss.balance_stiffness(3), 0.01)
+    order = np.random.default_rng(1)
+    for _ in range(3):
+        dual.sweep(order)
+    expected = -(X - shift).T @ dual.rows.array / len(y) / (2 * 0.02)
+    assert dual.P[:-1] == pytest.approx(expected, abs=1e-11)
 
 
 @each_loss

@@ -103,6 +103,8 @@ def as_floats(name: str, values: ArrayLike) -> Floats:
         return floats_of_objects(name, array)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name} must be an array of real numbers, got dtype {array.dtype}.")
+    if array.dtype == np.float64:
+        return array
     with np.errstate(over="ignore"):  # a wider type may overflow; infinity is refused later
         return np.asarray(array, dtype=np.float64)
 

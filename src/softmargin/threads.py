@@ -87,6 +87,9 @@ def _set_threads(library: Any, n_threads: int) -> None:
 
     In threadpoolctl only the first thread that sets OpenBLAS may set it again, unless it releases that control.
     """
+    if (direct := getattr(library, "_real_set_num_threads", None)) is not None:
+        direct(n_threads)
+        return
     release = getattr(library, "clear_controlling_thread", lambda force: None)
     release(force=True)
     library.set_num_threads(n_threads)

@@ -456,7 +456,8 @@ def test_a_forked_child_starts_new_threads():
 def test_an_engine_with_threads_can_be_pickled_and_copied(other):
     samples = _samples(4000, 64, 10, zeros=False)
     W, b = _point(samples)
-    objective = sm.Objective(sm.CrossEntropy(), samples.X, samples.y, 0.1, samples.weights, n_threads=2)
+    options = {"engine": "cpu", "n_threads": 2}
+    objective = sm.Objective(sm.CrossEntropy(), samples.X, samples.y, 0.1, samples.weights, **options)
     value = objective.value(W, b)
     assert objective._engine.workers.started
     found = other(objective)

@@ -551,7 +551,7 @@ def test_it_agrees_with_a_grid_search(blobs, scoring):
     X, labels = blobs
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
     ours = sm.LinearClassifierCV(
-        ["squared_hinge"], regs=REGS, cv=cv, scoring=scoring, path_tol=1e-7, max_passes=9000
+        ["squared_hinge"], regs=REGS, cv=cv, scoring=scoring, path_tol=1e-7, max_passes=9000, fit_all=True
     ).fit(X, labels)
     theirs = GridSearchCV(
         sm.LinearClassifier("squared_hinge", tol=1e-7, max_passes=9000), {"reg": REGS}, cv=cv, scoring=scoring
@@ -762,10 +762,10 @@ def test_scores_that_differ_by_rounding_alone_are_equal():
 def test_a_path_goes_no_further_up_than_the_score_rises(monkeypatch):
     """Where W is nearly zero a larger λ changes no class, only the size of the scores."""
     monkeypatch.setattr("softmargin.selection.rules._FALLS", 0.0)  # the scores alone decide
-    flat = _path_of_scores([0.9, 0.9, 0.9, 0.9], "auto", noise=True)
+    flat = _path_of_scores([0.9] * 8, "auto", noise=True)  # four to the end of the path, and four passed over
     assert (flat.best, flat.at_edge) == (0, "")
-    rising = _path_of_scores([0.8, 0.5, 0.5, 0.5, 0.9, 0.9], "auto", noise=True)
-    assert [point.score for point in rising.points] == [0.9, 0.9, 0.8, 0.5, 0.5, 0.5]
+    rising = _path_of_scores([0.8, 0.5, 0.5, *[0.4] * 4, 0.9, 0.9], "auto", noise=True)
+    assert [point.score for point in rising.points] == [0.9, 0.9, 0.8, *[0.4] * 4, 0.5, 0.5]
     assert (rising.best, rising.at_edge) == (0, "")
     given = _path_of_scores([0.9, 0.8], [1.0, 0.1])
     assert (given.best, given.at_edge) == (0, "largest")

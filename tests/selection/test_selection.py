@@ -7,7 +7,7 @@ import pytest
 
 import softmargin as sm
 from softmargin.errors import DataError, ParameterError
-from softmargin.selection import content_hashes
+from softmargin.selection import content_hashes, rules
 from softmargin.selection.folds import held_out
 from softmargin.selection.grid import largest_reg
 from softmargin.statistics import standard_error
@@ -65,9 +65,11 @@ def test_the_choice_is_what_the_paths_say(choice):
         assert path.best == best[-1]
         regs = [point.reg for point in path.points]
         assert regs == sorted(regs, reverse=True)
-        # The path ends as soon as three smaller λ were no better and the held-out loss no longer falls.
-        ended = [k for k in range(3, len(losses)) if best[k] + 3 <= k and losses[k] >= 0.98 * losses[k - 3]]
-        assert ended == [len(path.points) - 1]
+        # The path ends as soon as three smaller λ were no better and the held-out loss no longer falls, or as soon
+        # as accuracy and loss have both become worse.
+        flat = [k for k in range(3, len(losses)) if best[k] + 3 <= k and losses[k] >= 0.98 * losses[k - 3]]
+        worse = [k for k in range(2, len(losses)) if rules.is_past_best(path.points[: k + 1])]
+        assert sorted({*flat, *worse}) == [len(path.points) - 1]
         assert max(accuracies) > 0.93
         assert all(0 <= point.gap <= 1e-3 or point.n_passes >= 1000 for point in path.points)
     assert choice.n_training + choice.n_validation == 1442

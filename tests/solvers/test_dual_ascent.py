@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
 from scipy.special import xlogy
 
 import softmargin as sm
@@ -218,6 +219,10 @@ def test_the_default_solver():
     )
     assert isinstance(choose_solver(sm.Objective(sm.Hinge(), wide, y % 3, 1e-4).problem()[0]), AugmentedLagrangian)
     assert isinstance(choose_solver(sm.Objective(sm.CrossEntropy(), X, y % 3, 0.1).problem()[0]), TruncatedNewton)
+    for N, reg, kind in ((5000, 1e-3, DualAscent), (5000, 1e-6, LBFGS), (300, 1e-6, DualAscent)):
+        sparse = csr_array((np.ones(3 * N), (np.repeat(np.arange(N), 3), np.arange(3 * N) % 401)), (N, 401))
+        objective = sm.Objective(sm.CrossEntropy(), sparse, np.arange(N) % 3, reg)
+        assert isinstance(choose_solver(objective.problem()[0]), kind)
     smoothed = sm.Objective(SmoothedHinge(), X, y, 0.1)
     with pytest.raises(CapabilityError, match="requires a loss with a row function"):
         sm.minimize(smoothed, solver=DualAscent())

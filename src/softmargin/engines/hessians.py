@@ -58,14 +58,17 @@ class Pairs(NamedTuple):
 
 
 class DenseHessian:
-    """The whole Hessian as a matrix: rows and columns are those of the flattened (D + 1, C) array of W and b."""
+    """The whole Hessian as a matrix: rows and columns are those of the flattened (C, D + 1) array of W.T and b.
+
+    Only the blocks on and below the diagonal are stored.
+    """
 
     def __init__(
         self, engine: InMemoryEngine, loss: Loss, scores: Floats, active: NDArray[np.bool_] | None, affine: Affine
     ) -> None:
         places = np.arange(len(engine.rows)) if active is None else np.flatnonzero(active.any(axis=1))
         D, C = engine.shape.n_features + 1, engine.shape.n_classes
-        self._blocks = np.zeros((C, C, D, D))
+        self._matrix = np.zeros((C, D, C, D))
         engine.count(len(places))
         for start in range(0, len(places), _BLOCK_ROWS):
             part = places[start : start + _BLOCK_ROWS]
@@ -73,12 +76,9 @@ class DenseHessian:
             Z = np.ones((len(rows), D))
             Z[:, :-1] = engine.mapped_rows(rows, affine)
             y, weights = engine.samples.y[rows], engine.samples.weights[rows]
-            add = partial(_add_columns, self._blocks, loss, Z, scores[part], y, weights)
+            add = partial(_add_columns, self._matrix, loss, Z, scores[part], y, weights)
             tasks = [partial(add, j) for j in reversed(range(C))]  # largest first, to balance the threads
             engine.workers.run(tasks, len(rows) * D * C * D * C)
-        for j in range(C):
-            for k in range(j):
-                self._blocks[k, j] = self._blocks[j, k]
 
     def product(self, single: bool) -> None:
         """Return None: use `solve`."""
@@ -90,30 +90,30 @@ class DenseHessian:
 
     def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
         """Return the inverse times G (D + 1, C), or None if the matrix is not positive definite after rounding."""
-        blocks = self._blocks.copy()
-        C, D = blocks.shape[0], blocks.shape[2]
-        for j in range(C):
-            blocks[j, j, : D - 1, : D - 1] += 2.0 * reg * np.eye(D - 1)
+        matrix = self._matrix.copy()
+        C, D = matrix.shape[:2]
+        diagonal = np.full((C, D), 2.0 * reg)
         if floor is None:
-            blocks[:, :, -1, :] = blocks[:, :, :, -1] = 0.0
-            floor = 1.0
-        blocks[range(C), range(C), -1, -1] += floor
-        matrix = blocks.transpose(2, 0, 3, 1).reshape(D * C, D * C)
+            matrix[:, -1] = matrix[..., -1] = 0.0
+        diagonal[:, -1] = 1.0 if floor is None else floor
+        square = matrix.reshape(C * D, C * D)
+        square[np.diag_indices(C * D)] += diagonal.ravel()
         try:
-            factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+            # The transpose has LAPACK's memory order, so that nothing is copied.
+            factor = cho_factor(square.T, overwrite_a=True, check_finite=False)
         except LinAlgError:
             return None
-        return np.asarray(cho_solve(factor, G.ravel(), check_finite=False)).reshape(G.shape)
+        return np.ascontiguousarray(cho_solve(factor, G.T.ravel(), check_finite=False).reshape(C, D).T)
 
 
 def _add_columns(
-    blocks: Floats, loss: Loss, Z: Floats, scores: Floats, y: Ints, weights: Floats, j: int, stop: threading.Event
+    matrix: Floats, loss: Loss, Z: Floats, scores: Floats, y: Ints, weights: Floats, j: int, stop: threading.Event
 ) -> None:
-    C, D = blocks.shape[0], Z.shape[1]
+    C, D = matrix.shape[:2]
     unit = np.broadcast_to(np.eye(C)[j], scores.shape)
     column = (loss._hessian_product(scores, y, unit) * weights[:, None])[:, : j + 1]
     products = Z.T @ (column[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
-    blocks[j, : j + 1] += products.reshape(D, j + 1, D).transpose(1, 0, 2)
+    matrix[j, :, : j + 1] += products.reshape(D, j + 1, D)
 
 
 class PairHessian:

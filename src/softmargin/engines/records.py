@@ -26,6 +26,8 @@ class Capability(Enum):
 
     DUAL_ASCENT = auto()
     """`Engine.dual_state`."""
+    CHEAP_SWEEPS = auto()
+    """A sweep of dual ascent costs about as much as a pass, for any number of classes."""
     HESSIAN = auto()
     """Evaluations can keep their scores, and `Engine.hessian` returns a matrix or a sum over active pairs."""
     ROWS = auto()

@@ -53,8 +53,9 @@ class ReferenceEngine(InMemoryEngine):
         scores = self._score(W, b, offsets)
         if scores_out is not None:
             scores_out[self.rows] = scores
-        rows = self._weights[:, None] * loss._gradient(scores, self._y)
-        return float(self._weights @ loss._values(scores, self._y)), self._X.T @ rows, rows.sum(axis=0)
+        values, rows = loss._values_and_gradient(scores, self._y)
+        rows = self._weights[:, None] * rows
+        return float(self._weights @ values), self._X.T @ rows, rows.sum(axis=0)
 
     def hessian_product(
         self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: RowState | None = None

@@ -18,8 +18,11 @@ EngineFactory = Callable[[Samples, int | None], Engine]
 """A function that creates an engine from validated samples and a number of threads (None: one per usable core)."""
 
 _TINY = 1 << 16
-"""Up to this many multiplications in X @ W, a pass of plain NumPy takes less than a millisecond. Compiling the
-kernels of the other engines, which takes ten seconds once, would not pay."""
+"""Up to this many multiplications in X @ W, a pass of plain NumPy takes less than a millisecond. Importing the
+compiler would not pay."""
+
+_SMALL = 1 << 22
+"""Up to this many, plain NumPy is fast enough for passes, and only the loop of dual ascent is compiled."""
 
 
 def _reference(samples: Samples, n_threads: int | None) -> Engine:
@@ -32,9 +35,17 @@ def _cpu(samples: Samples, n_threads: int | None) -> Engine:
     return (SparseEngine if issparse(samples.X) else DenseEngine)(samples, n_threads)
 
 
+def _small(samples: Samples, n_threads: int | None) -> Engine:
+    from softmargin.engines.cpu.small import SmallEngine
+
+    return SmallEngine(samples, n_threads)
+
+
 def _auto(samples: Samples, n_threads: int | None) -> Engine:
-    tiny = not issparse(samples.X) and samples.X.size * samples.n_classes <= _TINY
-    return (_reference if tiny else _cpu)(samples, n_threads)
+    size = samples.X.size * samples.n_classes
+    if issparse(samples.X) or size > _SMALL:
+        return _cpu(samples, n_threads)
+    return (_reference if size <= _TINY else _small)(samples, n_threads)
 
 
 ENGINES: dict[str, EngineFactory] = {"auto": _auto, "cpu": _cpu, "reference": _reference}
@@ -43,7 +54,8 @@ ENGINES: dict[str, EngineFactory] = {"auto": _auto, "cpu": _cpu, "reference": _r
 def make_engine(engine: str | EngineFactory, samples: Samples, n_threads: int | None = None) -> Engine:
     """Return the engine of this name for the samples; a factory is called with the samples and threads.
 
-    "auto" selects "cpu" for X in memory, dense or sparse, and "reference" for very small problems with dense X.
+    "auto" selects by the size and the type of X alone, never by what is compiled already. It is "reference" for
+    very small dense problems, plain NumPy with compiled dual ascent for small ones, and otherwise "cpu".
 
     Raises
     ------

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from sklearn.metrics import get_scorer
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
@@ -53,9 +52,9 @@ class LinearClassifierCV(FittedClassifier):
         Losses to compare on the same folds. Between equal scores the first in the list is selected.
     regs : "auto", int or sequence of float, default "auto"
         Values of λ, or their number. "auto" starts at a λ at which W is nearly zero and takes two values per power
-        of ten. It stops when the score has not improved for three values and the held-out loss does not decrease.
-        With a number, the values end where the training loss is nearly zero. Both paths are extended if the best λ
-        is at an edge.
+        of ten. It stops when score and held-out loss become worse, or the score has not improved for three values
+        and the held-out loss does not decrease. With a number, the values end where the training loss is nearly
+        zero. Both paths are extended if the best λ is at an edge.
     cv : int, splitter of scikit-learn, or iterable of pairs of index arrays, default 5
         The folds. An integer makes stratified folds that depend on the content of the rows and not on their order.
         Rows with the same features stay together if there are at most as many of them as folds. One pair, or a
@@ -96,6 +95,9 @@ class LinearClassifierCV(FittedClassifier):
         Seed of the folds if ``cv`` is an integer.
     keep_out_of_fold : bool, default False
         Whether to store the held-out scores of all samples: up to 2·N·C numbers of 8 bytes.
+    fit_all : bool, default False
+        Whether to fit all λ of a list or a number of ``regs``. By default a path ends after two λ in a row with a
+        lower score and a larger held-out loss than before, or after one λ whose score is clearly lower.
     callback : callable, optional
         Called with each `Step` of the final fit; a true return value stops it.
 
@@ -172,6 +174,7 @@ class LinearClassifierCV(FittedClassifier):
         n_threads: int | None = None,
         random_state: int = 0,
         keep_out_of_fold: bool = False,
+        fit_all: bool = False,
         callback: Callback | None = None,
     ) -> None:
         self.losses = losses
@@ -192,6 +195,7 @@ class LinearClassifierCV(FittedClassifier):
         self.n_threads = n_threads
         self.random_state = random_state
         self.keep_out_of_fold = keep_out_of_fold
+        self.fit_all = fit_all
         self.callback = callback
 
     def fit(
@@ -244,7 +248,7 @@ class LinearClassifierCV(FittedClassifier):
         scoring, name = self._scorer(search, labelled.classes) if custom else (self.scoring, "")
         settings = Settings(
             self.regs, self.rule, scoring, name, self.path_tol, self.max_passes, self.calibrate,
-            keep_out_of_fold=self.keep_out_of_fold,
+            keep_out_of_fold=self.keep_out_of_fold, fit_all=self.fit_all,
             record=recorded(labelled, seed, groups, self.class_weight),
         )  # fmt: skip
         scaling = requested_scaling(self.scaling, labelled.rows)
@@ -274,6 +278,8 @@ class LinearClassifierCV(FittedClassifier):
         try:
             if not (isinstance(self.scoring, str) or callable(self.scoring)):
                 raise ValueError
+            from sklearn.metrics import get_scorer  # slow to import
+
             scorer = get_scorer(self.scoring)
         except ValueError:
             what = "'accuracy', 'loss', the name of a scorer or a callable"

@@ -142,6 +142,10 @@ class Loss:
     def _gradient(self, scores: Array, y: Array) -> Array:
         raise NotImplementedError
 
+    def _values_and_gradient(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return both, (N,) and (N, C); a loss may share what they have in common."""
+        return self._values(scores, y), self._gradient(scores, y)
+
     def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
         """Return (d²L/ds²)·direction of each row, shape (N, C)."""
         raise CapabilityError(f"{self!r} is not smooth and has no Hessian; use a solver for non-smooth losses.")

@@ -34,7 +34,6 @@ from softmargin.losses.rounding import (
 from softmargin.losses.rows import (
     ANY_ORDER,
     row_ascent,
-    row_conjugate,
     row_function,
     row_gradient,
     row_hessian_product,
@@ -83,18 +82,26 @@ class CrossEntropy(Loss, _Parameters):
         return 8.0 * n_classes
 
     def _values(self, scores: Array, y: Array) -> Array:
-        xp = namespace(scores)
-        top, target = xp.max(scores, axis=1, keepdims=True), at_target(scores, y)
-        rivals = target_set(exp_difference(scores, top), y, 0.0)
-        others = xp.sum(rivals, axis=1, keepdims=True)
-        gap, error = two_sum_difference(top, target)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            behind = xp.log(others + exp_difference(target, top)) + error + gap
-        behind = filled(behind, xp.isinf(gap), math.inf)
-        return xp.where(gap == 0.0, xp.log1p(others), behind)[:, 0]
+        return self._values_and_gradient(scores, y)[0]
 
     def _gradient(self, scores: Array, y: Array) -> Array:
         return with_target(softmax_rows(scores), y)
+
+    def _values_and_gradient(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        xp = namespace(scores)
+        top, target = xp.max(scores, axis=1, keepdims=True), at_target(scores, y)
+        rivals = exp_difference(scores, top)
+        own = at_target(rivals, y)
+        rivals = target_set(rivals, y, 0.0)
+        others = xp.sum(rivals, axis=1, keepdims=True)
+        gap, error = two_sum_difference(top, target)
+        total = others + own
+        with np.errstate(divide="ignore", invalid="ignore"):
+            behind = xp.log(total) + error + gap
+            rivals /= total
+        behind = filled(behind, xp.isinf(gap), math.inf)
+        values = xp.where(gap == 0.0, xp.log1p(others), behind)[:, 0]
+        return values, target_set(rivals, y, -(others / total)[:, 0])
 
     def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
         # With u_j = t_j - t_y the target's u is 0, so the result is accurate for p_y close to 1.
@@ -201,17 +208,6 @@ def _row_hessian_product(loss: CrossEntropy, s: Floats, y: int, t: Floats) -> No
             t[j] = s[j] * (t[j] - along_target - mean)
             total += t[j]
     t[y] = -total
-
-
-@row_function(row_conjugate, CrossEntropy)
-def _row_conjugate(loss: CrossEntropy, a: Floats, y: int) -> float:
-    total = 0.0
-    for j in range(a.size):
-        if j != y and a[j] > 0.0:
-            total += a[j] * math.log(a[j])
-        elif j == y and a[y] > -1.0:
-            total += (1.0 + a[y]) * math.log1p(a[y])
-    return total
 
 
 @row_function(row_ascent, CrossEntropy, fastmath=ANY_ORDER)

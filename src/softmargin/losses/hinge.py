@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least, with_target
+from softmargin.losses.arrays import Array, at_least
 from softmargin.losses.base import Floats, check_delta
-from softmargin.losses.margins import MarginLoss, ascend_margins, margin_violations, row_hinges, row_violations
-from softmargin.losses.rows import ANY_ORDER, row_ascent, row_conjugate, row_function, row_gradient, row_sum
+from softmargin.losses.margins import MarginLoss, ascend_margins, row_hinges, row_violations
+from softmargin.losses.rows import ANY_ORDER, row_ascent, row_function, row_gradient, row_sum
 from softmargin.losses.smoothed_hinge import SmoothedHinge
 from softmargin.vectors import namespace
 
@@ -65,13 +65,11 @@ class Hinge(MarginLoss, _Parameters):
         """Return Δ; parameters as in `Loss.balance_stiffness`."""
         return self.delta
 
-    def _values(self, scores: Array, y: Array) -> Array:
-        xp = namespace(scores)
-        return xp.sum(at_least(margin_violations(scores, y, self.delta), 0.0), axis=1)
+    def _sums(self, u: Array) -> Array:
+        return namespace(u).sum(at_least(u, 0.0), axis=1)
 
-    def _gradient(self, scores: Array, y: Array) -> Array:
-        active = margin_violations(scores, y, self.delta) > 0.0
-        return with_target(namespace(scores).astype(active, scores.dtype), y)
+    def _slopes(self, u: Array) -> Array:
+        return namespace(u).astype(u > 0.0, u.dtype)
 
     def _mobility(self, t: Array) -> Array:
         return t * (1.0 - t)  # only entries strictly between the bounds can change
@@ -86,11 +84,6 @@ def _row_gradient(loss: Hinge, s: Floats, y: int) -> float:
         s[j] = number(1) if s[j] > number(0) else number(0)
     s[y] = -row_sum(s)
     return value
-
-
-@row_function(row_conjugate, Hinge)
-def _row_conjugate(loss: Hinge, a: Floats, y: int) -> float:
-    return loss.delta * a[y]
 
 
 @row_function(row_ascent, Hinge, fastmath=ANY_ORDER)

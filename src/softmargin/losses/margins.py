@@ -20,7 +20,7 @@ from softmargin.vectors import namespace
 
 __all__ = [
     "MarginLoss", "ascend_margins", "margin_violations", "pairwise_jacobian", "pairwise_shift", "row_hinges",
-    "row_margin_conjugate", "row_margin_hessian", "row_violations",
+    "row_margin_hessian", "row_violations",
 ]  # fmt: skip
 
 _MAX_STEPS = 40
@@ -49,6 +49,24 @@ class MarginLoss(Loss):
     def _mobility(self, t: Array) -> Array:
         """Return dt_j/du_j of dual entries 0 ≤ t_j ≤ cap, or a smooth substitute; at the target it is not used."""
         raise NotImplementedError
+
+    def _sums(self, u: Array) -> Array:
+        """Return Σ_j φ(u_j) of each row of margin violations, which are 0 at the target; shape (N,)."""
+        raise NotImplementedError
+
+    def _slopes(self, u: Array) -> Array:
+        """Return φ'(u_j) of margin violations; at the target it is not used."""
+        raise NotImplementedError
+
+    def _values(self, scores: Array, y: Array) -> Array:
+        return self._sums(margin_violations(scores, y, self.delta))
+
+    def _gradient(self, scores: Array, y: Array) -> Array:
+        return with_target(self._slopes(margin_violations(scores, y, self.delta)), y)
+
+    def _values_and_gradient(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        u = margin_violations(scores, y, self.delta)
+        return self._sums(u), with_target(self._slopes(u), y)
 
     def _bounded(self, dual: Array) -> Array:
         return clipped(dual, 0.0, self._cap)
@@ -117,11 +135,12 @@ def margin_violations(scores: Array, y: Array, delta: float) -> Array:
     not a number.
     """
     xp, target = namespace(scores), at_target(scores, y)
-    unusable = ~xp.isfinite(target)
-    u = scores - filled(target, unusable, 0.0)
-    u += delta
-    if xp.any(unusable):
-        u = filled(u, unusable, math.inf)
+    usable = xp.isfinite(target)
+    if xp.all(usable):
+        u = scores - target
+        u += delta
+    else:
+        u = filled(scores - filled(target, ~usable, 0.0) + delta, ~usable, math.inf)
     return target_set(u, y, 0.0)
 
 
@@ -214,16 +233,6 @@ def ascend_margins(u: Floats, a: Floats, y: int, q: float, curvature: float, cap
         moved += change[j]
         total += a[j]
     a[y], change[y] = -total, -moved
-
-
-@row_helper()
-def row_margin_conjugate(a: Floats, y: int, delta: float, curvature: float) -> float:
-    """Return L*(a) of one dual row of a margin loss."""
-    squares = 0.0
-    for j in range(a.size):
-        if j != y:
-            squares += a[j] * a[j]
-    return delta * a[y] + 0.5 * curvature * squares
 
 
 @row_helper()

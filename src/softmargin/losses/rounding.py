@@ -29,7 +29,8 @@ def two_sum_difference(a: Array, b: Array) -> tuple[Array, Array]:
         d = a - b
         part = d - a
         e = (a - (d - part)) - (b + part)
-    return d, filled(e, ~namespace(e).isfinite(e), 0.0)
+        exact = namespace(e).isfinite(e)
+    return d, e if namespace(e).all(exact) else filled(e, ~exact, 0.0)
 
 
 def exp_difference(a: Array, b: Array) -> Array:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY_ORDER", "CONTRACTED", "Record", "by_precision", "for_each_record", "has_form", "row_ascent",
-    "row_conjugate", "row_function", "row_gradient", "row_helper", "row_hessian_product", "row_max", "row_squares",
+    "row_function", "row_gradient", "row_helper", "row_hessian_product", "row_max", "row_squares",
     "row_sum",
 ]  # fmt: skip
 
@@ -90,7 +90,7 @@ def row_function(
     Parameters
     ----------
     called : callable
-        `row_gradient`, `row_hessian_product`, `row_conjugate` or `row_ascent`.
+        `row_gradient`, `row_hessian_product` or `row_ascent`.
     loss_type : type
     fastmath : frozenset of str, optional
         What the compiler may do with floating-point operations, for example `ANY_ORDER`.
@@ -134,11 +134,6 @@ def row_gradient(loss: Any, s: Floats, y: int) -> float:
 def row_hessian_product(loss: Any, s: Floats, y: int, t: Floats) -> None:
     """Replace the direction ``t`` by (d²L/ds²)·t; ``s`` is overwritten."""
     _form(row_hessian_product, loss)(loss, s, y, t)
-
-
-def row_conjugate(loss: Any, a: Floats, y: int) -> float:
-    """Return L*(a) of one dual row."""
-    return float(_form(row_conjugate, loss)(loss, a, y))
 
 
 def row_ascent(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least, at_most, clipped, with_target
+from softmargin.losses.arrays import Array, at_least, at_most, clipped
 from softmargin.losses.base import Floats, Loss, check_delta, check_positive
-from softmargin.losses.margins import MarginLoss, margin_violations, row_margin_conjugate, row_margin_hessian
-from softmargin.losses.rows import row_conjugate, row_function, row_gradient, row_hessian_product
+from softmargin.losses.margins import MarginLoss, row_margin_hessian
+from softmargin.losses.rows import row_function, row_gradient, row_hessian_product
 from softmargin.vectors import namespace
 
 __all__ = ["SmoothedHinge"]
@@ -44,15 +44,13 @@ class SmoothedHinge(MarginLoss, _Parameters):
         """Return whether the gradients are dual feasible for ``other``, which may be a hinge."""
         return self == other or isinstance(other.smoothed(self.width), SmoothedHinge)
 
-    def _values(self, scores: Array, y: Array) -> Array:
-        xp = namespace(scores)
-        u = at_least(margin_violations(scores, y, self.delta), 0.0)
+    def _sums(self, u: Array) -> Array:
+        xp, u = namespace(u), at_least(u, 0.0)
         t = at_most(u / self.width, 1.0)
         return xp.sum(xp.where(t < 1.0, 0.5 * u * t, u - 0.5 * self.width), axis=1)
 
-    def _gradient(self, scores: Array, y: Array) -> Array:
-        u = margin_violations(scores, y, self.delta)
-        return with_target(clipped(u / self.width, 0.0, 1.0), y)
+    def _slopes(self, u: Array) -> Array:
+        return clipped(u / self.width, 0.0, 1.0)
 
     @property
     def _conjugate_curvature(self) -> float:
@@ -83,8 +81,3 @@ def _row_gradient(loss: SmoothedHinge, s: Floats, y: int) -> float:
 @row_function(row_hessian_product, SmoothedHinge)
 def _row_hessian_product(loss: SmoothedHinge, s: Floats, y: int, t: Floats) -> None:
     row_margin_hessian(s, y, t, loss.delta, loss.width, loss.width)
-
-
-@row_function(row_conjugate, SmoothedHinge)
-def _row_conjugate(loss: SmoothedHinge, a: Floats, y: int) -> float:
-    return row_margin_conjugate(a, y, loss.delta, loss.width)

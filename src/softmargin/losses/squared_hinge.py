@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least, with_target
+from softmargin.losses.arrays import Array, at_least
 from softmargin.losses.base import Floats, check_delta
 from softmargin.losses.margins import (
     MarginLoss,
     ascend_margins,
-    margin_violations,
     row_hinges,
-    row_margin_conjugate,
     row_margin_hessian,
     row_violations,
 )
 from softmargin.losses.rows import (
     ANY_ORDER,
     row_ascent,
-    row_conjugate,
     row_function,
     row_gradient,
     row_hessian_product,
@@ -67,13 +64,11 @@ class SquaredHinge(MarginLoss, _Parameters):
         """Return 1; parameters as in `Loss.balance_stiffness`."""
         return 1.0
 
-    def _values(self, scores: Array, y: Array) -> Array:
-        xp = namespace(scores)
-        return xp.sum(at_least(margin_violations(scores, y, self.delta), 0.0) ** 2, axis=1)
+    def _sums(self, u: Array) -> Array:
+        return namespace(u).sum(at_least(u, 0.0) ** 2, axis=1)
 
-    def _gradient(self, scores: Array, y: Array) -> Array:
-        u = margin_violations(scores, y, self.delta)
-        return with_target(2.0 * at_least(u, 0.0), y)
+    def _slopes(self, u: Array) -> Array:
+        return 2.0 * at_least(u, 0.0)
 
     def _mobility(self, t: Array) -> Array:
         return 2.0 * namespace(t).astype(t > 0.0, t.dtype)
@@ -98,11 +93,6 @@ def _row_gradient(loss: SquaredHinge, s: Floats, y: int) -> float:
 @row_function(row_hessian_product, SquaredHinge)
 def _row_hessian_product(loss: SquaredHinge, s: Floats, y: int, t: Floats) -> None:
     row_margin_hessian(s, y, t, loss.delta, math.inf, 0.5)
-
-
-@row_function(row_conjugate, SquaredHinge)
-def _row_conjugate(loss: SquaredHinge, a: Floats, y: int) -> float:
-    return row_margin_conjugate(a, y, loss.delta, 0.5)
 
 
 @row_function(row_ascent, SquaredHinge, fastmath=ANY_ORDER)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,19 +21,12 @@ from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.objective.certificate import Certificate
 from softmargin.objective.features import Features
 from softmargin.objective.problem import PenalizedLoss, lifted
+from softmargin.objective.quiet import quietly
 from softmargin.samples import Samples
 from softmargin.sparse import ALL_COLUMNS
-from softmargin.threads import one_blas_thread
 from softmargin.vectors import Vector, stack, to_numpy
 
 __all__ = ["Objective"]
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress overflow warnings, and limit BLAS to one thread: its threads would compete with the engine's."""
-    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
-        yield
 
 
 class Objective:
@@ -160,10 +152,10 @@ class Objective:
         return self.columns.spread(to_numpy(self._problem.features.constant), True)
 
     @property
+    @quietly
     def is_uninformative(self) -> bool:
         """Whether W = 0 is optimal for every λ up to rounding errors: all classes have the same mean features."""
-        with _quietly():
-            return self.problem()[0].features.has_equal_means
+        return self.problem()[0].features.has_equal_means
 
     def replace(
         self, *, loss: Loss | None = None, reg: float | None = None, scale: ArrayLike | None = None
@@ -198,7 +190,7 @@ class Objective:
         shift = (features.moments.mean - features.affine.mean) * features.affine.scale
         return PenalizedLoss(problem.loss, problem.reg, features.centred, True), shift
 
-    @_quietly()
+    @quietly
     def value(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return F(W, b); one pass. It is infinite if the scores of a sample overflow.
 
@@ -209,7 +201,7 @@ class Objective:
         """
         return lifted(self.columns, W, self.reg, self._problem.value(*self._checked(W, b)))[0]
 
-    @_quietly()
+    @quietly
     def value_and_grad(self, W: ArrayLike, b: ArrayLike, single: bool = False) -> tuple[float, Floats, Floats]:
         """Return F and its gradient in W (D, C) and in b (C,); one pass.
 
@@ -225,7 +217,7 @@ class Objective:
         value, dW, db, _ = self._problem.value_and_grad(*self._checked(W, b), single=single)
         return *lifted(self.columns, W, self.reg, value, to_numpy(dW)), to_numpy(db)
 
-    @_quietly()
+    @quietly
     def values_and_grads(
         self,
         W: ArrayLike,
@@ -293,7 +285,7 @@ class Objective:
         values, gradients, sums = (np.array(parts) for parts in zip(*found, strict=True))
         return values, gradients, sums
 
-    @_quietly()
+    @quietly
     def hessian_product(self, W: ArrayLike, b: ArrayLike, V: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
         """Return the Hessian at (W, b) times the direction (V, c), shapes (D, C) and (C,); one pass.
 
@@ -312,7 +304,7 @@ class Objective:
         product = to_numpy(self._problem.hessian_product(self._point(W, b), self._point(V, c)))
         return lifted(self.columns, V, self.reg, 0.0, product[:-1])[1], product[-1]
 
-    @_quietly()
+    @quietly
     def certificate(self, W: ArrayLike, b: ArrayLike) -> Certificate:
         """Return the certificate of (W, b) from the dual rows dL/ds at that point; one pass.
 
@@ -339,23 +331,23 @@ class Objective:
             raise DataError("b must be zero because the objective has fit_intercept=False.")
         return self._problem.prove(P).certificate.with_penalty(lifted(self.columns, W, self.reg, 0.0)[0])
 
-    @_quietly()
+    @quietly
     def quality(self, W: ArrayLike, b: ArrayLike, part: str) -> Quality:
         """Return mean loss and accuracy of (W, b) on a part: the "training" or "held_out" samples of a fold."""
         return self._engine.quality(self.loss, *self._folded(W, b), part)
 
-    @_quietly()
+    @quietly
     def held_out_scores(self, W: ArrayLike, b: ArrayLike) -> tuple[Floats, Ints, Floats, Ints]:
         """Return scores at (W, b), classes, weights and row numbers of held-out samples of known classes."""
         self._engine.require(Capability.ROWS, "held-out scores")
         return self._engine.held_out_scores(*self._folded(W, b))
 
-    @_quietly()
+    @quietly
     def score_square(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return the weighted mean square of the scores at W (D, C) and b (C,); one pass."""
         return self._engine.score_square(*self._folded(W, b))
 
-    @_quietly()
+    @quietly
     def scores(self, W: ArrayLike, b: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Return the scores of some samples, shape (n, C).
 

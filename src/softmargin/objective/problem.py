@@ -194,6 +194,8 @@ def lifted(
     columns: Columns, W: ArrayLike, reg: float, value: float, dW: Floats | None = None
 ) -> tuple[float, Floats]:
     """Return F and its gradient at W (D, C), from those without the empty columns, of which only W² remains."""
+    if columns.kept is None and dW is not None:
+        return value, dW
     rest = columns.rest(np.asarray(W, np.float64))
     slope = 2.0 * reg * rest
     return value + reg * float(np.square(rest).sum()), slope if dW is None else columns.spread(dW, slope)

@@ -39,6 +39,7 @@ def compare(
     max_passes: float = 1000,
     calibrate: bool = True,
     keep_out_of_fold: bool = False,
+    fit_all: bool = False,
     seed: int = 0,
     scaling: str = "auto",
     fit_intercept: bool = True,
@@ -77,6 +78,8 @@ def compare(
         Whether to compute the calibration error, and fit a temperature for the hinges, on the held-out scores.
     keep_out_of_fold : bool, default False
         Whether the result has the held-out scores of all samples, ``out_of_fold``: N·C numbers of 8 bytes.
+    fit_all : bool, default False
+        Whether to fit all given λ. By default a path ends when held-out score and loss become worse.
     seed : int, default 0
         Seed of the folds if ``cv`` is an integer.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
@@ -104,7 +107,16 @@ def compare(
         If a fit of the selected loss and λ did not converge.
     """
     settings = Settings(
-        regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback, keep_out_of_fold
+        regs,
+        rule,
+        check_scoring(scoring),
+        "",
+        path_tol,
+        max_passes,
+        calibrate,
+        callback,
+        keep_out_of_fold,
+        fit_all,
     )
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:
@@ -131,6 +143,7 @@ def choose(
     max_passes: float = 1000,
     calibrate: bool = True,
     keep_out_of_fold: bool = False,
+    fit_all: bool = False,
     seed: int = 0,
     scaling: str = "auto",
     fit_intercept: bool = True,
@@ -146,7 +159,7 @@ def choose(
         As in `compare`.
     validation_fraction : float, default 0.2
         Fraction of each class that is held out; with ``groups`` nearly this fraction.
-    rule, scoring, path_tol, max_passes, calibrate, keep_out_of_fold
+    rule, scoring, path_tol, max_passes, calibrate, keep_out_of_fold, fit_all
         As in `compare`.
     seed, scaling, fit_intercept, engine, n_threads, callback
         As in `compare`, for the only fold, number 0.
@@ -169,7 +182,16 @@ def choose(
     """
     fraction = check_fraction(validation_fraction)
     settings = Settings(
-        regs, rule, check_scoring(scoring), "", path_tol, max_passes, calibrate, callback, keep_out_of_fold
+        regs,
+        rule,
+        check_scoring(scoring),
+        "",
+        path_tol,
+        max_passes,
+        calibrate,
+        callback,
+        keep_out_of_fold,
+        fit_all,
     )
 
     def deal(labelled: Labelled, hashes: NDArray[np.uint64]) -> list[Fold]:

@@ -38,6 +38,9 @@ __all__ = ["CrossValidated", "FoldCallback", "Scorer", "Settings", "cross_valida
 
 _PER_DECADE = 2
 _MOST_POINTS = 32
+_SKIPPED = 4
+"""Number of λ after the first, where W is small. They are fitted only if the next score is near the best."""
+
 _MOST_FURTHER = 8
 """Number of points by which a grid is extended at most while its best λ is at an edge."""
 
@@ -63,6 +66,7 @@ class Settings(NamedTuple):
     calibrate: bool = True
     progress: FoldCallback | None = None
     keep_out_of_fold: bool = False
+    fit_all: bool = False
     record: Recorded = Recorded()
 
     def checked(self) -> Settings:
@@ -80,6 +84,7 @@ class Settings(NamedTuple):
             raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {brief(path_tol)}.")
         check_flag("calibrate", self.calibrate)
         check_flag("keep_out_of_fold", self.keep_out_of_fold)
+        check_flag("fit_all", self.fit_all)
         if not (isinstance(regs, str) and regs == "auto"):
             regs = check_regs(regs)
         return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
@@ -186,16 +191,14 @@ class _LossSearch:
     def path(self) -> LossPath:
         """Fit the path, and return it with the selected point."""
         settings, started = self._settings, time.perf_counter()
+        ends = None if settings.fit_all else rules.is_past_best
+        grid: list[float] = []
         if settings.regs == "auto":
-            with closing(self._fits(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS))) as found:
-                for reg, of_folds in found:
-                    self._add(reg, of_folds)
-                    if rules.path_ends(self._points):
-                        break
+            self._fit_auto(list(islice(reg_grid(self._whole, _PER_DECADE), _MOST_POINTS)))
             self._extend_upwards(10.0 ** (1.0 / _PER_DECADE))
         elif isinstance(settings.regs, int):
             grid = fixed_grid(self._whole, settings.regs)
-            self._fit_all(grid)
+            self._fit_all(grid, ends)
             if len(grid) > 1:
                 step = grid[0] / grid[1]
                 for _ in range(_MOST_FURTHER):
@@ -205,7 +208,8 @@ class _LossSearch:
                 self._extend_upwards(step)
         else:
             assert not isinstance(settings.regs, str)
-            self._fit_all(settings.regs)
+            grid = list(settings.regs)
+            self._fit_all(grid, ends)
         self._share_out(time.perf_counter() - started)
         best = self._best()
         one_se = rules.largest_within_one_se(self._points, best)
@@ -215,7 +219,8 @@ class _LossSearch:
         self._index = best if settings.rule == "best" else one_se
         self._calibrated = self._calibration() if settings.calibrate else None
         self._restart()  # lets the dual rows go
-        return LossPath(self.loss, tuple(self._points), best, one_se, self._index, self._calibrated)
+        skipped = tuple(reg for reg in grid if reg < self._points[-1].reg)
+        return LossPath(self.loss, tuple(self._points), best, one_se, self._index, self._calibrated, skipped)
 
     @property
     def chosen(self) -> PathPoint:
@@ -256,10 +261,22 @@ class _LossSearch:
     def _best(self) -> int:
         return rules.best_of(self._points)
 
-    def _fit_all(self, regs: Iterable[float]) -> None:
-        """Fit all folds for these λ, and record the points."""
-        for reg, found in self._fits(regs):
-            self._add(reg, found)
+    def _fit_auto(self, grid: Sequence[float]) -> None:
+        """Fit a grid from its first λ to the end of the path, but those after the first only where they matter."""
+        self._fit_all([grid[0], *grid[1 + _SKIPPED :]], rules.path_ends)
+        for reg in reversed(grid[1 : 1 + _SKIPPED]):
+            if rules.is_far_below(self._points, 1):
+                break
+            self._restart()
+            self._fit_all([reg])
+
+    def _fit_all(self, regs: Iterable[float], ends: Callable[[Sequence[PathPoint]], bool] | None = None) -> None:
+        """Fit all folds for these λ, until ``ends`` of the points is true, and record the points."""
+        with closing(self._fits(regs)) as fits:
+            for reg, found in fits:
+                self._add(reg, found)
+                if ends is not None and ends(self._points):
+                    break
 
     def _fits(self, regs: Iterable[float]) -> Generator[tuple[float, list[_Found]]]:
         """Yield each λ with the fits of all folds, each a warm start for the next λ."""

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.model_selection import check_cv
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
@@ -208,6 +207,8 @@ def make_folds(
     try:
         # A splitter uses only the number of rows of X.
         placeholder = np.zeros((len(y), 1))
+        from sklearn.model_selection import check_cv  # slow to import
+
         pairs = list(check_cv(cv, labels, classifier=True).split(placeholder, labels, groups))
     except (TypeError, ValueError) as error:
         found = truncate(" ".join(str(error).split()), 100).rstrip(".")

@@ -204,6 +204,8 @@ class LossPath:
         Index that the rule selects: ``best`` or ``one_se``.
     calibration : Calibration or None
         Calibration at ``index``.
+    skipped : tuple of float
+        λ of a list or a number of λ that were not fitted: at larger ones, held-out score and loss became worse.
     """
 
     loss: Loss
@@ -212,6 +214,7 @@ class LossPath:
     one_se: int
     index: int
     calibration: Calibration | None = None
+    skipped: tuple[float, ...] = ()
 
     @property
     def chosen(self) -> PathPoint:
@@ -386,5 +389,6 @@ def _path_from(record: dict[str, Any]) -> LossPath:
         LOSSES[record["loss"]](**record["parameters"]),
         tuple(points),
         calibration=None if calibration is None else from_json(Calibration, calibration),
+        skipped=tuple(record.get("skipped", ())),  # older records have none
         **{name: record[name] for name in ("best", "one_se", "index")},
     )

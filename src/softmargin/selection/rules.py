@@ -6,10 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from softmargin.selection.records import PathPoint
 
-__all__ = ["as_good", "best_of", "comparable_score", "edge", "first_best", "largest_within_one_se", "path_ends"]
+__all__ = [
+    "as_good", "best_of", "comparable_score", "edge", "first_best", "is_far_below", "is_past_best",
+    "largest_within_one_se", "path_ends",
+]  # fmt: skip
 
 _ROUNDING = 1e-12
 """Relative difference up to which scores count as equal: means of equal counts differ in their last bits."""
@@ -23,6 +28,14 @@ _NEARLY = 0.05
 _PATIENCE, _FALLS = 3, 0.98
 """A path ends after this many λ without a better score, unless they reduced the held-out loss by more than this
 factor. The score can stay constant for a while: features of different scale take effect one after the other."""
+
+_WORSE = 2
+"""A path also ends after this many λ in a row whose score and held-out loss are both worse than the best before
+them, or after the first such λ if its score is clearly worse: by more than one standard error of the best score,
+and of the differences over the folds."""
+
+_FAR = 4.0
+"""A score is far below the best if this many standard errors of either are between them."""
 
 _SOLVED = 0.01
 """A path also ends where the held-out loss is at most this share of that at the largest λ and the score does not
@@ -58,8 +71,39 @@ def largest_within_one_se(points: Sequence[PathPoint], best: int) -> int:
     return best if math.isnan(least) else next(k for k, point in enumerate(points) if as_good(point.score, least))
 
 
+def is_past_best(points: Sequence[PathPoint]) -> bool:
+    """Return whether score and loss have both become worse at the end of a path, in descending order of λ."""
+    n_worse = 1 if _is_clearly_worse(points) else _WORSE
+    before = points[:-n_worse]
+    if not before:
+        return False
+    best, least = points[best_of(before)].score, min(point.validation_loss for point in before)
+    return all(
+        point.validation_loss > (1.0 + _SAME_LOSS) * least and not as_good(point.score, best)
+        for point in points[-n_worse:]
+    )
+
+
+def _is_clearly_worse(points: Sequence[PathPoint]) -> bool:
+    """Return whether the last score is below the best by more than one standard error, in both meanings."""
+    best, last = points[best_of(points)], points[-1]
+    differences = [mine.score - its.score for mine, its in zip(best.folds, last.folds, strict=True)]
+    paired = float(np.std(differences, ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
+    drop = best.score - last.score
+    return drop > paired and drop > best.standard_error  # not if that is NaN
+
+
+def is_far_below(points: Sequence[PathPoint], k: int) -> bool:
+    """Return whether the score of point ``k`` is so far below the best that larger λ need not be tried."""
+    best, point = points[best_of(points)], points[k]
+    # Not if an error is NaN.
+    return all(best.score - point.score > _FAR * one.standard_error for one in (best, point))
+
+
 def path_ends(points: Sequence[PathPoint]) -> bool:
     """Return whether smaller λ than those of a path, in descending order, are not worth trying."""
+    if is_past_best(points):
+        return True
     if _is_solved(points):
         return as_good(points[-2].score, points[-1].score)
     if len(points) - 1 - best_of(points) < _PATIENCE:

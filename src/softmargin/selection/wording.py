@@ -112,6 +112,13 @@ def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg
         sentences.append(
             "McNemar's test counts samples as independent. Those of a group are not: the p-values are too small."
         )
+    left_out = [f"{len(one.skipped)} of {name_of(found.name_of(one.loss))}" for one in found.paths if one.skipped]
+    if left_out:
+        worse = "loss" if scoring == "loss" else f"{scoring} and loss"
+        sentences.append(
+            f"The smallest values of {reg} were not fitted, since held-out {worse} had become worse before them: "
+            f"{', '.join(left_out)}."
+        )
     if path.at_edge:
         sentences.append(f"The best {reg} is the {path.at_edge} tried; a wider range may contain a better one.")
     return sentences

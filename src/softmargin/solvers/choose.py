@@ -17,12 +17,13 @@ __all__ = ["choose_solver"]
 _FEW_CLASSES = 32
 """Up to this many classes a sweep of dual ascent costs several passes, most of it for products between rows."""
 
-_STIFFEST, _STIFFEST_KINKED = 1.0, 0.5
-"""Where sweeps cost several passes, dual ascent is used up to this `Traits.dual_stiffness`; the second for losses
-with kinks, in units of Δ."""
+_STIFFEST, _STIFFEST_KINKED, _STIFFEST_CHEAP = 1.0, 0.5, 32.0
+"""With few classes, dual ascent is used up to this `Traits.dual_stiffness`; the second for losses with kinks, in
+units of Δ. The third applies where a sweep costs a pass, if there are more samples than features."""
 
-_PATIENCE, _LITTLE_PATIENCE = 1000.0, 30.0
-"""Dual ascent switches to its fallback if it expects more passes than this; the second if the fallback is fast."""
+_PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
+"""Dual ascent switches to its fallback if it expects more passes than this; the second for few classes where a
+sweep costs a pass, the last if the fallback is fast."""
 
 _TINY_HESSIAN = 100
 """Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
@@ -42,10 +43,13 @@ def choose_solver(problem: Problem) -> Solver:
     tiny = loss.smooth and small and shape.n_features * shape.n_classes <= _TINY_HESSIAN
     if tiny or not loss.ascends or Capability.DUAL_ASCENT not in traits.supports:
         return primal
+    cheap = Capability.CHEAP_SWEEPS in traits.supports
+    wide = shape.has_few_rows or (cheap and shape.n_active <= shape.n_features)
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.score_scale
-    if few and not small and not shape.has_few_rows and traits.dual_stiffness > stiffest:
+    if few and not small and not wide and traits.dual_stiffness > (_STIFFEST_CHEAP if cheap else stiffest):
         return primal
-    return DualAscent(primal, _LITTLE_PATIENCE if few or small else _PATIENCE)
+    patience = _PATIENCE if not few else _SOME_PATIENCE if cheap else _LITTLE_PATIENCE
+    return DualAscent(primal, _LITTLE_PATIENCE if small else patience)
 
 
 def _primal(loss: Loss, traits: Traits) -> Solver:

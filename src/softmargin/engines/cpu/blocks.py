@@ -27,12 +27,12 @@ from softmargin.engines.in_memory import DOUBLE_FEATURES
 from softmargin.engines.preconditioners import panel_product
 from softmargin.engines.rows import OptionalRows, array_of, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.losses.rows import row_conjugate, row_gradient, row_hessian_product
+from softmargin.losses.rows import row_hessian_product
 
 __all__ = ["BlockEngine"]
 
 _DUAL_BYTES = 1 << 28
-"""Size in bytes that the dual rows may always have, and likewise a dense copy of sparse X."""
+"""Size in bytes that the dual rows may always have."""
 
 _TILE_BYTES = 1 << 20
 """Up to this size of G in bytes, compiled tiles multiply it with a panel of the preconditioner, otherwise BLAS."""
@@ -50,29 +50,6 @@ def _hessian_rows(loss: Loss, S: Floats, y: Ints, weights: Floats, T: Floats) ->
         row_hessian_product(loss, S[i], y[i], T[i])
         for j in range(S.shape[1]):
             T[i, j] *= weights[i]
-
-
-@Kernel
-def _dual_rows(
-    loss: Loss, source: Loss, S: Floats, T: Floats, given: bool, y: Ints, weights: Floats
-) -> tuple[float, float, float]:
-    """Replace T by weighted dual rows; return the sums of L, L* and squares.
-
-    S holds the scores of the loss and is overwritten. T holds the scores of the source or, if ``given``, the dual
-    rows themselves.
-    """
-    value = 0.0
-    conjugate = 0.0
-    square = 0.0
-    for i in range(S.shape[0]):
-        value += weights[i] * row_gradient(loss, S[i], y[i])
-        if not given:
-            row_gradient(source, T[i], y[i])
-        conjugate += weights[i] * row_conjugate(loss, T[i], y[i])
-        for j in range(T.shape[1]):
-            square += weights[i] * T[i, j] * T[i, j]
-            T[i, j] *= weights[i]
-    return value, conjugate, square
 
 
 class BlockEngine(PartitionedEngine):
@@ -184,7 +161,7 @@ class BlockEngine(PartitionedEngine):
     def dual_sums(self, loss: Loss, W: Floats, b: Floats, source: DualSource) -> DualSums:
         """Return the value and the sums over the dual rows."""
         source_loss = loss if isinstance(source, GivenRows) else source.loss
-        dual_rows = _dual_rows.of(loss, source_loss)
+        values, gradients = _GRADIENT_ROWS.of(loss), _GRADIENT_ROWS.of(source_loss)
         kept = self._zero_rows() if isinstance(source, Gradients) and source.keep else None
         Wt = self._transposed(W)
 
@@ -195,14 +172,15 @@ class BlockEngine(PartitionedEngine):
             if isinstance(source, GivenRows):
                 dual = loss._feasible(array_of(source.rows)[rows].astype(np.float64), y)
                 T[:] = loss._rebalanced(dual, y, source.shift)
-            elif source.offsets is not None:
-                np.add(S, array_of(source.offsets)[rows], out=T)
             else:
-                T[:] = S
-            part = dual_rows(loss, source_loss, S, T, isinstance(source, GivenRows), y, weights)
+                T[:] = S if source.offsets is None else S + array_of(source.offsets)[rows]
+                gradients(source_loss, T, y, np.ones(len(y)))
             if kept is not None:
-                kept.array[rows] = T / weights[:, None]
-            return part
+                kept.array[rows] = T
+            conjugate = float(weights @ loss._conjugate(T, y))
+            square = float(weights @ np.square(T).sum(axis=1))
+            T *= weights[:, None]
+            return values(loss, S, y, weights), conjugate, square
 
         sums = self._sums(step, single=False, by_class=True)
         value, conjugate, square = (math.fsum(column) for column in zip(*sums.parts, strict=True))
@@ -235,15 +213,10 @@ class BlockEngine(PartitionedEngine):
         return DualRows(self, loss, reg, affine, penalty, np.float32 if single else np.float64)
 
     def _dual_rows_fit(self) -> bool:
-        """Whether the dual rows need no more memory than X or 256 MB, and X can be read in dense blocks of rows.
-
-        Sparse X can if its dense copy in float32 has at most 256 MB.
-        """
+        """Whether the dual rows need no more memory than X or 256 MB."""
         X, shape = self.samples.X, self.shape
-        dense = isinstance(X, np.ndarray)
-        if not dense and 4 * shape.n_samples * shape.n_features > _DUAL_BYTES:
-            return False
-        return 4 * shape.n_samples * shape.n_classes <= max(X.nbytes if dense else 0, _DUAL_BYTES)
+        size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes
+        return 4 * shape.n_samples * shape.n_classes <= max(size, _DUAL_BYTES)
 
     @staticmethod
     def panel_product(panel: NDArray[np.float32], Gt: NDArray[np.float32]) -> NDArray[np.float32]:

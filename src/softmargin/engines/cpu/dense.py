@@ -88,6 +88,10 @@ _SPACING, _STEP = 1024, 320
 """Rows whose distance in bytes is `_STEP` plus a multiple of `_SPACING` do not share sets of the L1 cache."""
 
 
+_LONG_ROWS = 256
+"""Blocks of rows of at least this many bytes are converted for float64 products as fast as one loop computes them,
+which would have to be compiled for these products, too."""
+
 _LARGE_BYTES = 1 << 26
 """Rows of active pairs are copied if X has at most this size. A copy is read faster, but may be as large as X."""
 
@@ -218,9 +222,10 @@ class DenseEngine(BlockEngine):
 
     def _is_one_loop(self, n_classes: int, number: np.dtype[Any]) -> bool:
         """Whether one compiled loop over X computes the gradients, for this many classes over all points."""
-        size = number.itemsize
-        tiled = self._tile_X is not None and _is_tiled(self._n_features, n_classes, size)
-        return tiled and self._n_chunk(size == 4) == 0
+        size, X = number.itemsize, self._tile_X
+        if X is None or (X.itemsize == 1 and size == 8 and X.shape[1] >= _LONG_ROWS):
+            return False
+        return _is_tiled(self._n_features, n_classes, size) and self._n_chunk(size == 4) == 0
 
     def _gradients(
         self, loss: Loss, W: Floats, b: Floats, weights: Floats, offsets: OptionalRows, scores_out: OptionalRows,

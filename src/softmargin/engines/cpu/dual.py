@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,9 @@ class DualRows:
         float32 or float64: the type of the products and of the dual rows.
     """
 
+    _order: ClassVar[Literal["C", "F"]] = "C"
+    """The memory layout of the weights (C, D)."""
+
     def __init__(
         self, engine: InMemoryEngine, loss: Loss, reg: float, affine: Affine, penalty: float, dtype: Any
     ) -> None:
@@ -90,7 +93,7 @@ class DualRows:
         samples = engine.samples
         n_classes = samples.n_classes
         self.A: NDArray[Any] = np.zeros((len(samples.y), n_classes), dtype)
-        self._Wt: NDArray[Any] = np.zeros((n_classes, samples.X.shape[1]), dtype)
+        self._Wt: NDArray[Any] = np.zeros((n_classes, samples.X.shape[1]), dtype, self._order)
         self.b: Floats = np.zeros(n_classes)
         self._sums: Floats = np.zeros(n_classes)
         self._visits = 0
@@ -115,7 +118,7 @@ class DualRows:
 
     def _start(self, A: NDArray[Any], W: Floats, b: Floats, sums: Floats) -> None:
         self.A, self.b, self._sums = A.astype(self.A.dtype, copy=False), b.copy(), sums
-        self._Wt = np.ascontiguousarray(W.T, dtype=self.A.dtype)
+        self._Wt = np.array(W.T, self.A.dtype, order=self._order)
 
     def start_from_classes(self, rows: Floats, W: Floats, b: Floats) -> None:
         """Start with the same row for all samples of a class, (C, C), with its W and b; the rows sum to zero."""
@@ -151,7 +154,8 @@ class DualRows:
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Restore what `save` returned."""
-        self.A, self._Wt, self.b, self._sums = saved["A"], saved["Wt"], saved["b"], saved["sums"]
+        self.A, self.b, self._sums = saved["A"], saved["b"], saved["sums"]
+        self._Wt = np.asarray(saved["Wt"], order=self._order)
         self._waits, self._due, self._values, self._gaps = (saved[k] for k in ("waits", "due", "values", "gaps"))
         self._penalty, self._visits = saved["penalty"], saved["visits"]
 
@@ -171,18 +175,8 @@ class DualRows:
         rows = rng.permutation(rows[self._due[rows] < 1.0])
         self._engine.count(len(rows))
         self._visits += len(rows)
-        size = self._n_block * max(1, _PREPARED_SIZE // (self._n_block * self._Wt.shape[1]))
-        workers = self._engine.workers
-        concurrent = workers.helps and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
-        chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
         self.b -= self._penalty * self._sums
-        with one_blas_thread():
-            prefetched: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
-            for n, chunk in enumerate(chunks):
-                prepared = self._features(chunk) if prefetched is None else prefetched.result()
-                if concurrent and n + 1 < len(chunks):
-                    prefetched = workers.submit(self._features, chunks[n + 1])
-                self._visit(*prepared)
+        self._ascend(rows)
         all_rows = self._engine.rows
         value, gap = float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum())
         # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
@@ -193,7 +187,22 @@ class DualRows:
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
         gap += _COST_ONCE_BALANCED * imbalance
-        return Sweep(value + self.reg * float(np.square(self._Wt, dtype=np.float64).sum()), gap)
+        square = float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
+        return Sweep(value + self.reg * square, gap)
+
+    def _ascend(self, rows: Ints) -> None:
+        """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
+        size = self._n_block * max(1, _PREPARED_SIZE // (self._n_block * self._Wt.shape[1]))
+        workers = self._engine.workers
+        concurrent = workers.helps and size * self._n_block * self._Wt.shape[1] >= INLINE_WORK
+        chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+        with one_blas_thread():
+            prefetched: Future[tuple[Ints, NDArray[Any], NDArray[Any]]] | None = None
+            for n, chunk in enumerate(chunks):
+                prepared = self._features(chunk) if prefetched is None else prefetched.result()
+                if concurrent and n + 1 < len(chunks):
+                    prefetched = workers.submit(self._features, chunks[n + 1])
+                self._visit(*prepared)
 
     def balancing_shift(self) -> Floats:
         """Return the shift (C,) of all scores for which the rebalanced rows sum to zero, by Newton's method."""

@@ -25,7 +25,6 @@ from softmargin.losses.rows import (
     for_each_record,
     has_form,
     row_ascent,
-    row_conjugate,
     row_gradient,
     row_hessian_product,
 )
@@ -104,7 +103,7 @@ def _is_ours(kind: Any) -> bool:
 @cache
 def _check_rows(kind: Any) -> None:
     """Raise a `CapabilityError` if a loss lacks a row function; Numba's message has 2,000 characters."""
-    needed: list[Any] = [row_gradient, row_conjugate, *([row_hessian_product] if kind.smooth else [])]
+    needed: list[Any] = [row_gradient, *([row_hessian_product] if kind.smooth else [])]
     missing = [function.__name__ for function in needed if not has_form(function, kind)]
     if missing:
         raise CapabilityError(

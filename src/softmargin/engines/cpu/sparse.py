@@ -15,9 +15,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import Moments
+from softmargin.affine import Affine
+from softmargin.engines.base import Capability, DualState, Moments
 from softmargin.engines.cpu.blocks import BlockEngine
-from softmargin.losses.base import Floats, Ints
+from softmargin.engines.cpu.sparse_dual import SparseDualRows
+from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.threads import Workers
 
@@ -182,6 +184,7 @@ class SparseEngine(BlockEngine):
         in_cache = min(4096, _BLOCK_BYTES // row_bytes)
         revisiting = min(65536, 4 * X.shape[1] // row_size)
         super().__init__(samples, threads, classes, max(16, in_cache, revisiting), row_size)
+        self.supports |= {Capability.CHEAP_SWEEPS}
 
     def _block(self, rows: Ints, single: bool = False) -> _Rows:
         """Return rows in ascending order; if necessary, all entries from the first to the last are converted."""
@@ -236,6 +239,10 @@ class SparseEngine(BlockEngine):
             _add_second(self._block(rows), self.samples.weights[rows], mean, total)
 
         return Moments(mean, self._summed(second, (D,)) + zeros * mean**2)
+
+    def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
+        """Return dual rows for dual ascent."""
+        return SparseDualRows(self, loss, reg, affine, penalty, np.float32 if single else np.float64)
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""

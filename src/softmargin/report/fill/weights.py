@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from softmargin.losses.base import Floats
 from softmargin.model import Model
@@ -126,6 +125,8 @@ def _features(preds: Predictions) -> tuple[tuple[FeatureWeight, ...], ...]:
 
 def _spread(preds: Predictions) -> Floats:
     """Return the standard deviation of each feature on the evaluated samples."""
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
     scaler, step = StandardScaler(with_mean=False), max(1, _FILLED // preds.model.n_features)
     for start in range(0, preds.n, step):
         scaler.partial_fit(rows_for(preds.model, preds.X[start : start + step]))

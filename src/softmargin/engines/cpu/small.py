@@ -1,0 +1,102 @@
+"""The engine for small dense X: the NumPy forms, and a single compiled loop for dual ascent.
+
+Compiling the loops of the other engines takes longer than all fits of a search on small data. Dual ascent visits
+the rows one by one, which NumPy cannot do. Since X and W stay in cache, its loop needs neither Gram matrices nor
+tiles, and compiles quickly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.affine import Affine
+from softmargin.engines.base import Capability, DualState
+from softmargin.engines.cpu.dual import DualRows
+from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE
+from softmargin.engines.cpu.row_code import ascent_code, call_code
+from softmargin.engines.in_memory import InMemoryEngine
+from softmargin.engines.reference import ReferenceEngine
+from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.losses.rows import ANY_ORDER
+from softmargin.samples import Samples
+from softmargin.threads import Workers, default_threads
+
+__all__ = ["SmallEngine"]
+
+
+class SmallEngine(ReferenceEngine):
+    """Plain NumPy on a float64 copy of the samples, with dual ascent.
+
+    Parameters
+    ----------
+    samples : Samples
+    threads : int or Workers, optional
+        The threads to use; by default one per usable core.
+    classes : ndarray of shape (C,), optional
+        As in `InMemoryEngine`.
+    """
+
+    def __init__(
+        self, samples: Samples, threads: int | Workers | None = None, classes: Ints | None = None
+    ) -> None:
+        workers = threads if isinstance(threads, Workers) else Workers(threads or default_threads())
+        super().__init__(samples, workers, classes)
+        self.supports |= {Capability.DUAL_ASCENT}
+
+    def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
+        """Return dual rows for dual ascent, always in float64."""
+        return _SmallDualRows(self, loss, reg, affine, penalty)
+
+
+class _SmallDualRows(DualRows):
+    """Dual rows with a float64 copy of the mapped features of all samples."""
+
+    def __init__(self, engine: InMemoryEngine, loss: Loss, reg: float, affine: Affine, penalty: float) -> None:
+        super().__init__(engine, loss, reg, affine, penalty, np.float64)
+        self._Z = engine.mapped_rows(np.arange(len(self.A)), affine)
+        self._squares = np.square(self._Z).sum(axis=1)
+
+    def _ascend(self, rows: Ints) -> None:
+        samples, sums = self._engine.samples, np.empty((2, len(rows)))
+        visit_rows(
+            *ascent_code(self._loss, self.A.dtype), self._Z, self._squares, self._Wt, self.b, self._sums, self.A,
+            rows, samples.y, samples.weights, self._factor, self._penalty / self._factor,
+            np.empty((4, len(self.b))), sums,
+        )  # fmt: skip
+        self._values[rows], self._gaps[rows] = sums
+
+
+@numba.njit(nogil=True, cache=True, fastmath=set(ANY_ORDER), error_model="numpy")
+def visit_rows(
+    code: int, numbers: Floats, Z: Floats, squares: Floats, Wt: Floats, b: Floats, sums: Floats, A: Floats,
+    rows: Ints, y: Ints, weights: Floats, factor: float, pull: float, scratch: Floats, found: NDArray[Any],
+) -> None:  # fmt: skip
+    """Maximise the dual over ``rows``, one by one, in order.
+
+    ``squares`` are those of the lengths of the rows of Z (N, D), and ``pull`` is that of the constant feature.
+    ``found`` (2, n) becomes the weighted losses and gaps of the rows before their visit. ``scratch`` is (4, C).
+    """
+    s, change, work, gap = scratch[0], scratch[1], scratch[2], scratch[3]
+    for k in range(rows.size):
+        i = rows[k]
+        for j in range(b.size):
+            total = 0.0
+            for d in range(Z.shape[1]):
+                total += Z[i, d] * Wt[j, d]
+            s[j] = total + b[j]
+        q = max(factor * weights[i] * (squares[i] + pull), SMALLEST_CURVATURE)
+        value = call_code(code, (numbers, s, A[i], b.size, y[i], q, change, work, gap))
+        found[0, k] = weights[i] * value
+        found[1, k] = 0.0
+        for j in range(b.size):
+            if change[j] != 0.0:
+                found[1, k] = weights[i] * max(gap[0], 0.0)
+                sums[j] += weights[i] * change[j]
+                step = factor * weights[i] * change[j]
+                b[j] -= pull * step
+                for d in range(Z.shape[1]):
+                    Wt[j, d] -= step * Z[i, d]
