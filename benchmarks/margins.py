@@ -2,9 +2,10 @@
 
     python benchmarks/margins.py [FOLDER] [--only NAME] [--json FILE]
 
-For hinge and squared hinge, λ from 1e-2 to 1e-8, on digits, on banking77 if FOLDER holds ``banking77-minilm.npz``,
-and on three made-up sets: fewer samples than features, four times as many samples as features (both separable), and
-200 classes. The time of a fit is divided by the median time of a float64 pass over the same data in the same run.
+For hinge and squared hinge, λ from 1e-2 to 1e-8, on digits, on banking77 if FOLDER holds
+``banking77-minilm.npz``, and on three made-up sets: fewer samples than features, four times as many samples as
+features (both separable), and 200 classes. The time of a fit is divided by the median time of a float64 pass over
+the same data in the same run.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import softmargin as sm
 
 REGS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 LOSSES = (sm.Hinge(), sm.SquaredHinge())
-CLOCK = time.process_time if os.environ.get('CPU') else time.perf_counter
+CLOCK = time.process_time if os.environ.get("CPU") else time.perf_counter
 TOL, MOST, MAX_PASSES = 1e-4, 100.0, 2000
 
 
@@ -79,7 +80,9 @@ def main():
                 seconds = CLOCK() - started
                 ratio = seconds / unit
                 good = fit.converged and ratio <= MOST
-                rows.append([name, loss.name, reg, fit.value, fit.gap, fit.n_passes, seconds, ratio, good, fit.status])
+                rows.append(
+                    [name, loss.name, reg, fit.value, fit.gap, fit.n_passes, seconds, ratio, good, fit.status]
+                )
                 print(
                     f"{name:10} {loss.name:13} {reg:6.0e} {fit.value:12.6g} {fit.gap:8.1e} {fit.n_passes:7d} "
                     f"{seconds:8.2f} {ratio:9.0f} {'' if good else '  <-- ' + fit.status}",

@@ -32,8 +32,8 @@ from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.vectors import Vector
 
 __all__ = [
-    "Batch", "Blocks", "Capability", "DualSource", "DualState", "DualSums", "Engine", "Evaluation", "GivenRows", "Gradients",
-    "Hessian", "Moments", "Preconditioner", "Quality", "RowState", "Shape", "Sweep",
+    "Batch", "Blocks", "Capability", "DualSource", "DualState", "DualSums", "Engine", "Evaluation", "GivenRows",
+    "Gradients", "Hessian", "Moments", "Preconditioner", "Quality", "RowState", "Shape", "Sweep",
 ]  # fmt: skip
 
 

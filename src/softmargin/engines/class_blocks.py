@@ -1,10 +1,9 @@
 """A preconditioner for the Hessian of active pairs: its diagonal blocks, one per class.
 
 A pair of a sample z and a rival class j couples the columns j and y of a direction V by ``(z (e_j - e_y)ᵀ)(…)ᵀ``.
-Without that coupling, the Hessian is one matrix per class, from the pairs that the class takes part in, as rival or
-as target. The coupling has no curvature where all columns of V change alike: there only the penalty remains, and
-the blocks, which do not know that, are far off. So their solution is projected: its mean over the classes is
-replaced by the exact one.
+Without that coupling, the Hessian is one matrix per class, from the pairs that contain the class as rival or as
+target. If all columns of V are equal, the true Hessian has only the curvature of the penalty, and that of the
+blocks is far too large. So the mean over the classes of their solution is replaced by the exact one.
 """
 
 from __future__ import annotations
@@ -19,13 +18,25 @@ from scipy.linalg import cholesky, solve_triangular
 from softmargin.losses.base import Floats, Ints
 from softmargin.threads import Workers
 
-__all__ = ["ClassBlocks"]
+__all__ = ["ClassBlocks", "Pairs"]
 
-_SMALLER = 0.5
+_SMALLER = 0.8
 """Blocks with fewer pairs than this fraction of their size are inverted through the products of their rows."""
 
 _GROUPS = 8
 """Number of groups of classes; each is a task of a thread."""
+
+
+class Pairs(NamedTuple):
+    """Active pairs: for each, the row number, the rival and the target class, and a factor.
+
+    For a product, they are sorted by target and rival class.
+    """
+
+    rows: Ints
+    rival: Ints
+    target: Ints
+    factors: Floats
 
 
 class ClassBlocks:
@@ -35,15 +46,13 @@ class ClassBlocks:
     ----------
     Z : ndarray of shape (n, D)
         The mapped features of the samples with active pairs.
-    place, rival, target : ndarray of int64
-        The row of Z and the two classes of each pair.
-    factors : ndarray
-        The curvature of each pair.
+    pairs : Pairs
+        In any order; ``rows`` are row numbers of Z, and the factors are the curvatures.
     n_classes : int
     reg : float
         λ.
     floor : float or None
-        Curvature added for b; None if b is fixed.
+        Curvature that is added for b; None if b is fixed.
     workers : Workers
         The threads to use.
 
@@ -54,9 +63,9 @@ class ClassBlocks:
     """
 
     def __init__(
-        self, Z: Floats, place: Ints, rival: Ints, target: Ints, factors: Floats, n_classes: int, reg: float,
-        floor: float | None, workers: Workers,
-    ) -> None:  # fmt: skip
+        self, Z: Floats, pairs: Pairs, n_classes: int, reg: float, floor: float | None, workers: Workers
+    ) -> None:
+        place, rival, target, factors = pairs
         self._workers, self._reg, D = workers, reg, Z.shape[1]
         # In these units the penalty is 1; a fixed b is a feature of zeros. For b, a curvature below 2λ would only
         # make the products of the rows ill-conditioned.
@@ -115,7 +124,7 @@ class _Group(NamedTuple):
 
 def _inverse(rows: Floats, low_rank: bool) -> Floats:
     """Return (I + rowsᵀ rows)⁻¹, or with ``low_rank`` U of the shape of ``rows`` so that it is I - UᵀU."""
-    n, size = rows.shape
+    size = rows.shape[1]
     matrix = rows @ rows.T if low_rank else rows.T @ rows
     matrix[np.diag_indices_from(matrix)] += 1.0
     factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)

@@ -9,22 +9,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from softmargin.affine import Affine
-from softmargin.engines.base import Preconditioner, Shape
-from softmargin.engines.class_blocks import ClassBlocks
+from softmargin.engines.base import Hessian, Preconditioner, Shape
+from softmargin.engines.class_blocks import ClassBlocks, Pairs
 from softmargin.engines.preconditioners import GramPairs, GramPreconditioner
 from softmargin.losses.base import Floats, Ints, Loss
 
 if TYPE_CHECKING:
     from softmargin.engines.in_memory import InMemoryEngine
 
-__all__ = ["DenseHessian", "PairHessian", "PairProduct", "Pairs", "can_multiply"]
+__all__ = ["DenseHessian", "PairHessian", "PairProduct", "Pairs", "gram_of_rows", "local_hessian"]
 
 _BLOCK_ROWS = 512
 
@@ -38,23 +38,19 @@ _MATRIX_BYTES = 1 << 28
 """Maximum size in bytes of the matrix of the products between active pairs."""
 
 _ROW_BYTES = 1 << 28
-_MOST_WORK = 200
-_FEW_WORK, _DIRECT_WORK = 3e8, float(__import__('os').environ.get('DIRECT','300'))
+"""Maximum size in bytes of a float64 copy of the rows of active pairs."""
+
+_BLOCK_BYTES = 1 << 29
+"""Maximum size in bytes of the blocks of all classes."""
+
+_BLOCK_WORK = 200
+"""Maximum number of multiplications for these blocks, in units of those in X @ W."""
+
+_FEW_CUBED, _CUBED = 300_000_000, 40
+"""Maximum of the cube of the number of pairs for an exact solution: in general, and in units of X @ W."""
 
 PairProduct: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
 """The product of a symmetric matrix with a direction (V, c), of shapes (D, C) and (C,)."""
-
-
-class Pairs(NamedTuple):
-    """Active pairs: for each, the row number, the rival and the target class, and a factor.
-
-    They are sorted by target and rival class.
-    """
-
-    rows: Ints
-    rival: Ints
-    target: Ints
-    factors: Floats
 
 
 class DenseHessian:
@@ -147,49 +143,62 @@ class PairHessian:
         return engine._pair_product(Pairs(rows, rival, target, self._curvature * samples.weights[rows]), single)
 
     def blocks(self, reg: float, floor: float | None) -> ClassBlocks | None:
-        """Return the inverse of the blocks of the classes, or None if that costs too much."""
-        engine, samples = self._engine, self._engine.samples
-        some = np.flatnonzero(self._active.any(axis=1))
-        place, rival = np.nonzero(self._active[some])
-        D, C = engine.shape.n_features, engine.shape.n_classes
-        work = 2 * len(place) * D * min(D, len(place) // C + 1) + C * D**3
-        if 8 * len(some) * D > _ROW_BYTES or 8 * C * D * D > _MATRIX_BYTES or work > _MOST_WORK * engine.shape.n_products:
+        """Return the approximate inverse from one block per class, or None if that costs too much."""
+        engine, shape, some = self._engine, self._engine.shape, np.flatnonzero(self._active.any(axis=1))
+        rows, (place, rival) = engine.rows[some], np.nonzero(self._active[some])
+        target = engine.samples.y[rows][place]
+        sizes = np.bincount(np.concatenate([rival, target]), minlength=shape.n_classes)
+        smaller, D = np.minimum(sizes, shape.n_features), shape.n_features
+        work, size = D * int(sizes @ smaller + smaller @ smaller), 8 * D * int(smaller.sum())
+        if work > _BLOCK_WORK * shape.n_products or size > _BLOCK_BYTES or 8 * len(some) * D > _ROW_BYTES:
             return None
-        rows = engine.rows[some]
-        Z = engine.mapped_rows(rows, self._affine)
-        engine.count(len(rows) // C + 1)
-        weights = samples.weights[rows][place]
-        target = samples.y[rows][place]
-        return ClassBlocks(
-            Z, place, rival, target, self._curvature * weights, C, reg, floor, engine.workers
-        )
+        engine.count(len(rows) // shape.n_classes + 1)
+        Z, factors = engine.mapped_rows(rows, self._affine), self._curvature * engine.samples.weights[rows][place]
+        pairs = Pairs(place, rival, target, factors)
+        try:
+            return ClassBlocks(Z, pairs, shape.n_classes, reg, floor, engine.workers)
+        except LinAlgError:  # λ is below the rounding error
+            return None
 
     def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
         """Return the inverse times G (D + 1, C) through the products of the rows of few active pairs, or None."""
-        engine = self._engine
-        n_pairs = int(np.count_nonzero(self._active))
-        few_rows = isinstance(preconditioner, GramPreconditioner)
+        engine, few_rows = self._engine, isinstance(preconditioner, GramPreconditioner)
         if few_rows:
-            if 8 * n_pairs**2 > _MATRIX_BYTES:
-                return None
             some = np.arange(len(engine.rows))
-        else:
-            if not can_solve(engine.shape, self._active):
+            if 8 * np.count_nonzero(self._active) ** 2 > _MATRIX_BYTES:
                 return None
+        elif not can_solve(engine.shape, self._active):
+            return None
+        else:
             some = np.flatnonzero(self._active.any(axis=1))
-            rows = engine.rows[some]
-            roots = np.sqrt(engine.samples.weights[rows])
-            Z = engine.mapped_rows(rows, self._affine)
-            Z *= roots[:, None]
-            preconditioner = GramPreconditioner(Z, roots, engine.workers)
-        assert isinstance(preconditioner, GramPreconditioner)
+            preconditioner = gram_of_rows(engine, engine.rows[some], self._affine)
         place, rival = np.nonzero(self._active[some])
         pairs = GramPairs(place, rival, engine.samples.y[engine.rows[some][place]], self._curvature)
         engine.count(len(some) // engine.shape.n_classes + 1)
+        pull = 0.0 if floor is None else 1.0 / floor
         try:
-            return preconditioner.solve_pairs(pairs, reg, 0.0 if floor is None else 1.0 / floor, G)
+            return cast(GramPreconditioner, preconditioner).solve_pairs(pairs, reg, pull, G)
         except LinAlgError:  # the smallest curvature is below the rounding error
             return None
+
+
+def local_hessian(engine: InMemoryEngine, loss: Loss, scores: Floats, affine: Affine) -> Hessian | None:
+    """Return the Hessian at the scores (n, C) of the samples of positive weight; None if a pass is cheaper."""
+    shape, pairs = engine.shape, loss._active_pairs(scores, engine.samples.y[engine.rows])
+    if pairs is not None and (shape.has_few_rows or can_solve(shape, pairs[0])):
+        return PairHessian(engine, *pairs, affine)
+    if shape.has_small_hessian:
+        return DenseHessian(engine, loss, scores, None if pairs is None else pairs[0], affine)
+    return None if pairs is None or not can_multiply(shape, pairs[0]) else PairHessian(engine, *pairs, affine)
+
+
+def gram_of_rows(engine: InMemoryEngine, rows: Ints, affine: Affine) -> GramPreconditioner:
+    """Return the solver through the products of these rows, for fewer rows than features or few active pairs."""
+    engine.count(len(rows))
+    roots = np.sqrt(engine.samples.weights[rows])
+    Z = engine.mapped_rows(rows, affine, np.float64)
+    Z *= roots[:, None]
+    return GramPreconditioner(Z, roots, engine.workers)
 
 
 def can_multiply(shape: Shape, active: Any) -> bool:
@@ -204,4 +213,4 @@ def can_solve(shape: Shape, active: Any) -> bool:
     n_pairs = int(np.count_nonzero(active))
     if not 0 < n_pairs <= shape.n_features * shape.n_classes or 8 * n_pairs * shape.n_features > _ROW_BYTES:
         return False
-    return n_pairs**3 <= max(_FEW_WORK, _DIRECT_WORK * shape.n_products)
+    return n_pairs**3 <= max(_FEW_CUBED, _CUBED * shape.n_products)

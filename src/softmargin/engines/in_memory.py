@@ -30,12 +30,11 @@ from softmargin.engines.base import (
     RowState,
     Shape,
 )
-from softmargin.engines.hessians import DenseHessian, PairHessian, PairProduct, Pairs, can_multiply, can_solve
+from softmargin.engines.hessians import PairProduct, Pairs, gram_of_rows, local_hessian
 from softmargin.engines.nystrom import NystromPreconditioner, affordable_rank
 from softmargin.engines.preconditioners import (
     CovariancePreconditioner,
     DiagonalPreconditioner,
-    GramPreconditioner,
     PanelProduct,
     panel_product,
 )
@@ -208,14 +207,7 @@ class InMemoryEngine(Engine):
         if not (self.shape.has_small_hessian or loss.curves_in_pairs):
             return None
         scores = at.scores.array[self.rows].astype(np.float64, copy=False)
-        pairs = loss._active_pairs(scores, self.samples.y[self.rows])
-        if pairs is not None and (self.shape.has_few_rows or can_solve(self.shape, pairs[0])):
-            return PairHessian(self, *pairs, affine)
-        if self.shape.has_small_hessian:
-            return DenseHessian(self, loss, scores, None if pairs is None else pairs[0], affine)
-        if pairs is None or not can_multiply(self.shape, pairs[0]):
-            return None
-        return PairHessian(self, *pairs, affine)
+        return local_hessian(self, loss, scores, affine)
 
     def rows_from(self, saved: NDArray[Any] | None) -> ArrayRows:
         """Return the saved rows, or zeros in float32."""
@@ -306,11 +298,7 @@ class InMemoryEngine(Engine):
         """
         X, rows, D, sparse = self.samples.X, self.rows, self.shape.n_features, issparse(self.samples.X)
         if self.shape.has_few_rows:
-            self.count(len(rows))
-            roots = np.sqrt(self.samples.weights[rows])
-            Z = self.mapped_rows(rows, affine, np.float64)
-            Z *= roots[:, None]
-            return GramPreconditioner(Z, roots, self.workers)
+            return gram_of_rows(self, rows, affine)
         largest = _SPARSE_FEATURES if sparse else _SINGLE_FEATURES if single else DOUBLE_FEATURES
         full = self.shape.n_features <= largest
         rank = 0 if sparse else affordable_rank(len(rows), D, 4 if single else 8)

@@ -5,8 +5,8 @@ constant, the result is the smoothed hinge of width μ at scores with the offset
 repeat: a proximal method in the dual, which converges to the exact hinge for any fixed μ. The multipliers t are
 also the dual point of the certificate. See ``docs/mathematics.md``.
 
-At a small λ, the first rounds use no multipliers, and a width that falls from a large one: smoothed by μ, the hinge
-is the squared hinge with λ multiplied by 2μ, except for violations above μ. So few Newton steps per round suffice.
+At a small λ, the first rounds use no multipliers, and a decreasing width. Smoothed by μ, the hinge is the squared
+hinge with λ multiplied by 2μ, except for violations above μ. So a few Newton steps per round suffice.
 
 References
 ----------
@@ -45,10 +45,11 @@ _NARROWEST_EASY, _FEW_STEPS = 1e-5, 6
 """A round of this few steps may be followed by a narrower one, which moves the multipliers further."""
 
 _STIFF = 3.0
-"""From this `Traits.dual_stiffness` on, the first rounds use no multipliers; its half, in units of Δ, is the width."""
+"""From this `Traits.dual_stiffness` on, in units of Δ, the first rounds use no multipliers. Half of it is the
+first width."""
 
 _LEAST_WIDTH = 0.02
-_SMOOTH_SHARE = 0.1
+_SMOOTH_SHARE = 0.3
 """Such rounds end below this width, or at a gap below `_ENOUGH`; they are solved to this relative gap."""
 
 _FACTORS = (0.01, 0.1, 0.3)

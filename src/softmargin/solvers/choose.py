@@ -25,6 +25,9 @@ _PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
 """Dual ascent switches to its fallback if it expects more passes than this; the second for few classes where a
 sweep costs a pass, the last if the fallback is fast."""
 
+_STIFF = 3.0
+"""From this `Traits.dual_stiffness` on (in units of Δ for the hinge), margin losses start at a larger λ."""
+
 _TINY_HESSIAN = 100
 """Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
 
@@ -35,7 +38,8 @@ def choose_solver(problem: Problem) -> Solver:
     The primal solver is L-BFGS for smooth losses. Newton steps replace it for losses that curve in pairs, or where
     the full Hessian is a small matrix. For the hinge it is the augmented Lagrangian over these. Dual ascent comes
     before the primal solver, with two exceptions. One is a small number of weights. The other is few classes and
-    more samples than features, with a large `Traits.dual_stiffness` (long features, a small λ).
+    more samples than features, with a large `Traits.dual_stiffness` (long features, a small λ). For margin losses
+    with a large one, `Continuation` comes first.
     """
     loss, traits = problem.loss, problem.traits
     primal, shape = _primal(loss, traits), traits.shape
@@ -45,6 +49,9 @@ def choose_solver(problem: Problem) -> Solver:
         return primal
     cheap = Capability.CHEAP_SWEEPS in traits.supports
     wide = shape.has_few_rows or (cheap and shape.n_active <= shape.n_features)
+    in_pairs = Capability.HESSIAN in traits.supports and (loss.curves_in_pairs or not loss.smooth)
+    if in_pairs and not (cheap and wide) and traits.dual_stiffness > _STIFF * loss.reg_scale:
+        return Continuation(DualAscent(primal, _LITTLE_PATIENCE), primal)
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.score_scale
     if few and not small and not wide and traits.dual_stiffness > (_STIFFEST_CHEAP if cheap else stiffest):
         return primal

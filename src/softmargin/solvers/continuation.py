@@ -1,8 +1,8 @@
 """Continuation in λ: a large λ first, where dual ascent is fast, then smaller ones down to that of the objective.
 
-For margin losses, the optimum changes slowly with λ where the classes are almost separable: W tends to a limit, and
-the dual rows shrink like λ. So the active pairs of one λ are nearly those of the next, and few Newton steps follow.
-From a cold start they would not: a step from far away activates pairs that the optimum does not have.
+Where the classes are almost separable, the optimum of a margin loss changes slowly with λ: W tends to a limit, and
+the dual rows to a multiple of λ. So the active pairs of one λ are nearly those of the next, and a few Newton steps
+suffice. From far away they would not, because most of their active pairs would not be those of the optimum.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class Continuation(Solver):
         return (yield from self.then.steps(problem, state, tol))
 
 
-def _rough(
-    solver: Solver, problem: Problem, reg: float, start: State, tol: float
-) -> Generator[State, Any, State]:
+def _rough(solver: Solver, problem: Problem, reg: float, start: State, tol: float) -> Generator[State, Any, State]:
     """Yield the points of a rough fit with another λ; return the last."""
     stage, rough = problem.with_reg(reg), max(_ROUGH, tol)
     steps, answer, lower_bound, value = solver.steps(stage, start, rough), None, 0.0, np.inf

@@ -23,8 +23,8 @@ from softmargin.vectors import Vector, inner, namespace
 
 __all__ = ["TruncatedNewton"]
 
-_FORCING, _MAX_PRODUCTS = 1e-3, 300
-"""With a preconditioner of class blocks, a product costs little: solve well, so that the right pairs stay active."""
+_FORCING, _MAX_PRODUCTS = 3e-4, 300
+"""With a preconditioner of class blocks, a product costs little; accurate steps keep the right pairs active."""
 
 _STIFF = 1.0
 """Up to this `Traits.dual_stiffness`, float32 products are accurate enough for a step."""

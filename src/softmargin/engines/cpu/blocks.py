@@ -140,7 +140,9 @@ class BlockEngine(PartitionedEngine):
         self.count(len(rows) // len(self.shape.class_weights) + 1)
         n_parts = int(np.clip(len(rows) * self._row_size // _PAIR_PART, 1, _PAIR_PARTS))
         parts = panels(len(rows), n_parts)
-        copies = [(self._pair_rows(rows[part], single), rival[part], target[part], factors[part]) for part in parts]
+        copies = [
+            (self._pair_rows(rows[part], single), rival[part], target[part], factors[part]) for part in parts
+        ]
 
         def part_sums(part: tuple[Any, Ints, Ints, Floats], Vt: Any, c: Floats, stop: threading.Event) -> Any:
             Gt, g = np.zeros_like(Vt, dtype=np.float64), np.zeros(len(c))
