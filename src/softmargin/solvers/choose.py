@@ -26,7 +26,10 @@ _PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
 sweep costs a pass, the last if the fallback is fast."""
 
 _STIFF = 3.0
-"""From this `Traits.dual_stiffness` on (in units of Δ for the hinge), margin losses start at a larger λ."""
+"""From this `Traits.dual_stiffness` on (in units of Δ for the hinge), continuation in λ follows dual ascent for
+margin losses, after the patience below."""
+
+_STIFF_PATIENCE = 100.0
 
 _TINY_HESSIAN = 100
 """Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
@@ -51,7 +54,7 @@ def choose_solver(problem: Problem) -> Solver:
     wide = shape.has_few_rows or (cheap and shape.n_active <= shape.n_features)
     in_pairs = Capability.HESSIAN in traits.supports and (loss.curves_in_pairs or not loss.smooth)
     if in_pairs and not (cheap and wide) and traits.dual_stiffness > _STIFF * loss.reg_scale:
-        return Continuation(DualAscent(primal, _LITTLE_PATIENCE), primal)
+        return DualAscent(Continuation(DualAscent(primal, _LITTLE_PATIENCE), primal), _STIFF_PATIENCE)
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.score_scale
     if few and not small and not wide and traits.dual_stiffness > (_STIFFEST_CHEAP if cheap else stiffest):
         return primal

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from softmargin.objective import Problem, relative_gap
+from softmargin.objective import DualState, Problem, relative_gap
 from softmargin.solvers.base import Progress, Solver, Start, State, Steps
 from softmargin.vectors import namespace
 
@@ -24,6 +24,9 @@ _RATIO = 10.0
 
 _ROUGH = 0.03
 """Relative gap at which the next λ follows."""
+
+_GOOD = 0.3
+"""Relative gap up to which dual ascent at the last λ is a better start than a larger λ."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class Continuation(Solver):
     def states(self) -> tuple[type[State], ...]:
         """The states of the second solver."""
         return self.then.states
+
+    def start_from_dual(self, dual: DualState, estimate: float) -> State:
+        """Return the multipliers for the second solver if it uses them and the ``estimate`` is good, else zero."""
+        state = self.then.start_from_dual(dual, estimate)
+        keeps = estimate <= _GOOD and isinstance(state, self.then.states)
+        return state if keeps else Start(P=0.0 * dual.P, reg=dual.reg)
 
     def steps(self, problem: Problem, start: State, tol: float) -> Steps:
         """Yield the points of all λ; a start that is not zero takes the place of the first."""
