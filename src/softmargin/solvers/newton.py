@@ -23,8 +23,8 @@ from softmargin.vectors import Vector, inner, namespace
 
 __all__ = ["TruncatedNewton"]
 
-_FORCING, _MAX_PRODUCTS = 3e-4, 300
-"""With a preconditioner of class blocks, a product costs little; accurate steps keep the right pairs active."""
+_LEAST_FORCING, _FORCING, _MAX_PRODUCTS = 1e-5, 0.03, 300
+"""With a preconditioner of class blocks. Violations of active pairs shrink like λ, and so must the residual."""
 
 _STIFF = 1.0
 """Up to this `Traits.dual_stiffness`, float32 products are accurate enough for a step."""
@@ -86,7 +86,8 @@ class _Newton:
         product = hessian.product(single=inverse is None)
         if product is None:
             return self._fallback.at(point)
-        limits = _Limits(_FORCING, _FORCING, _MAX_PRODUCTS)
+        forcing = max(min(_FORCING, 1.0 / self._problem.traits.dual_stiffness), _LEAST_FORCING)
+        limits = _Limits(forcing, forcing, _MAX_PRODUCTS)
         if inverse is None:
             self._model.refresh(point, now=True)
             inverse, limits = self._model.solve, _Limits(settings.forcing, math.inf, settings.max_products)
