@@ -53,14 +53,15 @@ def test_the_fit_ends_with_the_smallest_tol(name: str, loss: sm.Hinge, fit_inter
     assert "max_passes" not in fit.status
     found = re.fullmatch(r"The gap is at the rounding level of F in float64; use tol ≥ (\S+)\.", fit.status)
     assert found is not None, fit.status
-    # That tolerance is reached, and half of the gap is not.
+    # That tolerance is reached, and a quarter of the gap is not. Half of it can be: with the hinge on few rows,
+    # changes of X by 1e-13 make the smallest gap 1.1e-12 or 2.3e-12.
     least = float(found[1])
     assert sm.minimize(objective, tol=least).gap <= least
-    half = 0.5 * fit.gap
+    less = 0.25 * fit.gap
     with pytest.warns(
-        ConvergenceWarning, match=f"tol={np.format_float_scientific(half, precision=3, trim='-', exp_digits=1)}"
+        ConvergenceWarning, match=f"tol={np.format_float_scientific(less, precision=3, trim='-', exp_digits=1)}"
     ):
-        assert sm.minimize(objective, tol=half, max_passes=300).gap > half
+        assert sm.minimize(objective, tol=less, max_passes=300).gap > less
 
 
 @pytest.mark.parametrize("name", ["float64", "float32", "sparse"])

@@ -148,7 +148,7 @@ class LinearClassifierCV(FittedClassifier):
     --------
     >>> import softmargin as sm
     >>> digits = sm.load_dataset("digits")
-    >>> search = sm.LinearClassifierCV(["squared_hinge"], regs=[1.0, 0.1, 0.01], cv=3).fit(digits.X, digits.y)
+    >>> search = sm.LinearClassifierCV(["squared_hinge"], regs=[1.0, 0.1, 1e-3], cv=3).fit(digits.X, digits.y)
     >>> search.best_reg_, search.path_.paths[0].chosen.validation_accuracy > 0.9
     (0.1, True)
     """
