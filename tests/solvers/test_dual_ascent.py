@@ -17,6 +17,7 @@ from softmargin.errors import CapabilityError, ConvergenceWarning
 from softmargin.losses import SmoothedHinge
 from softmargin.losses.rows import row_ascent
 from softmargin.solvers import LBFGS, AugmentedLagrangian, DualAscent, TruncatedNewton, choose_solver
+from softmargin.solvers.continuation import Continuation
 from tests.support.problems import random_problem
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -214,10 +215,11 @@ def test_the_default_solver():
     wide = rng.normal(size=(500, 400))
     assert isinstance(choose_solver(sm.Objective(sm.CrossEntropy(), wide, y % 3, 4.0).problem()[0]), DualAscent)
     assert isinstance(choose_solver(sm.Objective(sm.CrossEntropy(), wide, y % 3, 1e-4).problem()[0]), LBFGS)
-    assert isinstance(
-        choose_solver(sm.Objective(sm.SquaredHinge(), wide, y % 3, 1e-4).problem()[0]), TruncatedNewton
-    )
-    assert isinstance(choose_solver(sm.Objective(sm.Hinge(), wide, y % 3, 1e-4).problem()[0]), AugmentedLagrangian)
+    for reg, kinds in ((0.25, (TruncatedNewton, AugmentedLagrangian)), (1e-4, (DualAscent, DualAscent))):
+        for loss, kind in zip((sm.SquaredHinge(), sm.Hinge()), kinds, strict=True):
+            solver = choose_solver(sm.Objective(loss, wide, y % 3, reg).problem()[0])
+            assert isinstance(solver, kind)
+            assert not isinstance(solver, DualAscent) or isinstance(solver.fallback, Continuation)
     assert isinstance(choose_solver(sm.Objective(sm.CrossEntropy(), X, y % 3, 0.1).problem()[0]), TruncatedNewton)
     for N, reg, kind in ((5000, 1e-3, DualAscent), (5000, 1e-6, LBFGS), (300, 1e-6, DualAscent)):
         sparse = csr_array((np.ones(3 * N), (np.repeat(np.arange(N), 3), np.arange(3 * N) % 401)), (N, 401))

@@ -48,7 +48,7 @@ def test_the_fit_ends_with_the_smallest_tol(name: str, loss: sm.Hinge, fit_inter
     X, y, reg = problems()[name]
     objective = sm.Objective(loss, X, y, reg, fit_intercept=fit_intercept)
     fit = fitted(objective, None, 1500)
-    assert fit.n_passes < 1000
+    assert fit.n_passes < 1400  # of 1,500
     assert 1e-15 < fit.gap < (1e-7 if name == "far from zero" else 1e-9)
     assert "max_passes" not in fit.status
     found = re.fullmatch(r"The gap is at the rounding level of F in float64; use tol ≥ (\S+)\.", fit.status)

@@ -109,8 +109,12 @@ class Solves(Handle):
         self.border.calls["solve"] += 1
         return self.border.to_user(self.inside.solve(*map(self.border.to_engine, arguments)))
 
-    def product(self) -> Any:
-        product, border = self.inside.product(), self.border
+    def blocks(self, reg: float, floor: float | None) -> Any:
+        found = self.inside.blocks(reg, floor)
+        return found and Solves(found, self.border)
+
+    def product(self, single: bool) -> Any:
+        product, border = self.inside.product(single), self.border
         return product and (lambda *V: border.to_user(product(*map(border.to_engine, V))))
 
 

@@ -144,7 +144,7 @@ class InMemoryEngine(Engine):
         """Return value and gradient; write the scores plus offsets into ``scores_out`` (N, C), if given."""
 
     @abstractmethod
-    def _pair_product(self, pairs: Pairs, single: bool) -> PairProduct:
+    def _pair_product(self, pairs: Pairs, single: bool = True) -> PairProduct:
         """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(…)ᵀ``; ``single`` allows float32."""
 
     @abstractmethod

@@ -65,7 +65,7 @@ class ReferenceEngine(InMemoryEngine):
         rows *= self._weights[:, None]
         return self._X.T @ rows, rows.sum(axis=0)
 
-    def _pair_product(self, pairs: Pairs, single: bool) -> PairProduct:
+    def _pair_product(self, pairs: Pairs, single: bool = True) -> PairProduct:
         rows, rival, target, factors = pairs
         X, places = self.dense_rows(rows), np.arange(len(rows))
 

@@ -44,9 +44,9 @@ _NARROWEST = 0.03
 _NARROWEST_EASY, _FEW_STEPS = 1e-5, 6
 """A round of this few steps may be followed by a narrower one, which moves the multipliers further."""
 
-_STIFF = 3.0
-"""From this `Traits.dual_stiffness` on, in units of Δ, the first rounds use no multipliers. Half of it is the
-first width."""
+_STIFF, _MOST_STIFF = 3.0, 1e9
+"""Between these `Traits.dual_stiffness`, in units of Δ, the first rounds use no multipliers. Half of it is the
+first width. Larger values come from features of very different scales."""
 
 _LEAST_WIDTH = 0.02
 _SMOOTH_SHARE = 0.3
@@ -137,17 +137,18 @@ class AugmentedLagrangian(Solver):
             )
         check_descent("inner", self.inner)
         P, delta = start.P, problem.loss.score_scale
+        stiffness = problem.traits.dual_stiffness / delta
+        stiff = _STIFF < stiffness < _MOST_STIFF
         if isinstance(start, AugmentedLagrangianState):
             ratio = problem.reg / start.reg
             multipliers, width, gap, share, value, rounding = start.round
             if ratio != 1.0:  # the dual rows scale with λ
                 multipliers, width, gap, value = multipliers.scaled(ratio), width / ratio, 1.0, None
         else:
-            widest = max(_WIDEST, 0.5 * problem.traits.dual_stiffness / delta)
+            widest = max(_WIDEST, 0.5 * stiffness) if stiff else _WIDEST
             multipliers, width, gap, share, value, rounding = _Round(problem.rows_from(None), widest)
         if value is None:
             value = problem.evaluate(P).value
-        stiff = problem.traits.dual_stiffness > _STIFF * delta
         while True:
             smoothed = problem.smoothed(width * delta, multipliers)
             target = max(share * gap, 0.3 * max(tol, rounding)) * value

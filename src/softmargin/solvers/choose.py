@@ -25,9 +25,9 @@ _PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
 """Dual ascent switches to its fallback if it expects more passes than this; the second for few classes where a
 sweep costs a pass, the last if the fallback is fast."""
 
-_STIFF = 3.0
-"""From this `Traits.dual_stiffness` on (in units of Δ for the hinge), continuation in λ follows dual ascent for
-margin losses, after the patience below."""
+_STIFF, _MOST_STIFF = 3.0, 1e9
+"""Between these `Traits.dual_stiffness` (in units of Δ for the hinge), continuation in λ follows dual ascent for
+margin losses, after the patience below. Larger values come from features of very different scales."""
 
 _STIFF_PATIENCE = 100.0
 
@@ -53,7 +53,8 @@ def choose_solver(problem: Problem) -> Solver:
     cheap = Capability.CHEAP_SWEEPS in traits.supports
     wide = shape.has_few_rows or (cheap and shape.n_active <= shape.n_features)
     in_pairs = Capability.HESSIAN in traits.supports and (loss.curves_in_pairs or not loss.smooth)
-    if in_pairs and not (cheap and wide) and traits.dual_stiffness > _STIFF * loss.reg_scale:
+    stiffness = traits.dual_stiffness / loss.reg_scale
+    if in_pairs and not (cheap and wide) and _STIFF < stiffness < _MOST_STIFF:
         return DualAscent(Continuation(DualAscent(primal, _LITTLE_PATIENCE), primal), _STIFF_PATIENCE)
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.score_scale
     if few and not small and not wide and traits.dual_stiffness > (_STIFFEST_CHEAP if cheap else stiffest):

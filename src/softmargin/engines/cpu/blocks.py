@@ -134,7 +134,7 @@ class BlockEngine(PartitionedEngine):
         sums = self._sums(step, single=False)
         return sums.features, sums.rows
 
-    def _pair_product(self, pairs: Pairs, single: bool) -> PairProduct:
+    def _pair_product(self, pairs: Pairs, single: bool = True) -> PairProduct:
         rows, rival, target, factors = pairs
         single = single and self.has_single
         self.count(len(rows) // len(self.shape.class_weights) + 1)
