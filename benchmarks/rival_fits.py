@@ -14,13 +14,9 @@ from importlib.metadata import version
 import numpy as np
 from scipy import sparse
 
+from benchopt_multiclass.benchmark_utils.losses import two_columns, value_and_gradient
+
 FREE, NONE = "free bias", "no bias"
-
-
-def both(w, b=0.0):
-    """Return W and b of two classes that belong to one weight vector."""
-    w, b = np.ravel(w) / 2.0, np.ravel(b)[0] / 2.0
-    return np.stack([-w, w], axis=1), np.array([-b, b])
 
 
 def fits(model, X, y):
@@ -29,7 +25,7 @@ def fits(model, X, y):
     W, b = (
         (model.coef_.T, np.ravel(model.intercept_))
         if len(model.coef_) > 1
-        else both(model.coef_, model.intercept_)
+        else two_columns(model.coef_, model.intercept_)
     )
     return W, b, None
 
@@ -81,7 +77,7 @@ def cyanure(X, y, reg, stop, threads, loss, bias):
     )  # fmt: skip
     model.fit(X, y)
     b = model.intercept_ if bias == FREE else np.zeros(y.max() + 1)
-    W, b = both(model.coef_, b) if two else (model.coef_, np.ravel(b))
+    W, b = two_columns(model.coef_, b) if two else (model.coef_, np.ravel(b))
     steps = model.optimization_info_[0]
     return W, b, steps[3, np.flatnonzero(steps[0])[-1]]
 
@@ -111,7 +107,7 @@ def snap(X, y, reg, stop, threads, loss, bias):
         regularizer=len(y) * reg, tol=stop, max_iter=10**6, fit_intercept=False, n_jobs=threads, random_state=0
     )
     model.fit(X, y)
-    return *both(model.coef_), None
+    return *two_columns(model.coef_), None
 
 
 def mlpack_softmax(X, y, reg, stop, threads, loss, bias):
@@ -139,40 +135,17 @@ def mlpack_svm(X, y, reg, stop, threads, loss, bias):
     return parts["svm"]["parameters"].T, np.zeros(y.max() + 1), None
 
 
-def smooth_value(S, y, loss):
-    """Return the mean loss of scores and its gradient times N, in NumPy."""
-    rows = np.arange(len(y))
-    if loss == "cross_entropy":
-        E = np.exp(S - S.max(axis=1, keepdims=True))
-        total = E.sum(axis=1)
-        value = np.log(total) - (S[rows, y] - S.max(axis=1))
-        G = E / total[:, None]
-        G[rows, y] -= 1.0
-        return value.mean(), G
-    V = np.maximum(S - S[rows, y][:, None] + 1.0, 0.0)
-    V[rows, y] = 0.0
-    G = 2.0 * V
-    G[rows, y] = -G.sum(axis=1)
-    return (V * V).sum() / len(y), G
-
-
 def numpy_lbfgs(X, y, reg, stop, threads, loss, bias):
     from scipy.optimize import minimize
 
-    n, D, C = *X.shape, y.max() + 1
+    shape = X.shape[1] + 1, y.max() + 1
 
     def F(p):
-        P = p.reshape(D + 1, C)
-        S = np.asarray(X @ P[:-1].astype(X.dtype), np.float64) + P[-1]
-        value, G = smooth_value(S, y, loss)
-        gradient = np.zeros((D + 1, C))
-        gradient[:-1] = X.T @ G.astype(X.dtype) / n + 2.0 * reg * P[:-1]
-        if bias == FREE:
-            gradient[-1] = G.mean(axis=0)
-        return value + reg * (P[:-1] ** 2).sum(), gradient.ravel()
+        value, gradient = value_and_gradient(X, y, loss, reg, bias == FREE, p.reshape(shape))
+        return value, gradient.ravel()
 
     options = {"maxiter": 10**6, "maxfun": 10**7, "gtol": stop, "ftol": 0.0, "maxcor": 20}
-    P = minimize(F, np.zeros((D + 1) * C), jac=True, method="L-BFGS-B", options=options).x.reshape(D + 1, C)
+    P = minimize(F, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
     return P[:-1], P[-1], None
 
 
@@ -229,8 +202,7 @@ RIVALS = (
     Rival("cyanure, float32", "cyanure", cyanure, FREE_CE, decades(1, 6), dtype=np.float32),
     Rival("cyanure (two classes)", "cyanure", cyanure, ((SQ, FREE), (CE, NONE), (SQ, NONE)), decades(1, 8),
           two_only=True),
-    Rival("NumPy + SciPy L-BFGS", "scipy", numpy_lbfgs, (*SOFT, (SQ, FREE), (SQ, NONE)), decades(2, 8),
-          dtype=None),
+    Rival("NumPy + SciPy L-BFGS", "scipy", numpy_lbfgs, (*SOFT, (SQ, FREE), (SQ, NONE)), decades(2, 8)),
     Rival("mlpack softmax_regression", "mlpack", mlpack_softmax, ((CE, NONE),), (0.0,), takes_sparse=False),
     Rival("mlpack linear_svm", "mlpack", mlpack_svm, ((HI, NONE),), decades(2, 10, 4), takes_sparse=False),
     Rival("LIBLINEAR dual", SKLEARN, liblinear, ((HI, NONE), (SQ, NONE)), decades(0, 6), two_only=True),

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 from benchmark_utils.losses import two_columns
+from benchmark_utils.stopping import Reached
 from benchopt import BaseSolver
-from benchopt.stopping_criterion import SufficientProgressCriterion
 from cyanure.estimators import Classifier
 
 
@@ -15,7 +15,7 @@ class Solver(BaseSolver):
     name = "cyanure"
     requirements = ["pip::cyanure"]
     sampling_strategy = "tolerance"
-    stopping_criterion = SufficientProgressCriterion(patience=6)
+    stopping_criterion = Reached(patience=6)
 
     def skip(self, X, y, loss, reg, fit_intercept):
         if loss == "hinge":

@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 from benchmark_utils.losses import two_columns
+from benchmark_utils.stopping import Reached
 from benchopt import BaseSolver
-from benchopt.stopping_criterion import SufficientProgressCriterion
 from sklearn.linear_model import LogisticRegression
 
 
@@ -16,7 +16,7 @@ class Solver(BaseSolver):
     requirements = ["pip::scikit-learn"]
     parameters = {"solver": ["lbfgs", "newton-cg", "newton-cholesky", "saga"]}
     sampling_strategy = "tolerance"
-    stopping_criterion = SufficientProgressCriterion(patience=6)
+    stopping_criterion = Reached(patience=6)
 
     def skip(self, X, y, loss, reg, fit_intercept):
         if loss != "cross_entropy":

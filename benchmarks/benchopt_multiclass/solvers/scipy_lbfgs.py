@@ -2,6 +2,7 @@
 
 import numpy as np
 from benchmark_utils.losses import value_and_gradient
+from benchmark_utils.stopping import Reached
 from benchopt import BaseSolver
 from scipy.optimize import minimize
 
@@ -12,6 +13,7 @@ class Solver(BaseSolver):
     name = "SciPy-L-BFGS"
     requirements = ["pip::scipy"]
     sampling_strategy = "callback"
+    stopping_criterion = Reached(patience=6)
 
     def skip(self, X, y, loss, reg, fit_intercept):
         return (True, "L-BFGS needs a smooth loss") if loss == "hinge" else (False, None)

@@ -2,8 +2,8 @@
 
 import warnings
 
+from benchmark_utils.stopping import Reached
 from benchopt import BaseSolver
-from benchopt.stopping_criterion import SufficientProgressCriterion
 
 import softmargin as sm
 
@@ -16,7 +16,7 @@ class Solver(BaseSolver):
     name = "softmargin"
     requirements = ["pip::softmargin"]
     sampling_strategy = "tolerance"
-    stopping_criterion = SufficientProgressCriterion(patience=6)
+    stopping_criterion = Reached(patience=6)
 
     def set_objective(self, X, y, loss, reg, fit_intercept):
         self.arguments = LOSSES[loss], X, y, reg

@@ -2,8 +2,8 @@
 
 import numpy as np
 from benchmark_utils.losses import value_and_gradient
+from benchmark_utils.stopping import Reached
 from benchopt import BaseSolver
-from benchopt.stopping_criterion import SufficientProgressCriterion
 
 
 class Solver(BaseSolver):
@@ -12,7 +12,7 @@ class Solver(BaseSolver):
     name = "subgradient"
     requirements = []
     sampling_strategy = "callback"
-    stopping_criterion = SufficientProgressCriterion(patience=30)
+    stopping_criterion = Reached(patience=30)
 
     def skip(self, X, y, loss, reg, fit_intercept):
         return (False, None) if loss == "hinge" else (True, "the smooth losses have L-BFGS as their baseline")
