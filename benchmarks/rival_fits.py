@@ -230,8 +230,8 @@ def work(name, threads, pipe):
     warnings.simplefilter("ignore")
     rival = next(rival for rival in RIVALS if rival.name == name)
     last, X, y = None, None, None
-    while True:
-        file, loss, bias, reg, stop = pipe.recv()
+    while (task := pipe.recv()) is not None:
+        file, loss, bias, reg, stop = task
         if file != last:
             (X, y), last = loaded(file, rival.dtype), file
         started, cpu = time.perf_counter(), time.process_time()

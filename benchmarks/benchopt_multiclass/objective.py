@@ -9,7 +9,7 @@ from benchopt import BaseObjective
 import softmargin as sm
 
 LOSSES = {"cross_entropy": sm.CrossEntropy(), "squared_hinge": sm.SquaredHinge(), "hinge": sm.Hinge()}
-REFERENCE_SECONDS = 60.0
+REFERENCE_SECONDS = 30.0
 
 
 class Objective(BaseObjective):

@@ -10,7 +10,7 @@ class Dataset(BaseDataset):
 
     name = "sparse-texts"
     requirements = ["pip::scipy"]
-    parameters = {"n_samples, n_words, n_classes": [(2000, 10_000, 10)]}
+    parameters = {"n_samples, n_words, n_classes": [(1000, 2000, 5)]}
     test_parameters = {"n_samples, n_words, n_classes": [(60, 40, 3)]}
 
     def get_data(self):
