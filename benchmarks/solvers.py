@@ -12,6 +12,7 @@ softmargin appears three times: ``softmargin`` like the peers, by suboptimality;
 with that tolerance returns certified; and ``softmargin-nobias``, the proved gap without a bias,
 beside ``dual-ascent``, which also has no bias and proves its gap.
 LinearSVC and liblinear minimise another objective: they are timed until their own tolerance, no more.
+`rivals.py` compares with more packages, whose iterates cannot be seen: each stop is a new fit there.
 
 On a busy machine every solver whose threads wait by spinning can be ten times slower: the column
 ``others`` is the share of a core that other processes used, and should be near 0.
