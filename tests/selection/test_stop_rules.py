@@ -95,8 +95,8 @@ def noisy():
 
 
 def test_given_values_past_the_best_are_left_out(noisy):
-    some = sm.compare(*noisy, ["cross_entropy"], REGS, cv=3)
-    every = sm.compare(*noisy, ["cross_entropy"], REGS, cv=3, fit_all=True)
+    some = sm.compare(*noisy, ["cross_entropy"], REGS, cv=3, fit_all=False)
+    every = sm.compare(*noisy, ["cross_entropy"], REGS, cv=3)
     (path,), (complete,) = some.paths, every.paths
     assert complete.skipped == ()
     assert [point.reg for point in complete.points] == REGS
@@ -120,10 +120,25 @@ def test_given_values_past_the_best_are_left_out(noisy):
     assert Comparison.from_record(older).paths[0].skipped == ()
 
 
-def test_the_estimator_fits_all_values_on_request(noisy):
+def test_the_estimator_fits_all_values_unless_told_otherwise(noisy):
     search = sm.LinearClassifierCV(["cross_entropy"], regs=REGS, cv=3)
-    assert len(search.fit(*noisy).path_.paths[0].points) < len(REGS)
-    assert len(search.set_params(fit_all=True).fit(*noisy).path_.paths[0].points) == len(REGS)
+    assert len(search.fit(*noisy).path_.paths[0].points) == len(REGS)
+    assert len(search.set_params(fit_all=False).fit(*noisy).path_.paths[0].points) < len(REGS)
+
+
+def test_given_values_are_not_judged_by_chance_at_the_large_ones():
+    """Informative features of a small scale take effect at a small λ, after noise at the level of chance."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(400, 10))
+    y = (z[:, 0] > 0) * 2 + (z[:, 1] > 0)
+    z[:, :2] /= 50.0
+    found = sm.compare(z, y, ["cross_entropy"], [10.0**-k for k in range(10)], cv=3)
+    assert found.reg <= 1e-6
+    assert found.paths[0].chosen.score > 0.9
+
+
+def test_whether_to_fit_all_values_is_a_flag(noisy):
+    search = sm.LinearClassifierCV(["cross_entropy"], regs=REGS, cv=3)
     with pytest.raises(sm.ParameterError, match="fit_all must be True or False"):
         search.set_params(fit_all="yes").fit(*noisy)
 

@@ -95,8 +95,8 @@ class LinearClassifierCV(FittedClassifier):
         Seed of the folds if ``cv`` is an integer.
     keep_out_of_fold : bool, default False
         Whether to store the held-out scores of all samples: up to 2·N·C numbers of 8 bytes.
-    fit_all : bool, default False
-        Whether to fit all λ of a list or a number of ``regs``. By default a path ends after two λ in a row with a
+    fit_all : bool, default True
+        Whether to fit all λ of a list or a number of ``regs``. If not, a path ends after two λ in a row with a
         lower score and a larger held-out loss than before, or after one λ whose score is clearly lower.
     callback : callable, optional
         Called with each `Step` of the final fit; a true return value stops it.
@@ -174,7 +174,7 @@ class LinearClassifierCV(FittedClassifier):
         n_threads: int | None = None,
         random_state: int = 0,
         keep_out_of_fold: bool = False,
-        fit_all: bool = False,
+        fit_all: bool = True,
         callback: Callback | None = None,
     ) -> None:
         self.losses = losses

@@ -39,7 +39,7 @@ def compare(
     max_passes: float = 1000,
     calibrate: bool = True,
     keep_out_of_fold: bool = False,
-    fit_all: bool = False,
+    fit_all: bool = True,
     seed: int = 0,
     scaling: str = "auto",
     fit_intercept: bool = True,
@@ -78,8 +78,8 @@ def compare(
         Whether to compute the calibration error, and fit a temperature for the hinges, on the held-out scores.
     keep_out_of_fold : bool, default False
         Whether the result has the held-out scores of all samples, ``out_of_fold``: N·C numbers of 8 bytes.
-    fit_all : bool, default False
-        Whether to fit all given λ. By default a path ends when held-out score and loss become worse.
+    fit_all : bool, default True
+        Whether to fit all given λ. If not, a path ends when held-out score and loss become worse.
     seed : int, default 0
         Seed of the folds if ``cv`` is an integer.
     scaling : {"auto", "none", "pixel", "standard"}, default "auto"
@@ -143,7 +143,7 @@ def choose(
     max_passes: float = 1000,
     calibrate: bool = True,
     keep_out_of_fold: bool = False,
-    fit_all: bool = False,
+    fit_all: bool = True,
     seed: int = 0,
     scaling: str = "auto",
     fit_intercept: bool = True,

@@ -66,7 +66,7 @@ class Settings(NamedTuple):
     calibrate: bool = True
     progress: FoldCallback | None = None
     keep_out_of_fold: bool = False
-    fit_all: bool = False
+    fit_all: bool = True
     record: Recorded = Recorded()
 
     def checked(self) -> Settings:
