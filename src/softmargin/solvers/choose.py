@@ -31,9 +31,6 @@ margin losses, after the patience below. Larger values come from features of ver
 
 _STIFF_PATIENCE = 100.0
 
-_TINY_HESSIAN = 100
-"""Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
-
 
 def choose_solver(problem: Problem) -> Solver:
     """Return the default solver for an objective: by its loss, its sizes and what its engine supports.
@@ -47,7 +44,7 @@ def choose_solver(problem: Problem) -> Solver:
     loss, traits = problem.loss, problem.traits
     primal, shape = _primal(loss, traits), traits.shape
     small, few = shape.has_small_hessian, shape.n_classes <= _FEW_CLASSES
-    tiny = small and shape.n_features * shape.n_classes <= _TINY_HESSIAN
+    tiny = shape.has_tiny_hessian
     if (tiny and loss.smooth) or not loss.ascends or Capability.DUAL_ASCENT not in traits.supports:
         return primal
     cheap = Capability.CHEAP_SWEEPS in traits.supports
