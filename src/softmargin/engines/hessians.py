@@ -46,6 +46,9 @@ _BLOCK_BYTES = 1 << 29
 _BLOCK_WORK = 200
 """Maximum number of multiplications for these blocks, in units of those in X @ W."""
 
+_TINY_HESSIAN = 100
+"""Up to this many weights, the Hessian as a matrix costs less, and is more accurate for features of any scale."""
+
 _FEW_CUBED, _CUBED = 300_000_000, 40
 """Maximum of the cube of the number of pairs for an exact solution: in general, and in units of X @ W."""
 
@@ -212,6 +215,6 @@ def can_solve(shape: Shape, active: Any) -> bool:
     """Return whether the matrix of the products between the active pairs is cheap to make and factor."""
     n_pairs = int(np.count_nonzero(active))
     n_weights = shape.n_features * shape.n_classes
-    if shape.has_tiny_hessian or not 0 < n_pairs <= n_weights or 8 * n_pairs * shape.n_features > _ROW_BYTES:
+    if n_weights <= _TINY_HESSIAN or not 0 < n_pairs <= n_weights or 8 * n_pairs * shape.n_features > _ROW_BYTES:
         return False
     return n_pairs**3 <= max(_FEW_CUBED, _CUBED * shape.n_products)

@@ -11,7 +11,6 @@ from softmargin.vectors import Vector
 
 __all__ = ["Capability", "Moments", "Quality", "Shape", "Sweep"]
 
-_TINY_HESSIAN = 100
 _SMALL_HESSIAN = 1024
 """Up to this many weights, the whole Hessian is a small matrix."""
 
@@ -72,14 +71,6 @@ class Shape:
     def has_small_hessian(self) -> bool:
         """Whether the Hessian in all weights is a small matrix."""
         return (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
-
-    @property
-    def has_tiny_hessian(self) -> bool:
-        """Whether there are so few weights that a Newton step with this matrix costs little more than a pass.
-
-        It is also more accurate than other forms if the features differ in scale.
-        """
-        return self.n_features * self.n_classes <= _TINY_HESSIAN
 
     @property
     def has_few_rows(self) -> bool:

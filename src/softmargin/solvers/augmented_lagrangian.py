@@ -138,7 +138,7 @@ class AugmentedLagrangian(Solver):
         check_descent("inner", self.inner)
         P, delta = start.P, problem.loss.score_scale
         stiffness = problem.traits.dual_stiffness / delta
-        stiff = _STIFF < stiffness < _MOST_STIFF and not problem.traits.shape.has_tiny_hessian
+        stiff = _STIFF < stiffness < _MOST_STIFF
         if isinstance(start, AugmentedLagrangianState):
             ratio = problem.reg / start.reg
             multipliers, width, gap, share, value, rounding = start.round

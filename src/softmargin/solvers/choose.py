@@ -31,6 +31,9 @@ margin losses, after the patience below. Larger values come from features of ver
 
 _STIFF_PATIENCE = 100.0
 
+_TINY_HESSIAN = 100
+"""Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
+
 
 def choose_solver(problem: Problem) -> Solver:
     """Return the default solver for an objective: by its loss, its sizes and what its engine supports.
@@ -44,14 +47,14 @@ def choose_solver(problem: Problem) -> Solver:
     loss, traits = problem.loss, problem.traits
     primal, shape = _primal(loss, traits), traits.shape
     small, few = shape.has_small_hessian, shape.n_classes <= _FEW_CLASSES
-    tiny = shape.has_tiny_hessian
-    if (tiny and loss.smooth) or not loss.ascends or Capability.DUAL_ASCENT not in traits.supports:
+    tiny = loss.smooth and small and shape.n_features * shape.n_classes <= _TINY_HESSIAN
+    if tiny or not loss.ascends or Capability.DUAL_ASCENT not in traits.supports:
         return primal
     cheap = Capability.CHEAP_SWEEPS in traits.supports
     wide = shape.has_few_rows or (cheap and shape.n_active <= shape.n_features)
     in_pairs = Capability.HESSIAN in traits.supports and (loss.curves_in_pairs or not loss.smooth)
     stiffness = traits.dual_stiffness / loss.reg_scale
-    if in_pairs and not (tiny or (cheap and wide)) and _STIFF < stiffness < _MOST_STIFF:
+    if in_pairs and not (cheap and wide) and _STIFF < stiffness < _MOST_STIFF:
         return DualAscent(Continuation(DualAscent(primal, _LITTLE_PATIENCE), primal), _STIFF_PATIENCE)
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.score_scale
     if few and not small and not wide and traits.dual_stiffness > (_STIFFEST_CHEAP if cheap else stiffest):
