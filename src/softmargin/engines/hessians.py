@@ -46,9 +46,6 @@ _BLOCK_BYTES = 1 << 29
 _BLOCK_WORK = 200
 """Maximum number of multiplications for these blocks, in units of those in X @ W."""
 
-_TINY_HESSIAN = 100
-"""Up to this many weights, the Hessian as a matrix costs less, and is more accurate for features of any scale."""
-
 _FEW_CUBED, _CUBED = 300_000_000, 40
 """Maximum of the cube of the number of pairs for an exact solution: in general, and in units of X @ W."""
 
@@ -155,7 +152,7 @@ class PairHessian:
         work, size = D * int(sizes @ smaller + smaller @ smaller), 8 * D * int(smaller.sum())
         if work > _BLOCK_WORK * shape.n_products or size > _BLOCK_BYTES or 8 * len(some) * D > _ROW_BYTES:
             return None
-        engine.count(len(rows) // shape.n_classes + 1)
+        engine.count_in_one_class(len(rows))
         Z, factors = engine.mapped_rows(rows, self._affine), self._curvature * engine.samples.weights[rows][place]
         pairs = Pairs(place, rival, target, factors)
         try:
@@ -177,7 +174,7 @@ class PairHessian:
             preconditioner = gram_of_rows(engine, engine.rows[some], self._affine)
         place, rival = np.nonzero(self._active[some])
         pairs = GramPairs(place, rival, engine.samples.y[engine.rows[some][place]], self._curvature)
-        engine.count(len(some) // engine.shape.n_classes + 1)
+        engine.count_in_one_class(len(some))
         pull = 0.0 if floor is None else 1.0 / floor
         try:
             return cast(GramPreconditioner, preconditioner).solve_pairs(pairs, reg, pull, G)
@@ -215,6 +212,6 @@ def can_solve(shape: Shape, active: Any) -> bool:
     """Return whether the matrix of the products between the active pairs is cheap to make and factor."""
     n_pairs = int(np.count_nonzero(active))
     n_weights = shape.n_features * shape.n_classes
-    if n_weights <= _TINY_HESSIAN or not 0 < n_pairs <= n_weights or 8 * n_pairs * shape.n_features > _ROW_BYTES:
+    if shape.has_tiny_hessian or not 0 < n_pairs <= n_weights or 8 * n_pairs * shape.n_features > _ROW_BYTES:
         return False
     return n_pairs**3 <= max(_FEW_CUBED, _CUBED * shape.n_products)

@@ -131,6 +131,10 @@ class InMemoryEngine(Engine):
         self._file.check(DataError)
         self._n_read += n_rows  # an integer, so that a resumed fit counts without rounding
 
+    def count_in_one_class(self, n_rows: int) -> None:
+        """Count rows that will be multiplied with one column of W each, as a product with active pairs does."""
+        self.count(n_rows // self.shape.n_classes + 1)
+
     # -- implemented by subclasses -----------------------------------------------------------------------
 
     @abstractmethod

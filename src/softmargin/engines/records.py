@@ -14,6 +14,10 @@ __all__ = ["Capability", "Moments", "Quality", "Shape", "Sweep"]
 _SMALL_HESSIAN = 1024
 """Up to this many weights, the whole Hessian is a small matrix."""
 
+_TINY_HESSIAN = 100
+"""Up to this many, a Newton step with it costs little more than a pass. For features of very different scales, it
+is more accurate than products between active pairs."""
+
 _CHEAP_FEATURES = 512
 """Up to this many features, a (D, D) matrix is cheap even if there are fewer rows than features."""
 
@@ -71,6 +75,11 @@ class Shape:
     def has_small_hessian(self) -> bool:
         """Whether the Hessian in all weights is a small matrix."""
         return (self.n_features + 1) * self.n_classes <= _SMALL_HESSIAN
+
+    @property
+    def has_tiny_hessian(self) -> bool:
+        """Whether that matrix is so small that no other form of the Hessian costs less."""
+        return self.n_features * self.n_classes <= _TINY_HESSIAN
 
     @property
     def has_few_rows(self) -> bool:

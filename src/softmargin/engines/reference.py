@@ -70,7 +70,7 @@ class ReferenceEngine(InMemoryEngine):
         X, places = self.dense_rows(rows), np.arange(len(rows))
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
-            self.count(len(rows) // self.shape.n_classes + 1)
+            self.count_in_one_class(len(rows))
             S = X @ V + c
             z = factors * (S[places, rival] - S[places, target])
             A = np.zeros_like(S)

@@ -21,6 +21,9 @@ __all__ = [
     "BatchGradient", "Capability", "DualState", "LocalHessian", "Metric", "Point", "Problem", "RowState", "Traits",
 ]  # fmt: skip
 
+_STIFF, _MOST_STIFF = 3.0, 1e9
+"""Limits of `Traits.dual_stiffness`, in units of Δ for the hinge."""
+
 BatchGradient: TypeAlias = Callable[[Vector], Vector]
 """Returns an unbiased estimate of the gradient (D + 1, C) of F at a point, from a mini-batch."""
 
@@ -42,6 +45,13 @@ class Traits(NamedTuple):
     supports: frozenset[Capability]
     prefers_single: bool
     dual_stiffness: float
+
+    def is_stiff(self, unit: float) -> bool:
+        """Return whether λ is small; ``unit`` is the `Loss.reg_scale`.
+
+        A stiffness above the upper limit comes from features of very different scales.
+        """
+        return _STIFF < self.dual_stiffness / unit < _MOST_STIFF
 
 
 class Point(NamedTuple):

@@ -44,13 +44,10 @@ _NARROWEST = 0.03
 _NARROWEST_EASY, _FEW_STEPS = 1e-5, 6
 """A round of this few steps may be followed by a narrower one, which moves the multipliers further."""
 
-_STIFF, _MOST_STIFF = 3.0, 1e9
-"""Between these `Traits.dual_stiffness`, in units of Δ, the first rounds use no multipliers. Half of it is the
-first width. Larger values come from features of very different scales."""
-
 _LEAST_WIDTH = 0.02
 _SMOOTH_SHARE = 0.3
-"""Such rounds end below this width, or at a gap below `_ENOUGH`; they are solved to this relative gap."""
+"""Where `Traits.is_stiff`, the first rounds use no multipliers. Their first width is half the stiffness. They end
+below this width or at a gap below `_ENOUGH`, and are solved to this relative gap."""
 
 _FACTORS = (0.01, 0.1, 0.3)
 _FEWEST, _FEW, _FAR = 2, 4, 0.9
@@ -137,15 +134,14 @@ class AugmentedLagrangian(Solver):
             )
         check_descent("inner", self.inner)
         P, delta = start.P, problem.loss.score_scale
-        stiffness = problem.traits.dual_stiffness / delta
-        stiff = _STIFF < stiffness < _MOST_STIFF
+        stiff = problem.traits.is_stiff(delta)
         if isinstance(start, AugmentedLagrangianState):
             ratio = problem.reg / start.reg
             multipliers, width, gap, share, value, rounding = start.round
             if ratio != 1.0:  # the dual rows scale with λ
                 multipliers, width, gap, value = multipliers.scaled(ratio), width / ratio, 1.0, None
         else:
-            widest = max(_WIDEST, 0.5 * stiffness) if stiff else _WIDEST
+            widest = max(_WIDEST, 0.5 * problem.traits.dual_stiffness / delta) if stiff else _WIDEST
             multipliers, width, gap, share, value, rounding = _Round(problem.rows_from(None), widest)
         if value is None:
             value = problem.evaluate(P).value

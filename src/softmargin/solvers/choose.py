@@ -25,14 +25,8 @@ _PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
 """Dual ascent switches to its fallback if it expects more passes than this; the second for few classes where a
 sweep costs a pass, the last if the fallback is fast."""
 
-_STIFF, _MOST_STIFF = 3.0, 1e9
-"""Between these `Traits.dual_stiffness` (in units of Δ for the hinge), continuation in λ follows dual ascent for
-margin losses, after the patience below. Larger values come from features of very different scales."""
-
 _STIFF_PATIENCE = 100.0
-
-_TINY_HESSIAN = 100
-"""Up to this many weights, a Newton step with the full Hessian costs little more than a pass."""
+"""The same for margin losses where `Traits.is_stiff`: continuation in λ follows."""
 
 
 def choose_solver(problem: Problem) -> Solver:
@@ -42,19 +36,18 @@ def choose_solver(problem: Problem) -> Solver:
     the full Hessian is a small matrix. For the hinge it is the augmented Lagrangian over these. Dual ascent comes
     before the primal solver, with two exceptions. One is a small number of weights. The other is few classes and
     more samples than features, with a large `Traits.dual_stiffness` (long features, a small λ). For margin losses
-    with a large one, `Continuation` comes first.
+    at a small λ, continuation in λ follows dual ascent.
     """
     loss, traits = problem.loss, problem.traits
     primal, shape = _primal(loss, traits), traits.shape
     small, few = shape.has_small_hessian, shape.n_classes <= _FEW_CLASSES
-    tiny = loss.smooth and small and shape.n_features * shape.n_classes <= _TINY_HESSIAN
+    tiny = loss.smooth and shape.has_tiny_hessian
     if tiny or not loss.ascends or Capability.DUAL_ASCENT not in traits.supports:
         return primal
     cheap = Capability.CHEAP_SWEEPS in traits.supports
     wide = shape.has_few_rows or (cheap and shape.n_active <= shape.n_features)
     in_pairs = Capability.HESSIAN in traits.supports and (loss.curves_in_pairs or not loss.smooth)
-    stiffness = traits.dual_stiffness / loss.reg_scale
-    if in_pairs and not (cheap and wide) and _STIFF < stiffness < _MOST_STIFF:
+    if in_pairs and not (cheap and wide) and traits.is_stiff(loss.reg_scale):
         return DualAscent(Continuation(DualAscent(primal, _LITTLE_PATIENCE), primal), _STIFF_PATIENCE)
     stiffest = _STIFFEST if loss.smooth else _STIFFEST_KINKED * loss.score_scale
     if few and not small and not wide and traits.dual_stiffness > (_STIFFEST_CHEAP if cheap else stiffest):

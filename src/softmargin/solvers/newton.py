@@ -54,7 +54,7 @@ class TruncatedNewton(Descent):
     max_products: int = 50
 
     def is_exact(self, traits: Traits) -> bool:
-        """Return whether steps use the full Hessian or the Gram matrix."""
+        """Return whether steps use the full Hessian or the Gram matrix, or λ is small."""
         return traits.shape.has_small_hessian or traits.shape.has_few_rows or traits.dual_stiffness > _STIFF
 
     def direction(self, problem: Problem, saved: Saved | None = None) -> _Newton:

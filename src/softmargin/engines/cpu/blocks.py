@@ -137,7 +137,7 @@ class BlockEngine(PartitionedEngine):
     def _pair_product(self, pairs: Pairs, single: bool = True) -> PairProduct:
         rows, rival, target, factors = pairs
         single = single and self.has_single
-        self.count(len(rows) // len(self.shape.class_weights) + 1)
+        self.count_in_one_class(len(rows))
         n_parts = int(np.clip(len(rows) * self._row_size // _PAIR_PART, 1, _PAIR_PARTS))
         parts = panels(len(rows), n_parts)
         copies = [
@@ -150,7 +150,7 @@ class BlockEngine(PartitionedEngine):
             return Gt, g
 
         def product(V: Floats, c: Floats) -> tuple[Floats, Floats]:
-            self.count(len(rows) // len(self.shape.class_weights) + 1)
+            self.count_in_one_class(len(rows))
             # In the layout that the kernel reads; `_transposed` may return that of BLAS.
             Vt = np.asarray(V.T, np.float32 if single else np.float64, self._order)
             tasks = [partial(part_sums, part, Vt, c) for part in copies]
