@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from scipy.special import bdtr
 
-__all__ = ["Z_95", "mcnemar", "proportion_interval", "standard_error", "wilson_interval"]
+__all__ = ["Z_95", "mcnemar", "proportion_interval", "root", "standard_error", "wilson_interval"]
 
 Z_95 = 1.959963984540054
 """Half-width of a 95 % confidence interval, in standard errors."""
@@ -95,3 +96,33 @@ def mcnemar(only_first: int, only_second: int) -> float:
     # Mid-p: twice the tail, less half of its last probability: P(≤ least) + P(≤ least - 1).
     below = float(bdtr(least - 1, n, 0.5)) if least > 0 else 0.0
     return min(1.0, float(bdtr(least, n, 0.5)) + below)
+
+
+def root(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-12) -> float:
+    """Return a root of a continuous function between two points where it has different signs.
+
+    References
+    ----------
+    Ridders, "A new algorithm for computing a single root of a real continuous function", 1979.
+    """
+    at_low, at_high, before = function(low), function(high), math.inf
+    while True:
+        middle = 0.5 * (low + high)
+        at_middle = function(middle)
+        scale = math.sqrt(at_middle * at_middle - at_low * at_high)
+        if scale == 0.0:
+            return middle
+        found = middle + math.copysign(middle - low, at_low) * at_middle / scale
+        at_found = function(found)
+        if at_found == 0.0 or abs(found - before) <= tolerance * max(1.0, abs(found)):
+            return found
+        before = found
+        for point, value in ((middle, at_middle), (found, at_found)):
+            if not low < point < high:
+                continue
+            if (value < 0.0) == (at_low < 0.0):
+                low, at_low = point, value
+            else:
+                high, at_high = point, value
+        if not low < 0.5 * (low + high) < high:
+            return found

@@ -9,13 +9,13 @@ for support vector machines", 1999, for targets that keep the temperature of sep
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats, Ints
 from softmargin.metrics import N_BINS, calibration_error
 from softmargin.selection.records import Calibration
+from softmargin.statistics import root
 
 __all__ = ["calibrate", "fit_temperature"]
 
@@ -54,7 +54,7 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
 
     if slope(-_WIDEST) * slope(_WIDEST) >= 0.0:
         return size * float(np.exp(_WIDEST if slope(0.0) > 0.0 else -_WIDEST))
-    return size / float(np.exp(brentq(slope, -_WIDEST, _WIDEST)))
+    return size / float(np.exp(root(slope, -_WIDEST, _WIDEST)))
 
 
 def calibrate(
