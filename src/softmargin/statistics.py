@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from scipy.special import bdtr
-
 __all__ = ["Z_95", "mcnemar", "proportion_interval", "root", "standard_error", "wilson_interval"]
 
 Z_95 = 1.959963984540054
 """Half-width of a 95 % confidence interval, in standard errors."""
+
+_NEGLIGIBLE = 1e-18
 
 
 def standard_error(accuracy: float, n_samples: int) -> float:
@@ -93,9 +93,15 @@ def mcnemar(only_first: int, only_second: int) -> float:
     n, least = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    # Mid-p: twice the tail, less half of its last probability: P(≤ least) + P(≤ least - 1).
-    below = float(bdtr(least - 1, n, 0.5)) if least > 0 else 0.0
-    return min(1.0, float(bdtr(least, n, 0.5)) + below)
+    # Mid-p: twice the tail P(≤ least), less half of its last probability, from which the others follow.
+    last = math.exp(math.lgamma(n + 1) - math.lgamma(least + 1) - math.lgamma(n - least + 1) - n * math.log(2.0))
+    term = tail = last
+    for k in range(least, 0, -1):
+        term *= k / (n - k + 1)
+        tail += term
+        if term <= _NEGLIGIBLE * tail:
+            break
+    return min(1.0, 2.0 * tail - last)
 
 
 def root(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-12) -> float:

@@ -139,9 +139,7 @@ def train_on(
     n_threads: int | None = None,
 ) -> Trained:
     """Return the fit to the ``samples`` that were made from ``labelled``; the others are those of `train`."""
-    objective = Objective.of(
-        loss, samples, reg, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads
-    )
+    objective = Objective.of(loss, samples, reg, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads)
     preprocessing = scaling_of(objective, scaling, samples)._replace(rows=labelled.rows)
     objective = objective.replace(scale=preprocessing.scale)
     fit = minimize(objective, tol=tol, callback=callback, max_passes=max_passes, checkpoint=checkpoint)

@@ -15,7 +15,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import device
-from scipy.special import xlogy
 
 from softmargin.losses.arrays import Array, at_least, at_target, filled, number, target_set, with_target
 from softmargin.losses.base import Balance, Floats, Loss
@@ -140,8 +139,8 @@ class CrossEntropy(Loss, _Parameters):
         rest, cost = 1.0 - class_weights, min(cost, _LARGEST_COST)
         spread = float(class_weights @ rest)
         others = -float((class_weights * rest) @ np.log(class_weights))
-        # The dual of the mixture is θ·others - θ·log(θ)·spread - Σ π own·log(own) - cost·θ², own = 1 - θ·rest. Its
-        # derivative decreases in t = log(θ) and is concave, so that Newton's method from t = 0 descends to the root.
+        # The dual of the mixture is θ·others - θ·log(θ)·spread - Σ π own·log(own) - cost·θ², own = 1 - θ·rest.
+        # Its derivative in θ is concave and decreasing in t = log(θ): Newton's method descends from 0 to the root.
         t = 0.0
         for _ in range(_MOST_STEPS):
             theta = math.exp(t)
@@ -171,7 +170,7 @@ class CrossEntropy(Loss, _Parameters):
             return Balance(1.0, np.zeros_like(class_sums), conjugate)
         mixed = np.maximum(mean_probabilities - imbalance / theta, 0.0)
         shift = theta * (mixed - np.eye(len(class_weights)))
-        entropy = float(xlogy(mixed, mixed).sum())
+        entropy = float(x_log_x(mixed).sum())
         return Balance(1.0 - theta, shift, (1.0 - theta) * conjugate + theta * entropy)
 
 

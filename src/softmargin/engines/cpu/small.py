@@ -70,7 +70,8 @@ class _SmallDualRows(DualRows):
 @numba.njit(nogil=True, cache=True, fastmath=set(ANY_ORDER), error_model="numpy")
 def visit_rows(
     code: int, numbers: Floats, Z: Floats, squares: Floats, Wt: Floats, b: Floats, sums: Floats, A: Floats,
-    rows: Ints, y: Ints, weights: Floats, factor: float, pull: float, scratch: Floats, values: Floats, gaps: Floats,
+    rows: Ints, y: Ints, weights: Floats, factor: float, pull: float, scratch: Floats, values: Floats,
+    gaps: Floats,
 ) -> None:  # fmt: skip
     """Maximise the dual over ``rows``, one by one, in order.
 
