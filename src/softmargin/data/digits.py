@@ -26,9 +26,10 @@ def read(name: str, options: ReadOptions) -> Dataset:
     Dataset
         X is float32 of shape (1442, 64), the stored intensities 0..16 divided by 16 (exact); y is int64, 0..9.
     """
-    found = find_spec("sklearn")  # its loader gives the same numbers, but takes a second to import
-    assert found is not None and found.origin is not None, "scikit-learn is a dependency"
-    table = np.loadtxt(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", np.int64, delimiter=",")
+    package = find_spec("sklearn")  # its loader gives the same numbers, but takes a second to import
+    assert package is not None, "scikit-learn is a dependency"
+    file = Path(str(package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(file, np.int64, delimiter=",")
     X = (table[:, :-1] / 16).astype(np.float32)
     y = table[:, -1].copy()
     is_test = np.zeros(len(y), dtype=bool)

@@ -15,7 +15,6 @@ from softmargin.engines.base import Capability, DualState
 from softmargin.engines.cpu.dual import DualRows
 from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE
 from softmargin.engines.cpu.row_code import ascent_code, call_code
-from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import ANY_ORDER
@@ -43,19 +42,27 @@ class SmallEngine(ReferenceEngine):
         workers = threads if isinstance(threads, Workers) else Workers(threads or default_threads())
         super().__init__(samples, workers, classes)
         self.supports |= {Capability.DUAL_ASCENT}
+        self._mapped: tuple[Affine | None, Floats, Floats] = None, np.zeros((0, 0)), np.zeros(0)
 
     def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
         """Return dual rows for dual ascent, always in float64."""
         return _SmallDualRows(self, loss, reg, affine, penalty)
 
+    def mapped(self, affine: Affine) -> tuple[Floats, Floats]:
+        """Return the mapped features (N, D) of all samples and their squared lengths (N,), kept for other fits."""
+        found = self._mapped
+        if found[0] is not affine:
+            Z = self.mapped_rows(np.arange(len(self.samples.y)), affine)
+            self._mapped = found = affine, Z, np.square(Z).sum(axis=1)
+        return found[1:]
+
 
 class _SmallDualRows(DualRows):
     """Dual rows with a float64 copy of the mapped features of all samples."""
 
-    def __init__(self, engine: InMemoryEngine, loss: Loss, reg: float, affine: Affine, penalty: float) -> None:
+    def __init__(self, engine: SmallEngine, loss: Loss, reg: float, affine: Affine, penalty: float) -> None:
         super().__init__(engine, loss, reg, affine, penalty, np.float64)
-        self._Z = engine.mapped_rows(np.arange(len(self.A)), affine)
-        self._squares = np.square(self._Z).sum(axis=1)
+        self._Z, self._squares = engine.mapped(affine)
         self._code = ascent_code(loss, self.A.dtype)
         self._scratch = np.empty((4, len(self.b)))
 
