@@ -54,17 +54,8 @@ def main():
         )
         for name, arguments in made_data(folder).items():
             environment = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/{name}-cache", "NUMBA_DEBUG_CACHE": "1"}
-            command = [
-                sys.executable,
-                "-m",
-                "softmargin",
-                "fit",
-                *arguments,
-                "-q",
-                "--report",
-                f"{folder}/{name}.html",
-                "-o",
-            ]
+            report = f"{folder}/{name}.html"
+            command = [sys.executable, "-m", "softmargin", "fit", *arguments, "-q", "--report", report, "-o"]
             seconds, cpu, n_kernels = [], [], []
             for which in ("first", "second"):
                 model = f"{folder}/{name}-{which}.safetensors"
