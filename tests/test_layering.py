@@ -50,7 +50,8 @@ LAYERS = {
     "model": 6,
     # User interfaces.
     "evaluation": 7,
-    "estimators": 7,
+    "training": 7,
+    "estimators": 8,
     "report": 8,
     "cli": 9,
     # The public names, and ``python -m softmargin``.

@@ -8,7 +8,9 @@ not depend on the schedule.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from contextvars import copy_context
 from functools import partial
 from itertools import count, islice
 from queue import SimpleQueue
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar
 
 from softmargin.solvers import Callback, Step
 from softmargin.threads import one_blas_thread, worker_threads, working_alone
@@ -29,7 +31,8 @@ _Found = TypeVar("_Found")
 FoldFit: TypeAlias = Callable[[float, Callback | None], _Found]
 """Fits a fold for a λ, and returns the result."""
 
-_DONE = object()
+_BETWEEN = 0.02
+"""Seconds between two reports of a fold: at each step of a small fit, waking the caller takes too long."""
 
 _AHEAD = 1
 """Number of λ by which a fold may be ahead of the caller, who may stop at any λ."""
@@ -74,12 +77,13 @@ def fit_concurrently(
                     return
                 folds.check(k)
                 while min(n_seen) <= k:
-                    number, reg, step = folds.news.get()
-                    if step is _DONE:
+                    number, reg, steps, done = folds.news.get()
+                    if progress is not None:
+                        for step in steps:
+                            progress(number, reg, step)
+                    if done:
                         n_seen[number] += 1
                         folds.check(k)
-                    elif progress is not None:
-                        progress(number, reg, cast(Step, step))
                 yield folds.regs[k], [found.popleft() for found in folds.found]
         finally:
             folds.stop.set()
@@ -96,7 +100,7 @@ class _Folds(Generic[_Found]):
     found : list of deque
         Results of each fold that the caller has not received yet.
     news : SimpleQueue
-        The number of a fold and its λ, with a step, or with `_DONE` when it has finished that λ or has failed.
+        The number of a fold, its λ, its next steps, and whether it has finished that λ or has failed.
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class _Folds(Generic[_Found]):
         self._lock = threading.Lock()
         self.regs: list[float] = []
         self.found: list[deque[_Found]] = [deque() for _ in fits]
-        self.news: SimpleQueue[tuple[int, float, object]] = SimpleQueue()
+        self.news: SimpleQueue[tuple[int, float, list[Step], bool]] = SimpleQueue()
         self._errors: list[tuple[int, BaseException]] = []
         self.stop = threading.Event()
 
@@ -134,8 +138,16 @@ class _Folds(Generic[_Found]):
             self._pool.submit(copy_context().run, self._fit, number, self.regs[self._places[number]])
 
     def _fit(self, number: int, reg: float) -> None:
+        steps: list[Step] = []
+        told = -math.inf
+
         def callback(step: Step) -> bool:
-            self.news.put((number, reg, step))
+            nonlocal steps, told
+            steps.append(step)
+            now = time.perf_counter()
+            if now >= told + _BETWEEN:
+                self.news.put((number, reg, steps, False))
+                steps, told = [], now
             return self.stop.is_set()
 
         with self._lock:  # when few folds are left, they share all threads
@@ -151,4 +163,4 @@ class _Folds(Generic[_Found]):
         except BaseException as error:
             self._errors.append((self._places[number], error))
         finally:
-            self.news.put((number, reg, _DONE))
+            self.news.put((number, reg, steps, True))

@@ -97,8 +97,8 @@ class DualRows:
         self.b: Floats = np.zeros(n_classes)
         self._sums: Floats = np.zeros(n_classes)
         self._visits = 0
-        self._waits = np.ones(len(samples.y), dtype=np.float32)
-        self._due = np.ones(len(samples.y), dtype=np.float32)
+        self._waits = np.ones(len(engine.rows), dtype=np.float32)
+        self._due = np.ones(len(engine.rows), dtype=np.float32)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The Gram matrix of a block should cost no more than its products with W.
         most = _MOST_ROWS if self._Wt.nbytes <= TILE_BYTES else _MOST_ROWS_BLAS
@@ -170,19 +170,21 @@ class DualRows:
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
         """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
-        rows = self._engine.rows
-        self._due[rows] -= 1.0
-        rows = rng.permutation(rows[self._due[rows] < 1.0])
+        all_rows = self._engine.rows
+        self._due -= 1.0
+        places = rng.permutation(np.flatnonzero(self._due < 1.0))
+        rows = all_rows[places]
         self._engine.count(len(rows))
         self._visits += len(rows)
         self.b -= self._penalty * self._sums
         self._ascend(rows)
-        all_rows = self._engine.rows
-        value, gap = float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum())
+        gaps = self._gaps[all_rows]
+        value, gap = float(self._values[all_rows].sum()), float(gaps.sum())
         # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
-        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(self._gaps[rows], 1e-300))
-        self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, _LONGEST_WAIT)
-        self._due[rows] += self._waits[rows]
+        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(gaps[places], 1e-300))
+        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(fair, 2.0), 1.0), _LONGEST_WAIT)
+        self._waits[places] = waits
+        self._due[places] += waits.astype(np.float32)
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
@@ -246,7 +248,7 @@ class DualRows:
 
     def _features(self, rows: Ints) -> tuple[Ints, NDArray[Any], NDArray[Any]]:
         """Return the rows (sorted within each block), their features and the Gram matrix of each block."""
-        size, last = self._n_block, len(self._waits) - 1
+        size, last = self._n_block, len(self.A) - 1
         blocks = np.full((-(-len(rows) // size), size), last + 1)  # pads the last block
         blocks.ravel()[: len(rows)] = rows
         blocks.sort(axis=1)
