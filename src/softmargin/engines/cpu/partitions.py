@@ -19,7 +19,6 @@ from functools import partial
 from itertools import pairwise, takewhile
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,17 +49,14 @@ _SUMMED = 1 << 17
 """Number of dual variables that a task sums by class; starting another thread for fewer would take longer."""
 
 
-@numba.njit(nogil=True, cache=True)
-def _add_rows(A: Floats, y: Ints, sums: Floats, first: int, last: int) -> None:
-    """Add the columns first:last of each row of A to ``sums`` (C,), or to row y of ``sums`` (C, C)."""
-    for i in range(A.shape[0]):
-        row = A[i, first:last]
-        if sums.ndim == 2:  # noqa: SIM108 (only a statement lets Numba type the two cases separately)
-            total = sums[y[i], first:last]
-        else:
-            total = sums[first:last]
-        for j in range(total.size):
-            total[j] += row[j]
+def _add_rows(A: NDArray[Any], y: Ints, sums: Floats) -> None:
+    """Add each row of A to ``sums`` (C,), or to row y of ``sums`` (C, C)."""
+    if sums.ndim == 1:
+        sums += A.sum(axis=0, dtype=np.float64)
+        return
+    order = np.argsort(y, kind="stable")
+    classes, first = np.unique(y[order], return_index=True)
+    sums[classes] += np.add.reduceat(A[order], first, axis=0, dtype=np.float64)
 
 
 _Step: TypeAlias = Callable[[Any, Ints, Any], Any]
@@ -207,7 +203,7 @@ class PartitionedEngine(InMemoryEngine):
                 parts.append(step(X, rows, A))
                 if gradient:
                     self._back_block(X, A, Gt)
-                    _add_rows(A, self.samples.y[rows], g, 0, C)
+                    _add_rows(A, self.samples.y[rows], g)
             return BlockSums(parts, Gt, g)
 
         size = (D + C if by_class else D) * C if gradient else C
@@ -240,7 +236,7 @@ class PartitionedEngine(InMemoryEngine):
             G[:, panel] += X.T @ A[:, panel]
 
         def add_rows(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
-            _add_rows(A, y, g, panel.start, panel.stop)
+            _add_rows(A[:, panel], y, g[..., panel])
 
         parts: list[Any] = []
         tasks: list[Callable[[threading.Event], Any]] = []

@@ -7,17 +7,16 @@ than the loops once per combination. The parameters of a loss are an argument, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import overload, register_jitable
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from softmargin.engines.cpu.native import Native, compiled_once, pointer
 from softmargin.errors import CapabilityError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import (
@@ -29,16 +28,14 @@ from softmargin.losses.rows import (
     row_hessian_product,
 )
 
-__all__ = ["Code", "Kernel", "ascent_code", "call_code", "gradient_code", "gradient_rows", "has_code"]
+__all__ = ["Code", "Kernel", "ascent_code", "gradient_code", "has_code", "row_gradients"]
 
 Code: TypeAlias = tuple[int, Floats]
 """The address of a function, and the parameters of the loss, which are its first argument."""
 
-_POINTER: Any = types.CPointer
-_items: Any = cgutils.unpack_tuple
 _array: Any = numba.carray  # type: ignore[attr-defined]
 _tuple_of: Any = to_fixed_tuple
-_FLOATS, _INTS = _POINTER(types.float64), _POINTER(types.int64)
+_FLOATS, _INTS = pointer(np.float64), pointer(np.int64)
 
 
 def _install(record: Record) -> None:
@@ -135,22 +132,35 @@ def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
     return _code_of(loss, dtype, _ascent_function)
 
 
-def _code_of(loss: Any, dtype: np.dtype[Any], function: Any) -> Code:
+def row_gradients(loss: Loss, dtype: Any) -> Callable[[Floats, Ints, Floats], float]:
+    """Return `gradient_rows` of this loss, as a function of scores of the ``dtype``, classes and weights.
+
+    Raises
+    ------
+    CapabilityError
+        If the loss lacks a row function.
+    """
+    if not has_code(loss):
+        return partial(_GRADIENT_ROWS.of(loss), loss)
+    native, numbers = _native(loss, dtype, _gradient_function)
+    return lambda S, y, weights: native(numbers, S, *S.shape, y, weights)
+
+
+def _code_of(loss: Loss, dtype: np.dtype[Any], function: Any) -> Code:
+    native, numbers = _native(loss, dtype, function)
+    return native.address, numbers
+
+
+def _native(loss: Any, dtype: Any, function: Any) -> tuple[Native, Floats]:
     kind: Any = type(loss)
-    return _code(kind, tuple(loss), np.dtype(dtype).name, function)
-
-
-@cache  # building the signature takes longer than a small pass
-def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> Code:
     _check_rows(kind)
-    given = _POINTER(getattr(types, dtype))
-    compiled = _compiled(kind, function, types.float64(_FLOATS, *_ARGUMENTS[function](given)))
-    return compiled.address, np.array(numbers, np.float64)
+    return _compiled(kind, np.dtype(dtype), function), np.array(tuple(loss), np.float64)
 
 
-@cache
-def _compiled(kind: Any, function: Any, signature: Any) -> Any:
-    return numba.cfunc(signature, cache=_is_ours(kind))(function(kind))  # see `Kernel`
+@compiled_once
+def _compiled(kind: Any, dtype: np.dtype[Any], function: Any) -> Native:
+    arguments = _FLOATS, *_ARGUMENTS[function](pointer(dtype))
+    return Native(function(kind), arguments, cache=_is_ours(kind))  # see `Kernel`
 
 
 def _restored(kind: Any, numbers: Any) -> Any:
@@ -183,6 +193,9 @@ def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
     return total
 
 
+_GRADIENT_ROWS = Kernel(gradient_rows)
+
+
 def _gradient_function(kind: Any) -> Any:
     def function(numbers: Any, scores: Any, n: int, n_classes: int, classes: Any, weights: Any) -> float:
         loss, S = _restored(kind, numbers), _array(scores, (n, n_classes))
@@ -209,20 +222,3 @@ _ARGUMENTS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
     ),
 }  # fmt: skip
 """The further argument types of the C functions, given the type of the scores or dual rows."""
-
-
-def _call_code(typing: Any, code: Any, given: Any) -> Any:
-    """Call a C function that returns a double by its address; arrays are passed as pointers to their items."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        passed = []
-        for kind, value in zip(given.types, _items(builder, arguments[1]), strict=True):
-            is_array = isinstance(kind, types.Array)
-            passed.append(context.make_array(kind)(context, builder, value).data if is_array else value)
-        function = ir.FunctionType(ir.DoubleType(), [value.type for value in passed])
-        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), passed)
-
-    return types.float64(types.intp, given), emit
-
-
-call_code: Any = intrinsic(_call_code)
