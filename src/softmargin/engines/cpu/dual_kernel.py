@@ -121,10 +121,7 @@ def visit(
             for j in range(n_classes):
                 changes[i, j] = factor * weight * change[j]
                 steps[i, j] = -changes[i, j]
-                if change[j] != 0.0:
-                    if found < few:
-                        entries[i, found] = j
-                    found += 1
+                found += 1 if change[j] != 0.0 else 0
             n_entries[i] = found
             n_changed += found
             if found == 0:
@@ -136,18 +133,25 @@ def visit(
             else:
                 listed[n_listed] = i
                 n_listed += 1
+                e = 0
+                for j in range(n_classes):
+                    if change[j] != 0.0:
+                        entries[i, e] = j
+                        e += 1
         by_product = _COST_OF_ENTRY * n_changed > n * n_classes
         if by_product and codes[2] != 0:
             call_code(codes[2], (X, n, D, steps, n_classes, n_classes, Wt, D, 0))
         for m in range(n_full + n_listed):
             i = full[m] if m < n_full else listed[m - n_full]
-            for j in range(n_classes):
-                if changes[i, j] != 0.0:
-                    b[j] -= pull * changes[i, j]
-                    sums[j] += changes[i, j] / factor
-                    if not by_product:
-                        for d in range(D):
-                            Wt[j, d] += steps[i, j] * X[i, d]
+            n_terms = n_classes if m < n_full else n_entries[i]
+            for e in range(n_terms):
+                j = e if m < n_full else entries[i, e]
+                b[j] -= pull * changes[i, j]
+                sums[j] += changes[i, j] / factor
+                if not by_product and changes[i, j] != 0.0:
+                    w, x, step = Wt[j], X[i], steps[i, j]
+                    for d in range(D):
+                        w[d] += step * x[d]
     return by_product
 
 

@@ -1,4 +1,4 @@
-"""C functions compiled by Numba: kernels call them by their address, Python through ctypes.
+"""C functions compiled by Numba, which kernels call by their address.
 
 A function that is called is compiled once for its item types, however many kernels use it. Inlined functions are
 compiled again with each kernel.
@@ -6,7 +6,6 @@ compiled again with each kernel.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -19,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["Native", "call_code", "compiled_once", "pointer"]
+__all__ = ["c_function", "call_code", "compiled_once", "pointer"]
 
 _Result = TypeVar("_Result")
 _items: Any = cgutils.unpack_tuple
@@ -47,46 +46,18 @@ def compiled_once(function: Callable[..., _Result]) -> Callable[..., _Result]:
     return wrapper
 
 
-class Native:
-    """A compiled C function that returns a float64.
+def c_function(function: Callable[..., Any], kinds: tuple[Any, ...], cache: bool = True) -> Any:
+    """Compile a C function that returns a float64; its ``address`` is valid as long as the result is kept.
 
     Parameters
     ----------
     function : callable
     kinds : tuple of Numba types
-        Of its arguments: pointers, integers (``intp`` or ``int64``) and float64.
+        Of its arguments.
     cache : bool, default True
-        Whether the disk cache keeps it.
-
-    Attributes
-    ----------
-    address : int
+        Whether it is cached on disk.
     """
-
-    def __init__(self, function: Callable[..., Any], kinds: tuple[Any, ...], cache: bool = True) -> None:
-        self._compiled: Any = numba.cfunc(types.float64(*kinds), cache=cache)(function)
-        self.address = int(self._compiled.address)
-        self._items = [np.dtype(kind.dtype.name) if isinstance(kind, types.CPointer) else None for kind in kinds]
-        passed = [ctypes.c_void_p if items else ctypes.c_int64 for items in self._items]
-        self._call = ctypes.CFUNCTYPE(ctypes.c_double, *passed)(self.address)
-
-    def __call__(self, *arguments: Any) -> float:
-        """Call the function with arrays for the pointers, without the interpreter's lock.
-
-        Raises
-        ------
-        TypeError
-            If an array is not contiguous or has items of another type.
-        """
-        return self._call(*map(_passed, arguments, self._items))
-
-
-def _passed(value: Any, items: np.dtype[Any] | None) -> int:
-    if items is None:
-        return int(value)
-    if value.dtype != items or not value.flags.c_contiguous:
-        raise TypeError(f"arrays must be contiguous with items of type {items}, got {value.dtype}.")
-    return int(value.ctypes.data)
+    return numba.cfunc(types.float64(*kinds), cache=cache)(function)
 
 
 def _call_code(typing: Any, code: Any, given: Any) -> Any:

@@ -19,6 +19,7 @@ from functools import partial
 from itertools import pairwise, takewhile
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,14 +50,17 @@ _SUMMED = 1 << 17
 """Number of dual variables that a task sums by class; starting another thread for fewer would take longer."""
 
 
-def _add_rows(A: NDArray[Any], y: Ints, sums: Floats) -> None:
-    """Add each row of A to ``sums`` (C,), or to row y of ``sums`` (C, C)."""
-    if sums.ndim == 1:
-        sums += A.sum(axis=0, dtype=np.float64)
-        return
-    order = np.argsort(y, kind="stable")
-    classes, first = np.unique(y[order], return_index=True)
-    sums[classes] += np.add.reduceat(A[order], first, axis=0, dtype=np.float64)
+def _add_rows(A: NDArray[Any], y: Ints, sums: Floats, first: int, last: int) -> None:
+    """Add the columns first:last of each row of A to ``sums`` (C,), or to row y of ``sums`` (C, C)."""
+    _add_to(A, np.zeros(len(y), np.int64) if sums.ndim == 1 else y, sums.reshape(-1, A.shape[1]), first, last)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_to(A: NDArray[Any], places: Ints, sums: Floats, first: int, last: int) -> None:
+    for i in range(A.shape[0]):
+        row, total = A[i, first:last], sums[places[i], first:last]
+        for j in range(total.size):
+            total[j] += row[j]
 
 
 _Step: TypeAlias = Callable[[Any, Ints, Any], Any]
@@ -203,7 +207,7 @@ class PartitionedEngine(InMemoryEngine):
                 parts.append(step(X, rows, A))
                 if gradient:
                     self._back_block(X, A, Gt)
-                    _add_rows(A, self.samples.y[rows], g)
+                    _add_rows(A, self.samples.y[rows], g, 0, C)
             return BlockSums(parts, Gt, g)
 
         size = (D + C if by_class else D) * C if gradient else C
@@ -236,7 +240,7 @@ class PartitionedEngine(InMemoryEngine):
             G[:, panel] += X.T @ A[:, panel]
 
         def add_rows(A: Any, y: Ints, panel: slice, stop: threading.Event) -> None:
-            _add_rows(A[:, panel], y, g[..., panel])
+            _add_rows(A, y, g, panel.start, panel.stop)
 
         parts: list[Any] = []
         tasks: list[Callable[[threading.Event], Any]] = []

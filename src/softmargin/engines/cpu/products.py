@@ -14,7 +14,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from softmargin.engines.cpu.microkernel import MOST_CLASSES, accumulate_tile_gradient, add_tile_scores
-from softmargin.engines.cpu.native import Native, compiled_once, pointer
+from softmargin.engines.cpu.native import c_function, call_code, compiled_once, pointer
 
 __all__ = ["Array", "accumulate_gradient", "add_scores", "gradient_product", "score_product"]
 
@@ -24,35 +24,39 @@ _array: Any = numba.carray  # type: ignore[attr-defined]
 
 def add_scores(X: Array, Wt: Array, S: Array) -> None:
     """S += X @ Wt.T, in the type of Wt and S."""
-    (n, D), C = X.shape, len(Wt)
-    score_product(X.dtype, S.dtype)(X, n, D, Wt, C, Wt.shape[1], S, S.shape[1], 0)
+    _multiply(score_product(X.dtype, S.dtype).address, X, Wt, S, len(Wt))
 
 
 def accumulate_gradient(X: Array, A: Array, Gt: Array) -> None:
     """Gt += A.T @ X, in the type of A and Gt."""
-    (n, D), C = X.shape, len(Gt)
-    gradient_product(X.dtype, Gt.dtype)(X, n, D, A, C, A.shape[1], Gt, Gt.shape[1], 0)
+    _multiply(gradient_product(X.dtype, Gt.dtype).address, X, A, Gt, len(Gt))
+
+
+@numba.njit(nogil=True, cache=True)
+def _multiply(code: int, X: Array, second: Array, result: Array, n_classes: int) -> None:
+    (n, D), stride = X.shape, second.shape[1]
+    call_code(code, (X, n, D, second, n_classes, stride, result, result.shape[1], 0))
 
 
 @compiled_once
-def score_product(X: np.dtype[Any], number: np.dtype[Any]) -> Native:
+def score_product(X: np.dtype[Any], number: np.dtype[Any]) -> Any:
     """Return the C function that adds ``X @ Wt.T`` to S, for the types of X and of the others.
 
     Its arguments are X, n, D, Wt, C, the length of a row of Wt, S, the length of a row of S, and a distance. The
     first half of the rows that begin this number of rows later are prefetched, unless it is 0. X must then be
     contiguous up to the end of these rows.
     """
-    return Native(_add_scores, _arguments(X, number))
+    return c_function(_add_scores, _arguments(X, number))
 
 
 @compiled_once
-def gradient_product(X: np.dtype[Any], number: np.dtype[Any]) -> Native:
+def gradient_product(X: np.dtype[Any], number: np.dtype[Any]) -> Any:
     """Return the C function that adds ``A.T @ X`` to Gt, for the types of X and of the others.
 
     Its arguments are X, n, D, A, C, the length of a row of A, Gt, the length of a row of Gt, and a distance. The
     second half of the rows that begin this number of rows later are prefetched.
     """
-    return Native(_accumulate_gradient, _arguments(X, number))
+    return c_function(_accumulate_gradient, _arguments(X, number))
 
 
 def _arguments(X: np.dtype[Any], number: np.dtype[Any]) -> tuple[Any, ...]:

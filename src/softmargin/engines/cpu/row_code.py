@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import overload, register_jitable
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from softmargin.engines.cpu.native import Native, compiled_once, pointer
+from softmargin.engines.cpu.native import c_function, call_code, compiled_once, pointer
 from softmargin.errors import CapabilityError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import (
@@ -142,25 +142,29 @@ def row_gradients(loss: Loss, dtype: Any) -> Callable[[Floats, Ints, Floats], fl
     """
     if not has_code(loss):
         return partial(_GRADIENT_ROWS.of(loss), loss)
-    native, numbers = _native(loss, dtype, _gradient_function)
-    return lambda S, y, weights: native(numbers, S, *S.shape, y, weights)
+    return partial(_call_gradient, *_code_of(loss, dtype, _gradient_function))
 
 
-def _code_of(loss: Loss, dtype: np.dtype[Any], function: Any) -> Code:
-    native, numbers = _native(loss, dtype, function)
-    return native.address, numbers
+@numba.njit(nogil=True, cache=True)
+def _call_gradient(code: int, numbers: Floats, S: Any, y: Ints, weights: Floats) -> float:
+    return call_code(code, (numbers, S, S.shape[0], S.shape[1], y, weights))
 
 
-def _native(loss: Any, dtype: Any, function: Any) -> tuple[Native, Floats]:
+def _code_of(loss: Any, dtype: Any, function: Any) -> Code:
     kind: Any = type(loss)
-    _check_rows(kind)
-    return _compiled(kind, np.dtype(dtype), function), np.array(tuple(loss), np.float64)
+    return _code(kind, tuple(loss), np.dtype(dtype), function)
 
 
 @compiled_once
-def _compiled(kind: Any, dtype: np.dtype[Any], function: Any) -> Native:
+def _code(kind: Any, numbers: tuple[float, ...], dtype: np.dtype[Any], function: Any) -> Code:
+    _check_rows(kind)
+    return _compiled(kind, dtype, function).address, np.array(numbers, np.float64)
+
+
+@compiled_once
+def _compiled(kind: Any, dtype: np.dtype[Any], function: Any) -> Any:
     arguments = _FLOATS, *_ARGUMENTS[function](pointer(dtype))
-    return Native(function(kind), arguments, cache=_is_ours(kind))  # see `Kernel`
+    return c_function(function(kind), arguments, cache=_is_ours(kind))  # see `Kernel`
 
 
 def _restored(kind: Any, numbers: Any) -> Any:

@@ -146,13 +146,24 @@ def add_gradients(
 @_PRODUCT
 def add_moments(X: Array, weights: Array, mean: Array, total: Array) -> None:
     """Add Σ weight · (x - mean) to the first row of ``total`` (2, D), and Σ weight · (x - mean)² to the second."""
-    sums, squares = total[0], total[1]
-    for i in range(X.shape[0]):
-        x, weight = X[i], weights[i]
+    sums, squares, i = total[0], total[1], 0
+    while i + 4 <= X.shape[0]:
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        for d in range(mean.size):
+            m = mean[d]
+            v0, v1, v2, v3 = x0[d] - m, x1[d] - m, x2[d] - m, x3[d] - m
+            u0, u1, u2, u3 = w0 * v0, w1 * v1, w2 * v2, w3 * v3
+            sums[d] += (u0 + u1) + (u2 + u3)
+            squares[d] += (u0 * v0 + u1 * v1) + (u2 * v2 + u3 * v3)
+        i += 4
+    while i < X.shape[0]:
+        x, w = X[i], weights[i]
         for d in range(mean.size):
             v = x[d] - mean[d]
-            sums[d] += weight * v
-            squares[d] += weight * v * v
+            sums[d] += w * v
+            squares[d] += w * v * v
+        i += 1
 
 
 @_PRODUCT
