@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba.extending import register_jitable
 
 from softmargin.engines.cpu.native import call_code
 from softmargin.engines.cpu.products import Array
@@ -141,18 +142,30 @@ def visit(
         by_product = _COST_OF_ENTRY * n_changed > n * n_classes
         if by_product and codes[2] != 0:
             call_code(codes[2], (X, n, D, steps, n_classes, n_classes, Wt, D, 0))
-        for m in range(n_full + n_listed):
-            i = full[m] if m < n_full else listed[m - n_full]
-            n_terms = n_classes if m < n_full else n_entries[i]
-            for e in range(n_terms):
-                j = e if m < n_full else entries[i, e]
+        for m in range(n_full):
+            i = full[m]
+            for j in range(n_classes):
                 b[j] -= pull * changes[i, j]
                 sums[j] += changes[i, j] / factor
-                if not by_product and changes[i, j] != 0.0:
-                    w, x, step = Wt[j], X[i], steps[i, j]
-                    for d in range(D):
-                        w[d] += step * x[d]
+            if not by_product:
+                for j in range(n_classes):
+                    if changes[i, j] != 0.0:
+                        _add_row(Wt[j], X[i], steps[i, j])
+        for m in range(n_listed):
+            i = listed[m]
+            for e in range(n_entries[i]):
+                j = entries[i, e]
+                b[j] -= pull * changes[i, j]
+                sums[j] += changes[i, j] / factor
+                if not by_product:
+                    _add_row(Wt[j], X[i], steps[i, j])
     return by_product
+
+
+@register_jitable(fastmath=set(CONTRACTED))
+def _add_row(w: Array, x: Array, factor: float) -> None:
+    for d in range(w.size):
+        w[d] += factor * x[d]
 
 
 @numba.njit(nogil=True, cache=True)
