@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import overload, register_jitable
-from numba.np.unsafe.ndarray import to_fixed_tuple
+from numba.extending import intrinsic, overload
 
 from softmargin.engines.cpu.native import c_function, call_code, compiled_once, pointer
 from softmargin.errors import CapabilityError
@@ -34,7 +34,6 @@ Code: TypeAlias = tuple[int, Floats]
 """The address of a function, and the parameters of the loss, which are its first argument."""
 
 _array: Any = numba.carray  # type: ignore[attr-defined]
-_tuple_of: Any = to_fixed_tuple
 _FLOATS, _INTS = pointer(np.float64), pointer(np.int64)
 
 
@@ -167,25 +166,18 @@ def _compiled(kind: Any, dtype: np.dtype[Any], function: Any) -> Any:
     return c_function(function(kind), arguments, cache=_is_ours(kind))  # see `Kernel`
 
 
-def _restored(kind: Any, numbers: Any) -> Any:
-    """Return the loss of this type with these parameters. Compiled code only."""
-    raise NotImplementedError
+@intrinsic
+def _restored(typing: Any, kind: Any, numbers: Any) -> Any:
+    """Return the loss of a type with these parameters, which are floats."""
+    loss: Any = types.NamedTuple([types.float64] * len(kind.instance_class._fields), kind.instance_class)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = [builder.gep(arguments[1], [ir.Constant(ir.IntType(64), n)]) for n in range(len(loss))]
+        return context.make_tuple(builder, loss, [builder.load(place) for place in places])
+
+    return loss(kind, numbers), emit
 
 
-@overload(_restored, jit_options={"forceinline": True})
-def _restoring(kind: Any, numbers: Any) -> Any:
-    n = len(kind.instance_class._fields)
-
-    def without_numbers(kind: Any, numbers: Any) -> Any:
-        return kind()
-
-    def with_numbers(kind: Any, numbers: Any) -> Any:
-        return kind(*_tuple_of(_array(numbers, (n,)), n))
-
-    return with_numbers if n > 0 else without_numbers
-
-
-@register_jitable(forceinline=True)
 def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
     """Replace scores by weighted dual rows; return the weighted sum of the losses. Compiled code only."""
     total = 0.0
@@ -202,8 +194,15 @@ _GRADIENT_ROWS = Kernel(gradient_rows)
 
 def _gradient_function(kind: Any) -> Any:
     def function(numbers: Any, scores: Any, n: int, n_classes: int, classes: Any, weights: Any) -> float:
+        # Not a call of `gradient_rows`, which takes longer to compile.
         loss, S = _restored(kind, numbers), _array(scores, (n, n_classes))
-        return gradient_rows(loss, S, _array(classes, (n,)), _array(weights, (n,)))
+        total = 0.0
+        for i in range(n):
+            total += weights[i] * row_gradient(loss, S[i], classes[i])
+            share = S.dtype.type(weights[i])
+            for j in range(n_classes):
+                S[i, j] *= share
+        return total
 
     return function
 
