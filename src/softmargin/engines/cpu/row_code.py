@@ -33,6 +33,7 @@ __all__ = ["Code", "Kernel", "ascent_code", "gradient_code", "has_code", "row_gr
 Code: TypeAlias = tuple[int, Floats]
 """The address of a function, and the parameters of the loss, which are its first argument."""
 
+_TUPLE: Any = types.NamedTuple
 _array: Any = numba.carray  # type: ignore[attr-defined]
 _FLOATS, _INTS = pointer(np.float64), pointer(np.int64)
 
@@ -166,16 +167,18 @@ def _compiled(kind: Any, dtype: np.dtype[Any], function: Any) -> Any:
     return c_function(function(kind), arguments, cache=_is_ours(kind))  # see `Kernel`
 
 
-@intrinsic
-def _restored(typing: Any, kind: Any, numbers: Any) -> Any:
+def _restore(typing: Any, kind: Any, numbers: Any) -> Any:
     """Return the loss of a type with these parameters, which are floats."""
-    loss: Any = types.NamedTuple([types.float64] * len(kind.instance_class._fields), kind.instance_class)
+    loss = _TUPLE([types.float64] * len(kind.instance_class._fields), kind.instance_class)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         places = [builder.gep(arguments[1], [ir.Constant(ir.IntType(64), n)]) for n in range(len(loss))]
         return context.make_tuple(builder, loss, [builder.load(place) for place in places])
 
     return loss(kind, numbers), emit
+
+
+_restored: Any = intrinsic(_restore)
 
 
 def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
