@@ -227,13 +227,13 @@ def _row_ascent(
     a[y] += 1.0
     top = s[0]
     for j in range(1, C):
-        top = max(top, s[j])
+        top = s[j] if s[j] > top else top
     total = 0.0
     for j in range(C):
         p[j] = quick_exp(s[j] - top)
         total += p[j]
     shift = top + math.log(total)
-    value = max(shift - s[y], 0.0)
+    value = shift - s[y] if shift > s[y] else 0.0
     gap = 0.0
     distance = 0.0
     for j in range(C):

@@ -20,8 +20,8 @@ from softmargin.affine import Affine
 from softmargin.engines.base import Capability, DualSource, DualState, DualSums, GivenRows, Gradients, RowState
 from softmargin.engines.cpu.dual import DualRows
 from softmargin.engines.cpu.partitions import CHUNK_PARTS, BlockSums, PartitionedEngine, panels
-from softmargin.engines.cpu.row_code import Kernel, gradient_rows
-from softmargin.engines.cpu.tiles import accumulate_gradient, add_scores
+from softmargin.engines.cpu.products import accumulate_gradient, add_scores
+from softmargin.engines.cpu.row_code import Kernel, row_gradients
 from softmargin.engines.hessians import PairProduct, Pairs
 from softmargin.engines.in_memory import DOUBLE_FEATURES
 from softmargin.engines.preconditioners import panel_product
@@ -39,8 +39,6 @@ _TILE_BYTES = 1 << 20
 
 _PAIR_PARTS, _PAIR_PART = 8, 1 << 20
 """Maximum number of parts that pairs are divided into, and the multiplications that justify another part."""
-
-_GRADIENT_ROWS = Kernel(gradient_rows)
 
 
 @Kernel
@@ -107,14 +105,14 @@ class BlockEngine(PartitionedEngine):
         self, loss: Loss, W: Floats, b: Floats, offsets: OptionalRows, scores_out: OptionalRows, single: bool,
         gradient: bool = True,
     ) -> BlockSums:  # fmt: skip
-        compiled = _GRADIENT_ROWS.of(loss)
+        row_values = row_gradients(loss, np.float32 if single else np.float64)
         Wt = self._transposed(W, single)
 
         def step(X: Any, rows: Ints, S: Floats) -> float:
             self._score(X, rows, Wt, b, offsets, S)
             if scores_out is not None:
                 scores_out[rows] = S
-            return float(compiled(loss, S, *self._labels(rows)))
+            return row_values(S, *self._labels(rows))
 
         return self._sums(step, single, gradient=gradient)
 
@@ -163,7 +161,7 @@ class BlockEngine(PartitionedEngine):
     def dual_sums(self, loss: Loss, W: Floats, b: Floats, source: DualSource) -> DualSums:
         """Return the value and the sums over the dual rows."""
         source_loss = loss if isinstance(source, GivenRows) else source.loss
-        values, gradients = _GRADIENT_ROWS.of(loss), _GRADIENT_ROWS.of(source_loss)
+        values, gradients = (row_gradients(of, np.float64) for of in (loss, source_loss))
         kept = self._zero_rows() if isinstance(source, Gradients) and source.keep else None
         Wt = self._transposed(W)
 
@@ -176,13 +174,13 @@ class BlockEngine(PartitionedEngine):
                 T[:] = loss._rebalanced(dual, y, source.shift)
             else:
                 T[:] = S if source.offsets is None else S + array_of(source.offsets)[rows]
-                gradients(source_loss, T, y, np.ones(len(y)))
+                gradients(T, y, np.ones(len(y)))
             if kept is not None:
                 kept.array[rows] = T
             conjugate = float(weights @ loss._conjugate(T, y))
             square = float(weights @ np.square(T).sum(axis=1))
             T *= weights[:, None]
-            return values(loss, S, y, weights), conjugate, square
+            return values(S, y, weights), conjugate, square
 
         sums = self._sums(step, single=False, by_class=True)
         value, conjugate, square = (math.fsum(column) for column in zip(*sums.parts, strict=True))
@@ -226,8 +224,8 @@ class BlockEngine(PartitionedEngine):
         if Gt.nbytes > _TILE_BYTES:
             return panel_product(panel, Gt)
         S, part = np.zeros((len(panel), len(Gt)), np.float32), np.zeros(Gt.shape, np.float32)
-        add_scores(panel, Gt, S, 0)
-        accumulate_gradient(panel, S, part, 0)
+        add_scores(panel, Gt, S)
+        accumulate_gradient(panel, S, part)
         return part
 
     def rounding(self) -> float:

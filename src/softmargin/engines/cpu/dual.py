@@ -28,7 +28,16 @@ from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import DualState, GivenRows, Sweep
-from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE, TILE_BYTES, TILE_ROWS, multiply_within, visit
+from softmargin.engines.cpu.dual_kernel import (
+    SMALLEST_CURVATURE,
+    TILE_BYTES,
+    TILE_ROWS,
+    Scratch,
+    multiply_within,
+    visit,
+)
+from softmargin.engines.cpu.partitions import panels
+from softmargin.engines.cpu.products import gradient_product, score_product
 from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.rows import ArrayRows, sum_in_order
@@ -255,15 +264,29 @@ class DualRows:
         filled = np.minimum(blocks.ravel(), last)
         Z = self._engine.mapped_rows(filled, self._affine, self.A.dtype)
         products = np.zeros((len(blocks), size, size), Z.dtype)
-        multiply_within(Z, products)
+        multiply_within(score_product(Z.dtype, Z.dtype).address, Z, products)
         return filled[: len(rows)], Z, products
 
     def _visit(self, rows: Ints, Z: NDArray[Any], products: NDArray[Any]) -> None:
         samples = self._engine.samples
         values, gaps = np.empty(len(rows)), np.empty(len(rows))
-        code = ascent_code(self._loss, self.A.dtype)
-        visit(
-            *code, Z, products, self._Wt, self.b, self._sums, self.A, rows, samples.y[rows],
-            samples.weights[rows], self._factor, self._penalty / self._factor, values, gaps,
-        )  # fmt: skip
+        number, size = self.A.dtype, self._n_block
+        code, numbers = ascent_code(self._loss, number)
+        y, weights, pull = samples.y[rows], samples.weights[rows], self._penalty / self._factor
+        scratch = Scratch.empty(size, len(self.b), number)
+        tiled = self._Wt.nbytes <= TILE_BYTES
+        codes = (
+            (score_product(number, number).address, gradient_product(number, number).address) if tiled else (0, 0)
+        )
+        for blocks in [slice(0, len(products))] if tiled else panels(len(products), len(products)):
+            part = slice(blocks.start * size, min(blocks.stop * size, len(rows)))
+            X = Z[part]
+            if not tiled:
+                np.matmul(X, self._Wt.T, out=scratch.scores[: len(X)])
+            by_product = visit(
+                (code, *codes), numbers, X, products[blocks], self._Wt, self.b, self._sums, self.A, rows[part],
+                y[part], weights[part], self._factor, pull, scratch, values[part], gaps[part],
+            )  # fmt: skip
+            if by_product and not tiled:
+                self._Wt += scratch.steps[: len(X)].T @ X
         self._values[rows], self._gaps[rows] = values, gaps

@@ -14,7 +14,8 @@ from softmargin.affine import Affine
 from softmargin.engines.base import Capability, DualState
 from softmargin.engines.cpu.dual import DualRows
 from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE
-from softmargin.engines.cpu.row_code import ascent_code, call_code
+from softmargin.engines.cpu.native import call_code
+from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import ANY_ORDER
