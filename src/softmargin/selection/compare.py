@@ -14,10 +14,11 @@ from softmargin.errors import ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
 from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
-from softmargin.selection.cross_validation import FoldCallback, Settings, cross_validate
+from softmargin.selection.cross_validation import cross_validate
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
 from softmargin.selection.groups import group_numbers
 from softmargin.selection.records import Comparison, Recorded
+from softmargin.selection.settings import FoldCallback, Settings
 from softmargin.selection.wording import unconverged_sentence
 
 __all__ = ["check_fraction", "check_scoring", "choose", "compare", "recorded", "warn_unconverged"]
