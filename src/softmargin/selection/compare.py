@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from softmargin.arguments import brief, check_count, check_number
 from softmargin.errors import ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
+from softmargin.memory import release_freed
 from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
 from softmargin.selection.cross_validation import cross_validate
@@ -221,6 +222,7 @@ def _compared(
     search = gather(labelled, hashes, deal(labelled, hashes), weights)
     wanted = requested_scaling(scaling, labelled.rows)
     found = cross_validate(search, losses, settings, wanted, **options).comparison
+    release_freed()
     warn_unconverged(found)
     return found
 
