@@ -29,6 +29,7 @@ LAYERS = {
     "io": HELPERS,
     "labels": HELPERS,
     "notebook": HELPERS,
+    "memory": HELPERS,
     "metrics": HELPERS,
     "preprocessing": HELPERS,
     "sparse": HELPERS,

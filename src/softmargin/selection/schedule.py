@@ -37,12 +37,16 @@ _BETWEEN = 0.02
 _AHEAD = 1
 """Number of λ by which a fold may be ahead of the caller, who may stop at any λ."""
 
+_FIRST = 2
+"""Number of folds whose results may end a path before the others have finished."""
+
 
 def fit_concurrently(
     fits: Sequence[FoldFit[_Found]],
     regs: Iterable[float],
     n_threads: int,
     progress: Callable[[int, float, Step], None] | None = None,
+    gives_up: Callable[[float, Sequence[_Found]], bool] | None = None,
 ) -> Generator[tuple[float, list[_Found]]]:
     """Yield each λ, in order, with the results of all folds.
 
@@ -58,13 +62,21 @@ def fit_concurrently(
         Called in this thread with the number of a fold, the λ and a step. It receives all steps at a λ before
         that is yielded, and some at the next one. An exception raised here, Ctrl-C or an error in a fit stops all
         folds at their next step.
+    gives_up : callable, optional
+        Called in this thread with each λ and the results of its first two folds, if there are more. If true, the
+        generator ends without this λ, and the other folds stop. This depends on these two folds alone.
     """
+    if len(fits) <= _FIRST:
+        gives_up = None
     n_at_once = min(n_threads, len(fits))
     if n_at_once == 1:
         for reg in regs:
             with one_blas_thread():
-                callbacks = [None if progress is None else partial(progress, k, reg) for k in range(len(fits))]
-                found = [fit(reg, callback) for fit, callback in zip(fits, callbacks, strict=True)]
+                found: list[_Found] = []
+                for k, fit in enumerate(fits):
+                    if k == _FIRST and gives_up is not None and gives_up(reg, found):
+                        return
+                    found.append(fit(reg, None if progress is None else partial(progress, k, reg)))
             yield reg, found
         return
     with one_blas_thread(), worker_threads(n_at_once, "softmargin fold") as pool:
@@ -76,7 +88,14 @@ def fit_concurrently(
                 if len(folds.regs) <= k:
                     return
                 folds.check(k)
-                while min(n_seen) <= k:
+                ask = gives_up
+                while True:
+                    if ask is not None and min(n_seen[:_FIRST]) > k:
+                        if ask(folds.regs[k], [found[0] for found in folds.found[:_FIRST]]):
+                            return
+                        ask = None
+                    if min(n_seen) > k:
+                        break
                     number, reg, steps, done = folds.news.get()
                     if progress is not None:
                         for step in steps:

@@ -26,6 +26,7 @@ from softmargin.engines.hessians import PairProduct, Pairs
 from softmargin.engines.in_memory import DOUBLE_FEATURES
 from softmargin.engines.preconditioners import panel_product
 from softmargin.engines.rows import OptionalRows, array_of, sum_in_order
+from softmargin.engines.triangular import PANEL
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import row_hessian_product
 
@@ -194,18 +195,19 @@ class BlockEngine(PartitionedEngine):
 
         return np.ascontiguousarray(self._summed(add, (self.samples.n_classes, self._n_features)).T)
 
-    def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
-        """Return the lower triangle of the weighted second moment of the mapped features over ``rows``.
+    def covariance(self, affine: Affine, rows: Ints, single: bool) -> list[Floats]:
+        """Return the weighted second moment of the mapped features over ``rows``, as `row_panels`.
 
         With ``single``, products may be computed in float32; a large result is float32, too. Each thread computes
-        some rows of the result, so there is one (D, D) array for any number of threads.
+        some panels of the result, so there is one for any number of threads.
         """
         D, large = self._n_features, single and self._n_features > DOUBLE_FEATURES
-        total = np.zeros((D, D), np.float32 if large else np.float64)
-        columns = [slice(start, min(start + 512, D)) for start in range(0, D, 512)]
+        ends = [min(start + PANEL, D) for start in range(0, D, PANEL)]
+        dtype = np.float32 if large else np.float64
+        total = [np.zeros((end - k * PANEL, end), dtype) for k, end in enumerate(ends)]
         number = np.float32 if large or (single and self.has_single) else np.float64
         for Z in self.weighted_blocks(rows, affine, number):
-            self.workers.run([partial(_add_panel, total, Z, panel) for panel in columns], Z.size * D)
+            self.workers.run([partial(_add_products, panel, Z) for panel in total], Z.size * D)
         return total
 
     def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
@@ -248,5 +250,6 @@ class BlockEngine(PartitionedEngine):
         return self.samples.y[rows], self.samples.weights[rows]
 
 
-def _add_panel(total: Floats, Z: Floats, panel: slice, stop: threading.Event) -> None:
-    total[panel, : panel.stop] += Z[:, panel].T @ Z[:, : panel.stop]
+def _add_products(panel: Floats, Z: Floats, stop: threading.Event) -> None:
+    n_rows, end = panel.shape
+    panel += Z[:, end - n_rows : end].T @ Z[:, :end]
