@@ -24,7 +24,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import DualState, GivenRows, Sweep
@@ -224,11 +223,11 @@ class DualRows:
         parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         work = len(rows) * len(shift) * (len(shift) + 8)
         negligible = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.score_scale
-        best, smallest, factor = shift, np.inf, None
+        best, smallest, jacobian = shift, np.inf, None
         with one_blas_thread():
             for _ in range(_MAX_NEWTON_STEPS):
                 found = self._engine.workers.run(
-                    [partial(self._rebalanced_sums, part, shift, factor is None) for part in parts], work
+                    [partial(self._rebalanced_sums, part, shift, jacobian is None) for part in parts], work
                 )
                 total = sum_in_order([sums for sums, _ in found])
                 size = float(np.abs(total).sum())
@@ -237,13 +236,12 @@ class DualRows:
                 best, smallest = shift, size
                 if size <= negligible:
                     break
-                if factor is None:
+                if jacobian is None:
                     jacobian = sum_in_order([jacobians for _, jacobians in found])
                     # Singular: equal shifts have no effect, and neither have classes with all rows at bounds.
                     least = max(_SINGULAR * float(np.trace(jacobian)), SMALLEST_CURVATURE)
                     jacobian[np.diag_indices_from(jacobian)] += least
-                    factor = cho_factor(jacobian, check_finite=False)
-                shift = shift - cho_solve(factor, total, check_finite=False)
+                shift = shift - np.linalg.solve(jacobian, total)
         return best
 
     def _rebalanced_sums(
