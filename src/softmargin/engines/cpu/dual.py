@@ -43,11 +43,11 @@ from softmargin.engines.rows import ArrayRows, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.threads import INLINE_WORK, one_blas_thread
 
-__all__ = ["DualRows"]
+__all__ = ["FAIR_SHARE", "LONGEST_WAIT", "DualRows"]
 
-_LONGEST_WAIT = 16
-_FAIR_SHARE = 0.3
-"""A row is skipped, for up to `_LONGEST_WAIT` sweeps, until its gain is about this fraction of the mean gain."""
+LONGEST_WAIT = 16
+FAIR_SHARE = 0.3
+"""A row is skipped, for up to `LONGEST_WAIT` sweeps, until its gain is about this fraction of the mean gain."""
 
 
 _PREPARED_SIZE = 1 << 18
@@ -178,27 +178,35 @@ class DualRows:
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
         """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
-        all_rows = self._engine.rows
-        self._due -= 1.0
-        places = rng.permutation(np.flatnonzero(self._due < 1.0))
-        rows = all_rows[places]
-        self._engine.count(len(rows))
-        self._visits += len(rows)
         self.b -= self._penalty * self._sums
-        self._ascend(rows)
-        gaps = self._gaps[all_rows]
-        value, gap = float(self._values[all_rows].sum()), float(gaps.sum())
-        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
-        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(gaps[places], 1e-300))
-        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(fair, 2.0), 1.0), _LONGEST_WAIT)
-        self._waits[places] = waits
-        self._due[places] += waits.astype(np.float32)
+        value, gap = self._pass(rng)
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
         gap += _COST_ONCE_BALANCED * imbalance
         square = float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
         return Sweep(value + self.reg * square, gap)
+
+    def _pass(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Visit the rows that are due; return the sums over all rows of the loss and gap at their last visit."""
+        all_rows = self._engine.rows
+        self._due -= 1.0
+        places = rng.permutation(np.flatnonzero(self._due < 1.0))
+        rows = all_rows[places]
+        self._count(len(rows))
+        self._ascend(rows)
+        gaps = self._gaps[all_rows]
+        value, gap = float(self._values[all_rows].sum()), float(gaps.sum())
+        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
+        fair = np.sqrt(FAIR_SHARE * gap / len(all_rows) / np.maximum(gaps[places], 1e-300))
+        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(fair, 2.0), 1.0), LONGEST_WAIT)
+        self._waits[places] = waits
+        self._due[places] += waits.astype(np.float32)
+        return value, gap
+
+    def _count(self, n_visits: int) -> None:
+        self._engine.count(n_visits)
+        self._visits += n_visits
 
     def _ascend(self, rows: Ints) -> None:
         """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""

@@ -7,12 +7,15 @@ tiles, and compiles quickly.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.affine import Affine
 from softmargin.engines.base import Capability, DualState
-from softmargin.engines.cpu.dual import DualRows
+from softmargin.engines.cpu.dual import FAIR_SHARE, LONGEST_WAIT, DualRows
 from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE
 from softmargin.engines.cpu.native import call_code
 from softmargin.engines.cpu.row_code import ascent_code
@@ -67,29 +70,39 @@ class _SmallDualRows(DualRows):
         self._code = ascent_code(loss, self.A.dtype)
         self._scratch = np.empty((4, len(self.b)))
 
-    def _ascend(self, rows: Ints) -> None:
-        samples = self._engine.samples
-        visit_rows(
-            *self._code, self._Z, self._squares, self._Wt, self.b, self._sums, self.A, rows, samples.y,
-            samples.weights, self._factor, self._penalty / self._factor, self._scratch, self._values, self._gaps,
+    def _pass(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Do the same as for larger X, in a single compiled loop."""
+        samples, rows = self._engine.samples, self._engine.rows
+        n_visits, value, gap = visit_rows(
+            *self._code, self._Z, self._squares, self._Wt, self.b, self._sums, self.A, rows,
+            rng.permutation(len(rows)), self._waits, self._due, samples.y, samples.weights, self._factor,
+            self._penalty / self._factor, self._scratch, self._values, self._gaps,
         )  # fmt: skip
+        self._count(n_visits)
+        return value, gap
 
 
 @numba.njit(nogil=True, cache=True, fastmath=set(ANY_ORDER), error_model="numpy")
 def visit_rows(
     code: int, numbers: Floats, Z: Floats, squares: Floats, Wt: Floats, b: Floats, sums: Floats, A: Floats,
-    rows: Ints, y: Ints, weights: Floats, factor: float, pull: float, scratch: Floats, values: Floats,
-    gaps: Floats,
-) -> None:  # fmt: skip
-    """Maximise the dual over ``rows``, one by one, in order.
+    rows: Ints, order: Ints, waits: NDArray[np.float32], due: NDArray[np.float32], y: Ints, weights: Floats,
+    factor: float, pull: float, scratch: Floats, values: Floats, gaps: Floats,
+) -> tuple[int, float, float]:  # fmt: skip
+    """Maximise the dual over the ``rows`` that are due, one by one, in this ``order`` (n) of their places.
 
     ``squares`` are those of the lengths of the rows of Z (N, D), and ``pull`` is that of the constant feature.
-    ``values`` and ``gaps`` (N,) get the weighted losses and gaps of the rows before their visit. ``scratch`` is
-    (4, C).
+    ``values`` and ``gaps`` (N,) get the weighted losses and gaps of the rows before their visit, ``waits`` and
+    ``due`` (n) when to visit them again. ``scratch`` is (4, C). Return the number of visits, and the sums of
+    ``values`` and ``gaps``.
     """
     s, change, work, gap = scratch[0], scratch[1], scratch[2], scratch[3]
-    for k in range(rows.size):
-        i = rows[k]
+    n_visits = 0
+    for place in order:
+        due[place] -= np.float32(1.0)
+        if due[place] >= 1.0:
+            continue
+        n_visits += 1
+        i = rows[place]
         for j in range(b.size):
             total = 0.0
             for d in range(Z.shape[1]):
@@ -107,3 +120,13 @@ def visit_rows(
                 b[j] -= pull * step
                 for d in range(Z.shape[1]):
                     Wt[j, d] -= step * Z[i, d]
+    value_sum = gap_sum = 0.0
+    for i in rows:
+        value_sum += values[i]
+        gap_sum += gaps[i]
+    for place in range(rows.size):
+        if due[place] < 1.0:
+            fair = math.sqrt(FAIR_SHARE * gap_sum / rows.size / max(gaps[rows[place]], 1e-300))
+            waits[place] = min(max(waits[place] * min(fair, 2.0), 1.0), LONGEST_WAIT)
+            due[place] += waits[place]
+    return n_visits, value_sum, gap_sum
