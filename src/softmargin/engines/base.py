@@ -204,6 +204,10 @@ class DualState(Protocol):
         """W and b as a new array (D + 1, C)."""
 
     @property
+    def best_P(self) -> Vector:
+        """The same, or a multiple if that lowers F; half a pass."""
+
+    @property
     def rows(self) -> RowState:
         """The dual rows, as a view that later sweeps change."""
 

@@ -180,6 +180,10 @@ class Loss:
         """
         raise NotImplementedError
 
+    def _stretch(self, value: float) -> float:
+        """Return a factor on the scores that makes losses of at most ``value`` zero; infinite if none is known."""
+        return math.inf
+
     def _first_bias(self, class_weights: Floats) -> Floats:
         """Return a bias to start from with W = 0."""
         return np.zeros(len(class_weights))

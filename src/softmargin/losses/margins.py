@@ -105,6 +105,11 @@ class MarginLoss(Loss):
     def _balance_jacobian(self, dual: Array, y: Array, weights: Array) -> Array:
         return pairwise_jacobian(target_set(self._mobility(dual), y, 0.0), y, weights)
 
+    def _stretch(self, value: float) -> float:
+        kappa = self._conjugate_curvature
+        violation = value if kappa == 0.0 else math.sqrt(2.0 * kappa * value)
+        return self.delta / (self.delta - violation) if violation < self.delta else math.inf
+
     def _first_mix(self, class_weights: Floats, cost: float) -> float:
         squares = class_weights**2
         slope = self.delta * float(class_weights @ (1.0 - class_weights))

@@ -137,9 +137,9 @@ class DualAscent(Solver):
         floor = _ROUNDING * problem.loss.score_scale
         while ascent is not None:
             left, optimism = ascent.left, ascent.optimism
-            again = left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
+            ready = optimism * left <= tol or left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
             state = DualAscentState(
-                P=dual.P, reg=problem.reg, estimate=optimism * left, ready=optimism * left <= tol or again,
+                P=dual.best_P if ready else dual.P, reg=problem.reg, estimate=optimism * left, ready=ready,
                 source=dual, dual=dual, rng=rng, ascent=ascent,
             )  # fmt: skip
             answer = yield state
@@ -149,10 +149,11 @@ class DualAscent(Solver):
             estimate = optimism * left
             if estimate < _SINGLE or (not problem.loss.smooth and ascent.gap < floor):
                 dual.to_double()
-            estimates = [*ascent.estimates, (dual.n_passes, estimate)]
+            least = min([left, *(before for _, before in ascent.estimates)])
+            estimates = [*ascent.estimates, (dual.n_passes, least)]
             while len(estimates) > 1 and estimates[1][0] <= 0.5 * dual.n_passes:
                 del estimates[0]  # progress is judged by the second half
-            if self.fallback is not None and self._is_slow(estimates, tol):
+            if self.fallback is not None and self._is_slow(estimates, tol / optimism):
                 after = self.fallback.steps(problem, self.fallback.start_from_dual(dual, estimate), tol)
                 return (yield from _with_warm_start(after, state))
             ascent = _swept(dual, rng, ascent._replace(estimates=tuple(estimates)))
@@ -198,8 +199,10 @@ def _swept(dual: DualState, rng: np.random.Generator, ascent: _Ascent) -> _Ascen
         return None
     seen, before = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0, ascent.seen
     # Rows are measured before their update: the remaining gap is smaller, by about the ratio of two sweeps.
-    left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
-    return ascent._replace(left=left, seen=seen, gap=sweep.gap)
+    # The largest violation, which decides on a multiple of the point, varies too much for that.
+    measured = sweep.stretched or before <= 0.0
+    left = seen if measured else seen * min(max(seen / before, _BEST_RATE), 1.0)
+    return ascent._replace(left=left, seen=seen, gap=sweep.plain_gap)
 
 
 def _with_warm_start(steps: Steps, warm: State) -> Steps:

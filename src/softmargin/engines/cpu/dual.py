@@ -33,6 +33,7 @@ from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.rows import ArrayRows, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.losses.margins import margin_violations
 from softmargin.threads import INLINE_WORK, one_blas_thread
 
 __all__ = ["DualRows"]
@@ -99,6 +100,7 @@ class DualRows:
         self._visits = 0
         self._waits = np.ones(len(samples.y), dtype=np.float32)
         self._due = np.ones(len(samples.y), dtype=np.float32)
+        self._stretches = False
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The Gram matrix of a block should cost no more than its products with W.
         most = _MOST_ROWS if self._Wt.nbytes <= TILE_BYTES else _MOST_ROWS_BLAS
@@ -184,11 +186,39 @@ class DualRows:
         self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, _LONGEST_WAIT)
         self._due[rows] += self._waits[rows]
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
+        penalty = self.reg * float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
+        value, found = value + penalty, gap
+        stretched, bound = self._stretched(penalty)
+        self._stretches = (stretched - bound) * value < gap * stretched < np.inf
+        if self._stretches:
+            value, gap = stretched, stretched - bound
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
-        gap += _COST_ONCE_BALANCED * imbalance
-        square = float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
-        return Sweep(value + self.reg * square, gap)
+        return Sweep(value, gap + _COST_ONCE_BALANCED * imbalance, found, self._stretches)
+
+    def _stretched(self, penalty: float) -> tuple[float, float]:
+        """Return F at the multiple of W and b for which all losses are zero, and the dual objective."""
+        rows, samples = self._engine.rows, self._engine.samples
+        factor = self._loss._stretch(float((self._values[rows] / samples.weights[rows]).max()))
+        if np.isinf(factor):
+            return np.inf, 0.0
+        conjugate = 0.0
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            dual = self.A[part].astype(np.float64)
+            conjugate += float(samples.weights[part] @ self._loss._conjugate(dual, samples.y[part]))
+        return factor * factor * penalty, -conjugate - penalty
+
+    @property
+    def best_P(self) -> Floats:
+        """The W and b of the rows or, if the last sweep found this better, the multiple with all losses zero."""
+        P, engine = self.P, self._engine
+        if not self._stretches:
+            return P
+        violation, folded, y = 0.0, self._affine.fold(P[:-1], P[-1]), engine.samples.y
+        for part, scores in engine._score_parts(*folded, engine.rows):
+            violation = max(violation, float(margin_violations(scores, y[engine.rows[part]], self._loss.delta).max()))
+        return P * (self._loss.delta / (self._loss.delta - violation)) if violation < self._loss.delta else P
 
     def _ascend(self, rows: Ints) -> None:
         """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
