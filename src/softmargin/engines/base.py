@@ -203,9 +203,8 @@ class DualState(Protocol):
     def P(self) -> Vector:
         """W and b as a new array (D + 1, C)."""
 
-    @property
-    def best_P(self) -> Vector:
-        """The same, or a multiple if that lowers F; half a pass."""
+    def stretched_P(self) -> Vector:
+        """Return the multiple of W and b with all losses zero, if there is one; half a pass."""
 
     @property
     def rows(self) -> RowState:

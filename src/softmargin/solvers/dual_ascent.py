@@ -55,7 +55,11 @@ class _Ascent(NamedTuple):
     seen : float
         Relative gap measured by the last sweep.
     gap : float
-        The same, absolute.
+        The same at the point of the dual rows rather than at a multiple, absolute.
+    plain : float
+        The same, relative.
+    stretched : bool
+        Whether `left` and `seen` are those of the multiple.
     optimism : float
         Ratio of the last certified gap to `left`, at least 1.
     tried : float
@@ -67,6 +71,8 @@ class _Ascent(NamedTuple):
     left: float = math.inf
     seen: float = math.inf
     gap: float = math.inf
+    plain: float = math.inf
+    stretched: bool = False
     optimism: float = 1.0
     tried: float = 0.0
     estimates: tuple[tuple[float, float], ...] = ()
@@ -139,11 +145,11 @@ class DualAscent(Solver):
             left, optimism = ascent.left, ascent.optimism
             ready = optimism * left <= tol or left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
             state = DualAscentState(
-                P=dual.best_P if ready else dual.P, reg=problem.reg, estimate=optimism * left, ready=ready,
+                P=dual.stretched_P() if ready and ascent.stretched else dual.P, reg=problem.reg, estimate=optimism * left, ready=ready,
                 source=dual, dual=dual, rng=rng, ascent=ascent,
             )  # fmt: skip
             answer = yield state
-            if answer is not None:
+            if answer is not None and ready:
                 optimism = max(1.0, answer.gap / left) if left > 0.0 else 1.0
                 ascent = ascent._replace(optimism=optimism, tried=dual.n_passes)
             estimate = optimism * left
@@ -154,7 +160,7 @@ class DualAscent(Solver):
             while len(estimates) > 1 and estimates[1][0] <= 0.5 * dual.n_passes:
                 del estimates[0]  # progress is judged by the second half
             if self.fallback is not None and self._is_slow(estimates, tol / optimism):
-                after = self.fallback.steps(problem, self.fallback.start_from_dual(dual, estimate), tol)
+                after = self.fallback.steps(problem, self.fallback.start_from_dual(dual, max(estimate, ascent.plain)), tol)
                 return (yield from _with_warm_start(after, state))
             ascent = _swept(dual, rng, ascent._replace(estimates=tuple(estimates)))
         return "Scores overflowed; scale the features."
@@ -202,7 +208,8 @@ def _swept(dual: DualState, rng: np.random.Generator, ascent: _Ascent) -> _Ascen
     # The largest violation, which decides on a multiple of the point, varies too much for that.
     measured = sweep.stretched or before <= 0.0
     left = seen if measured else seen * min(max(seen / before, _BEST_RATE), 1.0)
-    return ascent._replace(left=left, seen=seen, gap=sweep.plain_gap)
+    plain = sweep.plain_gap / max(sweep.plain_gap + sweep.value - sweep.gap, 1e-300)
+    return ascent._replace(left=left, seen=seen, gap=sweep.plain_gap, plain=plain, stretched=sweep.stretched)
 
 
 def _with_warm_start(steps: Steps, warm: State) -> Steps:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.rows import ArrayRows, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.losses.margins import margin_violations
 from softmargin.threads import INLINE_WORK, one_blas_thread
 
 __all__ = ["DualRows"]
@@ -42,6 +41,12 @@ _LONGEST_WAIT = 16
 _FAIR_SHARE = 0.3
 """A row is skipped, for up to `_LONGEST_WAIT` sweeps, until its gain is about this fraction of the mean gain."""
 
+
+_BETWEEN_MEASURES = 0.1
+"""Fraction of the visits so far after which the multiple with all losses zero is measured again."""
+
+_HOPELESS = 4.0
+"""It is not measured again after its relative gap was this many times that of W and b."""
 
 _PREPARED_SIZE = 1 << 18
 """Approximate number of entries of X that one thread prepares while another performs the ascent."""
@@ -57,6 +62,14 @@ _COST_OF_IMBALANCE = 0.3
 _COST_ONCE_BALANCED = 0.05
 """Estimated loss of the lower bound per unit of the absolute sum of the dual rows, in units of scores: for the
 rows as they are, and after rebalancing."""
+
+
+class _Stretched(NamedTuple):
+    """F and the duality gap at the multiple of W and b with all losses zero, after this number of visits."""
+
+    visits: int
+    value: float = np.inf
+    gap: float = np.inf
 
 
 class DualRows:
@@ -100,7 +113,7 @@ class DualRows:
         self._visits = 0
         self._waits = np.ones(len(samples.y), dtype=np.float32)
         self._due = np.ones(len(samples.y), dtype=np.float32)
-        self._stretches = False
+        self._measured = _Stretched(0)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The Gram matrix of a block should cost no more than its products with W.
         most = _MOST_ROWS if self._Wt.nbytes <= TILE_BYTES else _MOST_ROWS_BLAS
@@ -152,6 +165,7 @@ class DualRows:
             "A": self.A.copy(), "Wt": self._Wt.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
             "waits": self._waits.copy(), "due": self._due.copy(), "values": self._values.copy(),
             "gaps": self._gaps.copy(), "penalty": self._penalty, "visits": self._visits,
+            "measured": list(self._measured),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -160,6 +174,7 @@ class DualRows:
         self._Wt = np.asarray(saved["Wt"], order=self._order)
         self._waits, self._due, self._values, self._gaps = (saved[k] for k in ("waits", "due", "values", "gaps"))
         self._penalty, self._visits = saved["penalty"], saved["visits"]
+        self._measured = _Stretched(*saved["measured"])
 
     def to_double(self) -> None:
         """Continue in float64."""
@@ -188,37 +203,44 @@ class DualRows:
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         penalty = self.reg * float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
         value, found = value + penalty, gap
-        stretched, bound = self._stretched(penalty)
-        self._stretches = (stretched - bound) * value < gap * stretched < np.inf
-        if self._stretches:
-            value, gap = stretched, stretched - bound
+        before, since = self._measured, self._visits - self._measured.visits
+        hopeless = _HOPELESS * gap * before.value < before.gap * value < np.inf
+        if since >= max(2 * len(all_rows), _BETWEEN_MEASURES * self._visits) and not hopeless:
+            self._measure(rows, penalty)
+        stretches = self._measured.gap * value < gap * self._measured.value < np.inf
+        if stretches:
+            value, gap = self._measured.value, self._measured.gap
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
-        return Sweep(value, gap + _COST_ONCE_BALANCED * imbalance, found, self._stretches)
+        return Sweep(value, gap + _COST_ONCE_BALANCED * imbalance, found, stretches)
 
-    def _stretched(self, penalty: float) -> tuple[float, float]:
-        """Return F at the multiple of W and b for which all losses are zero, and the dual objective."""
-        rows, samples = self._engine.rows, self._engine.samples
-        factor = self._loss._stretch(float((self._values[rows] / samples.weights[rows]).max()))
-        if np.isinf(factor):
-            return np.inf, 0.0
-        conjugate = 0.0
+    def _measure(self, rows: Ints, penalty: float) -> None:
+        """Measure F and the duality gap at the multiple of W and b with all losses zero.
+
+        That exists only if no loss of the ``rows``, which were just visited, is large.
+        """
+        samples, loss = self._engine.samples, self._loss
+        self._measured = _Stretched(self._visits)
+        largest = float((self._values[rows] / samples.weights[rows]).max(initial=0.0))
+        if not (loss.separates and largest < float(loss._values(np.zeros((1, 2)), np.zeros(1, np.int64))[0])):
+            return
+        value, conjugate, rows = self._stretch(self.P) ** 2 * penalty, 0.0, self._engine.rows
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK]
-            dual = self.A[part].astype(np.float64)
-            conjugate += float(samples.weights[part] @ self._loss._conjugate(dual, samples.y[part]))
-        return factor * factor * penalty, -conjugate - penalty
+            dual = loss._conjugate(self.A[part].astype(np.float64), samples.y[part])
+            conjugate += float(samples.weights[part] @ dual)
+        self._measured = _Stretched(self._visits, value, value + conjugate + penalty)
 
-    @property
-    def best_P(self) -> Floats:
-        """The W and b of the rows or, if the last sweep found this better, the multiple with all losses zero."""
-        P, engine = self.P, self._engine
-        if not self._stretches:
-            return P
-        violation, folded, y = 0.0, self._affine.fold(P[:-1], P[-1]), engine.samples.y
-        for part, scores in engine._score_parts(*folded, engine.rows):
-            violation = max(violation, float(margin_violations(scores, y[engine.rows[part]], self._loss.delta).max()))
-        return P * (self._loss.delta / (self._loss.delta - violation)) if violation < self._loss.delta else P
+    def _stretch(self, P: Floats) -> float:
+        """Return the factor with which all losses are zero, or infinity; half a pass."""
+        engine, parts = self._engine, self._engine._score_parts(*self._affine.fold(P[:-1], P[-1]), self._engine.rows)
+        return max(self._loss._stretch(scores, engine.samples.y[engine.rows[part]]) for part, scores in parts)
+
+    def stretched_P(self) -> Floats:
+        """Return the multiple of the W and b of the rows with all losses zero, if there is one; half a pass."""
+        P = self.P
+        factor = self._stretch(P)
+        return P if np.isinf(factor) else factor * P
 
     def _ascend(self, rows: Ints) -> None:
         """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
