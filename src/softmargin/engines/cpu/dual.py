@@ -37,12 +37,12 @@ from softmargin.threads import INLINE_WORK, one_blas_thread
 
 __all__ = ["DualRows"]
 
-_LONGEST_WAIT = 16
+_LONGEST_WAIT, _LONGEST_WAIT_STRETCHED = 16, 3
 _FAIR_SHARE = 0.3
-"""A row is skipped, for up to `_LONGEST_WAIT` sweeps, until its gain is about this fraction of the mean gain."""
+"""A row is skipped, for up to this number of sweeps, until its gain is about this fraction of the mean gain. The
+second applies while a multiple of W and b with all losses zero is better: its factor depends on the worst row."""
 
-
-_BETWEEN_MEASURES = 0.1
+_BETWEEN_MEASURES = 0.05
 """Fraction of the visits so far after which the multiple with all losses zero is measured again."""
 
 _HOPELESS = 4.0
@@ -196,10 +196,6 @@ class DualRows:
         self._ascend(rows)
         all_rows = self._engine.rows
         value, gap = float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum())
-        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
-        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(self._gaps[rows], 1e-300))
-        self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, _LONGEST_WAIT)
-        self._due[rows] += self._waits[rows]
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         penalty = self.reg * float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
         value, found = value + penalty, gap
@@ -208,6 +204,11 @@ class DualRows:
         if since >= max(2 * len(all_rows), _BETWEEN_MEASURES * self._visits) and not hopeless:
             self._measure(rows, penalty)
         stretches = self._measured.gap * value < gap * self._measured.value < np.inf
+        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
+        fair = np.sqrt(_FAIR_SHARE * found / len(all_rows) / np.maximum(self._gaps[rows], 1e-300))
+        longest = _LONGEST_WAIT_STRETCHED if stretches else _LONGEST_WAIT
+        self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, longest)
+        self._due[rows] += self._waits[rows]
         if stretches:
             value, gap = self._measured.value, self._measured.gap
         if _COST_OF_IMBALANCE * imbalance > gap:
