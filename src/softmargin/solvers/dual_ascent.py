@@ -143,7 +143,9 @@ class DualAscent(Solver):
         floor = _ROUNDING * problem.loss.score_scale
         while ascent is not None:
             left, optimism = ascent.left, ascent.optimism
-            ready = optimism * left <= tol or left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
+            ready = (
+                optimism * left <= tol or left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
+            )
             state = DualAscentState(
                 P=dual.stretched_P() if ready and ascent.stretched else dual.P, reg=problem.reg, estimate=optimism * left, ready=ready,
                 source=dual, dual=dual, rng=rng, ascent=ascent,
@@ -160,7 +162,9 @@ class DualAscent(Solver):
             while len(estimates) > 1 and estimates[1][0] <= 0.5 * dual.n_passes:
                 del estimates[0]  # progress is judged by the second half
             if self.fallback is not None and self._is_slow(estimates, tol / optimism):
-                after = self.fallback.steps(problem, self.fallback.start_from_dual(dual, max(estimate, ascent.plain)), tol)
+                after = self.fallback.steps(
+                    problem, self.fallback.start_from_dual(dual, max(estimate, ascent.plain)), tol
+                )
                 return (yield from _with_warm_start(after, state))
             ascent = _swept(dual, rng, ascent._replace(estimates=tuple(estimates)))
         return "Scores overflowed; scale the features."

@@ -234,7 +234,10 @@ class DualRows:
 
     def _stretch(self, P: Floats) -> float:
         """Return the factor with which all losses are zero, or infinity; half a pass."""
-        engine, parts = self._engine, self._engine._score_parts(*self._affine.fold(P[:-1], P[-1]), self._engine.rows)
+        engine, parts = (
+            self._engine,
+            self._engine._score_parts(*self._affine.fold(P[:-1], P[-1]), self._engine.rows),
+        )
         return max(self._loss._stretch(scores, engine.samples.y[engine.rows[part]]) for part, scores in parts)
 
     def stretched_P(self) -> Floats:
