@@ -52,7 +52,7 @@ class Continuation(Solver):
         return self.then.states
 
     def start_from_dual(self, dual: DualState, estimate: float) -> State:
-        """Return the multipliers for the second solver if it uses them, else zero: a larger λ is a better start."""
+        """Return the multipliers for the second solver, or zero if it uses none: then it starts at a larger λ."""
         state = self.then.start_from_dual(dual, estimate)
         return state if isinstance(state, self.then.states) else Start(P=0.0 * dual.P, reg=dual.reg)
 

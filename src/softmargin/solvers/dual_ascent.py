@@ -143,12 +143,11 @@ class DualAscent(Solver):
         floor = _ROUNDING * problem.loss.score_scale
         while ascent is not None:
             left, optimism = ascent.left, ascent.optimism
-            ready = (
-                optimism * left <= tol or left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
-            )
+            again = left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
+            ready = again or optimism * left <= tol
             state = DualAscentState(
-                P=dual.stretched_P() if ready and ascent.stretched else dual.P, reg=problem.reg, estimate=optimism * left, ready=ready,
-                source=dual, dual=dual, rng=rng, ascent=ascent,
+                P=dual.stretched_P() if ready and ascent.stretched else dual.P, reg=problem.reg,
+                estimate=optimism * left, ready=ready, source=dual, dual=dual, rng=rng, ascent=ascent,
             )  # fmt: skip
             answer = yield state
             if answer is not None and ready:
