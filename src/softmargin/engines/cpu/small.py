@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from softmargin.affine import Affine
 from softmargin.engines.base import Capability, DualState
-from softmargin.engines.cpu.dual import FAIR_SHARE, LONGEST_WAIT, DualRows
+from softmargin.engines.cpu.dual import DualRows
 from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE
 from softmargin.engines.cpu.native import call_code
 from softmargin.engines.cpu.row_code import ascent_code
@@ -70,33 +70,35 @@ class _SmallDualRows(DualRows):
         self._code = ascent_code(loss, self.A.dtype)
         self._scratch = np.empty((4, len(self.b)))
 
-    def _pass(self, rng: np.random.Generator) -> tuple[float, float]:
-        """Do the same as for larger X, in a single compiled loop."""
+    def _pass(self, rng: np.random.Generator) -> tuple[float, float, float]:
         samples, rows = self._engine.samples, self._engine.rows
-        n_visits, value, gap = visit_rows(
+        n_visits, *found = visit_rows(
             *self._code, self._Z, self._squares, self._Wt, self.b, self._sums, self.A, rows,
-            rng.permutation(len(rows)), self._waits, self._due, samples.y, samples.weights, self._factor,
+            rng.permutation(len(rows)), self._due, samples.y, samples.weights, self._factor,
             self._penalty / self._factor, self._scratch, self._values, self._gaps,
         )  # fmt: skip
         self._count(n_visits)
-        return value, gap
+        return tuple(found)
+
+    def _wait(self, fair: float, longest: int) -> None:
+        wait_rows(self._engine.rows, self._gaps, fair, longest, self._waits, self._due)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=set(ANY_ORDER), error_model="numpy")
 def visit_rows(
     code: int, numbers: Floats, Z: Floats, squares: Floats, Wt: Floats, b: Floats, sums: Floats, A: Floats,
-    rows: Ints, order: Ints, waits: NDArray[np.float32], due: NDArray[np.float32], y: Ints, weights: Floats,
-    factor: float, pull: float, scratch: Floats, values: Floats, gaps: Floats,
-) -> tuple[int, float, float]:  # fmt: skip
+    rows: Ints, order: Ints, due: NDArray[np.float32], y: Ints, weights: Floats, factor: float, pull: float,
+    scratch: Floats, values: Floats, gaps: Floats,
+) -> tuple[int, float, float, float]:  # fmt: skip
     """Maximise the dual over the ``rows`` that are due, one by one, in this ``order`` (n) of their places.
 
     ``squares`` are those of the lengths of the rows of Z (N, D), and ``pull`` is that of the constant feature.
-    ``values`` and ``gaps`` (N,) get the weighted losses and gaps of the rows before their visit, ``waits`` and
-    ``due`` (n) when to visit them again. ``scratch`` is (4, C). Return the number of visits, and the sums of
-    ``values`` and ``gaps``.
+    ``values`` and ``gaps`` (N,) get the weighted losses and gaps of the rows before their visit, and ``due`` (n)
+    counts the sweeps until the next. ``scratch`` is (4, C). Return the number of visits, the sums of ``values`` and
+    ``gaps``, and the largest loss.
     """
     s, change, work, gap = scratch[0], scratch[1], scratch[2], scratch[3]
-    n_visits = 0
+    n_visits, largest = 0, 0.0
     for place in order:
         due[place] -= np.float32(1.0)
         if due[place] >= 1.0:
@@ -110,6 +112,7 @@ def visit_rows(
             s[j] = total + b[j]
         q = max(factor * weights[i] * (squares[i] + pull), SMALLEST_CURVATURE)
         value = call_code(code, (numbers, s, A[i], b.size, y[i], q, change, work, gap))
+        largest = max(largest, value)
         values[i] = weights[i] * value
         gaps[i] = 0.0
         for j in range(b.size):
@@ -124,9 +127,16 @@ def visit_rows(
     for i in rows:
         value_sum += values[i]
         gap_sum += gaps[i]
+    return n_visits, value_sum, gap_sum, largest
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def wait_rows(
+    rows: Ints, gaps: Floats, fair: float, longest: int, waits: NDArray[np.float32], due: NDArray[np.float32]
+) -> None:
+    """Do the same as `DualRows._wait`."""
     for place in range(rows.size):
         if due[place] < 1.0:
-            fair = math.sqrt(FAIR_SHARE * gap_sum / rows.size / max(gaps[rows[place]], 1e-300))
-            waits[place] = min(max(waits[place] * min(fair, 2.0), 1.0), LONGEST_WAIT)
+            ratio = min(math.sqrt(fair / max(gaps[rows[place]], 1e-300)), 2.0)
+            waits[place] = min(max(waits[place] * ratio, 1.0), longest)
             due[place] += waits[place]
-    return n_visits, value_sum, gap_sum
