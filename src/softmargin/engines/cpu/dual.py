@@ -43,9 +43,9 @@ from softmargin.engines.rows import ArrayRows, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.threads import INLINE_WORK, one_blas_thread
 
-__all__ = ["FAIR_SHARE", "DualRows"]
+__all__ = ["FAIR_SHARE", "LONGEST_WAIT", "DualRows"]
 
-_LONGEST_WAIT, _LONGEST_WAIT_STRETCHED = 16, 3
+LONGEST_WAIT, _LONGEST_WAIT_STRETCHED = 16, 3
 FAIR_SHARE = 0.3
 """A row is skipped, for up to this number of sweeps, until its gain is about this fraction of the mean gain. The
 second applies while a multiple of W and b with all losses zero is better: its factor depends on the worst row."""
@@ -205,7 +205,7 @@ class DualRows:
         if stretched:
             value, gap = self._measured.value, self._measured.gap
         mean = plain_gap / len(self._engine.rows)
-        self._wait(FAIR_SHARE * mean, _LONGEST_WAIT_STRETCHED if stretched else _LONGEST_WAIT)
+        self._wait(FAIR_SHARE * mean, _LONGEST_WAIT_STRETCHED if stretched else LONGEST_WAIT)
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
         return Sweep(value, gap + _COST_ONCE_BALANCED * imbalance, plain_gap, stretched)
@@ -248,7 +248,7 @@ class DualRows:
     def _pass(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """Visit the rows that are due.
 
-        Return the sums over all rows of the loss and gap at their last visit, and the largest loss of those visited.
+        Return the sums over all rows of loss and gap at their last visit, and the largest loss of those visited.
         """
         samples, all_rows = self._engine.samples, self._engine.rows
         self._due -= 1.0
@@ -297,9 +297,8 @@ class DualRows:
         best, smallest, jacobian = shift, np.inf, None
         with one_blas_thread():
             for _ in range(_MAX_NEWTON_STEPS):
-                found = self._engine.workers.run(
-                    [partial(self._rebalanced_sums, part, shift, jacobian is None) for part in parts], work
-                )
+                tasks = [partial(self._rebalanced_sums, part, shift, jacobian is None) for part in parts]
+                found = self._engine.workers.run(tasks, work)
                 total = sum_in_order([sums for sums, _ in found])
                 size = float(np.abs(total).sum())
                 if not size < 0.5 * smallest:
