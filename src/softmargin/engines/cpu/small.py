@@ -73,13 +73,13 @@ class _SmallDualRows(DualRows):
 
     def _pass(self, rng: np.random.Generator) -> tuple[float, float, float]:
         samples, rows = self._engine.samples, self._engine.rows
-        n_visits, *found = visit_rows(
-            *self._code, self._Z, self._squares, self._Wt, self.b, self._sums, self.A, rows, rng.integers(1 << 62),
-            self._waits, self._due, self._longest, samples.y, samples.weights, self._factor, self._penalty,
-            self._scratch, self._values, self._gaps,
+        n_visits, value, gap, largest = visit_rows(
+            *self._code, self._Z, self._squares, self._Wt, self.b, self._sums, self.A, rows,
+            int(rng.integers(1 << 62)), self._waits, self._due, self._longest, samples.y, samples.weights,
+            self._factor, self._penalty, self._scratch, self._values, self._gaps,
         )  # fmt: skip
         self._count(n_visits)
-        return tuple(found)
+        return value, gap, largest
 
     def _wait(self, fair: float, longest: int) -> None:
         self._longest = longest  # applied by the next pass
