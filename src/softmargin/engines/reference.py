@@ -59,8 +59,9 @@ class ReferenceEngine(InMemoryEngine):
         if scores_out is not None:
             scores_out[self.rows] = scores
         values, rows = loss._values_and_gradient(scores, self._y)
+        value, db = self._weights.dot(values), self._weights.dot(rows)
         rows *= self._weights[:, None]
-        return float(self._weights.dot(values)), self._X.T.dot(rows), np.add.reduce(rows)
+        return float(value), self._X.T.dot(rows), db
 
     def hessian_product(
         self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: RowState | None = None

@@ -20,6 +20,7 @@ from softmargin.losses.arrays import Array, at_least, at_target, filled, number,
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.probabilities import softmax_rows
 from softmargin.losses.rounding import (
+    difference_and_error,
     exp_of_sum,
     quick_exp,
     quick_log,
@@ -88,7 +89,20 @@ class CrossEntropy(Loss, _Parameters):
     def _gradient(self, scores: Array, y: Array) -> Array:
         return with_target(softmax_rows(scores), y)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _values_and_gradient(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        # e^{s_j - s_y} only overflows if the loss is large. A score that is not finite makes its row NaN.
+        target = at_target(scores, y)
+        p = target_set(exp_of_sum(*difference_and_error(scores, target)), y, (target - target)[:, 0])
+        others = row_sums(p)
+        if not is_finite(others):
+            return self._values_and_gradient_from_top(scores, y)
+        total = 1.0 + others
+        p /= total[:, None]
+        return namespace(others).log1p(others), target_set(p, y, -(others / total))
+
+    def _values_and_gradient_from_top(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return both for any scores, relative to the largest score of each row."""
         xp = namespace(scores)
         d, e = two_sum_difference(scores, row_maxima(scores)[:, None])
         behind, error = at_target(d, y), at_target(e, y)

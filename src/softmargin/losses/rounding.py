@@ -15,7 +15,7 @@ from softmargin.losses.rows import CONTRACTED, by_precision, row_helper
 from softmargin.vectors import is_finite, namespace
 
 __all__ = [
-    "exp_difference", "exp_of_sum", "quick_exp", "quick_log", "row_divide", "row_exp_differences", "two_sum_difference",
+    "difference_and_error", "exp_difference", "exp_of_sum", "quick_exp", "quick_log", "row_divide", "row_exp_differences", "two_sum_difference",
     "x_log_x", "x_log_x_beside_one",
 ]  # fmt: skip
 
@@ -26,10 +26,15 @@ _EXP_UNDERFLOW = -746.0
 @np.errstate(invalid="ignore", over="ignore")
 def two_sum_difference(a: Array, b: Array) -> tuple[Array, Array]:
     """Return d = fl(a - b) and the error e with a - b = d + e exactly; e is 0 where d is infinite."""
+    d, e = difference_and_error(a, b)
+    return d, e if is_finite(e) else filled(e, ~namespace(e).isfinite(e), 0.0)
+
+
+def difference_and_error(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the same, but e is NaN where d is not finite."""
     d = a - b
     part = d - a
-    e = (a - (d - part)) - (b + part)
-    return d, e if is_finite(e) else filled(e, ~namespace(e).isfinite(e), 0.0)
+    return d, (a - (d - part)) - (b + part)
 
 
 def exp_difference(a: Array, b: Array) -> Array:
