@@ -22,6 +22,8 @@ def namespace(array: Vector) -> Any:
 
 def inner(a: Vector, b: Vector) -> float:
     """Return the sum of the products of the entries of two arrays of the same shape."""
+    if type(a) is np.ndarray:
+        return float(np.vdot(a, b))
     xp = namespace(a)
     return float(xp.vecdot(xp.reshape(a, (-1,)), xp.reshape(b, (-1,))))
 
@@ -41,6 +43,8 @@ def stack(W: Vector, b: Vector) -> Vector:
 
 def to_numpy(array: Vector) -> NDArray[Any]:
     """Return the array as a NumPy array, without a copy if it is one."""
+    if type(array) is np.ndarray:
+        return array
     return np.asarray(to_device(array, "cpu") if is_torch_array(array) else array)
 
 
