@@ -319,7 +319,7 @@ class DualRows:
     ) -> tuple[Floats, Floats]:
         """Return the sum (C,) of some rebalanced rows and, if requested, its derivative (C, C) at shift 0."""
         y, weights = self._engine.samples.y[part], self._engine.samples.weights[part]
-        dual = self._loss._feasible(self.A[part].astype(np.float64), y)
+        dual = self._loss._feasible(self.A[part].astype(np.float64, order="F"), y)
         jacobian = self._loss._balance_jacobian(dual, y, weights) if with_jacobian else np.zeros(0)
         return weights @ self._loss._rebalanced(dual, y, shift), jacobian
 
