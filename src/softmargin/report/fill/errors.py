@@ -11,7 +11,7 @@ from softmargin.report.fill.predictions import Predictions
 from softmargin.report.fill.samples import SampleStore
 from softmargin.report.panels import Confusion, Margins
 
-__all__ = ["confusion", "margins", "worst"]
+__all__ = ["confusion", "joined", "margins", "worst"]
 
 _BINS = 48
 _TAIL = 0.005
@@ -86,13 +86,13 @@ def _orders(preds: Predictions, shown: Ints, matrix: Ints) -> dict[str, tuple[in
     orders["by size"] = np.argsort(-matrix.sum(axis=1), kind="stable").tolist()
     if len(shown) > 2:
         rates = matrix / n[:, None]
-        orders["by confusion"] = _joined(rates + rates.T)
+        orders["by confusion"] = joined(rates + rates.T)
     names = [preds.classes[k] for k in shown]
     orders["by name"] = sorted(range(len(shown)), key=lambda k: names[k].casefold())
     return {name: tuple(order) for name, order in orders.items()}
 
 
-def _joined(alike: Floats) -> list[int]:
+def joined(alike: Floats) -> list[int]:
     """Return an order in which classes that are alike, by a symmetric matrix (n, n), are close to each other.
 
     The two groups with the smallest mean distance are joined, again and again, so that their most similar ends
