@@ -16,6 +16,7 @@ __all__ = [
     "ModelFileError",
     "ParameterError",
     "SoftmarginError",
+    "missing_package",
     "warn",
 ]
 
@@ -44,6 +45,14 @@ class ModelFileError(SoftmarginError, ValueError):
 
 class ConvergenceWarning(UserWarning):
     """The solver did not reach the tolerance; the message states the gap."""
+
+
+def missing_package(what: str, package: str, extra: str) -> CapabilityError:
+    """Return the error that something needs a package, with the extra of softmargin that installs all it needs."""
+    install = f'python -m pip install ".[{extra}]"'
+    return CapabilityError(
+        f"{what} needs the package {package}; in the source folder of softmargin run: {install}."
+    )
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from softmargin.errors import ParameterError
 
-__all__ = ["from_json", "pluralize", "printable", "quoted", "to_json", "truncate"]
+__all__ = ["from_json", "pluralize", "printable", "quoted", "some_of", "to_json", "truncate"]
 
 
 def printable(value: object) -> str:
@@ -28,6 +28,13 @@ def quoted(value: object) -> str:
 def truncate(text: str, length: int = 60) -> str:
     """Return at most ``length`` characters; a longer text ends with "…"."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def some_of(names: Sequence[Any], most: int, show: Callable[[Any], str] = printable) -> str:
+    """Return the first ``most`` names and the number of the others; a single other one is shown, too."""
+    n_shown = most if len(names) > most + 1 else len(names)
+    more = f", … ({len(names) - n_shown:,} more)" if len(names) > n_shown else ""
+    return ", ".join(map(show, names[:n_shown])) + more
 
 
 def pluralize(n: int, one: str, many: str = "") -> str:

@@ -125,7 +125,7 @@ POSITIVE = dict.fromkeys(("reg", "delta"), "finite number > 0") | {"tol": "numbe
 FIT_MISTAKES = [
     ("nowhere", "nowhere does not exist"),
     ("table.xlsx", "table.xlsx has an unknown format"),
-    ("table.csv", "table.csv has no labels"),
+    ("table.csv", "table.csv has no labels; name their column with --label-column COLUMN."),
     ("table.csv --columns=", "columns must be a non-empty list of column names, got []."),
     ("table.csv --label-column c", "table.csv has no column 'c' for the label; its columns are 'a', 'b'"),
     ("images --label-column c", "label_column= is only for a table"),
@@ -134,8 +134,9 @@ FIT_MISTAKES = [
     ("lonely", "only one class"),
     ("one.npz", "only one class"),
     ("unequal", "--image-size"),
-    ("unlabelled.npz", "unlabelled.npz has no labels"),
-    ("f.npy", "f.npy has no labels; give them with --labels-file"),
+    ("unlabelled.npz", "has no labels; give them with --labels-file FILE, or as the array y of the file."),
+    ("f.npy", "f.npy has no labels; give them with --labels-file FILE."),
+    ("table.csv --text a", "Error: --text needs --features, an extractor"),
     ("short.npz", "59 labels for 60 rows"),
     ("f.npy --labels-file short.npy", "short.npy has 59 labels for 60 rows"),
     ("f.npy --labels-file nowhere.txt", "nowhere.txt does not exist"),
@@ -515,7 +516,10 @@ def test_notes_and_parts(at_home: Path) -> None:
 def test_info_names_features_and_ids(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,a,b,c,d,label\n7,1,2,3,4,x\n8,2,3,4,5,y\n")
     lines = run("info", tmp_path / "t.csv").text.splitlines()
-    assert any(line.split() == ["feature", "names", "a,", "b,", "c,", "…", "(1", "more)"] for line in lines)
+    assert any(line.split() == ["feature", "names", "a,", "b,", "c,", "d"] for line in lines)
+    (tmp_path / "u.csv").write_text("a,b,c,d,e,label\n1,2,3,4,5,x\n2,3,4,5,6,y\n")
+    listed = run("info", tmp_path / "u.csv").text.splitlines()
+    assert any(line.split() == ["feature", "names", "a,", "b,", "c,", "…", "(2", "more)"] for line in listed)
     assert any(line.split() == ["ids", "7,", "8"] for line in lines)
 
 

@@ -76,10 +76,12 @@ def test_groups_of_a_csv_file(folder, head):
 
 def test_unknown_columns_and_files_are_refused(folder):
     evaluate = ("evaluate", "m.safetensors", "new.csv", "--metric-groups")
-    run_refused(folder, *evaluate, "town", words=("--metric-groups town", "new.csv", "'site'"))
+    run_refused(
+        folder, *evaluate, "town", words=("--metric-groups town: new.csv", "for the groups; its", "'site'")
+    )
     Path("few.txt").write_text("x\ny\n")
     run_refused(folder, *evaluate, "few.txt", words=("few.txt", "one group for each of the 60 samples"))
-    run_refused(folder, *evaluate, "a", words=("--metric-groups a", "integers or strings"))
+    run_refused(folder, *evaluate, "a", words=("--metric-groups a", "groups must be integers or strings"))
 
 
 VALUES = {

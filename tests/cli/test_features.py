@@ -120,6 +120,7 @@ def test_the_cache_is_described(pictures, tmp_path):
         (("fit", "digits", "--features", "lengths"), ("must hold texts",)),
         (("fit", "p", "--text", "review"), ("text",)),
         (("embed", "p", "--features", "pixels", "-o", "x.safetensors"), ("--features",)),
+        (("embed", "p", "-o", "x.safetensors"), ("Missing option '--features'",)),
         (("embed", "p", "--features", "means", "-o", "x.npz"), (".safetensors", "x.npz")),
         (("embed", "p", "--features", "means", "-o", "p/x.safetensors"), ()),
         (("info",), ("--cache",)),

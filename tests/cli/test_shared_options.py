@@ -407,6 +407,19 @@ def test_a_choice_that_did_not_converge_is_not_silent(blobs: Dataset) -> None:
     assert run("compare", "blobs.npz", "--loss", "hinge", "--regs", "0.1").err == ""
 
 
+def test_other_fits_that_did_not_converge_are_not_silent(blobs: Dataset) -> None:
+    answer = run(
+        "compare", "blobs.npz", "--loss", "hinge", "--regs", "0.1,1e-7", "--rule", "one_se", "--max-passes", "40"
+    )
+    words = (
+        r"Warning: \d of 10 fits on 5 folds did not converge, but not the selected one: largest gap .* > 1e-3\.\n"
+    )
+    assert re.fullmatch(words, answer.err)
+    assert re.search(
+        r"^\d of 10 fits on 5 folds converged \(gap ≤ 1e-3, \d+ passes\)\.$", answer.text, re.MULTILINE
+    )
+
+
 def test_bad_calibration_is_not_silent(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 1500)
@@ -417,7 +430,10 @@ def test_bad_calibration_is_not_silent(tmp_path: Path) -> None:
     assert answer.err.startswith(
         "Warning: The probabilities of cross_entropy are badly calibrated: confidence and "
     )
-    assert answer.err.endswith("on average on 1,500 held-out samples (ECE).\n")
+    advice = "select λ with --scoring loss, or try another loss of equal accuracy.\n"
+    assert answer.err.endswith(f"on average on 1,500 held-out samples (ECE); {advice}")
+    answer = run("compare", tmp_path / "noise.npz", *options, "1e-7", "--scoring", "loss")
+    assert answer.err.endswith("(ECE); try another loss of equal accuracy.\n")
     assert run("compare", tmp_path / "noise.npz", *options, "10").err == ""
 
 

@@ -29,6 +29,34 @@ def write(
     return names
 
 
+def test_advice_on_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fault gives one message, which names the column that was probably meant and the options to give."""
+    monkeypatch.chdir(tmp_path)
+    write(Path("visits.csv"), "a,b,c,site,Diagnosis", ["north,ill", "south,well"])
+    assert run("fit", "visits.csv").err == (
+        "Error: visits.csv has no label, because there are several text columns ('site', 'Diagnosis'); choose one "
+        "with --label-column.\n"
+    )
+    assert run("fit", "visits.csv", "--label-column", "diagnoses").err == (
+        "Error: visits.csv has no column 'diagnoses' for the label; its columns are 'a', 'b', 'c', 'site', "
+        "'Diagnosis'; the nearest name is 'Diagnosis'.\n"
+    )
+    fitted = run("fit", "visits.csv", "--label-column", "Diagnosis", "-o", "m.safetensors", *SOFT)
+    assert fitted.err == (
+        "Note: columns left out: 'site' (text; to use categories, encode them as columns of 0 and 1).\n"
+    )
+    Path("reviews.csv").write_text("review,label\ngood film,1\nbad film,0\n")
+    words = ("got columns 'review', 'label'; features of texts need --text and --features.",)
+    run_refused(tmp_path, "fit", "reviews.csv", words=words)
+
+
+def test_long_tables_hide_no_single_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n, end in ((13, "'c12'."), (14, "'c11', … (2 more).")):
+        Path("t.csv").write_text(",".join(f"c{k}" for k in range(n)) + "\n" + ",".join("1" * n) + "\n")
+        assert run_refused(tmp_path, "fit", "t.csv", "--label-column", "label").endswith(end)
+
+
 @pytest.mark.parametrize("names", ["0,1,2", "1990,2000,2010", "5,3,4", "1.5,b,2.5"])
 def test_names_of_numbers_are_found_in_new_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str

@@ -248,6 +248,8 @@ def test_npy_labels_found_beside(tmp_path, features, labels):
     dataset = load_dataset(tmp_path / features)
     assert dataset.y.tolist() == ["b", "a", "b"]
     assert dataset.notes == (f"labels read from {labels} beside {features}",)
+    unlabelled = load_dataset(tmp_path / features, only_features=True)
+    assert (unlabelled.y, unlabelled.notes) == (None, ())
 
 
 def test_npy_labels_not_found_where_not_obvious(tmp_path):

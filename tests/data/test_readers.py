@@ -293,7 +293,9 @@ def test_tables_of_arrow_refused(tmp_path):
 def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     write(tmp_path / "t.parquet", b"PAR1")
-    with pytest.raises(CapabilityError, match=r"requires pyarrow: .*python -m pip install pyarrow"):
+    with pytest.raises(
+        CapabilityError, match=r'needs the package pyarrow; .* python -m pip install "\.\[frames\]"'
+    ):
         load_dataset(tmp_path / "t.parquet")
 
 
@@ -523,6 +525,9 @@ def test_idx_and_gzip_agree(tmp_path):
     np.testing.assert_array_equal(data.X, pixels.reshape(5, -1))
     assert data.image_shape == (4, 3, 1)
     assert (data.y.tolist(), data.test.y.tolist()) == ([3, 1, 4, 1, 5], [3, 1])
+    new = load_dataset(tmp_path, only_features=True)
+    assert (new.y, new.test.y, new.test.n_samples) == (None, None, 3)
+    assert new.notes == ("test set read from t10k-images-idx3-ubyte.gz",)
     path = tmp_path / "train-images-idx3-ubyte"
     good = idx_bytes(pixels)
     for content, words in (

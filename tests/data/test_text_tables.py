@@ -179,7 +179,8 @@ def test_points_where_the_comma_is_the_decimal_mark(tmp_path: Path) -> None:
 def test_words_are_left_out_with_a_note(tmp_path: Path) -> None:
     data = read(tmp_path, "a,size,kind,label\n1,2 doors,x1,u\n2,4 doors,x2,v\n")
     assert data.feature_names == ("a",)
-    assert "columns left out: 'size', 'kind'" in data.notes
+    reason = "text; to use categories, encode them as columns of 0 and 1"
+    assert f"columns left out: 'size', 'kind' ({reason})" in data.notes
 
 
 # ---- booleans ----

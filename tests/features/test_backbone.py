@@ -257,10 +257,11 @@ def test_metadata_of_the_file(tmp_path):
 def test_without_the_packages(tmp_path, monkeypatch, package):
     path = network(tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        CapabilityError, match=rf"needs the package {package}; install it with: python -m pip install {package}\."
-    ):
+    words = rf'needs the package {package}; in the source folder of softmargin run: .* install "\.\[backbone\]"\.'
+    with pytest.raises(CapabilityError, match=words):
         Backbone(path).prepare()
+    with pytest.raises(DataError, match="got no file of this name"):
+        Backbone(tmp_path / "nowhere.onnx").prepare()
 
 
 def test_on_the_command_line_words(tmp_path):

@@ -24,7 +24,7 @@ from softmargin.report import draw_figures, fill_report, page, refit, summary
 from softmargin.report.fill.errors import joined
 from softmargin.report.wording import percent, short
 from softmargin.statistics import mcnemar, standard_error
-from tests.support.command_line import run
+from tests.support.command_line import run, run_refused
 from tests.support.hostile import Tags, hostile_report
 from tests.support.models import wide_model
 
@@ -688,6 +688,15 @@ def test_mistakes_on_the_command_line(arguments, words, tmp_path, monkeypatch, m
     assert words in answer.err
     assert answer.err.count("\n") <= 2
     assert not Path("report.html").exists()
+
+
+def test_a_page_without_a_name_replaces_nothing(tmp_path, monkeypatch, models):
+    monkeypatch.chdir(tmp_path)
+    models["hinge"].save("m.safetensors")
+    assert run("report", "m.safetensors", "digits").status == 0
+    words = ("report.html already exists; choose the page with -o FILE.html.",)
+    run_refused(tmp_path, "report", "m.safetensors", "digits", words=words)
+    assert run("report", "m.safetensors", "digits", "-o", "report.html").status == 0
 
 
 def test_training_data_must_be_those_of_the_model(tmp_path, monkeypatch, models, digits):

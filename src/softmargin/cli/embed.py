@@ -23,7 +23,7 @@ __all__ = ["embed"]
 @click.command(short_help="Compute features of pictures or texts, and save them.")
 @options.data
 @click.option("-o", "--output", metavar="FILE", required=True, help="File to write: .safetensors.")
-@options.extraction
+@options.embedding
 @options.reading
 @options.threads
 @options.as_json
@@ -42,7 +42,7 @@ def embed(job: Extraction, output: str, as_json: bool, quiet: bool) -> None:
         raise ParameterError("embed needs one --features, such as hog or FILE.onnx.")
     files.check_output(output, *job.inputs(extractors))
     with reporter(quiet) as progress:
-        settings = {"features": extractor, "cache": not job.no_cache, "n_workers": job.threads}
+        settings: dict[str, Any] = {"features": extractor, "cache": not job.no_cache, "n_workers": job.threads}
         dataset = read_data(job.data, job, progress, **settings)
         progress("saving")
         files.save(output, encoded(dataset))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from softmargin.cli.reading import Reading, extractor_for
 from softmargin.cli.sampling import read_groups
+from softmargin.data.tables import ADVICE
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import quoted
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = ["groups_of"]
+
+_OF_GROUPS = (
+    (ADVICE, ""), (" for the label;", " for the groups;"), ("labels must be", "groups must be"),
+    ("label_column= must be", "it must be"),
+)  # fmt: skip
+"""What messages about a column of labels become for a column of groups."""
 
 
 def groups_of(groups: str, source: str, data: Dataset, model: Model, reading: Reading, part: str) -> Any:
@@ -60,4 +67,7 @@ def _read_column(column: str, source: str, data: Dataset, model: Model, reading:
     try:
         return load_dataset(source, **wanted)
     except (DataError, ParameterError) as error:
-        raise DataError(f"--metric-groups {column}: {error}") from error
+        reason = str(error)
+        for text, instead in _OF_GROUPS:
+            reason = reason.replace(text, instead)
+        raise DataError(f"--metric-groups {column}: {reason}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +12,7 @@ from softmargin.cli import sampling
 from softmargin.cli.options import LOSS_NAMES
 from softmargin.cli.progress import Progress, stage
 from softmargin.cli.reading import Reading, check_classes, labels_of, naming, read_data
-from softmargin.cli.wording import note_unknown, say_err
+from softmargin.cli.wording import failed_fits, note_unknown, say_err
 from softmargin.errors import ConvergenceWarning, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Job(Extraction):
         options: dict[str, Any] = {"image_size": self.image_size}
         if extractor is not None:
             options = {"features": extractor, "cache": not self.no_cache, "n_workers": self.threads}
-        data = read_data(self.data, self, progress, **options)
+        data = read_data(self.data, self, progress, labelled=True, **options)
         y = labels_of(data, self.data)
         groups = self._groups(data)
         if groups is not None and len(set(groups.tolist())) == len(groups):
@@ -261,7 +261,7 @@ class Job(Extraction):
                 found = choose(samples, samples.labels, losses, **options)
             else:
                 found = compare(samples, samples.labels, losses, cv=n_folds, **options)
-        self._warn(found, n_folds)
+        self._warn([found], found, n_folds)
         return found
 
     def search_features(
@@ -288,18 +288,19 @@ class Job(Extraction):
                 found = choose_features(sets, losses, **options)
             else:
                 found = compare_features(sets, losses, cv=n_folds, **options)
-        self._warn(found.comparison, n_folds)
+        self._warn(found.comparisons.values(), found.comparison, n_folds)
         return found
 
-    def _warn(self, found: Comparison, n_folds: int) -> None:
-        """Print what makes the result of a search doubtful."""
+    def _warn(self, comparisons: Collection[Comparison], found: Comparison, n_folds: int) -> None:
+        """Print what makes the result of a search among some comparisons doubtful."""
         from softmargin.selection.wording import uncalibrated_sentence, unconverged_sentence
 
         if len(found.folds) < n_folds:
             few = "samples" if found.recorded.n_groups is None else "groups"
             used = "1 fold is" if len(found.folds) == 1 else f"{len(found.folds)} folds are"
             say_err(f"Note: only {used} used, since there are too few {few} for {n_folds}.")
-        for sentence in (unconverged_sentence(found), uncalibrated_sentence(found)):
+        unconverged = unconverged_sentence(found) or failed_fits(comparisons, found)
+        for sentence in (unconverged, uncalibrated_sentence(found)):
             if sentence:
                 say_err(f"Warning: {sentence}")
 

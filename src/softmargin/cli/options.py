@@ -21,6 +21,7 @@ __all__ = [
     "as_json",
     "columns",
     "data",
+    "embedding",
     "evaluation",
     "extraction",
     "gathered",
@@ -174,37 +175,43 @@ table_format = combined(
 )
 """How a text table is written: fields of `softmargin.cli.reading.Reading`."""
 
-reading = combined(
-    click.option(
-        "--labels-file",
-        metavar="FILE",
-        help="File of labels if DATA has none: .npy, or .txt with one label per line.",
-    ),
-    click.option(
-        "--label-column", metavar="COLUMN", help="Label column of a table.  [default: that of MODEL, else guessed]"
-    ),
-    columns,
-    skip_damaged,
-    click.option(
-        "--keep-counters", is_flag=True, help="Keep columns of a table that number its rows as features."
-    ),
-    table_format,
-)
-"""How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
 
+def _reading(label: str) -> Callable[[Any], Any]:
+    """Return the options that say how to read DATA, with the default of the label column."""
+    return combined(
+        click.option(
+            "--labels-file",
+            metavar="FILE",
+            help="File of labels if DATA has none: .npy, or .txt with one label per line.",
+        ),
+        click.option("--label-column", metavar="COLUMN", help=f"Label column of a table.  [default: {label}]"),
+        columns,
+        skip_damaged,
+        click.option(
+            "--keep-counters", is_flag=True, help="Keep columns of a table that number its rows as features."
+        ),
+        table_format,
+    )
+
+
+reading = _reading("guessed")
+"""How to read DATA: the fields of `softmargin.cli.reading.Reading`."""
+_HOW = (
+    "Features of images or texts: pixels, hog, kmeans[:K], kmeans:K:plain, FILE.onnx (a backbone) or st:NAME (a "
+    "sentence encoder)."
+)
 features = click.option(
     "--features",
     "specs",
     metavar="HOW",
     multiple=True,
-    help="Features of images or texts: pixels, hog, kmeans[:K], kmeans:K:plain, FILE.onnx (a backbone) or st:NAME "
-    "(a sentence encoder). May be repeated.  [default: DATA as it is]",
+    help=f"{_HOW} May be repeated.  [default: DATA as it is]",
 )
+needed_features = click.option("--features", "specs", metavar="HOW", multiple=True, required=True, help=_HOW)
 image_size = click.option(
     "--image-size", metavar="HxW", callback=_size, help="Resize all images to this height and width."
 )
-extraction = combined(
-    features,
+_extraction = combined(
     click.option(
         "--pool",
         type=click.Choice(("auto", "cls", "mean", "max")),
@@ -214,7 +221,10 @@ extraction = combined(
     text,
     no_cache,
 )
+extraction = combined(features, _extraction)
 """How to compute features: fields of `softmargin.cli.job.Job`."""
+embedding = combined(needed_features, _extraction)
+"""The same for `embed`, which needs an extractor."""
 
 backbone = click.option(
     "--features", "backbone", metavar="FILE.onnx", help="The backbone of MODEL, if it was moved to another folder."
@@ -222,7 +232,7 @@ backbone = click.option(
 applying = combined(backbone, text, no_cache)
 """How to compute the features that MODEL needs: fields of `softmargin.cli.reading.Reading`."""
 
-evaluation = combined(model, data, applying, reading, part, as_json, quiet)
+evaluation = combined(model, data, applying, _reading("that of MODEL, else guessed"), part, as_json, quiet)
 """Of commands that evaluate MODEL on DATA."""
 
 

@@ -85,16 +85,21 @@ def read_model(source: str) -> Model:
     return load_model(source)
 
 
-def read_data(source: str, reading: Reading, progress: Progress, **options: Any) -> Dataset:
+def read_data(
+    source: str, reading: Reading, progress: Progress, *, labelled: bool = False, **options: Any
+) -> Dataset:
     """Read DATA with progress, and print the reader's notes.
 
+    If ``labelled``, a table without labels is an error, before its notes, which are about the same columns.
     ``options`` are those of `softmargin.load_dataset` and override ``reading``.
     """
-    from softmargin.data import load_dataset
+    from softmargin.data import load_dataset, options_of
 
     progress("reading")
     options = {**reading.options(), "progress": lambda done, total, what: progress(what, done, total), **options}
     data = load_dataset(source, **options)
+    if labelled and "label_column" in options_of(source):
+        labels_of(data, source)
     for note in data.notes:
         say_err(f"Note: {note}.")
     return data
@@ -242,13 +247,29 @@ def check_classes(y: Any, source: str) -> None:
         )
 
 
+def _no_labels(data: Dataset, source: str) -> str:
+    """Return why data have no labels, and what to do for this kind of file."""
+    from softmargin.data import options_of
+    from softmargin.data.tables import NO_LABEL
+
+    reason = next((note for note in data.notes if note.startswith(NO_LABEL)), None)
+    if reason is not None:
+        return reason
+    own = options_of(source)
+    if "label_column" in own:
+        return "no labels; name their column with --label-column COLUMN"
+    if "labels_file" in own:
+        inside = (
+            "" if source.lower().endswith(".npy") or os.path.isdir(source) else ", or as the array y of the file"
+        )
+        return f"no labels; give them with --labels-file FILE{inside}"
+    return "no labels; give one folder of images per class" if "image_size" in own else "no labels"
+
+
 def labels_of(data: Dataset, source: str) -> Any:
     """Return the labels; raise an error if there are none."""
     if data.y is None:
-        raise DataError(
-            f"{source} has no labels; give them with --labels-file FILE (arrays) or --label-column NAME (tables), "
-            f"as y in an .npz file, or as one folder of images per class."
-        )
+        raise DataError(f"{source} has {_no_labels(data, source)}.")
     if len(data.y) == 0:
         raise DataError(f"{source} contains no samples.")
     return data.y

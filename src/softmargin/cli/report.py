@@ -20,7 +20,7 @@ from softmargin.cli.reading import (
     read_model,
 )
 from softmargin.cli.wording import print_json, say
-from softmargin.errors import DataError, ParameterError
+from softmargin.errors import DataError, ParameterError, missing_package
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+_PAGE = "report.html"
 _LEFT_OUT = ("sheet", "format", "version")
 """Of the record: its pictures, and the names that every JSON document has."""
 
@@ -35,7 +36,7 @@ _LEFT_OUT = ("sheet", "format", "version")
 @click.command(short_help="Write an HTML report on MODEL.")
 @options.evaluation
 @click.option(
-    "-o", "--output", metavar="FILE.html", default="report.html", show_default=True, help="File to write."
+    "-o", "--output", metavar="FILE.html", help=f"File to write.  [default: {_PAGE}, if it does not exist]"
 )
 @click.option("--training", metavar="DATA", help="Training data of MODEL, if they are not part of DATA.")
 @click.option(
@@ -51,7 +52,7 @@ _LEFT_OUT = ("sheet", "format", "version")
 def report(
     model: str,
     data: str,
-    output: str,
+    output: str | None,
     training: str | None,
     against: tuple[str, ...],
     refit: bool,
@@ -76,6 +77,9 @@ def report(
     from softmargin.report import fill_report, summary
     from softmargin.report import refit as fit_again
 
+    if output is None and os.path.lexists(_PAGE):
+        raise ParameterError(f"{_PAGE} already exists; choose the page with -o FILE.html.")
+    output = output or _PAGE
     files.check_name(output, (".html", ".htm"))
     loaded = read_model(model)
     files.check_output(
@@ -167,7 +171,7 @@ def check_folder(path: str, *inputs: str | None) -> None:
     from softmargin.data import belongs_to
 
     if find_spec("matplotlib") is None:
-        raise ParameterError("--figures needs matplotlib: python -m pip install matplotlib.")
+        raise missing_package("--figures", "matplotlib", "figures")
     if os.path.exists(path) and not os.path.isdir(path):
         raise ParameterError(f"--figures must be a folder, got the file {path}.")
     if any(source and belongs_to(os.path.join(path, "figure.png"), source) for source in inputs):

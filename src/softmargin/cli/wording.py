@@ -17,7 +17,7 @@ import click
 
 from softmargin._version import __version__
 from softmargin.errors import SoftmarginError
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, printable, some_of
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from softmargin.selection import Comparison, FeatureComparison
 
 __all__ = [
-    "certificate_rows", "compact", "document", "is_terminal", "json_text", "list_names", "note_unknown",
-    "print_comparison", "print_data", "print_features", "print_json", "print_table", "say", "say_err",
-    "unknown_sentence", "write",
+    "certificate_rows", "compact", "document", "failed_fits", "is_terminal", "json_text", "list_names",
+    "note_unknown", "print_comparison", "print_data", "print_features", "print_json", "print_table", "say",
+    "say_err", "unknown_sentence", "write",
 ]  # fmt: skip
 
 _TERMINAL_COLUMNS = 80
@@ -35,6 +35,13 @@ _MOST_UNKNOWN = 20
 _MOST_COLUMNS = 1_000_000
 _GAP = 2
 """Spaces between two columns of a table."""
+
+_PARAMETER = re.compile(
+    r"\b[a-z_]+=(?:\([^()]*\)|\S+)? \((--[a-z][^()]*)\)"
+    r"|\b(labels_file|label_column|columns|text|features|groups|groups_column|weights_column|keep_counters|header"
+    r"|decimal|encoding|image_size|skip_damaged)=(?=[ ,.;])"
+)
+"""A parameter of a function in a message, with its option in brackets, or one whose option has the same name."""
 
 _LEAST_ROOM = 16
 """Columns of a terminal below which the text of a table is broken anywhere."""
@@ -45,8 +52,7 @@ _LONG = 100.0
 
 def list_names(names: Sequence[object], most: int, show: Callable[[object], str] = repr) -> str:
     """List the first ``most`` names; by default strings are quoted, so that '3' and 3 look different."""
-    more = f", … ({len(names) - most:,} more)" if len(names) > most else ""
-    return ", ".join(map(show, names[:most])) + more
+    return some_of(names, most, show)
 
 
 def note_unknown(y: Any, classes: Any) -> None:
@@ -93,9 +99,18 @@ def say(text: str = "") -> None:
 
 
 def say_err(text: str) -> None:
-    """Print a paragraph to stderr; during progress `sys.stderr` is replaced, and prints above its line."""
+    """Print a paragraph to stderr, with the options of the command line in place of parameters of functions.
+
+    During progress `sys.stderr` is replaced, and prints above its line.
+    """
     if sys.stderr is not None:
-        sys.stderr.write(_paragraph(text, sys.stderr))
+        sys.stderr.write(_paragraph(_PARAMETER.sub(_option, text), sys.stderr))
+
+
+def _option(found: re.Match[str]) -> str:
+    """Return the option of a parameter."""
+    name = {"groups_column": "groups", "weights_column": "weights"}.get(found[2], found[2])
+    return found[1] or f"--{name.replace('_', '-')}"
 
 
 def document(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,19 +266,34 @@ def print_features(found: FeatureComparison, tests: Mapping[str, Mapping[str, fl
 
 def _say_selection(comparisons: Collection[Comparison], selected: Comparison) -> None:
     """Print whether all fits of some comparisons converged, and the sentences of the selected one."""
-    points = [point for found in comparisons for path in found.paths for point in path.points]
-    gaps = [fold.gap for point in points for fold in point.folds]
-    n_passes = f"{sum(point.n_passes for point in points):,} passes"
-    where = f"{len(selected.folds)} folds" if len(selected.folds) > 1 else "one split"
-    tol = selected.path_tol
+    gaps, tol = _gaps(comparisons), selected.path_tol
     n_failed = sum(gap > tol for gap in gaps)
-    if n_failed:
-        failed = f"{n_failed:,} of {pluralize(len(gaps), 'fit')} on {where} did not converge"
-        say(f"{failed}: largest gap {max(gaps):.1e} > {compact(tol)} ({n_passes}).")
-    else:
-        say(f"All {pluralize(len(gaps), 'fit')} on {where} converged (gap ≤ {compact(tol)}, {n_passes}).")
+    n_passes = sum(point.n_passes for found in comparisons for path in found.paths for point in path.points)
+    done = f"{len(gaps) - n_failed:,} of" if n_failed else "All"
+    fits = f"{pluralize(len(gaps), 'fit')} on {_where(selected)}"
+    say(f"{done} {fits} converged (gap ≤ {compact(tol)}, {n_passes:,} passes).")
     for sentence in selected.sentences():
         say(sentence)
+
+
+def failed_fits(comparisons: Collection[Comparison], selected: Comparison) -> str:
+    """Return a warning if fits of some comparisons did not converge, else ""."""
+    gaps, tol = _gaps(comparisons), selected.path_tol
+    n_failed = sum(gap > tol for gap in gaps)
+    if not n_failed:
+        return ""
+    failed = f"{n_failed:,} of {pluralize(len(gaps), 'fit')} on {_where(selected)} did not converge"
+    return f"{failed}, but not the selected one: largest gap {max(gaps):.1e} > {compact(tol)}."
+
+
+def _gaps(comparisons: Collection[Comparison]) -> list[float]:
+    """Return the gaps of all fits of some comparisons."""
+    points = (point for found in comparisons for path in found.paths for point in path.points)
+    return [fold.gap for point in points for fold in point.folds]
+
+
+def _where(found: Comparison) -> str:
+    return f"{len(found.folds)} folds" if len(found.folds) > 1 else "one split"
 
 
 def _columns() -> int:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from softmargin.errors import CapabilityError
+from softmargin.errors import missing_package
 
 __all__ = ["ParquetPieces", "pyarrow"]
 
@@ -30,7 +30,7 @@ def pyarrow(what: str) -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
-        raise CapabilityError(f"{what} requires pyarrow: python -m pip install pyarrow.") from error
+        raise missing_package(what, "pyarrow", "frames") from error
     return pa
 
 

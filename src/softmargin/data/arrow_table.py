@@ -19,13 +19,14 @@ from softmargin.data.arrow_types import (
     rows_of,
     words_of,
 )
+from softmargin.data.column_names import is_index
 from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
 from softmargin.data.files import check_unique, one_line
 from softmargin.data.images import SKIP, FilePictures, pixels_of, undamaged
 from softmargin.data.inputs import Inputs, Texts
 from softmargin.data.labels import Unlabelled, as_labels, is_missing, name_labels
-from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, plan
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, plan
 from softmargin.errors import DataError, SoftmarginError
 from softmargin.text import quoted
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmargin.data.column_names import may_identify, names_identifiers
 from softmargin.data.dataset import Dataset, ReadOptions
-from softmargin.data.tables import may_identify, names_identifiers, some
+from softmargin.data.tables import some
 from softmargin.sparse import issparse
 from softmargin.text import quoted
 

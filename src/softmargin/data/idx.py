@@ -44,7 +44,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     """
     images = _training_images(path) if path.is_dir() else path
     assert images is not None
-    labels = _beside(images, labels=True)
+    labels = None if options.only_features else _beside(images, labels=True)
     name = path.name if path.is_dir() else re.sub(r"(-images)?[-.]idx[0-9]?(-ubyte)?(\.gz)?$", "", path.name)
     notes = []
     if labels is not None:
@@ -52,9 +52,10 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     test = None
     held = next((f for word in ("t10k", "test") if (f := _beside(images, part=word)) is not None), None)
     held_labels = None if held is None or labels is None else _beside(held, labels=True)
-    if held is not None and held_labels is not None:
+    if held is not None and (held_labels is not None or options.only_features):
         test = _dataset(held, held_labels, "test")
-        notes.append(f"test set read from {printable(held.name)} and {printable(held_labels.name)}")
+        found = [printable(file.name) for file in (held, held_labels) if file is not None]
+        notes.append(f"test set read from {' and '.join(found)}")
     return _dataset(images, labels, name or "idx", test=test, notes=tuple(notes))
 
 

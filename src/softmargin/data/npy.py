@@ -30,8 +30,9 @@ def accepts(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Map a .npy file of features, and read its labels and its test set if they exist.
 
-    X is memory-mapped read-only (big-endian values are converted in memory). Labels come from
-    ``options.labels_file``, else from a file beside it whose name differs in one word: ``X.npy`` and ``y.npy``,
+    X is memory-mapped read-only (big-endian values are converted in memory). Labels, unless only
+    features are read, come from ``options.labels_file``, else from a file beside it whose name differs in one
+    word: ``X.npy`` and ``y.npy``,
     ``X_train.npy`` and ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or ``embeddings.npy``
     and ``labels.npy``; the labels may also be a ``.txt`` file, and those of ``X.npy`` may be called ``labels``. If
     the name has the word ``train``, the files with ``test`` instead are the test set if
@@ -47,14 +48,14 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     X, image_shape = _map_features(path)
     notes: list[str] = []
     labels_file = options.labels_file
-    if labels_file is None and (labels_file := _labels_beside(path)) is not None:
+    if labels_file is None and not options.only_features and (labels_file := _labels_beside(path)) is not None:
         notes.append(f"labels read from {printable(labels_file.name)} beside {printable(path.name)}")
     y = None if labels_file is None else read_labels(labels_file, len(X), beside=path)
 
     test = None
     test_file = swap_word(path, "train", "test")
     if test_file is not None and test_file.is_file() and (y is not None or options.only_features):
-        test_labels_file = _labels_beside(test_file)
+        test_labels_file = None if options.only_features else _labels_beside(test_file)
         if test_labels_file is not None or options.only_features:
             X_test, test_shape = _map_features(test_file)
             y_test, source = None, printable(test_file.name)

@@ -16,7 +16,7 @@ from softmargin.data.labels import labels_like
 from softmargin.data.parts import TEST, TRAIN, VALIDATION, Candidate, choose_test, is_plain_word, part_of_name
 from softmargin.data.tables import LABELS
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, printable, some_of
 
 __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 
@@ -184,5 +184,4 @@ def _short(root: Path) -> str:
 
 
 def _some(names: list[str]) -> str:
-    more = f", … ({len(names) - _MOST_NAMED} more)" if len(names) > _MOST_NAMED else ""
-    return ", ".join(printable(name) or "." for name in names[:_MOST_NAMED]) + more
+    return some_of(names, _MOST_NAMED, lambda name: printable(name) or ".")

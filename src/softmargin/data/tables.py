@@ -1,54 +1,32 @@
 """Roles of the columns of a table (CSV, parquet, Arrow): label, features and ids."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Literal
 
+from softmargin.data.column_names import INDICES, is_index, may_identify, place_name
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.files import check_unique
 from softmargin.data.labels import LABELS
 from softmargin.errors import DataError, ParameterError
-from softmargin.text import pluralize, printable, quoted, truncate
+from softmargin.text import pluralize, printable, quoted, some_of, truncate
 
-__all__ = [
-    "ADVICE", "LABELS", "ROLES", "Kind", "Plan", "is_index", "may_identify", "names_identifiers", "place_name",
-    "plan", "some",
-]  # fmt: skip
+__all__ = ["ADVICE", "LABELS", "NO_LABEL", "ROLES", "Kind", "Plan", "plan", "some"]
 
 Kind = Literal["number", "text", "list", "image", "empty", "role", "other"]
 """The content of a column: numbers, text, lists of numbers, image files, nothing, groups or weights of samples, or
 values that cannot be used."""
 
-IDS = re.compile(
-    r"|ids?|index|path|file|file_?name|uuid|guid"
-    r"|(row|sample|image)[_. ]?(ids?|names?|index|numbers?)"
-    r"|level_\d+|__index_level_\d+__|unnamed: 0(\.\d+)*"
-)
-"""The usual names (in lower case) of ids and of the indices of tables."""
-INDICES = re.compile(r"|index|row.*|level_\d+|__index_level_\d+__|unnamed: .*")
-"""Those of indices, which are the ids only if no other column is."""
-_STEMS = (
-    "account|case|client|customer|device|employee|gu|image|item|member|order|passenger|patient|person|product|"
-    "record|row|sample|session|student|subject|u|user|uu"
-)
-IDENTIFIERS = re.compile(
-    rf"(?i:(.*[_ .-])?ids?\.?|(.*[_ .-])?({_STEMS})ids?|ids?([_ .-].*|[0-9]+))|.*[a-z0-9]I[dD]", re.DOTALL
-)
-"""Names of identifiers, such as ``customer_id``, ``patientid`` and ``PassengerId``, but not ``valid``."""
-NUMBERS = re.compile(
-    r"(?i:rows?|obs|seqn|nr\.?|(s|sr|sl)[_ .]*no\.?|.*[_ .-](no|nr|num|number|nummer)\.?)"
-    r"|.*[a-z0-9](No|Nr|Number|nummer)\.?|No\.?|no\.?",
-    re.DOTALL,
-)
-"""Names of numbers that may identify rows, such as ``Kunden-Nr``; ``NO`` is nitric oxide."""
 LISTS = ("x", "embedding", "embeddings", "features", "vector", "image", "img")
-MOST_NAMED = 5
+MOST_NAMED = 12
 ROLES = frozenset({"groups_column", "weights_column"})
 """The options of columns that are neither label nor features."""
 ADVICE = "; if another column holds the labels, name it with label_column= (--label-column)"
 CHOOSE = "choose one with label_column= (--label-column)"
+NO_LABEL = "no label, because "
+"""Start of the note about a table whose label is not clear."""
 COORDINATE = "y"
 """A usual name of labels that may be a coordinate if there is also a column ``x``."""
 
@@ -90,26 +68,6 @@ class Plan:
 
 def _place(names: Sequence[str], name: str) -> int | None:
     return list(names).index(name) if name in names else None
-
-
-def names_identifiers(name: str) -> bool:
-    """Return whether a column has the name of an identifier."""
-    return IDENTIFIERS.fullmatch(name.strip()) is not None
-
-
-def may_identify(name: str) -> bool:
-    """Return whether distinct values of a column of this name identify the rows."""
-    return names_identifiers(name) or NUMBERS.fullmatch(name.strip()) is not None
-
-
-def place_name(k: int) -> str:
-    """Return the name of column k of a table without names."""
-    return f"column {k}"
-
-
-def is_index(name: str) -> bool:
-    """Return whether a name is usual for ids or for the index of a table."""
-    return IDS.fullmatch(name.strip().lower()) is not None
 
 
 def plan(
@@ -170,9 +128,8 @@ def _plan(names: Sequence[str], kinds: Sequence[Kind], where: str, options: Read
     if ids is not None:
         notes.append(f"column {quoted(names[ids])} is used as the sample ids")
     used = set(features)
-    left_out = [names[k] for k in rest if k not in used and kinds[k] not in ("empty", "role")]
-    if left_out:
-        notes.append(f"columns left out: {some(left_out)}")
+    unused = [k for k in rest if k not in used and kinds[k] not in ("empty", "role")]
+    notes += _left_out(names, kinds, unused, kind)
     empty = [names[k] for k in rest if kinds[k] == "empty"]
     if empty:
         listed = [name for name in empty if name]
@@ -191,9 +148,7 @@ def _role(names: Sequence[str], where: str, options: ReadOptions, option: str, n
         position = list(names).index(column) if named else range(len(names))[int(column)]
     except (ValueError, IndexError):
         what = option.partition("_")[0]
-        raise ParameterError(
-            f"{where} has no column '{found}' for the {what}; its columns are {some(names)}."
-        ) from None
+        raise ParameterError(f"{where} has no column '{found}' for the {what}; {_known(column, names)}.") from None
     usual = [name for name in names if name.lower() in LABELS and name not in _roles_of(options)]
     if named and column.lower() in LABELS and not usual and not options.only_features and not options.label_column:
         raise ParameterError(
@@ -237,7 +192,7 @@ def _requested(
     places = {name: k for k, name in enumerate(names)}
     missing = [name for name in columns if name not in places]
     if missing:
-        raise DataError(f"{where} has no column {some(missing)}; its columns are {some(names)}.")
+        raise DataError(f"{where} has no column {some(missing)}; {_known(missing[0], names)}.")
     repeated = next((name for name, n in Counter(columns).items() if n > 1), None)
     if repeated is not None:
         raise ParameterError(f"columns= must not repeat a column, got {quoted(repeated)} more than once.")
@@ -265,7 +220,9 @@ def _text(
         if options.columns is not None:
             raise ParameterError("text= and columns= are mutually exclusive; give only one of them.")
         if options.text not in names:
-            raise DataError(f"{where} has no column {some([options.text])}; its columns are {some(names)}.")
+            raise DataError(
+                f"{where} has no column {quoted(options.text)} for the text; {_known(options.text, names)}."
+            )
         return list(names).index(options.text)
     if options.raw == "pictures" and "image" not in kinds:
         raise DataError(f"{where} must have a column of images, got columns {some(names)}.")
@@ -322,7 +279,7 @@ def _label(
         return words[0]
     if words:
         found = some([names[k] for k in words])
-        notes.append(f"no label, because there are several text columns ({found}); {CHOOSE}")
+        notes.append(f"{NO_LABEL}there are several text columns ({found}); {CHOOSE}")
     return None
 
 
@@ -352,7 +309,7 @@ def _position(names: Sequence[str], where: str, label: str, *, named: bool) -> i
     try:
         return list(names).index(label) if named else range(len(names))[int(label)]
     except (ValueError, IndexError):
-        text = f"{where} has no column '{found}' for the label; its columns are {some(names)}."
+        text = f"{where} has no column '{found}' for the label; {_known(label, names)}."
         if not named:
             text = (
                 f"label_column= must be a position from 0 to {len(names) - 1} (or -1 for the last), got '{found}'."
@@ -375,11 +332,38 @@ def _features(
             raise DataError(f"{where} has {listed}; choose one with columns= (--columns).")
     numbers = tuple(k for k in places if kinds[k] == "number")
     if not numbers:
-        raise DataError(f"{where} must have a column of numbers besides the label, got columns {some(names)}.")
+        texts = [names[k] for k in places if kinds[k] == "text"]
+        advice = "; features of texts need text= and features=" if texts else ""
+        raise DataError(
+            f"{where} must have a column of numbers besides the label, got columns {some(names)}{advice}."
+        )
     return numbers, "number"
 
 
+def _left_out(names: Sequence[str], kinds: Sequence[Kind], unused: Sequence[int], features: Kind) -> list[str]:
+    """Return notes about the columns that are not used, with the reason."""
+    reasons: dict[str, list[str]] = {}
+    for k in unused:
+        if is_index(names[k]):
+            reason = "named like ids or an index"
+        elif features != "number":
+            reason = f"the features are a column of {features}s"
+        elif kinds[k] == "text":
+            reason = "text; to use categories, encode them as columns of 0 and 1"
+        else:
+            reason = "neither numbers nor text"
+        reasons.setdefault(reason, []).append(names[k])
+    return [f"columns left out: {some(columns)} ({reason})" for reason, columns in reasons.items()]
+
+
 def some(names: Sequence[str]) -> str:
-    """Return names for a message, at most five of them."""
-    more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
-    return ", ".join(quoted(name) for name in names[:MOST_NAMED]) + more
+    """Return names for a message, at most about twelve of them."""
+    return some_of(names, MOST_NAMED, quoted)
+
+
+def _known(wanted: object, names: Sequence[str]) -> str:
+    """Return a clause with the names of the columns and the nearest name to one that is missing."""
+    by_case = {name.lower(): name for name in names}
+    near = get_close_matches(str(wanted).lower(), by_case, 1)
+    clause = f"; the nearest name is {quoted(by_case[near[0]])}" if near else ""
+    return f"its columns are {some(names)}{clause}"

@@ -18,6 +18,7 @@ from softmargin.metrics import Measured
 from softmargin.model import Model
 from softmargin.model.predict import class_numbers
 from softmargin.statistics import wilson_interval
+from softmargin.text import some_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -208,5 +209,4 @@ def _groups(groups: ArrayLike, correct: NDArray[np.bool_]) -> tuple[Share, ...]:
 
 
 def _some(names: Sequence[Any]) -> str:
-    more = f", … ({len(names) - _MOST_NAMED:,} more)" if len(names) > _MOST_NAMED else ""
-    return ", ".join(brief(name) for name in names[:_MOST_NAMED]) + more
+    return some_of(names, _MOST_NAMED, brief)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
-from softmargin.errors import CapabilityError, DataError
+from softmargin.errors import DataError, missing_package
 from softmargin.text import printable, quoted, truncate
 
 __all__ = ["OnnxFile", "Value", "inputs_of", "nodes_of", "read_onnx", "reason", "subgraphs_of", "value_of"]
@@ -138,14 +138,12 @@ def reason(error: BaseException) -> str:
 
 def _parsed(path: str) -> tuple[bytes, Any]:
     """Return the content of a file, and its model without external data."""
+    if not os.path.isfile(path):
+        raise DataError(f"{printable(path)} must be an ONNX file, got no file of this name.")
     try:
         import onnx
     except ImportError as error:
-        raise CapabilityError(
-            "A backbone needs the package onnx; install it with: python -m pip install onnx."
-        ) from error
-    if not os.path.isfile(path):
-        raise DataError(f"{printable(path)} must be an ONNX file, got no file of this name.")
+        raise missing_package("A backbone", "onnx", "backbone") from error
     data = _read(path)
     try:
         model = onnx.load_model_from_string(data)

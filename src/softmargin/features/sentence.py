@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.arguments import check_count
-from softmargin.errors import CapabilityError, DataError, ModelFileError
+from softmargin.errors import DataError, ModelFileError, missing_package
 from softmargin.features.base import FeatureExtractor
 from softmargin.features.onnx_files import reason
 from softmargin.text import printable
@@ -230,10 +230,7 @@ def _package() -> Any:
     try:
         import sentence_transformers
     except ImportError as error:
-        raise CapabilityError(
-            "st:NAME needs the package sentence-transformers; install it with: python -m pip install "
-            "sentence-transformers."
-        ) from error
+        raise missing_package("st:NAME", "sentence-transformers", "text") from error
     return sentence_transformers
 
 

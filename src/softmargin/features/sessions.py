@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from softmargin.errors import CapabilityError, DataError
+from softmargin.errors import DataError, missing_package
 from softmargin.features.onnx_files import OnnxFile, Value, nodes_of, reason, subgraphs_of, value_of
 from softmargin.text import quoted
 
@@ -131,9 +131,7 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise CapabilityError(
-            "A backbone needs the package onnxruntime; install it with: python -m pip install onnxruntime."
-        ) from error
+        raise missing_package("A backbone", "onnxruntime", "backbone") from error
     return onnxruntime
 
 

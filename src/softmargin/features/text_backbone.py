@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.arguments import check_count
-from softmargin.errors import CapabilityError, DataError
+from softmargin.errors import DataError, missing_package
 from softmargin.features.network import Network, Opened, Runner
 from softmargin.features.onnx_files import OnnxFile, inputs_of, reason
 from softmargin.features.outputs import choose_output, choose_pool
@@ -168,9 +168,7 @@ def _tokenizers() -> Any:
     try:
         import tokenizers
     except ImportError as error:
-        raise CapabilityError(
-            "A backbone for texts needs the package tokenizers; install it with: python -m pip install tokenizers."
-        ) from error
+        raise missing_package("A backbone for texts", "tokenizers", "backbone") from error
     return tokenizers
 
 

@@ -142,9 +142,13 @@ def uncalibrated_sentence(found: Comparison) -> str:
     calibration = found.chosen_path.calibration
     if calibration is None or not calibration.is_poor(found.recorded.n_groups):
         return ""
+    advice = "try another loss of equal accuracy"
+    if found.scoring != "loss":
+        advice = f'select λ with scoring="loss" (--scoring loss), or {advice}'
     return (
         f"The probabilities of {found.name_of(found.loss)} are badly calibrated: confidence and accuracy differ "
-        f"by {calibration.error:.2f} on average on {pluralize(calibration.n_samples, 'held-out sample')} (ECE)."
+        f"by {calibration.error:.2f} on average on {pluralize(calibration.n_samples, 'held-out sample')} (ECE); "
+        f"{advice}."
     )
 
 

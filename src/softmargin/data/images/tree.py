@@ -11,7 +11,7 @@ from softmargin.data.files import left_out as left_out_note
 from softmargin.data.images.folders import Folder, Place, in_archive, on_disk
 from softmargin.data.parts import TEST, TRAIN, VALIDATION, named_parts, part_of_name, split_part
 from softmargin.errors import DataError
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, printable, some_of
 
 __all__ = ["Part", "Tree", "scan", "scan_names"]
 
@@ -353,5 +353,4 @@ def _without(part: Part, prefix: str) -> Part:
 
 
 def _some(names: list[str]) -> str:
-    more = f", … ({len(names) - _MOST_NAMED} more)" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(printable, names[:_MOST_NAMED])) + more
+    return some_of(names, _MOST_NAMED)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmargin.data.column_names import is_index, place_name
 from softmargin.data.dataset import Dataset, ReadOptions, no_features
 from softmargin.data.inputs import Texts
 from softmargin.data.labels import check_words, is_missing
-from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, is_index, place_name, plan, some
+from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, plan, some
 from softmargin.data.text.cells import (
     TRUTH,
     ambiguous,

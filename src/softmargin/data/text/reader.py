@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from softmargin.data.column_names import place_name
 from softmargin.data.counters import without_counters
 from softmargin.data.dataset import Dataset, ReadOptions, join_parts
 from softmargin.data.labels import labels_of_words, written_twice
-from softmargin.data.tables import ADVICE, ROLES, place_name
+from softmargin.data.tables import ADVICE, ROLES
 from softmargin.data.text.columns import Columns
 from softmargin.data.text.dialect import Record, Records, guess_delimiter
 from softmargin.data.text.header import read_header

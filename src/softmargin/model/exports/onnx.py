@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmargin.errors import CapabilityError, DataError
+from softmargin.errors import DataError, missing_package
 from softmargin.model.parts import Parts
 
 __all__ = ["LARGEST", "content", "head", "import_onnx", "reduction"]
@@ -110,9 +110,7 @@ def import_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise CapabilityError(
-            "ONNX export needs the package onnx; install it with: python -m pip install onnx."
-        ) from error
+        raise missing_package("ONNX export", "onnx", "onnx") from error
     return onnx
 
 

@@ -14,7 +14,7 @@ from softmargin.model.predict import class_numbers
 from softmargin.report.fill.predictions import Predictions, rows_for
 from softmargin.report.records import Baseline, Certificate, Headline, Origin
 from softmargin.report.wording import percent, probabilities_from, short
-from softmargin.text import pluralize, printable
+from softmargin.text import pluralize, printable, some_of
 
 __all__ = ["certificate", "headline", "origin"]
 
@@ -187,8 +187,7 @@ def _warnings(preds: Predictions) -> tuple[str, ...]:
             "model has not seen."
         )
     if preds.n_unknown:
-        names = ", ".join(map(repr, preds.unknown[:_MOST_NAMES]))
-        names += f", … ({len(preds.unknown) - _MOST_NAMES:,} more)" if len(preds.unknown) > _MOST_NAMES else ""
+        names = some_of(preds.unknown, _MOST_NAMES, repr)
         found.append(
             f"Labels that are not classes of the model count as errors: {names} "
             f"({pluralize(preds.n_unknown, 'sample')}, only in the accuracy)."
