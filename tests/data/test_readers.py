@@ -526,7 +526,7 @@ def test_idx_and_gzip_agree(tmp_path):
     assert data.image_shape == (4, 3, 1)
     assert (data.y.tolist(), data.test.y.tolist()) == ([3, 1, 4, 1, 5], [3, 1])
     new = load_dataset(tmp_path, only_features=True)
-    assert (new.y, new.test.y, new.test.n_samples) == (None, None, 3)
+    assert (new.y, new.test.y, new.test.n_samples) == (None, None, 2)
     assert new.notes == ("test set read from t10k-images-idx3-ubyte.gz",)
     path = tmp_path / "train-images-idx3-ubyte"
     good = idx_bytes(pixels)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from softmargin.cli.reading import Reading, extractor_for
 from softmargin.cli.sampling import read_groups
-from softmargin.data.tables import ADVICE
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import quoted
 
@@ -17,10 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["groups_of"]
 
-_OF_GROUPS = (
-    (ADVICE, ""), (" for the label;", " for the groups;"), ("labels must be", "groups must be"),
-    ("label_column= must be", "it must be"),
-)  # fmt: skip
+_OF_GROUPS = {
+    " for the label;": " for the groups;",
+    "labels must be": "groups must be",
+    "label_column= must be": "it must be",
+}
 """What messages about a column of labels become for a column of groups."""
 
 
@@ -57,6 +57,7 @@ def groups_of(groups: str, source: str, data: Dataset, model: Model, reading: Re
 def _read_column(column: str, source: str, data: Dataset, model: Model, reading: Reading) -> Dataset:
     """Read the table again, with this column as the label."""
     from softmargin.data import load_dataset
+    from softmargin.data.tables import ADVICE
 
     wanted: dict[str, Any] = {"label_column": column}
     extractor = extractor_for(model, reading) if data.extractor is not None else None
@@ -68,6 +69,6 @@ def _read_column(column: str, source: str, data: Dataset, model: Model, reading:
         return load_dataset(source, **wanted)
     except (DataError, ParameterError) as error:
         reason = str(error)
-        for text, instead in _OF_GROUPS:
+        for text, instead in ({ADVICE: ""} | _OF_GROUPS).items():
             reason = reason.replace(text, instead)
         raise DataError(f"--metric-groups {column}: {reason}") from error
