@@ -22,6 +22,7 @@ from PIL import Image
 import softmargin as sm
 import softmargin.cli as cli
 from softmargin.cli import progress
+from softmargin.cli.wording import say_err
 from softmargin.data import load_dataset
 from softmargin.losses import LOSSES
 from softmargin.model import load_model
@@ -121,6 +122,22 @@ def test_options_offer_what_the_registries_hold() -> None:
 
 # -- mistakes ----------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("choose one with label_column= (--label-column).", "choose one with --label-column."),
+        ('give decimal="," (--decimal ,); else', "give --decimal ,; else"),
+        ("reduce cell= or give image_size=(H, W) (--image-size HxW)", "reduce cell= or give --image-size HxW"),
+        ("groups_column= must not be columns=, got 'x'", "--groups must not be --columns, got 'x'"),
+        ("t.csv (text=1) has context=2", "t.csv (text=1) has context=2"),
+    ],
+)
+def test_messages_name_options(text: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say_err(text)
+    assert capsys.readouterr().err == f"{printed}\n"
+
+
 POSITIVE = dict.fromkeys(("reg", "delta"), "finite number > 0") | {"tol": "number > 0 and < 1"}
 FIT_MISTAKES = [
     ("nowhere", "nowhere does not exist"),
@@ -128,7 +145,7 @@ FIT_MISTAKES = [
     ("table.csv", "table.csv has no labels; name their column with --label-column COLUMN."),
     ("table.csv --columns=", "columns must be a non-empty list of column names, got []."),
     ("table.csv --label-column c", "table.csv has no column 'c' for the label; its columns are 'a', 'b'"),
-    ("images --label-column c", "label_column= is only for a table"),
+    ("images --label-column c", "Error: --label-column is only for a table"),
     ("torn.npz", "torn.npz is damaged"),
     ("folder", "folder has no images"),
     ("lonely", "only one class"),

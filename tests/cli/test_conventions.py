@@ -403,7 +403,7 @@ def test_images_of_different_sizes_are_described_at_one_size(folder: Path) -> No
     found = run("info", "photos", "--image-size", "4x6", "--json").json["data"]
     assert (found["image_shape"], found["classes"]) == ([4, 6, 3], {"a": 3, "b": 3})
     assert "images of 4×6×3" in run("info", "photos", "--image-size", "4x6").text
-    run_refused(folder, "info", "t.csv", "--image-size", "4x6", words=("image_size= is only for",))
+    run_refused(folder, "info", "t.csv", "--image-size", "4x6", words=("--image-size is only for",))
     run_refused(folder, "info", "photos", "--image-size", "4", words=("--image-size must be HEIGHTxWIDTH",))
 
 
@@ -456,7 +456,7 @@ def test_each_long_command_prints_lines(folder: Path, monkeypatch: Any) -> None:
         ("embed", "pictures.npz", "--features", "hog", "-o", "f.safetensors"),
         ("evaluate", "m.safetensors", "t.csv"),
         ("predict", "m.safetensors", "t.csv"),
-        ("report", "m.safetensors", "t.csv", "--refit"),
+        ("report", "m.safetensors", "t.csv", "--refit", "-o", "r.html"),
     ):
         answer = run(*words)
         assert answer.status == 0, answer.err

@@ -136,8 +136,8 @@ def test_images_of_every_kind_are_read_or_refused(tmp_path: Path) -> None:
         run_refused(tmp_path, "fit", tmp_path / what, words=("a/1.png",))
     for k, (height, width) in enumerate([(4, 6), (5, 7), (4, 6), (5, 7)]):
         save_image(tmp_path / "mixed" / "ab"[k % 2] / f"{k}.png", pixels(height, width, seed=k))
-    words = ("4x6", "5x7", "image_size=", "--image-size")
-    refused(lambda: sm.load_dataset(tmp_path / "mixed"), *words)
+    words = ("4x6", "5x7", "--image-size")
+    refused(lambda: sm.load_dataset(tmp_path / "mixed"), "image_size=", *words)
     run_refused(tmp_path, "fit", tmp_path / "mixed", words=words)
     target = tmp_path / "m.safetensors"
     assert run("fit", tmp_path / "mixed", "--image-size", "3x2", "-o", target, *SOFT).status == 0
