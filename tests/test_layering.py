@@ -31,6 +31,7 @@ LAYERS = {
     "notebook": HELPERS,
     "metrics": HELPERS,
     "preprocessing": HELPERS,
+    "shards": HELPERS,
     "sparse": HELPERS,
     "statistics": HELPERS,
     "text": HELPERS,

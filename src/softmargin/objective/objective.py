@@ -23,6 +23,7 @@ from softmargin.objective.features import Features
 from softmargin.objective.problem import PenalizedLoss, lifted
 from softmargin.objective.quiet import quietly
 from softmargin.samples import Samples
+from softmargin.shards import Shards
 from softmargin.sparse import ALL_COLUMNS
 from softmargin.vectors import Vector, stack, to_numpy
 
@@ -36,10 +37,11 @@ class Objective:
     ----------
     loss : Loss
         ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a custom loss.
-    X : ndarray, sparse array or Samples of shape (N, D)
+    X : ndarray, sparse array, Samples or Shards of shape (N, D)
         Features of any real type. A dense array is read in place and never copied as a whole. A sparse array is
-        converted to canonical CSR, and an array of objects to float64. `Samples` include y and the weights.
-    y : array-like of shape (N,)
+        converted to canonical CSR, and an array of objects to float64. `Samples` and `Shards` include y and the
+        weights.
+    y : array-like of shape (N,), or None
         Integer labels 0 … C-1. Each class needs a sample of positive weight.
     reg : float
         λ ≥ 0, the factor of ΣW² (without ½).
@@ -51,8 +53,9 @@ class Objective:
         Whether b is free (and unpenalised). If not, it is 0.
     mean, scale : array-like of shape (D,), optional
         Centring and scaling, by default 0 and 1. They are folded into W and b; X is not changed.
-    engine : {"auto", "cpu", "reference"} or callable
-        The engine that reads X, or a function of `Samples` and a number of threads that returns an engine.
+    engine : {"auto", "chunked", "cpu", "reference"} or callable
+        The engine that reads X ("chunked" for data in parts), or a function of `Samples` and a number of threads
+        that returns an engine.
     n_threads : int, optional
         Number of threads of the engine. Results do not depend on it.
 
@@ -86,8 +89,8 @@ class Objective:
     def __init__(
         self,
         loss: Loss,
-        X: NDArray[Any] | csr_array | Samples,
-        y: ArrayLike,
+        X: NDArray[Any] | csr_array | Samples | Shards,
+        y: ArrayLike | None,
         reg: float,
         sample_weight: ArrayLike | None = None,
         *,
@@ -98,7 +101,10 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        samples = X if isinstance(X, Samples) else Samples.check(X, y, sample_weight, n_classes)
+        if isinstance(X, Samples | Shards):  # with their labels
+            samples = X
+        else:
+            samples = Samples.check(X, () if y is None else y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         if mean is not None:  # a shifted column is not empty
             samples = samples.widened()
