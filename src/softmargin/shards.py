@@ -25,6 +25,8 @@ class Part(Protocol):
     n_rows : int
     row_bytes : int
         Mean size of a row of X in bytes, as stored.
+    mapped : bool
+        Whether rows are mapped from a file, and so need no memory of their own.
     """
 
     @property
@@ -35,6 +37,9 @@ class Part(Protocol):
 
     @property
     def row_bytes(self) -> int: ...
+
+    @property
+    def mapped(self) -> bool: ...
 
     def features(self, rows: slice) -> Any:
         """Return some rows of X: an array, or a canonical CSR array.

@@ -261,7 +261,7 @@ def test_what_needs_rows_is_refused_in_a_sentence_that_says_what_to_do():
         engine(WHOLE).dual_sums(sm.Hinge(), W, b, GivenRows(ArrayRows(OFFSETS), b))
     with pytest.raises(ParameterError, match="part must be 'training', as shards have no folds, got 'held_out'"):
         objective.quality(W, b, "held_out")
-    with pytest.raises(CapabilityError, match="engine must be 'chunked' for data in shards, got 'cpu'"):
+    with pytest.raises(CapabilityError, match="engine must be 'chunked' or 'dask' for data in shards, got 'cpu'"):
         sm.Objective(sm.Hinge(), shards(WHOLE), None, 0.1, engine="cpu")
 
 

@@ -20,6 +20,7 @@ class ArrayPart:
 
     samples: Samples
     name: str = "X"
+    mapped: bool = False
 
     @property
     def n_rows(self) -> int:

@@ -36,7 +36,7 @@ from softmargin.engines.base import (
     Shape,
 )
 from softmargin.engines.curvature import mean_of, step_between
-from softmargin.engines.rows import ArrayRows
+from softmargin.engines.rows import ArrayRows, aligned
 from softmargin.engines.runner import Runner, ShardRows
 from softmargin.engines.shard import Counts, Piece, Recipe, Request
 from softmargin.engines.tree import Add, Tree, added
@@ -147,7 +147,7 @@ class ChunkedEngine(Engine):
         for found in self._runner.collect(nodes):
             tree.update(found)
         self._n_read += self.shape.n_active if n_read is None else n_read
-        return tree.total
+        return tuple(aligned(each) if isinstance(each, np.ndarray) else each for each in tree.total)
 
     # -- the protocol ----------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class ChunkedEngine(Engine):
         """Return the saved rows, or zeros in float32."""
         starts = [0, *accumulate(piece.n_rows for piece in self._pieces)]
         if saved is not None:
-            return ShardRows(self._runner, [ArrayRows(saved[i:j]) for i, j in pairwise(starts)])
+            return ShardRows(self._runner, self._runner.run(ArrayRows, [saved[i:j] for i, j in pairwise(starts)]))
         shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
         return ShardRows(self._runner, self._runner.run(_zeros, shapes))
 

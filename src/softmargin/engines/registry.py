@@ -62,9 +62,27 @@ def _chunked(data: Samples | Shards, n_threads: int | None) -> Engine:
     return ChunkedEngine(shards, InProcess(), n_threads or default_threads())
 
 
-ENGINES: dict[str, EngineFactory] = {"auto": _auto, "chunked": _chunked, "cpu": _cpu, "reference": _reference}
+def _dask(data: Samples | Shards, n_threads: int | None) -> Engine:
+    if not isinstance(data, Shards):
+        raise CapabilityError("engine='dask' requires data in shards or dask arrays; use engine='cpu' for others.")
+    try:
+        from softmargin.engines.dask import dask_engine
+    except ModuleNotFoundError as error:
+        raise CapabilityError(
+            "engine='dask' needs the package distributed; install it with: python -m pip install distributed."
+        ) from error
+    return dask_engine(data, n_threads)
 
-SHARD_ENGINES = ("chunked",)
+
+ENGINES: dict[str, EngineFactory] = {
+    "auto": _auto,
+    "chunked": _chunked,
+    "cpu": _cpu,
+    "dask": _dask,
+    "reference": _reference,
+}
+
+SHARD_ENGINES = ("chunked", "dask")
 """Names of the engines that read `Shards`."""
 
 
