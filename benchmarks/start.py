@@ -8,6 +8,7 @@ into a fresh cache, the second loads them from there. CPU seconds are those of t
 the difference of both starts.
 """
 
+import compileall
 import os
 import resource
 import subprocess
@@ -16,6 +17,8 @@ import tempfile
 import time
 
 import numpy as np
+
+import softmargin
 
 
 def cpu_seconds():
@@ -44,13 +47,15 @@ def made_data(folder):
 
 
 def main():
+    compileall.compile_dir(os.path.dirname(softmargin.__file__), quiet=1)  # as pip does when it installs
     with tempfile.TemporaryDirectory() as folder:
         print(
             f"{'':10}{'first':>9}{'second':>9}{'CPU, first':>12}{'CPU, second':>13}{'compiling':>11}{'kernels':>9}"
         )
         for name, arguments in made_data(folder).items():
             environment = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/{name}-cache", "NUMBA_DEBUG_CACHE": "1"}
-            command = [sys.executable, "-m", "softmargin", "fit", *arguments, "-q", "-o"]
+            report = f"{folder}/{name}.html"
+            command = [sys.executable, "-m", "softmargin", "fit", *arguments, "-q", "--report", report, "-o"]
             seconds, cpu, n_kernels = [], [], []
             for which in ("first", "second"):
                 model = f"{folder}/{name}-{which}.safetensors"

@@ -29,6 +29,7 @@ LAYERS = {
     "io": HELPERS,
     "labels": HELPERS,
     "notebook": HELPERS,
+    "memory": HELPERS,
     "metrics": HELPERS,
     "preprocessing": HELPERS,
     "shards": HELPERS,
@@ -51,7 +52,8 @@ LAYERS = {
     "model": 6,
     # User interfaces.
     "evaluation": 7,
-    "estimators": 7,
+    "training": 7,
+    "estimators": 8,
     "report": 8,
     "cli": 9,
     # The public names, and ``python -m softmargin``.

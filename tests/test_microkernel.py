@@ -71,13 +71,13 @@ def test_plain_loops_serve_versions_that_were_not_tested(tmp_path):
     code = """
 import llvmlite, numpy as np
 llvmlite.__version__ = "1.0"
-from softmargin.engines.cpu import microkernel, plain, tiles
+from softmargin.engines.cpu import microkernel, plain, products
 assert microkernel.add_tile_scores is plain.add_tile_scores
 rng = np.random.default_rng(0)
 X, W, S = rng.normal(size=(123, 37)), rng.normal(size=(7, 37)), np.zeros((123, 7))
-tiles.add_scores(X, W, S, 0)
+products.add_scores(X, W, S)
 G = np.zeros((7, 37))
-tiles.accumulate_gradient(X, S, G, 0)
+products.accumulate_gradient(X, S, G)
 print(np.allclose(S, X @ W.T, atol=1e-12), np.allclose(G, S.T @ X, atol=1e-10))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # a separate cache

@@ -79,3 +79,26 @@ def test_without_numba(program, tmp_path):
         [sys.executable, "-W", "error", "-c", BLOCKED + program], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+WITHOUT_SKLEARN = """
+import sys
+sys.modules["sklearn"] = None  # importing it raises ModuleNotFoundError
+from softmargin.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", ["fit", "compare"])
+def test_the_command_line_fits_a_table_without_importing_scikit_learn(command, tmp_path):
+    """Importing it takes longer than the work on a small table."""
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    np.savetxt(tmp_path / "t.csv", np.column_stack([rng.normal(size=(90, 2)) + y[:, None], y]), delimiter=",",
+               header="a,b,label", comments="", fmt=["%.3f", "%.3f", "%d"])  # fmt: skip
+    output = ["-o", "m.safetensors", "--report", "r.html"] if command == "fit" else []
+    arguments = [command, "t.csv", "--quick", *output]
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SKLEARN, *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr

@@ -85,13 +85,14 @@ def check_groups(groups: ArrayLike) -> None:
 
 def labels_of_rows(y: ArrayLike, n_samples: int) -> NDArray[Any]:
     """Return one label per row of X; a column becomes a vector, with scikit-learn's warning."""
-    from sklearn.utils import column_or_1d  # slow to import, and prediction does not need it
-
     labels = check_labels(y)
-    try:
-        labels = np.asarray(column_or_1d(labels, warn=True))
-    except ValueError as error:
-        raise DataError(str(error)) from error
+    if labels.ndim != 1:
+        from sklearn.utils import column_or_1d  # slow to import
+
+        try:
+            labels = np.asarray(column_or_1d(labels, warn=True))
+        except ValueError as error:
+            raise DataError(str(error)) from error
     if labels.shape != (n_samples,):
         raise DataError(f"y must hold {n_samples} labels, one per row of X, got shape {labels.shape}.")
     return labels

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from scipy.special import bdtr
-
-__all__ = ["Z_95", "mcnemar", "proportion_interval", "standard_error", "wilson_interval"]
+__all__ = ["Z_95", "mcnemar", "proportion_interval", "root", "standard_error", "wilson_interval"]
 
 Z_95 = 1.959963984540054
 """Half-width of a 95 % confidence interval, in standard errors."""
+
+_NEGLIGIBLE = 1e-18
 
 
 def standard_error(accuracy: float, n_samples: int) -> float:
@@ -92,6 +93,42 @@ def mcnemar(only_first: int, only_second: int) -> float:
     n, least = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    # Mid-p: twice the tail, less half of its last probability: P(≤ least) + P(≤ least - 1).
-    below = float(bdtr(least - 1, n, 0.5)) if least > 0 else 0.0
-    return min(1.0, float(bdtr(least, n, 0.5)) + below)
+    # Mid-p: twice the tail P(≤ least), less half of its last probability, from which the others follow.
+    last = math.exp(math.lgamma(n + 1) - math.lgamma(least + 1) - math.lgamma(n - least + 1) - n * math.log(2.0))
+    term = tail = last
+    for k in range(least, 0, -1):
+        term *= k / (n - k + 1)
+        tail += term
+        if term <= _NEGLIGIBLE * tail:
+            break
+    return min(1.0, 2.0 * tail - last)
+
+
+def root(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-12) -> float:
+    """Return a root of a continuous function between two points where it has different signs.
+
+    References
+    ----------
+    Ridders, "A new algorithm for computing a single root of a real continuous function", 1979.
+    """
+    at_low, at_high, before = function(low), function(high), math.inf
+    while True:
+        middle = 0.5 * (low + high)
+        at_middle = function(middle)
+        scale = math.sqrt(at_middle * at_middle - at_low * at_high)
+        if scale == 0.0:
+            return middle
+        found = middle + math.copysign(middle - low, at_low) * at_middle / scale
+        at_found = function(found)
+        if at_found == 0.0 or abs(found - before) <= tolerance * max(1.0, abs(found)):
+            return found
+        before = found
+        for point, value in ((middle, at_middle), (found, at_found)):
+            if not low < point < high:
+                continue
+            if (value < 0.0) == (at_low < 0.0):
+                low, at_low = point, value
+            else:
+                high, at_high = point, value
+        if not low < 0.5 * (low + high) < high:
+            return found

@@ -29,6 +29,8 @@ def inner(a: Vector, b: Vector) -> float:
 
 def is_finite(array: Vector) -> bool:
     """Return whether all entries are finite."""
+    if type(array) is np.ndarray:
+        return bool(np.isfinite(array).all())
     xp = namespace(array)
     return bool(xp.all(xp.isfinite(array)))
 

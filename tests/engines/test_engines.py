@@ -83,14 +83,14 @@ def _steering(engine):
     """Return what may be in float32, since it affects only the speed of solvers."""
     samples, d = engine.samples, engine.samples.X.shape[1]
     affine = Affine(np.full(d, 60.0), np.full(d, 0.1))
-    covariance = np.tril(engine.covariance(affine, engine.rows[::2], single=True))
+    covariance = engine.covariance(affine, engine.rows[::2], single=True)
     rng = np.random.default_rng(4)
     rows = rng.choice(engine.rows, 2 * len(engine.rows))
     rival = (samples.y[rows] + rng.integers(1, samples.n_classes, len(rows))) % samples.n_classes
     order = np.argsort(samples.y[rows] * samples.n_classes + rival)
     rows, rival = rows[order], rival[order]
     product = engine._pair_product(Pairs(rows, rival, samples.y[rows], samples.weights[rows]))
-    return [covariance, *product(*_point(samples, 2))]
+    return [*covariance, *product(*_point(samples, 2))]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

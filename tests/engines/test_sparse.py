@@ -83,7 +83,7 @@ def everything(engine, loss, offsets=None):
     parts += [engine.scores(W, b, rng.permutation(engine.rows)), engine.scores(W, b, engine.rows[:0])]
     parts += [engine.score_square(V, v), *engine.quality(loss, W, b, "training")]
     affine = Affine(np.full(d, 30.0), np.full(d, 0.1))
-    parts.append(np.tril(engine.covariance(affine, engine.rows[::2], single=False)))
+    parts += engine.covariance(affine, engine.rows[::2], single=False)
     return [np.asarray(part) for part in parts]
 
 

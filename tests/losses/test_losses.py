@@ -12,7 +12,7 @@ import pytest
 import softmargin as sm
 import softmargin.engines.cpu.row_code  # so that Numba compiles the row functions
 from softmargin.errors import CapabilityError, DataError, ParameterError
-from softmargin.losses import LOSSES, SmoothedHinge
+from softmargin.losses import LOSSES, CrossEntropy, SmoothedHinge
 from softmargin.losses.rows import row_ascent, row_gradient, row_hessian_product
 
 EPS = np.finfo(np.float64).eps
@@ -368,3 +368,19 @@ def test_what_a_loss_states():
     for loss in every:
         serves = [loss.is_dual_feasible_for(other) for other in every]
         assert serves == [other == loss or (loss is smoothed and other is hinge) for other in every]
+
+
+@pytest.mark.parametrize("cost", [0.0, 1e-3, 1.0, 1e4, 1e12])
+@pytest.mark.parametrize("n_classes", [2, 10, 77])
+def test_the_first_mixture_of_cross_entropy_maximises_the_dual(n_classes, cost):
+    shares = np.random.default_rng(n_classes).dirichlet(np.full(n_classes, 0.5)) + 1e-6
+    shares /= shares.sum()
+
+    def dual(theta):
+        rows = theta * (shares - np.eye(n_classes))  # one row per class
+        return -shares @ CrossEntropy()._conjugate(rows, np.arange(n_classes)) - cost * theta**2
+
+    theta = CrossEntropy()._first_mix(shares, cost)
+    assert 0.0 < theta <= 1.0
+    least = 1e-14 * (1.0 + abs(dual(theta)))
+    assert all(dual(theta) >= dual(min(factor * theta, 1.0)) - least for factor in (0.5, 0.99, 1.01, 2.0))

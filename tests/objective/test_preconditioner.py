@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from softmargin.engines.preconditioners import CovariancePreconditioner, GramPairs, GramPreconditioner
+from softmargin.engines.triangular import row_panels
 from softmargin.threads import Workers
 
 
@@ -20,7 +21,7 @@ def test_it_solves_for_a_ratio_close_by(d, c, unit):
     S = _covariance(d)
     G = np.random.default_rng(0).normal(size=(d, c))
     lower = np.tril(S) * unit + np.triu(np.full((d, d), np.nan), 1)  # the upper triangle is not read
-    solver, largest = CovariancePreconditioner(lower, Workers(1)), np.diag(S).max()
+    solver, largest = CovariancePreconditioner(row_panels(lower), Workers(1)), np.diag(S).max()
     for curvature, power in ((2.0, -4), (0.5, -2), (0.6, -2)):
         got = solver.solve(curvature, 0.5 * 6.0**power * largest * curvature * unit, G) * unit
         true = np.linalg.solve(curvature * (S + 6.0**power * largest * np.eye(d)), G)
@@ -30,14 +31,14 @@ def test_it_solves_for_a_ratio_close_by(d, c, unit):
 
 def test_threads_change_no_bits():
     S, G = _covariance(1300), np.random.default_rng(0).normal(size=(1300, 6))
-    one, *others = [CovariancePreconditioner(S, Workers(n)).solve(1.0, 1e-3, G) for n in (1, 2, 3)]
+    one, *others = [CovariancePreconditioner(row_panels(S), Workers(n)).solve(1.0, 1e-3, G) for n in (1, 2, 3)]
     for other in others:
         assert other.tobytes() == one.tobytes()
 
 
 def test_a_triangle_serves_ratios_close_by_and_depends_on_nothing_else():
     S, G = _covariance(40), np.random.default_rng(0).normal(size=(40, 6))
-    solver = CovariancePreconditioner(S, Workers(1))
+    solver = CovariancePreconditioner(row_panels(S), Workers(1))
     first = solver.solve(1.0, 1e-3, G)
     assert solver.solve(1.0, 1.1e-3, G).tobytes() == first.tobytes()
     assert len(solver._made) == 1
@@ -50,9 +51,9 @@ def test_a_triangle_serves_ratios_close_by_and_depends_on_nothing_else():
 def test_threads_may_share_it():
     S, G = _covariance(700), np.random.default_rng(0).normal(size=(700, 6))
     regs = np.logspace(-5, 2, 30)
-    alone = CovariancePreconditioner(S, Workers(1))
+    alone = CovariancePreconditioner(row_panels(S), Workers(1))
     expected = [alone.solve(1.0, reg, G).tobytes() for reg in regs]
-    shared = CovariancePreconditioner(S, Workers(2))
+    shared = CovariancePreconditioner(row_panels(S), Workers(2))
     with ThreadPoolExecutor(4) as pool:
         for _ in range(2):
             assert list(pool.map(lambda reg: shared.solve(1.0, reg, G).tobytes(), regs)) == expected
@@ -62,7 +63,7 @@ def test_a_covariance_that_rounding_made_indefinite_serves():
     S = _covariance(50)
     S -= 1e-3 * np.eye(50)
     G = np.random.default_rng(0).normal(size=(50, 3))
-    found = CovariancePreconditioner(S, Workers(1)).solve(1.0, 1e-12, G)
+    found = CovariancePreconditioner(row_panels(S), Workers(1)).solve(1.0, 1e-12, G)
     assert np.isfinite(found).all()
     assert np.vdot(found, G) > 0.0
 

@@ -9,6 +9,7 @@ from softmargin.engines import in_memory, nystrom
 from softmargin.engines.cpu import blocks
 from softmargin.engines.nystrom import NystromPreconditioner, affordable_rank
 from softmargin.engines.preconditioners import CovariancePreconditioner, DiagonalPreconditioner
+from softmargin.engines.triangular import row_panels
 from softmargin.objective import Objective
 from softmargin.samples import Fold, Samples
 from softmargin.solvers import LBFGS, AugmentedLagrangian
@@ -39,13 +40,15 @@ def _eigenvalues(solver, S, curvature, reg):
 def test_a_float32_factor_solves_as_well():
     Z = _rows(700, 1000)
     S, G = Z.T @ Z, np.random.default_rng(0).normal(size=(700, 6))
-    single, double = (CovariancePreconditioner(S.astype(t), Workers(1)) for t in (np.float32, np.float64))
+    single, double = (
+        CovariancePreconditioner(row_panels(S.astype(t)), Workers(1)) for t in (np.float32, np.float64)
+    )
     expected = double.solve(2.0, 1e-3, G)
     assert single.solve(2.0, 1e-3, G) == pytest.approx(expected, rel=1e-3, abs=1e-3 * np.abs(expected).max())
     # For a tiny λ the shift is at the level of rounding errors, and the factor still exists.
     smallest = _eigenvalues(single, S + 1e-9 * np.eye(700), 1.0, 1e-12)[0]
     assert smallest > 0.0
-    other = CovariancePreconditioner(S.astype(np.float32), Workers(2))
+    other = CovariancePreconditioner(row_panels(S.astype(np.float32)), Workers(2))
     assert other.solve(2.0, 1e-3, G).tobytes() == single.solve(2.0, 1e-3, G).tobytes()
 
 

@@ -51,7 +51,7 @@ from softmargin.selection.fitter import PathFitter
 from softmargin.selection.folds import held_out
 from softmargin.selection.grid import fixed_grid, reg_grid
 from softmargin.selection.schedule import fit_concurrently
-from softmargin.statistics import mcnemar
+from softmargin.statistics import mcnemar, root
 from softmargin.threads import Workers
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -424,6 +424,14 @@ def test_mcnemar_is_the_binomial_sum(first, second):
     probabilities = [math.comb(n, k) / 2**n for k in range(n + 1)]
     expected = 2 * sum(probabilities[: least + 1]) - probabilities[least]
     assert mcnemar(first, second) == pytest.approx(1.0 if first == second else expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("steepness", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("place", [-11.9, -3.3, 0.0, 7.7])
+def test_root_finds_a_change_of_sign(place, sign, steepness):
+    found = root(lambda x: sign * (math.tanh(steepness * (x - place)) + 0.01 * (x - place) ** 3), -12.0, 12.0)
+    assert found == pytest.approx(place, abs=1e-9)
 
 
 def test_a_large_difference_is_significant():

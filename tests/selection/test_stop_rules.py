@@ -1,5 +1,7 @@
 """The end of a path of λ, on made-up curves of the held-out score and loss, and on searches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -159,3 +161,53 @@ def test_large_values_are_passed_over_unless_they_matter(noisy, n_threads):
     ratios = [one.reg / two.reg for one, two in zip(hard.points, hard.points[1:], strict=False)]
     assert not rules.is_far_below(hard.points, 1)
     assert ratios == pytest.approx([10.0**0.5] * len(ratios)), "none is passed over"
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "first", "past"),
+    [
+        ([0.5, 0.6], [1.0, 0.9], [(0.55, 0.95), (0.56, 0.95)], True),
+        ([0.5, 0.6, 0.599], [1.0, 0.9, 0.9], [(0.55, 0.95), (0.56, 0.95)], True),  # whichever λ is the best
+        ([0.5, 0.6], [1.0, 0.9], [(0.55, 0.95), (0.60, 0.95)], False),  # as good on one fold
+        ([0.5, 0.6], [1.0, 0.9], [(0.55, 0.95), (0.56, 0.9)], False),  # the loss of one fold is as small
+        ([0.5, 0.6], [1.0, 0.9], [(0.58, 0.95), (0.587, 0.95)], False),  # just less than two standard errors below
+        ([0.5, 0.6], [1.0, 0.9], [(0.58, 0.95), (0.586, 0.95)], True),  # just more
+        ([0.6], [0.9], [(0.5, 0.95), (0.5, 0.95)], False),  # a path has two points at least
+        ([0.5, 0.6], [1.0, 0.9], [(float("nan"), 0.95), (float("nan"), 0.95)], False),  # a custom scorer
+    ],
+)
+def test_two_folds_may_show_that_a_path_is_past_its_best(scores, losses, first, past):
+    """The scores of the best point are 0.59, 0.6 and 0.61, with a standard error of 0.0058."""
+    folds = [FoldPoint(1.0, 1e-4, 1.0, 0.1, 1.0, loss, one, one, 5, 0.1) for one, loss in first]
+    assert rules.is_past_best_on(curve(scores, losses), folds) == past
+
+
+def test_the_first_folds_end_a_path(noisy, monkeypatch):
+    """Only two folds decide, for any number of threads; the λ is not a point, and the path has no edge there."""
+    seen = []
+
+    def gives_up(points, folds):
+        seen.append((len(points), [fold.value for fold in folds]))
+        return len(points) == 2
+
+    monkeypatch.setattr(rules, "is_past_best_on", gives_up)
+    monkeypatch.setattr(rules, "is_far_below", lambda points, k: True)
+    paths = [sm.compare(*noisy, ["cross_entropy"], cv=5, n_threads=n).paths[0] for n in (1, 2, 5)]
+    asked = [seen[k : k + 3] for k in (0, 3, 6)]
+    assert asked[0] == asked[1] == asked[2]
+    assert [n for n, _ in asked[0]] == [0, 1, 2]
+    assert all(len(values) == 2 for _, values in asked[0])
+    for path in paths:
+        assert len(path.points) == 2
+        assert path.ended_at == pytest.approx(path.points[-1].reg / 10.0**0.5)
+        assert [p.folds[4].value for p in path.points] == [p.folds[4].value for p in paths[0].points]
+    last = replace(paths[0], best=1)
+    assert last.at_edge == ""
+    assert replace(last, ended_at=None).at_edge == "smallest"
+
+
+def test_two_folds_are_too_few_to_leave_some_out(noisy, monkeypatch):
+    monkeypatch.setattr(rules, "is_past_best_on", lambda points, folds: True)
+    assert sm.compare(*noisy, ["cross_entropy"], cv=2).paths[0].ended_at is None
+    given = sm.compare(*noisy, ["cross_entropy"], REGS[:3], cv=3).paths[0]
+    assert len(given.points) == 3, "values that were given are all fitted"

@@ -13,11 +13,14 @@ from scipy.sparse import csr_array
 from scipy.special import xlogy
 
 import softmargin as sm
+import softmargin.engines.cpu.row_code  # gives the row functions to Numba
 from softmargin.errors import CapabilityError, ConvergenceWarning
 from softmargin.losses import SmoothedHinge
 from softmargin.losses.rows import row_ascent
 from softmargin.solvers import LBFGS, AugmentedLagrangian, DualAscent, TruncatedNewton, choose_solver
+from softmargin.solvers.base import Start
 from softmargin.solvers.continuation import Continuation
+from softmargin.solvers.dual_ascent import _path_factor
 from tests.support.problems import random_problem
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -257,3 +260,30 @@ for loss in (sm.Hinge(), sm.SquaredHinge(), sm.CrossEntropy()):
     ]
     assert len(found[0].stdout.split()) == 6
     assert found[1].stdout == found[0].stdout
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0], ids=["separable", "overlapping"])
+def test_the_dual_rows_of_one_reg_give_the_best_bound_at_the_next(spread):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 200)
+    X = rng.normal(size=(5, 40))[y] + spread * rng.normal(size=(200, 40))
+    problem, _ = sm.Objective(sm.Hinge(), X, y, 1e-2).problem()
+    steps = DualAscent().steps(problem, Start(P=np.zeros((41, 5)), reg=1e-2), 1e-6)
+    state = next(state for state in steps if state.estimate <= 1e-6)
+    A = state.dual.rows.array.astype(np.float64)
+    linear, square = -sm.Hinge()._conjugate(A, y).mean(), np.square((X - X.mean(axis=0)).T @ A / 200).sum()
+    for reg in (5e-3, 1e-3, 1e-5):
+        bound = lambda c, reg=reg: c * linear - c * c * square / (4.0 * reg)  # noqa: E731
+        best = max(bound(c) for c in np.linspace(0.0, 1.0, 2001))
+        assert bound(_path_factor(state, reg)) >= best - 1e-4 * abs(best)
+
+
+def test_a_path_takes_fewer_passes_than_its_fits_alone():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 30))
+    y = (X @ rng.normal(size=(30, 6)) + 3.0 * rng.normal(size=(1000, 6))).argmax(axis=1)
+    objective, regs = sm.Objective(sm.SquaredHinge(), X, y, 0.0), np.logspace(-2, -5, 17)
+    found = sm.path(objective, regs, tol=1e-3)
+    assert all(fit.gap <= 1e-3 for _, fit in found)
+    alone = sum(sm.minimize(objective.replace(reg=reg), tol=1e-3).n_passes for reg in regs)
+    assert sum(fit.n_passes for _, fit in found) <= 0.5 * alone

@@ -97,7 +97,7 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
 
 def _test_accuracies(job: Job, task: Task, found: Comparison, progress: Progress) -> dict[str, float]:
     """Fit each loss to the whole training set at its λ, and return the accuracies on the test set, if any."""
-    from softmargin.estimators import LinearClassifier
+    from softmargin.training import train
 
     test = task.data.test
     if test is None or test.y is None:
@@ -105,9 +105,8 @@ def _test_accuracies(job: Job, task: Task, found: Comparison, progress: Progress
     tests = {}
     for path in found.paths:
         progress(f"{path.loss.name}, reg {path.chosen.reg:.2g}: whole training set")
-        classifier = LinearClassifier(path.loss, reg=path.chosen.reg, **job.fit_options(task))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are only for the test accuracy
-            classifier.fit(task.samples, task.samples.labels)
-        tests[found.name_of(path.loss)] = float((classifier.predict(test.X) == test.y).mean())
+            trained = train(task.samples, path.loss, path.chosen.reg, **job.fit_options(task))
+        tests[found.name_of(path.loss)] = float((trained.to_model(task.data).predict(test.X) == test.y).mean())
     return tests

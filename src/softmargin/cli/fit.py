@@ -72,8 +72,7 @@ def fit(
         if os.path.lexists(target):
             raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
     with reporter(quiet) as progress:
-        from softmargin.estimators import LinearClassifier
-        from softmargin.features import extractor_of
+        from softmargin.training import extractor_of, train
 
         tasks = job.read(extractors, progress)
         task = next(iter(tasks.values()))
@@ -87,20 +86,20 @@ def fit(
             choice = job.search(task, losses, progress)
         else:
             job.note_unused()
-        dataset, samples = task.data, task.samples
+        dataset = task.data
         loss, strength = (losses[0], job.reg) if choice is None else (choice.loss, choice.reg)
         assert strength is not None, "without a choice, λ was given"
-        classifier = LinearClassifier(
-            loss,
-            reg=strength,
-            checkpoint=checkpoint,
-            callback=lambda step: progress(stage(loss, strength, step)),
-            **job.fit_options(task),
-        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
             try:
-                classifier.fit(samples, samples.labels)
+                trained = train(
+                    task.samples,
+                    loss,
+                    strength,
+                    checkpoint=checkpoint,
+                    callback=lambda step: progress(stage(loss, strength, step)),
+                    **job.fit_options(task),
+                )
             except BaseException as error:
                 interrupted = not isinstance(error, Exception)
                 if interrupted and checkpoint is not None and os.path.exists(checkpoint):
@@ -109,7 +108,7 @@ def fit(
                 raise
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
-        model = classifier.to_model(dataset, image_size=image_size, choice=choice)
+        model = trained.to_model(dataset, image_size=image_size, choice=choice)
         columns: dict[str, Any] = dict(job.columns_of_samples())
         model = replace(model, command=command_line(), **columns)
         model.save(target)
@@ -159,7 +158,7 @@ def fit(
         wording.print_table(["model", target], rows, left=2)
     if not model.converged:
         gap = f"relative duality gap {model.gap:.2g} > tol={wording.compact(job.tol)}"
-        wording.say_err(f"Did not converge: {gap}. {classifier.fit_.status} The model was saved.")
+        wording.say_err(f"Did not converge: {gap}. {trained.fit.status} The model was saved.")
     return 0 if model.converged else 1
 
 

@@ -47,12 +47,12 @@ class Extraction(Reading):
 
     def extractors(self) -> dict[str, FeatureExtractor | None]:
         """Return the extractors to try, by the words that describe them; None for DATA as it is."""
-        from softmargin.features import make_extractor
-
         if not self.specs:
             if self.pool is not None:
                 raise ParameterError("--pool needs --features FILE.onnx.")
             return {"": None}
+        from softmargin.features import make_extractor  # slow to import
+
         made: dict[str, FeatureExtractor] = {}
         for spec in self.specs:
             pool, size = self.pool, self.image_size
@@ -138,7 +138,7 @@ class Job(Extraction):
             say_err(f"Note: {listed} {are} for the selection, but loss and λ are given, so nothing is selected.")
 
     def fit_options(self, task: Task) -> dict[str, Any]:
-        """Return arguments of `LinearClassifier`."""
+        """Return arguments of `training.train`."""
         return {
             "scaling": self.scaling_of(task.data), "normalize_rows": self.normalize_rows,
             "class_weight": task.class_weight, "n_threads": self.threads,
@@ -177,7 +177,7 @@ class Job(Extraction):
 
         Pixels have one unit, however rarely some of them are bright.
         """
-        from softmargin.features import extractor_of
+        from softmargin.training import extractor_of
 
         extractor = extractor_of(data)
         if self.scaling == "auto" and extractor is not None:

@@ -149,8 +149,8 @@ class InMemoryEngine(Engine):
         """Return the product with ``Σ_k factor_k (x_k (e_j - e_y)ᵀ)(…)ᵀ``; ``single`` allows float32."""
 
     @abstractmethod
-    def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
-        """Return the lower triangle of the weighted second moment (D, D) of the mapped features over ``rows``."""
+    def covariance(self, affine: Affine, rows: Ints, single: bool) -> list[Floats]:
+        """Return the weighted second moment (D, D) of the mapped features over ``rows``, as `row_panels`."""
 
     # -- the protocol ----------------------------------------------------------------------------------
 
@@ -301,8 +301,9 @@ class InMemoryEngine(Engine):
         if len(rows) > enough:
             rows = np.sort(rng.choice(rows, size=enough, replace=False))
         if full:
-            covariance = self.covariance(affine, rows, single)
-            return CovariancePreconditioner(covariance, self.workers, self.panel_product)
+            return CovariancePreconditioner(
+                self.covariance(affine, rows, single), self.workers, self.panel_product
+            )
         draws = rng.standard_normal((rank, D), np.float32)
         blocks = self.weighted_blocks(rows, affine, np.float32 if single else np.float64)
         return NystromPreconditioner(blocks, draws, self.workers, self.panel_product)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError
 
 from softmargin.engines.preconditioners import STEP, PanelPreconditioner, PanelProduct, panel_product
-from softmargin.engines.triangular import PANEL, cholesky_in_place, solve_lower
+from softmargin.engines.triangular import PANEL, cholesky_in_place, row_panels, solve_lower
 from softmargin.losses.base import Floats
 from softmargin.threads import Workers
 
@@ -95,7 +95,7 @@ class NystromPreconditioner(PanelPreconditioner):
             added = shift
             gram = _gram(draws, sketch, np.ones(D), workers)
             try:
-                corners = cholesky_in_place(gram, workers)
+                corners = cholesky_in_place(row_panels(gram), workers)
                 break
             except LinAlgError:
                 shift *= _RAISED
@@ -120,7 +120,7 @@ class NystromPreconditioner(PanelPreconditioner):
         T, M = self._diagonal(power), np.empty(self._Bt.shape, np.float32)
         inner = _gram(self._Bt, self._Bt, 1.0 / T, self._workers)
         inner[np.diag_indices_from(inner)] += 1.0
-        corners = cholesky_in_place(inner, self._workers)
+        corners = cholesky_in_place(row_panels(inner), self._workers)
         factors = _SHRUNK * self._unit**0.5 / T
 
         def fill(columns: slice, _: threading.Event) -> None:

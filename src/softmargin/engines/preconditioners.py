@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, lapack
 
-from softmargin.engines.triangular import PANEL, cholesky_in_place, inverse_columns, solve_both
+from softmargin.engines.triangular import PANEL, cholesky_in_place, inverse_columns, row_panels, solve_both
 from softmargin.losses.base import Floats, Ints
 from softmargin.threads import ForkLock, Workers
 
@@ -132,22 +132,24 @@ class CovariancePreconditioner(PanelPreconditioner):
 
     Parameters
     ----------
-    covariance : ndarray of shape (D, D)
-        Σ, or an estimate of Σ from some of the rows; only the lower triangle is read. Factors have its type.
+    covariance : list of ndarray
+        Σ, or an estimate of Σ from some of the rows, as `row_panels`: only its lower triangle. Factors have its
+        type.
     workers : Workers
         The threads to use.
     product : callable
         The product with a panel.
     """
 
-    def __init__(self, covariance: Floats, workers: Workers, product: PanelProduct = panel_product) -> None:
+    def __init__(self, covariance: list[Floats], workers: Workers, product: PanelProduct = panel_product) -> None:
         self._covariance = covariance
+        diagonal = np.concatenate([panel.diagonal(panel.shape[1] - len(panel)) for panel in covariance])
         # By rounding, the smallest eigenvalues of Σ may be negative, of about this size.
-        floor = 4.0 * float(np.finfo(covariance.dtype).eps) * float(np.trace(covariance, dtype=np.float64))
-        if covariance.dtype == np.float32:  # the bound would exceed a small λ; random errors add up to less
-            floor /= math.sqrt(len(covariance))
-        unit = float(np.diag(covariance).max(initial=0.0)) or 1.0
-        super().__init__(2 * covariance.size, unit, floor, workers, product)
+        floor = 4.0 * float(np.finfo(diagonal.dtype).eps) * float(diagonal.sum(dtype=np.float64))
+        if diagonal.dtype == np.float32:  # the bound would exceed a small λ; random errors add up to less
+            floor /= math.sqrt(len(diagonal))
+        unit = float(diagonal.max(initial=0.0)) or 1.0
+        super().__init__(2 * len(diagonal) ** 2, unit, floor, workers, product)
 
     def solve(self, curvature: float, reg: float, G: Floats) -> Floats:
         """Return approximately (c Σ + 2λ I)⁻¹ G for G of shape (D, C)."""
@@ -156,18 +158,19 @@ class CovariancePreconditioner(PanelPreconditioner):
     def _make(self, power: int) -> list[NDArray[np.float32]]:
         """Return row panels of L⁻¹ for the ratio of this power, or the next for which the matrix is definite."""
         while True:
-            shifted = self._covariance / self._unit  # close to 1, for float32
-            shifted[np.diag_indices_from(shifted)] += STEP**power
+            shifted = [panel / self._unit for panel in self._covariance]  # close to 1, for float32
+            for k, panel in enumerate(shifted):
+                panel[:, k * PANEL :][np.diag_indices(len(panel))] += STEP**power
             try:
                 corners = cholesky_in_place(shifted, self._workers)
                 break
             except LinAlgError:
                 power += 1
         tasks = [partial(inverse_columns, shifted, corners, k) for k in range(len(corners))]
-        columns = self._workers.run(tasks, shifted.size)
+        columns = self._workers.run(tasks, shifted[-1].shape[1] ** 2)
         del shifted, tasks  # as large as the covariance
-        # Row panel k of L⁻¹, from the panels of its columns.
-        return [np.hstack([columns[j][k - j] for j in range(k + 1)]) for k in range(len(corners))]
+        # Row panel k of L⁻¹, from the panels of its columns, which are let go as they are used.
+        return [np.hstack([column.pop(0) for column in columns[: k + 1]]) for k in range(len(corners))]
 
 
 class GramPreconditioner:
@@ -211,7 +214,7 @@ class GramPreconditioner:
         if power != self._current:
             shifted = self._gram.copy()
             shifted[np.diag_indices_from(shifted)] += ratio
-            self._current, self._factor = power, (shifted, cholesky_in_place(shifted, self._workers))
+            self._current, self._factor = power, (shifted, cholesky_in_place(row_panels(shifted), self._workers))
         return (G - self._back(solve_both(*self._factor, self._forth(G)))) / (curvature * ratio)
 
     def solve_pairs(self, pairs: GramPairs, reg: float, pull: float, G: Floats) -> Floats:
@@ -280,7 +283,7 @@ def _pair_products(
 def _solved(A: Floats, b: Floats, workers: Workers) -> Floats:
     """Return A⁻¹ b for a positive definite A, which is overwritten; only its lower triangle is read."""
     if len(A) > _ONE_THREAD:
-        return solve_both(A, cholesky_in_place(A, workers), b[:, None])[:, 0]
+        return solve_both(A, cholesky_in_place(row_panels(A), workers), b[:, None])[:, 0]
     _, x, info = lapack.dposv(A.T, b, lower=False, overwrite_a=True)
     if info > 0:
         raise LinAlgError("the matrix is not positive definite")

@@ -15,6 +15,7 @@ from softmargin.engines.base import DualSource, DualSums, GivenRows, Moments, Ro
 from softmargin.engines.hessians import PairProduct, Pairs
 from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.rows import OptionalRows, array_of
+from softmargin.engines.triangular import row_panels
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.threads import Workers
@@ -108,13 +109,13 @@ class ReferenceEngine(InMemoryEngine):
         self.count(len(self.rows))
         return np.asarray(self._X.T @ (self._weights[:, None] * self._one_hot()))
 
-    def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
-        """Return the weighted second moment of the mapped features over ``rows``."""
+    def covariance(self, affine: Affine, rows: Ints, single: bool) -> list[Floats]:
+        """Return the weighted second moment of the mapped features over ``rows``, as `row_panels`."""
         self.count(len(rows))
         weights = self.samples.weights[rows]
         Z = affine.transform(self.samples.X[rows].astype(np.float64))
         Z *= np.sqrt(weights / weights.sum())[:, None]
-        return np.asarray(Z.T @ Z)
+        return row_panels(Z.T @ Z)
 
     def rounding(self) -> float:
         """Return a bound on the relative rounding error of a sum over the samples."""

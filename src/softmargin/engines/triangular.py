@@ -12,36 +12,42 @@ from scipy.linalg import cholesky, solve_triangular
 from softmargin.losses.base import Floats
 from softmargin.threads import Workers
 
-__all__ = ["PANEL", "cholesky_in_place", "inverse_columns", "solve_both", "solve_lower"]
+__all__ = ["PANEL", "cholesky_in_place", "inverse_columns", "row_panels", "solve_both", "solve_lower"]
 
 PANEL = 512
 """Number of rows of a triangular matrix per task."""
 
 
-def cholesky_in_place(A: Floats, workers: Workers) -> list[Floats]:
-    """Overwrite the lower triangle of A with its Cholesky factor L, except for the diagonal blocks.
+def row_panels(A: Floats) -> list[Floats]:
+    """Return views of the rows of A (n, n) in panels, each up to the last column of its diagonal block."""
+    return [A[start : start + PANEL, : start + PANEL] for start in range(0, len(A), PANEL)]
+
+
+def cholesky_in_place(panels: list[Floats], workers: Workers) -> list[Floats]:
+    """Overwrite the `row_panels` of a matrix with its Cholesky factor L, except for the diagonal blocks.
 
     Return the inverses of these blocks. The result is the same, to the last bit, for any number of threads.
     """
-    n = len(A)
+    n = panels[-1].shape[1] if panels else 0
     corners: list[Floats] = []
 
-    def below(first: int, start: int, stop: int, _: threading.Event) -> None:
-        rows = slice(first, first + PANEL)
-        A[rows, start:stop] = A[rows, start:stop] @ corners[-1].T
+    def below(panel: Floats, block: slice, _: threading.Event) -> None:
+        panel[:, block] = panel[:, block] @ corners[-1].T
 
-    def update(first: int, start: int, stop: int, _: threading.Event) -> None:
-        rows = slice(first, min(first + PANEL, n))
-        A[rows, stop : rows.stop] -= A[rows, start:stop] @ A[stop : rows.stop, start:stop].T
+    def update(panel: Floats, block: slice, _: threading.Event) -> None:
+        for other in panels[len(corners) :]:
+            columns = slice(other.shape[1] - len(other), other.shape[1])
+            if columns.stop <= panel.shape[1]:
+                panel[:, columns] -= panel[:, block] @ other[:, block].T
 
-    for start in range(0, n, PANEL):
-        stop = min(start + PANEL, n)
-        corner = cholesky(A[start:stop, start:stop], lower=True, check_finite=False)
-        unit = np.eye(stop - start, dtype=A.dtype)
+    for k, panel in enumerate(panels):
+        block = slice(k * PANEL, panel.shape[1])
+        corner = cholesky(panel[:, block], lower=True, check_finite=False)
+        unit = np.eye(len(panel), dtype=panel.dtype)
         corners.append(solve_triangular(corner, unit, lower=True, check_finite=False))
+        left = n - block.stop
         for step in (below, update):
-            tasks = [partial(step, first, start, stop) for first in range(stop, n, PANEL)]
-            workers.run(tasks, (n - stop) * PANEL * (n - stop))
+            workers.run([partial(step, other, block) for other in panels[k + 1 :]], left * PANEL * left)
     return corners
 
 
@@ -62,13 +68,14 @@ def solve_both(L: Floats, corners: list[Floats], B: Floats) -> Floats:
     return X
 
 
-def inverse_columns(L: Floats, corners: list[Floats], k: int, stop: threading.Event) -> list[NDArray[np.float32]]:
-    """Return column panel k of L⁻¹, as blocks from the diagonal down."""
+def inverse_columns(
+    panels: list[Floats], corners: list[Floats], k: int, stop: threading.Event
+) -> list[NDArray[np.float32]]:
+    """Return column panel k of L⁻¹, as blocks from the diagonal down, from the results of `cholesky_in_place`."""
     found = [corners[k]]
     start = k * PANEL
     for j in range(k + 1, len(corners)):
-        first = j * PANEL
-        L_row = L[first : first + PANEL]
+        L_row = panels[j]
         total = L_row[:, start : start + len(corners[k])] @ found[0]
         for m, rows in enumerate(found[1:], k + 1):
             total += L_row[:, m * PANEL : m * PANEL + len(rows)] @ rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from softmargin.arguments import brief, check_flag
 from softmargin.data import Dataset
 from softmargin.errors import DataError
-from softmargin.features import extractor_of
 from softmargin.labels import labels_of_rows
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats
 from softmargin.model import Model
 from softmargin.model.parts import Parts
 from softmargin.model.predict import class_numbers, fill_from_scores
-from softmargin.objective import Objective
 from softmargin.samples import Labelled, Samples, as_features, column_names
-from softmargin.selection import Comparison, scaling_of
-from softmargin.solvers import Callback, minimize
+from softmargin.selection import Comparison
+from softmargin.solvers import Callback
+from softmargin.training import Trained, train_on
 from softmargin.weights import ClassWeight, check_weights
 
 __all__ = ["FittedClassifier"]
@@ -67,20 +65,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         """Fit one loss with one λ to the ``samples`` that were made from ``labelled``."""
-        objective = Objective.of(loss, samples, reg, **self._options)
-        preprocessing = scaling_of(objective, scaling, samples)._replace(rows=labelled.rows)
-        objective = objective.replace(scale=preprocessing.scale)
-        fit = minimize(
-            objective, tol=self.tol, callback=self.callback, max_passes=self.max_passes, checkpoint=checkpoint
-        )
-        if fit.interrupted:  # a search or a pipeline around this fit should end too
-            raise KeyboardInterrupt
-        (W, b), columns = preprocessing.fold(fit.W, fit.b), samples.columns
+        found = train_on(
+            samples, labelled, loss, reg, scaling,
+            tol=self.tol, max_passes=self.max_passes, checkpoint=checkpoint, callback=self.callback,
+            **self._options,
+        )  # fmt: skip
         # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
-        self.classes_ = labelled.classes
-        self.coef_, self.intercept_ = np.ascontiguousarray(columns.spread(W, order="F").T), b
-        self.loss_, self.reg_, self.tol_ = loss, objective.reg, fit.tol
-        self.preprocessing_, self.fit_ = preprocessing.spread(columns), replace(fit, W=columns.spread(fit.W))
+        fit, self.classes_ = found.fit, found.classes
+        self.coef_, self.intercept_ = found.W.T, found.b
+        self.loss_, self.reg_, self.tol_ = loss, found.reg, fit.tol
+        self.preprocessing_, self.fit_ = found.preprocessing, fit
         self.value_, self.lower_bound_, self.gap_ = fit.value, fit.lower_bound, fit.gap
         self.converged_, self.n_passes_ = fit.converged, fit.n_passes
 
@@ -108,32 +102,10 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         choice = getattr(self, "path_", None) if choice is None else choice
-        return Model(
-            W=self.coef_.T,
-            b=self.intercept_,
-            classes=self.classes_,
-            loss=self.loss_,
-            reg=self.reg_,
-            preprocessing=self.preprocessing_,
-            value=self.value_,
-            lower_bound=self.lower_bound_,
-            gap=self.gap_,
-            tol=self.tol_,
-            converged=self.converged_,
-            n_passes=self.n_passes_,
-            seconds=self.fit_.seconds,
-            n_samples=data.n_samples,
-            fingerprint=data.fingerprint(),
-            image_shape=data.image_shape,
-            image_size=image_size,
-            feature_names=data.feature_names,
-            extractor=extractor_of(data),
-            text=data.text,
-            label_column=data.label_column,
-            data_name=data.name,
-            selection={} if choice is None else choice.record(),
-            history=self.fit_.record(),
+        found = Trained(
+            self.coef_.T, self.intercept_, self.classes_, self.loss_, self.reg_, self.preprocessing_, self.fit_
         )
+        return found.to_model(data, image_size=image_size, choice=choice)
 
     def decision_function(self, X: ArrayLike | csr_array) -> Floats:
         """Return the scores, shape (N, C); for two classes the second score minus the first, shape (N,).

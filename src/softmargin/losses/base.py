@@ -89,7 +89,7 @@ class Loss:
     @property
     def score_scale(self) -> float:
         """Typical size of score differences: Δ for the margin losses, 1 for cross-entropy."""
-        return self.parameters().get("delta", 1.0)
+        return float(getattr(self, "delta", 1.0))
 
     @property
     def reg_scale(self) -> float:

@@ -15,8 +15,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import device
-from scipy.optimize import minimize_scalar
-from scipy.special import xlogy
 
 from softmargin.losses.arrays import Array, at_least, at_target, filled, number, target_set, with_target
 from softmargin.losses.base import Balance, Floats, Loss
@@ -53,6 +51,9 @@ _STIFF = 4.0
 
 _LONGEST_STEP = 4.0
 """Maximum of Newton's step in the logarithm of a probability."""
+
+_MOST_STEPS, _PRECISE, _LARGEST_COST = 1000, 1e-9, 1e300
+"""Of Newton's method for the first mixture, which takes about log(cost) steps."""
 
 
 class _Parameters(NamedTuple):
@@ -135,17 +136,21 @@ class CrossEntropy(Loss, _Parameters):
         return xp.where(own, xp.sum(cross, axis=0), number(0.0, cross)) - cross
 
     def _first_mix(self, class_weights: Floats, cost: float) -> float:
-        others = float(
-            -xlogy(class_weights, class_weights).sum() + (class_weights**2 * np.log(class_weights)).sum()
-        )
-
-        def dual(log_theta: float) -> float:
-            theta = math.exp(log_theta)
-            own = 1.0 - theta * (1.0 - class_weights)
-            mixed = theta * others - theta * log_theta * float(class_weights @ (1.0 - class_weights))
-            return mixed - float(class_weights @ xlogy(own, own)) - cost * theta * theta
-
-        return math.exp(minimize_scalar(lambda t: -dual(t), bounds=(-700.0, 0.0), method="bounded").x)
+        rest, cost = 1.0 - class_weights, min(cost, _LARGEST_COST)
+        spread = float(class_weights @ rest)
+        others = -float((class_weights * rest) @ np.log(class_weights))
+        # The dual of the mixture is θ·others - θ·log(θ)·spread - Σ π own·log(own) - cost·θ², own = 1 - θ·rest.
+        # Its derivative in θ is concave and decreasing in t = log(θ): Newton's method descends from 0 to the root.
+        t = 0.0
+        for _ in range(_MOST_STEPS):
+            theta = math.exp(t)
+            own = 1.0 - theta * rest
+            slope = others - t * spread + float((class_weights * rest) @ np.log(own)) - 2.0 * cost * theta
+            curvature = spread + theta * (float((class_weights * rest) @ (rest / own)) + 2.0 * cost)
+            t += min(slope / curvature, 0.0)
+            if slope > -_PRECISE * curvature:
+                break
+        return math.exp(t)
 
     def _first_bias(self, class_weights: Floats) -> Floats:
         return np.log(class_weights)
@@ -165,7 +170,7 @@ class CrossEntropy(Loss, _Parameters):
             return Balance(1.0, np.zeros_like(class_sums), conjugate)
         mixed = np.maximum(mean_probabilities - imbalance / theta, 0.0)
         shift = theta * (mixed - np.eye(len(class_weights)))
-        entropy = float(xlogy(mixed, mixed).sum())
+        entropy = float(x_log_x(mixed).sum())
         return Balance(1.0 - theta, shift, (1.0 - theta) * conjugate + theta * entropy)
 
 
@@ -222,13 +227,13 @@ def _row_ascent(
     a[y] += 1.0
     top = s[0]
     for j in range(1, C):
-        top = max(top, s[j])
+        top = s[j] if s[j] > top else top
     total = 0.0
     for j in range(C):
         p[j] = quick_exp(s[j] - top)
         total += p[j]
     shift = top + math.log(total)
-    value = max(shift - s[y], 0.0)
+    value = shift - s[y] if shift > s[y] else 0.0
     gap = 0.0
     distance = 0.0
     for j in range(C):

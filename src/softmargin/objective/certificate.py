@@ -77,7 +77,7 @@ def relative_gap(value: float, lower_bound: float) -> float:
     It is also infinite for a lower bound above the value: then a formula of the loss or a sum of the engine is
     wrong.
     """
-    if not (np.isfinite(value) and np.isfinite(lower_bound)) or lower_bound > value * (1.0 + _CROSSED):
+    if not (math.isfinite(value) and math.isfinite(lower_bound)) or lower_bound > value * (1.0 + _CROSSED):
         return np.inf
     if value <= 0.0:
         return 0.0

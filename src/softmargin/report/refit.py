@@ -5,18 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from softmargin.data import Dataset
 from softmargin.errors import ConvergenceWarning
-from softmargin.estimators import LinearClassifier
 from softmargin.losses import Loss
 from softmargin.model import Model
+from softmargin.samples import Labelled
 from softmargin.selection import Comparison
+from softmargin.training import train
 
 __all__ = ["refit", "search_of"]
 
-_FITTED = ("loss", "reg", "preprocessing", "value", "lower_bound", "gap", "tol", "converged", "n_passes")
 _ALONG = 9
 _ALONG_TOL = 1e-2
 _MOST_WEIGHTS = 1_000_000
@@ -66,25 +67,28 @@ def refit(
             label: class_weight[str(label)] for label in model.classes.tolist() if str(label) in class_weight
         }
 
+    @cache
+    def labelled() -> Labelled:
+        return Labelled.check(training.X, training.y, training.weights)  # type: ignore[arg-type]
+
     def fitted(loss: Loss, reg: float, tol: float) -> Model:
         say(f"fitting {loss.name}, reg {reg:.2g}")
-        classifier = LinearClassifier(
-            loss,
-            reg=reg,
-            tol=tol,
-            max_passes=max_passes,
-            scaling=model.preprocessing.scaling,
-            normalize_rows=model.preprocessing.rows == "l2",
-            class_weight=class_weight,
-            n_threads=n_threads,
-        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the report shows each gap
-            classifier.fit(training.X, training.y, training.weights)  # type: ignore[arg-type]
+            found = train(
+                labelled(),
+                loss,
+                reg,
+                tol=tol,
+                max_passes=max_passes,
+                scaling=model.preprocessing.scaling,
+                normalize_rows=model.preprocessing.rows == "l2",
+                class_weight=class_weight,
+                n_threads=n_threads,
+            )
+        numbers: dict[str, Any] = found.numbers()
         # The data are the same; `to_model` would read them again for their fingerprint.
-        changed = {name: getattr(classifier, f"{name}_") for name in _FITTED} | {"selection": {}, "history": {}}
-        W, b = classifier.coef_.T, classifier.intercept_
-        return replace(model, W=W, b=b, seconds=classifier.fit_.seconds, **changed)
+        return replace(model, **numbers, selection={}, history={})
 
     for path in () if search is None else search.paths:
         if path.loss != model.loss:

@@ -7,7 +7,7 @@ all losses, folds and λ. Δ is not searched, since it is exchangeable with λ (
 
 from softmargin.selection.calibration import fit_temperature
 from softmargin.selection.compare import choose, compare, recorded, warn_unconverged
-from softmargin.selection.cross_validation import FoldCallback, Scorer, Settings, cross_validate, scaling_of
+from softmargin.selection.cross_validation import cross_validate, scaling_of
 from softmargin.selection.curve_records import CurvePoint, LearningCurve, LossCurve
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
 from softmargin.selection.features import FeatureCallback, FeatureComparison, choose_features, compare_features
@@ -18,6 +18,7 @@ from softmargin.selection.out_of_fold import OutOfFold
 from softmargin.selection.paired import PairedTest
 from softmargin.selection.paths import RegFit, path
 from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint
+from softmargin.selection.settings import FoldCallback, Scorer, Settings
 
 __all__ = [
     "Calibration", "Comparison", "CurveCallback", "CurvePoint", "FeatureCallback", "FeatureChoice",

@@ -9,13 +9,12 @@ for support vector machines", 1999, for targets that keep the temperature of sep
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logsumexp
 
-from softmargin.losses import Loss, softmax
+from softmargin.losses import CrossEntropy, Loss, softmax
 from softmargin.losses.base import Floats, Ints
 from softmargin.metrics import N_BINS, calibration_error
 from softmargin.selection.records import Calibration
+from softmargin.statistics import root
 
 __all__ = ["calibrate", "fit_temperature"]
 
@@ -54,7 +53,7 @@ def fit_temperature(scores: Floats, y: Ints, weights: Floats, n_different: int) 
 
     if slope(-_WIDEST) * slope(_WIDEST) >= 0.0:
         return size * float(np.exp(_WIDEST if slope(0.0) > 0.0 else -_WIDEST))
-    return size / float(np.exp(brentq(slope, -_WIDEST, _WIDEST)))
+    return size / float(np.exp(root(slope, -_WIDEST, _WIDEST)))
 
 
 def calibrate(
@@ -80,12 +79,11 @@ def calibrate(
     if not loss.probabilistic:
         temperature = fit_temperature(scores[::step], y[::step], weights[::step], n_different)
     scaled = scores / temperature
-    log_loss = logsumexp(scaled, axis=1) - scaled[np.arange(len(y)), y]
     return Calibration(
         method="softmax" if loss.probabilistic else "temperature",
         temperature=temperature,
         error=calibration_error(softmax(scaled), y, weights),
-        log_loss=float(np.average(log_loss, weights=weights)),
+        log_loss=float(np.average(CrossEntropy().values(scaled, y), weights=weights)),
         n_bins=N_BINS,
         n_samples=n_samples,
     )

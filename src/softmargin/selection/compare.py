@@ -12,12 +12,14 @@ from scipy.sparse import csr_array
 from softmargin.arguments import brief, check_count, check_number
 from softmargin.errors import ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
+from softmargin.memory import release_freed
 from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
-from softmargin.selection.cross_validation import FoldCallback, Settings, cross_validate
+from softmargin.selection.cross_validation import cross_validate
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
 from softmargin.selection.groups import group_numbers
 from softmargin.selection.records import Comparison, Recorded
+from softmargin.selection.settings import FoldCallback, Settings
 from softmargin.selection.wording import unconverged_sentence
 
 __all__ = ["check_fraction", "check_scoring", "choose", "compare", "recorded", "warn_unconverged"]
@@ -220,6 +222,7 @@ def _compared(
     search = gather(labelled, hashes, deal(labelled, hashes), weights)
     wanted = requested_scaling(scaling, labelled.rows)
     found = cross_validate(search, losses, settings, wanted, **options).comparison
+    release_freed()
     warn_unconverged(found)
     return found
 

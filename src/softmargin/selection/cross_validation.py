@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.arguments import brief, check_choice, check_flag, check_number
+from softmargin.arguments import check_choice
 from softmargin.errors import DataError, ParameterError, warn
 from softmargin.losses import LOSSES, Loss
 from softmargin.losses.base import Floats, Ints
@@ -25,16 +25,17 @@ from softmargin.selection import rules
 from softmargin.selection.calibration import calibrate
 from softmargin.selection.fitter import PathFitter
 from softmargin.selection.folds import SearchSamples
-from softmargin.selection.grid import check_regs, fixed_grid, reg_grid
+from softmargin.selection.grid import fixed_grid, reg_grid
 from softmargin.selection.out_of_fold import OutOfFold, collect
 from softmargin.selection.paired import Candidate, paired_test
-from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint, Recorded
+from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint
 from softmargin.selection.schedule import fit_concurrently
+from softmargin.selection.settings import Settings
 from softmargin.selection.wording import unique_name
-from softmargin.solvers import Callback, Fit, Step
+from softmargin.solvers import Callback, Fit
 from softmargin.statistics import standard_error
 
-__all__ = ["CrossValidated", "FoldCallback", "Scorer", "Settings", "cross_validate", "scaling_of"]
+__all__ = ["CrossValidated", "cross_validate", "scaling_of"]
 
 _PER_DECADE = 2
 _MOST_POINTS = 32
@@ -43,51 +44,6 @@ _SKIPPED = 4
 
 _MOST_FURTHER = 8
 """Number of points by which a grid is extended at most while its best λ is at an edge."""
-
-RULES = ("best", "one_se")
-
-FoldCallback: TypeAlias = Callable[[Loss, float, int, Step], None]
-"""Called with the loss, λ, the number of a fold and each step of its fit, in the calling thread."""
-
-Scorer: TypeAlias = Callable[[Loss, Floats, Floats, Ints, Ints], float]
-"""``scorer(loss, W, b, classes, rows)`` scores a fit on held-out samples; larger is better. W and b are for raw
-features and have one column per class number in ``classes``."""
-
-
-class Settings(NamedTuple):
-    """Settings of the selection; see `compare`."""
-
-    regs: str | int | Sequence[float] = "auto"
-    rule: str = "best"
-    scoring: str | Scorer = "accuracy"
-    scoring_name: str = ""
-    path_tol: float = 1e-3
-    path_passes: float = 1000
-    calibrate: bool = True
-    progress: FoldCallback | None = None
-    keep_out_of_fold: bool = False
-    fit_all: bool = True
-    record: Recorded = Recorded()
-
-    def checked(self) -> Settings:
-        """Return the settings with converted numbers, or raise a `ParameterError`."""
-        name, regs = self.scoring_name or "score", self.regs
-        check_choice("rule", self.rule, RULES)
-        if isinstance(self.scoring, str):
-            name = self.scoring
-            if name not in ("accuracy", "loss"):
-                raise ParameterError(f"scoring must be 'accuracy', 'loss' or a scorer, got {brief(name)}.")
-        if not (self.progress is None or callable(self.progress)):
-            raise ParameterError(f"callback must be callable, got {brief(self.progress)}.")
-        path_tol = check_number("path_tol", self.path_tol)
-        if not 0.0 < path_tol < 1.0:
-            raise ParameterError(f"path_tol must be a relative gap between 0 and 1, got {brief(path_tol)}.")
-        check_flag("calibrate", self.calibrate)
-        check_flag("keep_out_of_fold", self.keep_out_of_fold)
-        check_flag("fit_all", self.fit_all)
-        if not (isinstance(regs, str) and regs == "auto"):
-            regs = check_regs(regs)
-        return self._replace(regs=regs, scoring_name=name, path_tol=path_tol)
 
 
 class CrossValidated(NamedTuple):
@@ -186,6 +142,7 @@ class _LossSearch:
         self._points: list[PathPoint] = []
         self._kept: tuple[float, list[Fit]] = 0.0, []  # the fits of the best λ so far
         self._index = 0
+        self._ended_at: float | None = None
         self._calibrated: Calibration | None = None
 
     def path(self) -> LossPath:
@@ -219,8 +176,10 @@ class _LossSearch:
         self._index = best if settings.rule == "best" else one_se
         self._calibrated = self._calibration() if settings.calibrate else None
         self._restart()  # lets the dual rows go
-        skipped = tuple(reg for reg in grid if reg < self._points[-1].reg)
-        return LossPath(self.loss, tuple(self._points), best, one_se, self._index, self._calibrated, skipped)
+        return LossPath(
+            self.loss, tuple(self._points), best, one_se, self._index, self._calibrated,
+            tuple(float(reg) for reg in grid if reg < self._points[-1].reg), self._ended_at,
+        )  # fmt: skip
 
     @property
     def chosen(self) -> PathPoint:
@@ -263,27 +222,40 @@ class _LossSearch:
 
     def _fit_auto(self, grid: Sequence[float]) -> None:
         """Fit a grid from its first λ to the end of the path, but those after the first only where they matter."""
-        self._fit_all([grid[0], *grid[1 + _SKIPPED :]], rules.path_ends)
+        self._fit_all([grid[0], *grid[1 + _SKIPPED :]], rules.path_ends, self._gives_up)
         for reg in reversed(grid[1 : 1 + _SKIPPED]):
             if rules.is_far_below(self._points, 1):
                 break
             self._restart()
             self._fit_all([reg])
 
-    def _fit_all(self, regs: Iterable[float], ends: Callable[[Sequence[PathPoint]], bool] | None = None) -> None:
-        """Fit all folds for these λ, until ``ends`` of the points is true, and record the points."""
-        with closing(self._fits(regs)) as fits:
+    def _gives_up(self, reg: float, found: Sequence[_Found]) -> bool:
+        """Return whether the first folds show that a λ is past the best one; remember this λ."""
+        if rules.is_past_best_on(self._points, [point for _, point in found]):
+            self._ended_at = reg
+        return self._ended_at is not None
+
+    def _fit_all(
+        self,
+        regs: Iterable[float],
+        ends: Callable[[Sequence[PathPoint]], bool] | None = None,
+        gives_up: Callable[[float, Sequence[_Found]], bool] | None = None,
+    ) -> None:
+        """Fit all folds for these λ and record the points, until ``ends`` or ``gives_up`` is true."""
+        with closing(self._fits(regs, gives_up)) as fits:
             for reg, found in fits:
                 self._add(reg, found)
                 if ends is not None and ends(self._points):
                     break
 
-    def _fits(self, regs: Iterable[float]) -> Generator[tuple[float, list[_Found]]]:
+    def _fits(
+        self, regs: Iterable[float], gives_up: Callable[[float, Sequence[_Found]], bool] | None = None
+    ) -> Generator[tuple[float, list[_Found]]]:
         """Yield each λ with the fits of all folds, each a warm start for the next λ."""
         progress = self._settings.progress
         report = None if progress is None else lambda k, reg, step: progress(self.loss, reg, k, step)
         fits = [partial(self._fit, fitter) for fitter in self._fitters]
-        return fit_concurrently(fits, regs, self._whole.n_threads, report)
+        return fit_concurrently(fits, regs, self._whole.n_threads, report, gives_up)
 
     def _fit(self, fitter: PathFitter, reg: float, callback: Callback | None) -> _Found:
         """Fit one fold for this λ, and evaluate the fit, except for the score of a custom scorer."""

@@ -22,11 +22,12 @@ from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
 from softmargin.selection import rules
 from softmargin.selection.compare import check_fraction, check_scoring, recorded, warn_unconverged
-from softmargin.selection.cross_validation import Settings, cross_validate
+from softmargin.selection.cross_validation import cross_validate
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
 from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
 from softmargin.selection.paired import Candidate, paired_test
 from softmargin.selection.records import Comparison
+from softmargin.selection.settings import Settings
 from softmargin.solvers import Step
 from softmargin.text import to_json
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from softmargin.objective import Objective
 from softmargin.solvers import Callback, Fit, State, solve
+from softmargin.solvers.base import Start
+from softmargin.solvers.descent import DescentState
 
 __all__ = ["PathFitter"]
 
@@ -38,4 +40,6 @@ class PathFitter:
         fit, self._state = solve(self.objective.replace(reg=reg), self._state, tol, max_passes, callback)
         if fit.interrupted:
             raise KeyboardInterrupt
+        if isinstance(self._state, DescentState):  # its memory is for this λ, and larger than the point
+            self._state = Start(P=self._state.P, reg=reg, warm=self._state.warm)
         return fit

@@ -206,6 +206,8 @@ class LossPath:
         Calibration at ``index``.
     skipped : tuple of float
         λ of a list or a number of λ that were not fitted: at larger ones, held-out score and loss became worse.
+    ended_at : float or None
+        The λ after the last point, if its first folds sufficed to end the path: score and loss were clearly worse.
     """
 
     loss: Loss
@@ -215,6 +217,7 @@ class LossPath:
     index: int
     calibration: Calibration | None = None
     skipped: tuple[float, ...] = ()
+    ended_at: float | None = None
 
     @property
     def chosen(self) -> PathPoint:
@@ -224,7 +227,8 @@ class LossPath:
     @property
     def at_edge(self) -> str:
         """The end of the path at which the best λ is, "largest" or "smallest"; else ""."""
-        return rules.edge(self.points, self.best)
+        found = rules.edge(self.points, self.best)
+        return "" if found == "smallest" and self.ended_at is not None else found
 
     def record(self) -> dict[str, Any]:
         """Return a dict of the attributes, with the loss as its name and parameters."""
@@ -390,5 +394,6 @@ def _path_from(record: dict[str, Any]) -> LossPath:
         tuple(points),
         calibration=None if calibration is None else from_json(Calibration, calibration),
         skipped=tuple(record.get("skipped", ())),  # older records have none
+        ended_at=record.get("ended_at"),
         **{name: record[name] for name in ("best", "one_se", "index")},
     )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from softmargin.selection.records import PathPoint
+    from softmargin.selection.records import FoldPoint, PathPoint
 
 __all__ = [
     "as_good", "best_of", "comparable_score", "edge", "first_best", "is_far_below", "is_past_best",
-    "largest_within_one_se", "path_ends",
+    "is_past_best_on", "largest_within_one_se", "path_ends",
 ]  # fmt: skip
 
 _ROUNDING = 1e-12
@@ -33,6 +33,9 @@ _WORSE = 2
 """A path also ends after this many λ in a row whose score and held-out loss are both worse than the best before
 them, or after the first such λ if its score is clearly worse: by more than one standard error of the best score,
 and of the differences over the folds."""
+
+_CLEAR = 2.0
+"""The first folds end a path if their scores are below the best by this many standard errors on average."""
 
 _FAR = 4.0
 """A score is far below the best if this many standard errors of either are between them."""
@@ -91,6 +94,23 @@ def _is_clearly_worse(points: Sequence[PathPoint]) -> bool:
     paired = float(np.std(differences, ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
     drop = best.score - last.score
     return drop > paired and drop > best.standard_error  # not if that is NaN
+
+
+def is_past_best_on(points: Sequence[PathPoint], folds: Sequence[FoldPoint]) -> bool:
+    """Return whether the first ``folds`` suffice to see that the λ after the ``points`` is past the best.
+
+    Score and loss must be worse on each of these folds, and the score by more than `_CLEAR` standard errors.
+    """
+    if len(points) < 2:
+        return False
+    best, least = points[best_of(points)], min(points, key=lambda point: point.validation_loss)
+    drops = [mine.score - its.score for mine, its in zip(best.folds, folds, strict=False)]
+    rises = [
+        its.validation_loss > (1.0 + _SAME_LOSS) * mine.validation_loss
+        for mine, its in zip(least.folds, folds, strict=False)
+    ]
+    is_clear = sum(drops) > _CLEAR * len(drops) * best.standard_error  # not if that is NaN
+    return min(drops) > 0.0 and all(rises) and is_clear
 
 
 def is_far_below(points: Sequence[PathPoint], k: int) -> bool:

@@ -8,7 +8,9 @@ not depend on the schedule.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from contextvars import copy_context
 from functools import partial
 from itertools import count, islice
 from queue import SimpleQueue
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar
 
 from softmargin.solvers import Callback, Step
 from softmargin.threads import one_blas_thread, worker_threads, working_alone
@@ -29,10 +31,14 @@ _Found = TypeVar("_Found")
 FoldFit: TypeAlias = Callable[[float, Callback | None], _Found]
 """Fits a fold for a λ, and returns the result."""
 
-_DONE = object()
+_BETWEEN = 0.02
+"""Seconds between two reports of a fold: at each step of a small fit, waking the caller takes too long."""
 
 _AHEAD = 1
 """Number of λ by which a fold may be ahead of the caller, who may stop at any λ."""
+
+_FIRST = 2
+"""Number of folds whose results may end a path before the others have finished."""
 
 
 def fit_concurrently(
@@ -40,6 +46,7 @@ def fit_concurrently(
     regs: Iterable[float],
     n_threads: int,
     progress: Callable[[int, float, Step], None] | None = None,
+    gives_up: Callable[[float, Sequence[_Found]], bool] | None = None,
 ) -> Generator[tuple[float, list[_Found]]]:
     """Yield each λ, in order, with the results of all folds.
 
@@ -55,13 +62,21 @@ def fit_concurrently(
         Called in this thread with the number of a fold, the λ and a step. It receives all steps at a λ before
         that is yielded, and some at the next one. An exception raised here, Ctrl-C or an error in a fit stops all
         folds at their next step.
+    gives_up : callable, optional
+        Called in this thread with each λ and the results of its first two folds, if there are more. If true, the
+        generator ends without this λ, and the other folds stop. This depends on these two folds alone.
     """
+    if len(fits) <= _FIRST:
+        gives_up = None
     n_at_once = min(n_threads, len(fits))
     if n_at_once == 1:
         for reg in regs:
             with one_blas_thread():
-                callbacks = [None if progress is None else partial(progress, k, reg) for k in range(len(fits))]
-                found = [fit(reg, callback) for fit, callback in zip(fits, callbacks, strict=True)]
+                found: list[_Found] = []
+                for k, fit in enumerate(fits):
+                    if k == _FIRST and gives_up is not None and gives_up(reg, found):
+                        return
+                    found.append(fit(reg, None if progress is None else partial(progress, k, reg)))
             yield reg, found
         return
     with one_blas_thread(), worker_threads(n_at_once, "softmargin fold") as pool:
@@ -73,13 +88,21 @@ def fit_concurrently(
                 if len(folds.regs) <= k:
                     return
                 folds.check(k)
-                while min(n_seen) <= k:
-                    number, reg, step = folds.news.get()
-                    if step is _DONE:
+                ask = gives_up
+                while True:
+                    if ask is not None and min(n_seen[:_FIRST]) > k:
+                        if ask(folds.regs[k], [found[0] for found in folds.found[:_FIRST]]):
+                            return
+                        ask = None
+                    if min(n_seen) > k:
+                        break
+                    number, reg, steps, done = folds.news.get()
+                    if progress is not None:
+                        for step in steps:
+                            progress(number, reg, step)
+                    if done:
                         n_seen[number] += 1
                         folds.check(k)
-                    elif progress is not None:
-                        progress(number, reg, cast(Step, step))
                 yield folds.regs[k], [found.popleft() for found in folds.found]
         finally:
             folds.stop.set()
@@ -96,7 +119,7 @@ class _Folds(Generic[_Found]):
     found : list of deque
         Results of each fold that the caller has not received yet.
     news : SimpleQueue
-        The number of a fold and its λ, with a step, or with `_DONE` when it has finished that λ or has failed.
+        The number of a fold, its λ, its next steps, and whether it has finished that λ or has failed.
     """
 
     def __init__(
@@ -108,7 +131,7 @@ class _Folds(Generic[_Found]):
         self._lock = threading.Lock()
         self.regs: list[float] = []
         self.found: list[deque[_Found]] = [deque() for _ in fits]
-        self.news: SimpleQueue[tuple[int, float, object]] = SimpleQueue()
+        self.news: SimpleQueue[tuple[int, float, list[Step], bool]] = SimpleQueue()
         self._errors: list[tuple[int, BaseException]] = []
         self.stop = threading.Event()
 
@@ -134,8 +157,16 @@ class _Folds(Generic[_Found]):
             self._pool.submit(copy_context().run, self._fit, number, self.regs[self._places[number]])
 
     def _fit(self, number: int, reg: float) -> None:
+        steps: list[Step] = []
+        told = -math.inf
+
         def callback(step: Step) -> bool:
-            self.news.put((number, reg, step))
+            nonlocal steps, told
+            steps.append(step)
+            now = time.perf_counter()
+            if now >= told + _BETWEEN:
+                self.news.put((number, reg, steps, False))
+                steps, told = [], now
             return self.stop.is_set()
 
         with self._lock:  # when few folds are left, they share all threads
@@ -151,4 +182,4 @@ class _Folds(Generic[_Found]):
         except BaseException as error:
             self._errors.append((self._places[number], error))
         finally:
-            self.news.put((number, reg, _DONE))
+            self.news.put((number, reg, steps, True))

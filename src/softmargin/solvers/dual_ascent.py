@@ -41,9 +41,6 @@ The first waits for this number of passes, because the sum of the dual rows is f
 _PASSES_TO_JUDGE = 8.0
 _BEST_RATE = 0.1
 
-_PATH_POWER = 0.6
-"""Between two λ the dual rows scale roughly with this power of λ."""
-
 
 class _Ascent(NamedTuple):
     """What sweeps and certificates have shown so far.
@@ -52,10 +49,8 @@ class _Ascent(NamedTuple):
     ----------
     left : float
         Estimate of the remaining relative gap.
-    seen : float
-        Relative gap measured by the last sweep.
-    gap : float
-        The same, absolute.
+    value, gap : float
+        F and the absolute gap as the last sweep measured them.
     optimism : float
         Ratio of the last certified gap to `left`, at least 1.
     tried : float
@@ -65,11 +60,16 @@ class _Ascent(NamedTuple):
     """
 
     left: float = math.inf
-    seen: float = math.inf
+    value: float = 1.0
     gap: float = math.inf
     optimism: float = 1.0
     tried: float = 0.0
     estimates: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def seen(self) -> float:
+        """The relative gap as the last sweep measured it."""
+        return self.gap / self.value if self.value > 0.0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,7 @@ def _first_rows(problem: Problem, start: State) -> Generator[State, Progress | N
     before = start.warm or start
     if isinstance(before, DualAscentState) and problem.reg <= before.reg:
         dual = _class_rows(problem)
-        dual.start_from(before.dual, (problem.reg / before.reg) ** _PATH_POWER)
+        dual.start_from(before.dual, _path_factor(before, problem.reg))
         return dual
     known = bool(namespace(start.P).any(start.P != 0.0))
     if known:
@@ -186,6 +186,17 @@ def _first_rows(problem: Problem, start: State) -> Generator[State, Progress | N
     return dual
 
 
+def _path_factor(before: DualAscentState, reg: float) -> float:
+    """Return the factor for which the dual rows of a fit give the largest lower bound at a smaller λ.
+
+    It is that of the hinge: c times the rows at λ' give the bound c·(F + B) − c²·B·λ'/λ at λ, with B = λ'‖W‖².
+    Where no loss is left, this is λ/λ', and W stays as it is. The other losses gain from the same factor.
+    """
+    W = before.dual.P[:-1, :]
+    penalty = before.reg * float(namespace(W).sum(W * W))
+    return min(1.0, reg / before.reg * 0.5 * (1.0 + before.ascent.value / penalty)) if penalty > 0.0 else 1.0
+
+
 def _class_rows(problem: Problem) -> DualState:
     penalty = _PENALTY * problem.loss.balance_stiffness(problem.traits.shape.n_classes)
     return problem.dual_state(penalty, _CONSTANT_FEATURE)
@@ -193,13 +204,13 @@ def _class_rows(problem: Problem) -> DualState:
 
 def _swept(dual: DualState, rng: np.random.Generator, ascent: _Ascent) -> _Ascent | None:
     """Return the estimates after another sweep; None if scores overflowed."""
-    sweep = dual.sweep(rng)
+    sweep, before = dual.sweep(rng), ascent.seen
     if not np.isfinite(sweep.value + sweep.gap):
         return None
-    seen, before = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0, ascent.seen
+    ascent = ascent._replace(value=sweep.value, gap=sweep.gap)
     # Rows are measured before their update: the remaining gap is smaller, by about the ratio of two sweeps.
-    left = seen * min(max(seen / before, _BEST_RATE), 1.0) if before > 0.0 else seen
-    return ascent._replace(left=left, seen=seen, gap=sweep.gap)
+    rate = min(max(ascent.seen / before, _BEST_RATE), 1.0) if before > 0.0 else 1.0
+    return ascent._replace(left=ascent.seen * rate)
 
 
 def _with_warm_start(steps: Steps, warm: State) -> Steps:

@@ -20,12 +20,13 @@ from softmargin.affine import Affine
 from softmargin.engines.base import Capability, DualSource, DualState, DualSums, GivenRows, Gradients, RowState
 from softmargin.engines.cpu.dual import DualRows
 from softmargin.engines.cpu.partitions import CHUNK_PARTS, BlockSums, PartitionedEngine, panels
-from softmargin.engines.cpu.row_code import Kernel, gradient_rows
-from softmargin.engines.cpu.tiles import accumulate_gradient, add_scores
+from softmargin.engines.cpu.products import accumulate_gradient, add_scores
+from softmargin.engines.cpu.row_code import Kernel, row_gradients
 from softmargin.engines.hessians import PairProduct, Pairs
 from softmargin.engines.in_memory import DOUBLE_FEATURES
 from softmargin.engines.preconditioners import panel_product
 from softmargin.engines.rows import OptionalRows, array_of, sum_in_order
+from softmargin.engines.triangular import PANEL
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import row_hessian_product
 
@@ -39,8 +40,6 @@ _TILE_BYTES = 1 << 20
 
 _PAIR_PARTS, _PAIR_PART = 8, 1 << 20
 """Maximum number of parts that pairs are divided into, and the multiplications that justify another part."""
-
-_GRADIENT_ROWS = Kernel(gradient_rows)
 
 
 @Kernel
@@ -107,14 +106,14 @@ class BlockEngine(PartitionedEngine):
         self, loss: Loss, W: Floats, b: Floats, offsets: OptionalRows, scores_out: OptionalRows, single: bool,
         gradient: bool = True,
     ) -> BlockSums:  # fmt: skip
-        compiled = _GRADIENT_ROWS.of(loss)
+        row_values = row_gradients(loss, np.float32 if single else np.float64)
         Wt = self._transposed(W, single)
 
         def step(X: Any, rows: Ints, S: Floats) -> float:
             self._score(X, rows, Wt, b, offsets, S)
             if scores_out is not None:
                 scores_out[rows] = S
-            return float(compiled(loss, S, *self._labels(rows)))
+            return row_values(S, *self._labels(rows))
 
         return self._sums(step, single, gradient=gradient)
 
@@ -163,7 +162,7 @@ class BlockEngine(PartitionedEngine):
     def dual_sums(self, loss: Loss, W: Floats, b: Floats, source: DualSource) -> DualSums:
         """Return the value and the sums over the dual rows."""
         source_loss = loss if isinstance(source, GivenRows) else source.loss
-        values, gradients = _GRADIENT_ROWS.of(loss), _GRADIENT_ROWS.of(source_loss)
+        values, gradients = (row_gradients(of, np.float64) for of in (loss, source_loss))
         kept = self._zero_rows() if isinstance(source, Gradients) and source.keep else None
         Wt = self._transposed(W)
 
@@ -176,13 +175,13 @@ class BlockEngine(PartitionedEngine):
                 T[:] = loss._rebalanced(dual, y, source.shift)
             else:
                 T[:] = S if source.offsets is None else S + array_of(source.offsets)[rows]
-                gradients(source_loss, T, y, np.ones(len(y)))
+                gradients(T, y, np.ones(len(y)))
             if kept is not None:
                 kept.array[rows] = T
             conjugate = float(weights @ loss._conjugate(T, y))
             square = float(weights @ np.square(T).sum(axis=1))
             T *= weights[:, None]
-            return values(loss, S, y, weights), conjugate, square
+            return values(S, y, weights), conjugate, square
 
         sums = self._sums(step, single=False, by_class=True)
         value, conjugate, square = (math.fsum(column) for column in zip(*sums.parts, strict=True))
@@ -196,18 +195,19 @@ class BlockEngine(PartitionedEngine):
 
         return np.ascontiguousarray(self._summed(add, (self.samples.n_classes, self._n_features)).T)
 
-    def covariance(self, affine: Affine, rows: Ints, single: bool) -> Floats:
-        """Return the lower triangle of the weighted second moment of the mapped features over ``rows``.
+    def covariance(self, affine: Affine, rows: Ints, single: bool) -> list[Floats]:
+        """Return the weighted second moment of the mapped features over ``rows``, as `row_panels`.
 
         With ``single``, products may be computed in float32; a large result is float32, too. Each thread computes
-        some rows of the result, so there is one (D, D) array for any number of threads.
+        some panels of the result, so there is one for any number of threads.
         """
         D, large = self._n_features, single and self._n_features > DOUBLE_FEATURES
-        total = np.zeros((D, D), np.float32 if large else np.float64)
-        columns = [slice(start, min(start + 512, D)) for start in range(0, D, 512)]
+        ends = [min(start + PANEL, D) for start in range(0, D, PANEL)]
+        dtype = np.float32 if large else np.float64
+        total = [np.zeros((end - k * PANEL, end), dtype) for k, end in enumerate(ends)]
         number = np.float32 if large or (single and self.has_single) else np.float64
         for Z in self.weighted_blocks(rows, affine, number):
-            self.workers.run([partial(_add_panel, total, Z, panel) for panel in columns], Z.size * D)
+            self.workers.run([partial(_add_products, panel, Z) for panel in total], Z.size * D)
         return total
 
     def dual_state(self, loss: Loss, reg: float, affine: Affine, penalty: float, single: bool) -> DualState:
@@ -226,8 +226,8 @@ class BlockEngine(PartitionedEngine):
         if Gt.nbytes > _TILE_BYTES:
             return panel_product(panel, Gt)
         S, part = np.zeros((len(panel), len(Gt)), np.float32), np.zeros(Gt.shape, np.float32)
-        add_scores(panel, Gt, S, 0)
-        accumulate_gradient(panel, S, part, 0)
+        add_scores(panel, Gt, S)
+        accumulate_gradient(panel, S, part)
         return part
 
     def rounding(self) -> float:
@@ -250,5 +250,6 @@ class BlockEngine(PartitionedEngine):
         return self.samples.y[rows], self.samples.weights[rows]
 
 
-def _add_panel(total: Floats, Z: Floats, panel: slice, stop: threading.Event) -> None:
-    total[panel, : panel.stop] += Z[:, panel].T @ Z[:, : panel.stop]
+def _add_products(panel: Floats, Z: Floats, stop: threading.Event) -> None:
+    n_rows, end = panel.shape
+    panel += Z[:, end - n_rows : end].T @ Z[:, :end]

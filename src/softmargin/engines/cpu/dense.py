@@ -17,18 +17,16 @@ from softmargin.affine import Affine
 from softmargin.engines.base import Moments
 from softmargin.engines.cpu.blocks import BlockEngine
 from softmargin.engines.cpu.microkernel import LINE, READS_HALF
+from softmargin.engines.cpu.products import accumulate_gradient, add_scores, gradient_product, score_product
 from softmargin.engines.cpu.row_code import gradient_code, has_code
 from softmargin.engines.cpu.tiles import (
+    PART_ROWS,
     Point,
     Scratch,
-    accumulate_gradient,
-    accumulate_gradient_in_parts,
     add_by_class,
     add_gradients,
+    add_moments,
     add_pairs,
-    add_rows,
-    add_scores,
-    add_squares,
     gather_rows,
     widen_half,
 )
@@ -176,7 +174,7 @@ class DenseEngine(BlockEngine):
     def _score_block(self, X: NDArray[Any], Wt: NDArray[Any], b: Floats, S: NDArray[Any]) -> None:
         if _is_tiled(self._n_features, len(Wt), Wt.itemsize):
             S[:] = b
-            add_scores(X, Wt, S, 0)
+            add_scores(X, Wt, S)
         else:
             np.matmul(X, Wt.T, out=S)
             S += b.astype(S.dtype, copy=False)
@@ -185,9 +183,12 @@ class DenseEngine(BlockEngine):
         if X.dtype == A.dtype and len(Gt) >= _BLAS_CLASSES:
             Gt += A.T @ X
         elif A.dtype == np.float32:  # float32 sums over few rows each, so that the error is independent of N
-            accumulate_gradient_in_parts(X, A, np.empty(Gt.shape, np.float32), Gt)
+            for start in range(0, len(X), PART_ROWS):
+                part = np.zeros(Gt.shape, np.float32)
+                accumulate_gradient(X[start : start + PART_ROWS], A[start : start + PART_ROWS], part)
+                Gt += part
         else:
-            accumulate_gradient(X, A, Gt, 0)
+            accumulate_gradient(X, A, Gt)
 
     def _in_place(self, single: bool) -> bool:
         X, dtype = self.samples.X, self._single_dtype if single else self._block_dtype
@@ -232,9 +233,10 @@ class DenseEngine(BlockEngine):
         number: np.dtype[Any],
     ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
         """Return the values (K,) at K points and the gradients (K, D, C) and (K, C), from a single pass."""
-        code = gradient_code(loss, number)
         X, y = self._tile_X, self.samples.y
         assert X is not None
+        code, numbers = gradient_code(loss, number)
+        codes = score_product(X.dtype, number).address, gradient_product(X.dtype, number).address, code
         n_points, D, C = W.shape
         n_all = n_points * C
         Wt = _empty_beside(X, (n_all, D), number, 0.25)
@@ -252,7 +254,7 @@ class DenseEngine(BlockEngine):
             scratch = Scratch(copy, S, S_k, labels, shares, part)
             for rows in chunks:
                 scores = np.empty((0 if scores_out is None else len(rows), n_all), number)
-                add_gradients(X, y, weights, rows, point, *code, scores, scratch, values, Gt, g)
+                add_gradients(X, y, weights, rows, point, codes, numbers, scores, scratch, values, Gt, g)
                 if scores_out is not None:
                     scores_out[rows] = scores
             return values, Gt, g
@@ -267,14 +269,14 @@ class DenseEngine(BlockEngine):
     def moments(self) -> Moments:
         """Return the weighted mean and variance of each feature."""
 
-        def summed(kernel: Any, *arguments: Any) -> Floats:
+        def summed(mean: Floats) -> Floats:
             def add(rows: Ints, total: Floats) -> None:
-                kernel(self._block(rows, self.has_single), self.samples.weights[rows], *arguments, total)
+                add_moments(self._block(rows, self.has_single), self.samples.weights[rows], mean, total)
 
-            return self._summed(add, (self._n_features,), self._n_single if self.has_single else None)
+            return self._summed(add, (2, self._n_features), self._n_single if self.has_single else None)
 
-        mean = summed(add_rows)
-        return Moments(mean, summed(add_squares, mean))
+        mean = summed(np.zeros(self._n_features))[0]
+        return Moments(mean, summed(mean)[1])
 
 
 def _is_tiled(n_features: int, n_classes: int, size: int) -> bool:

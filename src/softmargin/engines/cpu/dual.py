@@ -28,7 +28,16 @@ from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import DualState, GivenRows, Sweep
-from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE, TILE_BYTES, TILE_ROWS, multiply_within, visit
+from softmargin.engines.cpu.dual_kernel import (
+    SMALLEST_CURVATURE,
+    TILE_BYTES,
+    TILE_ROWS,
+    Scratch,
+    multiply_within,
+    visit,
+)
+from softmargin.engines.cpu.partitions import panels
+from softmargin.engines.cpu.products import gradient_product, score_product
 from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.rows import ArrayRows, sum_in_order
@@ -97,8 +106,8 @@ class DualRows:
         self.b: Floats = np.zeros(n_classes)
         self._sums: Floats = np.zeros(n_classes)
         self._visits = 0
-        self._waits = np.ones(len(samples.y), dtype=np.float32)
-        self._due = np.ones(len(samples.y), dtype=np.float32)
+        self._waits = np.ones(len(engine.rows), dtype=np.float32)
+        self._due = np.ones(len(engine.rows), dtype=np.float32)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The Gram matrix of a block should cost no more than its products with W.
         most = _MOST_ROWS if self._Wt.nbytes <= TILE_BYTES else _MOST_ROWS_BLAS
@@ -170,19 +179,21 @@ class DualRows:
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
         """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
-        rows = self._engine.rows
-        self._due[rows] -= 1.0
-        rows = rng.permutation(rows[self._due[rows] < 1.0])
+        all_rows = self._engine.rows
+        self._due -= 1.0
+        places = rng.permutation(np.flatnonzero(self._due < 1.0))
+        rows = all_rows[places]
         self._engine.count(len(rows))
         self._visits += len(rows)
         self.b -= self._penalty * self._sums
         self._ascend(rows)
-        all_rows = self._engine.rows
-        value, gap = float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum())
+        gaps = self._gaps[all_rows]
+        value, gap = float(self._values[all_rows].sum()), float(gaps.sum())
         # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
-        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(self._gaps[rows], 1e-300))
-        self._waits[rows] = np.clip(self._waits[rows] * np.minimum(fair, 2.0), 1.0, _LONGEST_WAIT)
-        self._due[rows] += self._waits[rows]
+        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(gaps[places], 1e-300))
+        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(fair, 2.0), 1.0), _LONGEST_WAIT)
+        self._waits[places] = waits
+        self._due[places] += waits.astype(np.float32)
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
@@ -246,22 +257,36 @@ class DualRows:
 
     def _features(self, rows: Ints) -> tuple[Ints, NDArray[Any], NDArray[Any]]:
         """Return the rows (sorted within each block), their features and the Gram matrix of each block."""
-        size, last = self._n_block, len(self._waits) - 1
+        size, last = self._n_block, len(self.A) - 1
         blocks = np.full((-(-len(rows) // size), size), last + 1)  # pads the last block
         blocks.ravel()[: len(rows)] = rows
         blocks.sort(axis=1)
         filled = np.minimum(blocks.ravel(), last)
         Z = self._engine.mapped_rows(filled, self._affine, self.A.dtype)
         products = np.zeros((len(blocks), size, size), Z.dtype)
-        multiply_within(Z, products)
+        multiply_within(score_product(Z.dtype, Z.dtype).address, Z, products)
         return filled[: len(rows)], Z, products
 
     def _visit(self, rows: Ints, Z: NDArray[Any], products: NDArray[Any]) -> None:
         samples = self._engine.samples
         values, gaps = np.empty(len(rows)), np.empty(len(rows))
-        code = ascent_code(self._loss, self.A.dtype)
-        visit(
-            *code, Z, products, self._Wt, self.b, self._sums, self.A, rows, samples.y[rows],
-            samples.weights[rows], self._factor, self._penalty / self._factor, values, gaps,
-        )  # fmt: skip
+        number, size = self.A.dtype, self._n_block
+        code, numbers = ascent_code(self._loss, number)
+        y, weights, pull = samples.y[rows], samples.weights[rows], self._penalty / self._factor
+        scratch = Scratch.empty(size, len(self.b), number)
+        tiled = self._Wt.nbytes <= TILE_BYTES
+        codes = (
+            (score_product(number, number).address, gradient_product(number, number).address) if tiled else (0, 0)
+        )
+        for blocks in [slice(0, len(products))] if tiled else panels(len(products), len(products)):
+            part = slice(blocks.start * size, min(blocks.stop * size, len(rows)))
+            X = Z[part]
+            if not tiled:
+                np.matmul(X, self._Wt.T, out=scratch.scores[: len(X)])
+            by_product = visit(
+                (code, *codes), numbers, X, products[blocks], self._Wt, self.b, self._sums, self.A, rows[part],
+                y[part], weights[part], self._factor, pull, scratch, values[part], gaps[part],
+            )  # fmt: skip
+            if by_product and not tiled:
+                self._Wt += scratch.steps[: len(X)].T @ X
         self._values[rows], self._gaps[rows] = values, gaps

@@ -50,15 +50,15 @@ _SUMMED = 1 << 17
 """Number of dual variables that a task sums by class; starting another thread for fewer would take longer."""
 
 
-@numba.njit(nogil=True, cache=True)
-def _add_rows(A: Floats, y: Ints, sums: Floats, first: int, last: int) -> None:
+def _add_rows(A: NDArray[Any], y: Ints, sums: Floats, first: int, last: int) -> None:
     """Add the columns first:last of each row of A to ``sums`` (C,), or to row y of ``sums`` (C, C)."""
+    _add_to(A, np.zeros(len(y), np.int64) if sums.ndim == 1 else y, sums.reshape(-1, A.shape[1]), first, last)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_to(A: NDArray[Any], places: Ints, sums: Floats, first: int, last: int) -> None:
     for i in range(A.shape[0]):
-        row = A[i, first:last]
-        if sums.ndim == 2:  # noqa: SIM108 (only a statement lets Numba type the two cases separately)
-            total = sums[y[i], first:last]
-        else:
-            total = sums[first:last]
+        row, total = A[i, first:last], sums[places[i], first:last]
         for j in range(total.size):
             total[j] += row[j]
 

@@ -7,17 +7,16 @@ than the loops once per combination. The parameters of a loss are an argument, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload, register_jitable
-from numba.np.unsafe.ndarray import to_fixed_tuple
+from numba.extending import intrinsic, overload
 
+from softmargin.engines.cpu.native import c_function, call_code, compiled_once, pointer
 from softmargin.errors import CapabilityError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.losses.rows import (
@@ -29,16 +28,14 @@ from softmargin.losses.rows import (
     row_hessian_product,
 )
 
-__all__ = ["Code", "Kernel", "ascent_code", "call_code", "gradient_code", "gradient_rows", "has_code"]
+__all__ = ["Code", "Kernel", "ascent_code", "gradient_code", "has_code", "row_gradients"]
 
 Code: TypeAlias = tuple[int, Floats]
 """The address of a function, and the parameters of the loss, which are its first argument."""
 
-_POINTER: Any = types.CPointer
-_items: Any = cgutils.unpack_tuple
+_TUPLE: Any = types.NamedTuple
 _array: Any = numba.carray  # type: ignore[attr-defined]
-_tuple_of: Any = to_fixed_tuple
-_FLOATS, _INTS = _POINTER(types.float64), _POINTER(types.int64)
+_FLOATS, _INTS = pointer(np.float64), pointer(np.int64)
 
 
 def _install(record: Record) -> None:
@@ -135,43 +132,55 @@ def ascent_code(loss: Loss, dtype: np.dtype[Any]) -> Code:
     return _code_of(loss, dtype, _ascent_function)
 
 
-def _code_of(loss: Any, dtype: np.dtype[Any], function: Any) -> Code:
+def row_gradients(loss: Loss, dtype: Any) -> Callable[[Floats, Ints, Floats], float]:
+    """Return `gradient_rows` of this loss, as a function of scores of the ``dtype``, classes and weights.
+
+    Raises
+    ------
+    CapabilityError
+        If the loss lacks a row function.
+    """
+    if not has_code(loss):
+        return partial(_GRADIENT_ROWS.of(loss), loss)
+    return partial(_call_gradient, *_code_of(loss, dtype, _gradient_function))
+
+
+@numba.njit(nogil=True, cache=True)
+def _call_gradient(code: int, numbers: Floats, S: Any, y: Ints, weights: Floats) -> float:
+    return call_code(code, (numbers, S, S.shape[0], S.shape[1], y, weights))
+
+
+def _code_of(loss: Any, dtype: Any, function: Any) -> Code:
     kind: Any = type(loss)
-    return _code(kind, tuple(loss), np.dtype(dtype).name, function)
+    return _code(kind, tuple(loss), np.dtype(dtype), function)
 
 
-@cache  # building the signature takes longer than a small pass
-def _code(kind: Any, numbers: tuple[float, ...], dtype: str, function: Any) -> Code:
+@compiled_once
+def _code(kind: Any, numbers: tuple[float, ...], dtype: np.dtype[Any], function: Any) -> Code:
     _check_rows(kind)
-    given = _POINTER(getattr(types, dtype))
-    compiled = _compiled(kind, function, types.float64(_FLOATS, *_ARGUMENTS[function](given)))
-    return compiled.address, np.array(numbers, np.float64)
+    return _compiled(kind, dtype, function).address, np.array(numbers, np.float64)
 
 
-@cache
-def _compiled(kind: Any, function: Any, signature: Any) -> Any:
-    return numba.cfunc(signature, cache=_is_ours(kind))(function(kind))  # see `Kernel`
+@compiled_once
+def _compiled(kind: Any, dtype: np.dtype[Any], function: Any) -> Any:
+    arguments = _FLOATS, *_ARGUMENTS[function](pointer(dtype))
+    return c_function(function(kind), arguments, cache=_is_ours(kind))  # see `Kernel`
 
 
-def _restored(kind: Any, numbers: Any) -> Any:
-    """Return the loss of this type with these parameters. Compiled code only."""
-    raise NotImplementedError
+def _restore(typing: Any, kind: Any, numbers: Any) -> Any:
+    """Return the loss of a type with these parameters, which are floats."""
+    loss = _TUPLE([types.float64] * len(kind.instance_class._fields), kind.instance_class)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = [builder.gep(arguments[1], [ir.Constant(ir.IntType(64), n)]) for n in range(len(loss))]
+        return context.make_tuple(builder, loss, [builder.load(place) for place in places])
+
+    return loss(kind, numbers), emit
 
 
-@overload(_restored, jit_options={"forceinline": True})
-def _restoring(kind: Any, numbers: Any) -> Any:
-    n = len(kind.instance_class._fields)
-
-    def without_numbers(kind: Any, numbers: Any) -> Any:
-        return kind()
-
-    def with_numbers(kind: Any, numbers: Any) -> Any:
-        return kind(*_tuple_of(_array(numbers, (n,)), n))
-
-    return with_numbers if n > 0 else without_numbers
+_restored: Any = intrinsic(_restore)
 
 
-@register_jitable(forceinline=True)
 def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
     """Replace scores by weighted dual rows; return the weighted sum of the losses. Compiled code only."""
     total = 0.0
@@ -183,10 +192,20 @@ def gradient_rows(loss: Any, S: Floats, y: Ints, weights: Floats) -> float:
     return total
 
 
+_GRADIENT_ROWS = Kernel(gradient_rows)
+
+
 def _gradient_function(kind: Any) -> Any:
     def function(numbers: Any, scores: Any, n: int, n_classes: int, classes: Any, weights: Any) -> float:
+        # Not a call of `gradient_rows`, which takes longer to compile.
         loss, S = _restored(kind, numbers), _array(scores, (n, n_classes))
-        return gradient_rows(loss, S, _array(classes, (n,)), _array(weights, (n,)))
+        total = 0.0
+        for i in range(n):
+            total += weights[i] * row_gradient(loss, S[i], classes[i])
+            share = S.dtype.type(weights[i])
+            for j in range(n_classes):
+                S[i, j] *= share
+        return total
 
     return function
 
@@ -209,20 +228,3 @@ _ARGUMENTS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
     ),
 }  # fmt: skip
 """The further argument types of the C functions, given the type of the scores or dual rows."""
-
-
-def _call_code(typing: Any, code: Any, given: Any) -> Any:
-    """Call a C function that returns a double by its address; arrays are passed as pointers to their items."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        passed = []
-        for kind, value in zip(given.types, _items(builder, arguments[1]), strict=True):
-            is_array = isinstance(kind, types.Array)
-            passed.append(context.make_array(kind)(context, builder, value).data if is_array else value)
-        function = ir.FunctionType(ir.DoubleType(), [value.type for value in passed])
-        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), passed)
-
-    return types.float64(types.intp, given), emit
-
-
-call_code: Any = intrinsic(_call_code)

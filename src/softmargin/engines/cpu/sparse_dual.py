@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from softmargin.engines.cpu.dual import DualRows
 from softmargin.engines.cpu.dual_kernel import SMALLEST_CURVATURE
-from softmargin.engines.cpu.row_code import ascent_code, call_code
+from softmargin.engines.cpu.native import call_code
+from softmargin.engines.cpu.row_code import ascent_code
 from softmargin.losses.base import Floats, Ints
 
 __all__ = ["SparseDualRows"]

@@ -1,124 +1,28 @@
-"""Compiled products of a block of dense rows with a narrow matrix, in tiles whose sums stay in registers.
-
-``X`` is (n, D), contiguous, of float32, float64, 8-bit integers, or float16 viewed as uint16. ``Wt`` and ``Gt``
-are (C, D), or have longer rows whose further entries are ignored. Sums have the type of ``Wt`` or of the result.
-"""
+"""Compiled loops over dense rows. X is of a type that the products read, see `softmargin.engines.cpu.products`."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.cpu.microkernel import MOST_CLASSES, accumulate_tile_gradient, add_tile_scores
+from softmargin.engines.cpu.native import call_code
 from softmargin.engines.cpu.plain import half_to_single
-from softmargin.engines.cpu.row_code import call_code
+from softmargin.engines.cpu.products import Array
 from softmargin.losses.base import Floats, Ints
 
 __all__ = [
-    "Array", "Point", "Scratch", "accumulate_gradient", "accumulate_gradient_in_parts", "add_by_class",
-    "add_gradients", "add_pairs", "add_rows", "add_scores", "add_squares", "gather_rows", "widen_half",
+    "PART_ROWS", "Point", "Scratch", "add_by_class", "add_gradients", "add_moments", "add_pairs",
+    "gather_rows", "widen_half",
 ]  # fmt: skip
-
-Array: TypeAlias = NDArray[Any]
 
 _PRODUCT = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 """Products may be summed in any order, so that they can be vectorised; inf and NaN keep their meaning."""
 
-_TILED = numba.njit(nogil=True, cache=True)
-"""No fastmath flags: the micro-kernels fix each operation. Not inlined, so that they use all registers."""
-
-
-@_TILED
-def _width(n: int) -> int:
-    """Return the size of the next group of the n remaining classes, so that all groups have nearly equal size."""
-    n_groups = -(-n // MOST_CLASSES)
-    return -(-n // n_groups)
-
-
-@_TILED
-def _prefetched_by(width: int, n_classes: int, distance: int) -> int:
-    """Return how many of the two rows to prefetch per four rows a group of ``width`` classes prefetches."""
-    return max(2 * width // n_classes, 1) if distance > 0 else 0
-
-
-@_TILED
-def add_scores(X: Array, Wt: Array, S: Array, distance: int) -> None:
-    """S += X @ Wt.T, four rows and a few classes at a time.
-
-    Meanwhile the first half of the rows that begin ``distance`` rows later are prefetched, unless this is 0. Each
-    group of classes prefetches a part, since memory does not deliver them faster. X must then be contiguous up to
-    the end of these rows.
-    """
-    n, C = X.shape[0], Wt.shape[0]
-    n_tiled = n // 4 * 4 if C > 1 else 0
-    share = _prefetched_by(_width(C), C, distance)
-    for i in range(0, n_tiled, 4):
-        prefetch, j = i // 2 + distance, 0
-        end = prefetch + 2
-        while j < C:
-            n_prefetch = min(share, end - prefetch)
-            width = _width(C - j)
-            if MOST_CLASSES > 3 and width == 5:
-                add_tile_scores(X, i, Wt, j, S, prefetch, n_prefetch, 4, 5)
-            elif MOST_CLASSES > 3 and width == 4:
-                add_tile_scores(X, i, Wt, j, S, prefetch, n_prefetch, 4, 4)
-            elif width == 3:
-                add_tile_scores(X, i, Wt, j, S, prefetch, n_prefetch, 4, 3)
-            else:
-                add_tile_scores(X, i, Wt, j, S, prefetch, n_prefetch, 4, 2)
-            j += width
-            prefetch += n_prefetch
-    for i in range(n_tiled, n):
-        for j in range(C):
-            add_tile_scores(X, i, Wt, j, S, i, 0, 1, 1)
-
-
-@_TILED
-def accumulate_gradient(X: Array, A: Array, Gt: Array, distance: int) -> None:
-    """Gt += A.T @ X, four rows and a few classes at a time.
-
-    Meanwhile the second half of the rows that begin ``distance`` rows later are prefetched, as in `add_scores`.
-    """
-    n, C = X.shape[0], Gt.shape[0]
-    n_tiled = n // 4 * 4 if C > 1 else 0
-    share = _prefetched_by(_width(C), C, distance)
-    for i in range(0, n_tiled, 4):
-        prefetch, j = n // 2 + i // 2 + distance, 0
-        end = prefetch + 2
-        while j < C:
-            n_prefetch = min(share, end - prefetch)
-            width = _width(C - j)
-            if MOST_CLASSES > 3 and width == 5:
-                accumulate_tile_gradient(X, i, A, j, Gt, prefetch, n_prefetch, 4, 5)
-            elif MOST_CLASSES > 3 and width == 4:
-                accumulate_tile_gradient(X, i, A, j, Gt, prefetch, n_prefetch, 4, 4)
-            elif width == 3:
-                accumulate_tile_gradient(X, i, A, j, Gt, prefetch, n_prefetch, 4, 3)
-            else:
-                accumulate_tile_gradient(X, i, A, j, Gt, prefetch, n_prefetch, 4, 2)
-            j += width
-            prefetch += n_prefetch
-    for i in range(n_tiled, n):
-        for j in range(C):
-            accumulate_tile_gradient(X, i, A, j, Gt, i, 0, 1, 1)
-
-
-_PART_ROWS = 516
+PART_ROWS = 516
 """Number of rows per partial sum, which may be in float32."""
-
-
-@_PRODUCT
-def accumulate_gradient_in_parts(X: Array, A: Array, part: Array, Gt: Array) -> None:
-    """Gt += A.T @ X, in float64 over partial sums; ``part`` is a buffer of the shape of Gt."""
-    for start in range(0, X.shape[0], _PART_ROWS):
-        part[:] = part.dtype.type(0)
-        accumulate_gradient(X[start : start + _PART_ROWS], A[start : start + _PART_ROWS], part, 0)
-        for j in range(part.shape[0]):
-            for d in range(part.shape[1]):
-                Gt[j, d] += part[j, d]
 
 
 class Point(NamedTuple):
@@ -161,18 +65,18 @@ class Scratch(NamedTuple):
     part: Array
 
 
-@_TILED
+@numba.njit(nogil=True, cache=True)
 def add_gradients(
-    X: Array, y: Ints, weights: Floats, rows: Ints, point: Point, code: int, numbers: Floats, scores_out: Array,
-    scratch: Scratch, values: Floats, Gt: Floats, g: Floats,
+    X: Array, y: Ints, weights: Floats, rows: Ints, point: Point, codes: tuple[int, int, int], numbers: Floats,
+    scores_out: Array, scratch: Scratch, values: Floats, Gt: Floats, g: Floats,
 ) -> None:  # fmt: skip
     """Add the gradients of ``rows`` of X at K points to Gt (K C, D) and g (K C,).
 
-    The scores are X @ Wt.T + b, and are written into ``scores_out`` unless it is empty. The function at address
-    ``code`` turns them into dual rows, see `gradient_code`. The rows are processed in blocks of the size of the
-    buffers, which should stay in cache; a block of rows that are not contiguous in X is copied. ``weights`` (K, N)
-    are those of each point, or (1, N) of all. The sum of the losses is added to row k of ``values`` (K, 2), a sum
-    and its rounding error.
+    The scores are X @ Wt.T + b, and are written into ``scores_out`` unless it is empty. ``codes`` are the
+    addresses of `score_product`, `gradient_product`, and `gradient_code`, which turns scores into dual rows. The
+    rows are processed in blocks of the size of the buffers, which should stay in cache; a block of rows that are
+    not contiguous in X is copied. ``weights`` (K, N) are those of each point, or (1, N) of all. The sum of the
+    losses is added to row k of ``values`` (K, 2), a sum and its rounding error.
     """
     Wt, b, offsets = point
     n_points, n_block, n_features = len(values), scratch.y.size, X.shape[1]
@@ -197,7 +101,8 @@ def add_gradients(
             if not contiguous:
                 for d in range(n_features):
                     Z[i, d] = X[row, d]
-        add_scores(Z, Wt, S, n_block if contiguous else 0)
+        distance = n_block if contiguous else 0
+        call_code(codes[0], (Z, n, n_features, Wt, n_all, Wt.shape[1], S, n_all, distance))
         if scores_out.shape[0] > 0:
             for i in range(n):
                 for j in range(n_all):
@@ -212,7 +117,7 @@ def add_gradients(
                     # A row of weight 0 must not contribute, even if its scores have overflowed.
                     for j in range(n_classes):
                         A[i, j] = S[i, before + j] if shares[i] > 0.0 else 0.0
-            found = call_code(code, (numbers, A, n, n_classes, labels, shares))
+            found = call_code(codes[2], (numbers, A, n, n_classes, labels, shares))
             value = values[k, 0]
             total = value + found
             # Fast two-sum: losses are not negative, so the running total is soon the larger operand.
@@ -226,12 +131,12 @@ def add_gradients(
             for j in range(n_all):
                 for d in range(n_features):
                     part[j, d] = 0.0
-        accumulate_gradient(Z, S, part, n_block if contiguous else 0)
+        call_code(codes[1], (Z, n, n_features, S, n_all, n_all, part, part.shape[1], distance))
         for i in range(n):
             for j in range(n_all):
                 g[j] += S[i, j]
         n_added += n
-        if n_added + n_block > _PART_ROWS or start + n_block >= rows.size:
+        if n_added + n_block > PART_ROWS or start + n_block >= rows.size:
             for j in range(n_all):
                 for d in range(n_features):
                     Gt[j, d] += part[j, d]
@@ -239,39 +144,25 @@ def add_gradients(
 
 
 @_PRODUCT
-def add_rows(X: Array, weights: Array, total: Array) -> None:
-    """Add Σ weight · x to ``total``."""
-    i, D = 0, X.shape[1]
-    while i + 4 <= len(X):
-        x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
+def add_moments(X: Array, weights: Array, mean: Array, total: Array) -> None:
+    """Add Σ weight · (x - mean) to the first row of ``total`` (2, D), and Σ weight · (x - mean)² to the second."""
+    sums, squares, i = total[0], total[1], 0
+    while i + 4 <= X.shape[0]:
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
         w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        for d in range(D):
-            total[d] += (w0 * x0[d] + w1 * x1[d]) + (w2 * x2[d] + w3 * x3[d])
-        i += 4
-    while i < len(X):
-        x, w = X[i][:D], weights[i]
-        for d in range(D):
-            total[d] += w * x[d]
-        i += 1
-
-
-@_PRODUCT
-def add_squares(X: Array, weights: Array, mean: Array, total: Array) -> None:
-    """Add Σ weight · (x - mean)² to ``total``."""
-    i, D = 0, X.shape[1]
-    while i + 4 <= len(X):
-        x0, x1, x2, x3 = X[i][:D], X[i + 1][:D], X[i + 2][:D], X[i + 3][:D]
-        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        for d in range(D):
+        for d in range(mean.size):
             m = mean[d]
             v0, v1, v2, v3 = x0[d] - m, x1[d] - m, x2[d] - m, x3[d] - m
-            total[d] += (w0 * v0 * v0 + w1 * v1 * v1) + (w2 * v2 * v2 + w3 * v3 * v3)
+            u0, u1, u2, u3 = w0 * v0, w1 * v1, w2 * v2, w3 * v3
+            sums[d] += (u0 + u1) + (u2 + u3)
+            squares[d] += (u0 * v0 + u1 * v1) + (u2 * v2 + u3 * v3)
         i += 4
-    while i < len(X):
-        x, w = X[i][:D], weights[i]
-        for d in range(D):
+    while i < X.shape[0]:
+        x, w = X[i], weights[i]
+        for d in range(mean.size):
             v = x[d] - mean[d]
-            total[d] += w * v * v
+            sums[d] += w * v
+            squares[d] += w * v * v
         i += 1
 
 

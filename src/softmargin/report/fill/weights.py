@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from softmargin.losses.base import Floats
 from softmargin.model import Model
@@ -124,13 +125,16 @@ def _features(preds: Predictions) -> tuple[tuple[FeatureWeight, ...], ...]:
 
 
 def _spread(preds: Predictions) -> Floats:
-    """Return the standard deviation of each feature on the evaluated samples."""
-    from sklearn.preprocessing import StandardScaler  # slow to import
+    """Return the standard deviation of each feature on the evaluated samples, in two passes."""
+    step = max(1, _FILLED // preds.model.n_features)
 
-    scaler, step = StandardScaler(with_mean=False), max(1, _FILLED // preds.model.n_features)
-    for start in range(0, preds.n, step):
-        scaler.partial_fit(rows_for(preds.model, preds.X[start : start + step]))
-    return np.asarray(np.sqrt(scaler.var_))
+    def blocks() -> Iterator[Floats]:
+        for start in range(0, preds.n, step):
+            rows = rows_for(preds.model, preds.X[start : start + step])
+            yield rows.toarray() if issparse(rows) else rows
+
+    mean = sum(rows.sum(axis=0) for rows in blocks()) / preds.n
+    return np.asarray(np.sqrt(sum(np.square(rows - mean).sum(axis=0) for rows in blocks()) / preds.n))
 
 
 def _picture_size(shape: tuple[int, int, int], n_classes: int, n_bytes: int) -> tuple[int, int]:
