@@ -83,6 +83,16 @@ class Shards:
         """Number of rows of all parts."""
         return sum(part.n_rows for part in self.parts)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self.n_samples, self.n_features
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is sparse, which it never is."""
+        return False
+
     def widened(self) -> Shards:
         """Return the data set with all columns, which it already has."""
         return self

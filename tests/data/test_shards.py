@@ -74,3 +74,34 @@ def test_what_does_not_fit_is_named(tmp_path, files, message):
         np.save(tmp_path / f"{name}.npy", array)
     with pytest.raises(sm.DataError, match=message):
         sm.open_shards(tmp_path)
+
+
+@pytest.fixture
+def named(tmp_path):
+    """Shards with strings as labels and columns of different scales, and their rows together."""
+    rng = np.random.default_rng(0)
+    y = np.array(["ant", "bee", "cat"])[rng.integers(0, 3, 200)]
+    X = (rng.normal(size=(200, 4)) + (y == "bee")[:, None]) * [1.0, 1.0, 1.0, 1e4]
+    for k, rows in enumerate(np.array_split(np.arange(200), 3)):
+        save(tmp_path, f"{k}", X[rows], y[rows])
+    return sm.open_shards(tmp_path), X, y
+
+
+def test_the_estimator_takes_shards(named):
+    shards, X, y = named
+    fitted, expected = sm.LinearClassifier(reg=0.01).fit(shards), sm.LinearClassifier(reg=0.01).fit(X, y)
+    assert fitted.converged_
+    assert fitted.preprocessing_.scaling == expected.preprocessing_.scaling == "standard"
+    np.testing.assert_array_equal(fitted.classes_, ["ant", "bee", "cat"])
+    assert fitted.n_features_in_ == 4
+    assert abs(fitted.value_ - expected.value_) <= 1e-4 * expected.value_
+    assert fitted.score(X, y) == pytest.approx(expected.score(X, y), abs=0.02)
+
+
+def test_the_estimator_refuses_what_shards_lack(named):
+    shards, _, y = named
+    with pytest.raises(sm.ParameterError, match="y and sample_weight must be None for shards"):
+        sm.LinearClassifier().fit(shards, y)
+    for options in ({"class_weight": "balanced"}, {"normalize_rows": True}):
+        with pytest.raises(sm.CapabilityError, match="Shards support neither class_weight nor normalize_rows"):
+            sm.LinearClassifier(**options).fit(shards)

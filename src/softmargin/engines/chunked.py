@@ -75,11 +75,6 @@ class ChunkedEngine(Engine):
     group : int, optional
         Number of chunks per shard; by default it depends on the number of workers. Results do not depend on it.
 
-    Attributes
-    ----------
-    labels : ndarray of shape (C,)
-        The label of each class.
-
     Raises
     ------
     DataError
@@ -101,13 +96,15 @@ class ChunkedEngine(Engine):
         ]
         counts = [each for found in runner.collect(runner.run(tasks.survey, self._pieces)) for each in found]
         self._n_active = np.array([each.n_active.sum() for each in counts])
-        self.labels, factors, self.shape = _classes(counts, shards)
+        labels, factors, self.shape = _classes(counts, shards)
+        self.labels = labels
         self._n_read = 0
-        recipes = [Recipe(piece, self._n_chunks, self.labels, factors, n_threads) for piece in self._pieces]
+        recipes = [Recipe(piece, self._n_chunks, labels, factors, n_threads) for piece in self._pieces]
         self._loaded = runner.load(recipes)
         described = runner.collect(runner.run(tasks.describe, self._loaded))
         depth = (self._n_chunks - 1).bit_length()
-        self._rounding = max(bound for bound, _ in described) + 4.0 * _EPS * depth
+        # Half as much again, since errors of the means of the chunks come on top of those of their variances.
+        self._rounding = 1.5 * max(bound for bound, _ in described) + 4.0 * _EPS * depth
         if all(has_single for _, has_single in described):
             self.supports = frozenset({Capability.SINGLE})
 

@@ -67,6 +67,8 @@ class Objective:
         N, D and C.
     classes : ndarray of shape (C,)
         The class number of each column of W, in the whole data: a fold may lack classes.
+    labels : ndarray of shape (C,), or None
+        The label of each class of `Shards`.
     columns : Columns
         The columns of X that the engine reads: if many columns of a sparse X are empty, it reads the others.
 
@@ -90,7 +92,7 @@ class Objective:
         self,
         loss: Loss,
         X: NDArray[Any] | csr_array | Samples | Shards,
-        y: ArrayLike | None,
+        y: Any,
         reg: float,
         sample_weight: ArrayLike | None = None,
         *,
@@ -101,10 +103,7 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        if isinstance(X, Samples | Shards):  # with their labels
-            samples = X
-        else:
-            samples = Samples.check(X, () if y is None else y, sample_weight, n_classes)
+        samples = X if isinstance(X, Samples | Shards) else Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         if mean is not None:  # a shifted column is not empty
             samples = samples.widened()
@@ -116,13 +115,15 @@ class Objective:
         self._set(PenalizedLoss(loss, reg, Features(made, affine), fit_intercept))
 
     @classmethod
-    def of(cls, loss: Loss, samples: Samples, reg: float, **options: Any) -> Objective:
+    def of(cls, loss: Loss, samples: Samples | Shards, reg: float, **options: Any) -> Objective:
         """Return the objective of a ``loss`` and a λ, ``reg``, with one row of W per column of ``samples.X``.
 
         The samples are validated already. The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and
         ``n_threads``, as above.
         """
-        return cls(loss, replace(samples, columns=ALL_COLUMNS), samples.y, reg, **options)
+        if isinstance(samples, Samples):
+            samples = replace(samples, columns=ALL_COLUMNS)
+        return cls(loss, samples, None, reg, **options)
 
     @property
     def compact(self) -> Objective:
@@ -135,7 +136,7 @@ class Objective:
         self._problem, self._engine, shape = problem, problem.features.engine, problem.features.engine.shape
         self.loss, self.reg, self.fit_intercept = problem.loss, problem.reg, problem.fit_intercept
         self.n_samples, self.n_classes, self.classes = shape.n_samples, shape.n_classes, shape.classes
-        self.n_features = self.columns.n_columns or shape.n_features
+        self.labels, self.n_features = self._engine.labels, self.columns.n_columns or shape.n_features
 
     @property
     def n_passes(self) -> float:
