@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, NoReturn
 
@@ -29,6 +29,7 @@ from softmargin.engines.base import (
     Engine,
     Evaluation,
     GivenRows,
+    Gradients,
     Moments,
     Preconditioner,
     Quality,
@@ -37,8 +38,9 @@ from softmargin.engines.base import (
 )
 from softmargin.engines.curvature import mean_of, step_between
 from softmargin.engines.rows import ArrayRows, aligned
-from softmargin.engines.runner import Runner, ShardRows
+from softmargin.engines.runner import Runner
 from softmargin.engines.shard import Counts, Piece, Recipe, Request
+from softmargin.engines.shard_rows import Origin, ShardRows, restored
 from softmargin.engines.tree import Add, Tree, added
 from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
@@ -195,18 +197,26 @@ class ChunkedEngine(Engine):
         arguments = (loss, W, b, source.loss, source.keep)
         if not source.keep:
             return DualSums(*self._sum(tasks.dual, *arguments, offsets=source.offsets))
+        assert source.offsets is None or isinstance(source.offsets, ShardRows)
         pairs = self._run(tasks.kept, Request(tasks.dual, arguments), source.offsets)
         nodes, rows = (self._runner.run(itemgetter(k), pairs) for k in (0, 1))
         value, conjugate, square, G, classes = self._total(nodes, added)
-        return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, rows))
+        parents = () if source.offsets is None else (source.offsets.origin,)
+        origin = Origin("dual", (), parents, source.loss, (W.copy(), b.copy()))
+        return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, rows, origin))
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
-        """Return the saved rows, or zeros in float32."""
-        starts = [0, *accumulate(piece.n_rows for piece in self._pieces)]
-        if saved is not None:
-            return ShardRows(self._runner, self._runner.run(ArrayRows, [saved[i:j] for i, j in pairwise(starts)]))
-        shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
-        return ShardRows(self._runner, self._runner.run(_zeros, shapes))
+        """Return rows of zeros in float32, or those that `ShardRows.save` described; a pass for each dual rows."""
+        if saved is None:
+            shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
+            return ShardRows(self._runner, self._runner.run(_zeros, shapes), Origin("zeros"))
+
+        def dual(W: Floats, b: Floats, source: Gradients) -> ShardRows:
+            rows = self.dual_sums(source.loss, W, b, source).rows
+            assert isinstance(rows, ShardRows)
+            return rows
+
+        return restored(saved, lambda: self.rows_from(None), dual)
 
     def moments(self) -> Moments:
         """Return the mean and the variance of each feature."""

@@ -1,19 +1,13 @@
-"""Where the tasks of a `ChunkedEngine` run, and the rows that stay there."""
+"""Where the tasks of a `ChunkedEngine` run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from softmargin.engines.base import RowState
-from softmargin.engines.rows import ArrayRows
 from softmargin.engines.shard import Recipe, Request, Shard
 
-__all__ = ["InProcess", "Runner", "ShardRows"]
+__all__ = ["InProcess", "Runner"]
 
 
 class Runner(Protocol):
@@ -60,41 +54,3 @@ class InProcess:
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values, which the handles are."""
         return list(handles)
-
-
-@dataclass(frozen=True)
-class ShardRows:
-    """A `RowState` whose rows stay beside their shards.
-
-    Attributes
-    ----------
-    runner : Runner
-    parts : list
-        A handle of `ArrayRows` per shard.
-    """
-
-    runner: Runner
-    parts: list[Any]
-
-    def scaled(self, factor: float) -> ShardRows:
-        """Return the rows times a factor."""
-        return self._mapped(ArrayRows.scaled, factor)
-
-    def moved(self, target: RowState, step: float, low: float, high: float) -> ShardRows:
-        """Return the rows moved towards a target, and clipped."""
-        assert isinstance(target, ShardRows)
-        others = zip(self.parts, target.parts, strict=True)
-        columns = [list(column) for column in zip(*((*pair, step, low, high) for pair in others), strict=True)]
-        return ShardRows(self.runner, self.runner.run(ArrayRows.moved, *columns))
-
-    def non_negative(self) -> ShardRows:
-        """Return max(rows, 0) in float32."""
-        return self._mapped(ArrayRows.non_negative)
-
-    def save(self) -> NDArray[Any]:
-        """Return the rows of all shards."""
-        return np.concatenate([rows.array for rows in self.runner.collect(self.parts)])
-
-    def _mapped(self, task: Callable[..., ArrayRows], *arguments: Any) -> ShardRows:
-        columns = [[argument] * len(self.parts) for argument in arguments]
-        return ShardRows(self.runner, self.runner.run(task, self.parts, *columns))
