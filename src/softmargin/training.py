@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data import Dataset
+from softmargin.engines.registry import EngineFactory
 from softmargin.losses import Loss
 from softmargin.losses.base import Floats
 from softmargin.model import Model
@@ -136,7 +137,7 @@ def train_on(
     checkpoint: str | os.PathLike[str] | None = None,
     callback: Callback | None = None,
     fit_intercept: bool = True,
-    engine: str = "auto",
+    engine: str | EngineFactory = "auto",
     n_threads: int | None = None,
 ) -> Trained:
     """Return the fit to the ``samples`` that were made from ``labelled``, or to shards, which have labels.

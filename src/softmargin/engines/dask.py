@@ -11,12 +11,14 @@ Dask waits for ever if no worker is left. Here, each wait is watched, and ends w
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 from uuid import uuid4
 
-from distributed import Client, KilledWorker, default_client, get_worker
+from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
@@ -25,8 +27,10 @@ from softmargin.engines.cpu.signature import signature
 from softmargin.engines.shard import Recipe, Request, Shard
 from softmargin.errors import CapabilityError, ClusterError, SoftmarginError
 from softmargin.shards import Part, Shards
+from softmargin.text import printable
+from softmargin.threads import usable_cores
 
-__all__ = ["OnDask", "dask_engine"]
+__all__ = ["OnDask", "connected", "dask_engine", "local_cluster"]
 
 _LITERAL_BYTES = 1 << 23
 """Up to this size of all copies, a request is sent with each task; beyond, it is the result of its own task."""
@@ -198,6 +202,37 @@ def dask_engine(
     _check_files(client, data.parts)
     _check_memory(client, data)
     return ChunkedEngine(data, runner, n_threads or 1)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Connect to a scheduler; its client is the current one of Dask.
+
+    Raises
+    ------
+    ClusterError
+        If there is no scheduler at this address.
+    """
+    try:
+        client = Client(address)
+    except OSError as error:
+        raise ClusterError(
+            f"No Dask scheduler answers at {printable(address)}; start one and try again."
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def local_cluster(n_workers: int) -> Iterator[Client]:
+    """Start worker processes on this machine, which share its cores, and stop them at the end."""
+    threads = max(1, usable_cores() // n_workers)
+    options = {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": 0, "dashboard_address": None}
+    with (
+        LocalCluster(host="127.0.0.1", silence_logs=logging.CRITICAL, **options) as local,
+        Client(local) as client,
+    ):
+        yield client
 
 
 def _same(value: Any) -> Any:

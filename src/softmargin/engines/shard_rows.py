@@ -1,7 +1,7 @@
 """The `RowState` of data in shards: rows that stay beside their shards, and how they came about.
 
-A checkpoint holds no row. It holds the few points from which the rows follow. A resumed fit computes them again, to
-the same bits: a pass for each round of the augmented Lagrangian so far.
+A checkpoint holds no row. It holds the few points from which the rows follow. A resumed fit computes them again,
+to the same bits: a pass for each round of the augmented Lagrangian so far.
 """
 
 from __future__ import annotations
