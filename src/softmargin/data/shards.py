@@ -53,7 +53,7 @@ class NpyPart:
     """A ``.npy`` file of features and one of labels, as a `Part` of `Shards`."""
 
     X: _File
-    y: _File
+    y: _File | None
     n_rows: int
     row_bytes: int
     mapped: bool
@@ -70,6 +70,8 @@ class NpyPart:
 
     def labels(self, rows: slice) -> NDArray[Any]:
         """Return the labels of some rows, in memory."""
+        if self.y is None:
+            raise DataError(f"{printable(self.name)} was opened without labels.")
         return np.array(self.y.rows(rows))
 
     def weights(self, rows: slice) -> Floats:
@@ -78,11 +80,12 @@ class NpyPart:
 
     def check(self) -> None:
         """Raise a `DataError` if a file has changed since it was opened, or cannot be read."""
-        self.X.check()
-        self.y.check()
+        for file in (self.X, self.y):
+            if file is not None:
+                file.check()
 
 
-def open_shards(source: str | os.PathLike[str], *, mapped: bool = True) -> Shards:
+def open_shards(source: str | os.PathLike[str], *, mapped: bool = True, labelled: bool = True) -> Shards:
     """Open a folder of ``.npy`` shards, or one ``.npy`` file, for the engines "chunked" and "dask".
 
     Labels come from a file beside each shard: ``NAME_y.npy`` for ``NAME.npy``, or another name that `load_dataset`
@@ -94,6 +97,8 @@ def open_shards(source: str | os.PathLike[str], *, mapped: bool = True) -> Shard
     source : path-like
     mapped : bool, default True
         Whether to map the files instead of reading their rows into memory. Workers must then have no memory limit.
+    labelled : bool, default True
+        Whether labels are required. Shards without labels are for predictions only.
 
     Returns
     -------
@@ -109,31 +114,39 @@ def open_shards(source: str | os.PathLike[str], *, mapped: bool = True) -> Shard
     files = shard_files(path)[0] if path.is_dir() else [path]
     parts, first = [], None
     for file in files:
-        X, where = map_npy(file), printable(file)
-        if (
-            X.ndim < 2
-            or X.dtype.kind not in "biuf"
-            or X.dtype.itemsize > 8
-            or not X.dtype.isnative
-            or 0 in X.shape
-        ):
-            raise DataError(
-                f"{where} must hold rows of real numbers in native byte order, got {X.dtype} of shape {X.shape}."
-            )
+        X = _features(file)
         kind = (int(np.prod(X.shape[1:])), X.dtype)
         first = first or kind
         if kind != first:
             raise DataError(
-                f"{where} must have {first[0]} features of type {first[1]} like {printable(files[0])}, got "
-                f"{kind[0]} of type {kind[1]}."
+                f"{printable(file)} must have {first[0]} features of type {first[1]} like {printable(files[0])}, "
+                f"got {kind[0]} of type {kind[1]}."
             )
-        labels = labels_beside(file)
-        if labels is None or labels.suffix != ".npy":
-            raise DataError(f"{where} must have a file of labels beside it, {printable(file.stem)}_y.npy.")
-        y = map_npy(labels)
-        if y.shape != (len(X),):
-            raise DataError(f"{printable(labels)} must hold {len(X)} labels, got shape {y.shape}.")
-        parts.append(NpyPart(_File.of(file), _File.of(labels), len(X), kind[0] * X.dtype.itemsize, mapped))
+        y = _File.of(_labels(file, len(X))) if labelled else None
+        parts.append(NpyPart(_File.of(file), y, len(X), kind[0] * X.dtype.itemsize, mapped))
     if first is None:
         raise DataError(f"{printable(path)} must hold .npy files of features, got none.")
     return Shards(tuple(parts), *first)
+
+
+def _features(file: Path) -> NDArray[Any]:
+    """Return the mapped features of a shard, after checking its header."""
+    X = map_npy(file)
+    is_real = X.dtype.kind in "biuf" and X.dtype.itemsize <= 8 and X.dtype.isnative
+    if X.ndim < 2 or not is_real or 0 in X.shape:
+        raise DataError(
+            f"{printable(file)} must hold rows of real numbers in native byte order, got {X.dtype} of shape "
+            f"{X.shape}."
+        )
+    return X
+
+
+def _labels(file: Path, n_rows: int) -> Path:
+    """Return the file of the labels of a shard, after checking its header."""
+    labels = labels_beside(file)
+    if labels is None or labels.suffix != ".npy":
+        raise DataError(f"{printable(file)} must have a file of labels beside it, {printable(file.stem)}_y.npy.")
+    y = map_npy(labels)
+    if y.shape != (n_rows,):
+        raise DataError(f"{printable(labels)} must hold {n_rows} labels, got shape {y.shape}.")
+    return labels

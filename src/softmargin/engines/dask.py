@@ -30,7 +30,7 @@ from softmargin.shards import Part, Shards
 from softmargin.text import printable
 from softmargin.threads import usable_cores
 
-__all__ = ["OnDask", "connected", "dask_engine", "local_cluster"]
+__all__ = ["OnDask", "connected", "current_runner", "dask_engine", "local_cluster"]
 
 _LITERAL_BYTES = 1 << 23
 """Up to this size of all copies, a request is sent with each task; beyond, it is the result of its own task."""
@@ -191,17 +191,27 @@ def dask_engine(
     ClusterError
         If the workers lack memory or a file, or as in `OnDask`.
     """
-    if client is None:
-        try:
-            client = cast(Any, default_client)()
-        except ValueError:
-            raise CapabilityError(
-                "engine='dask' requires a client of Dask; create one with distributed.Client('tcp://HOST:8786')."
-            ) from None
+    client = _current() if client is None else client
     runner = OnDask(client, mixed)
     _check_files(client, data.parts)
     _check_memory(client, data)
     return ChunkedEngine(data, runner, n_threads or 1)
+
+
+def current_runner(parts: Sequence[Part]) -> OnDask:
+    """Return a runner on the current client of Dask; raise as `dask_engine` does if a worker lacks a file."""
+    runner = OnDask(client := _current())
+    _check_files(client, parts)
+    return runner
+
+
+def _current() -> Client:
+    try:
+        return cast(Any, default_client)()
+    except ValueError:
+        raise CapabilityError(
+            "engine='dask' requires a client of Dask; create one with distributed.Client('tcp://HOST:8786')."
+        ) from None
 
 
 @contextmanager
