@@ -21,12 +21,14 @@ from uuid import uuid4
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
+from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.cpu.signature import signature
+from softmargin.engines.rows import aligned
 from softmargin.engines.shard import Recipe, Request, Shard
 from softmargin.errors import CapabilityError, ClusterError, SoftmarginError
-from softmargin.shards import Part, Shards
+from softmargin.shards import BlockPart, Part, Shards
 from softmargin.text import printable
 from softmargin.threads import usable_cores
 
@@ -71,12 +73,19 @@ class OnDask:
         if not threads:
             raise ClusterError(f"The scheduler {_address(client)} has no workers; start some and try again.")
         self.n_workers = sum(threads.values())
-        signatures = client.run(signature)
+        signatures = _on_all(client, signature)
         first, kind = next(iter(signatures.items()))
         for address, other in signatures.items():
             if other != kind and not mixed:
                 raise ClusterError(_difference(first, kind, address, other))
         self._kind = None if mixed else (first, kind)
+        self._blocks: dict[str, list[Any]] = {}
+
+    def place(self, parts: Sequence[Part]) -> None:
+        """Compute the blocks of dask arrays on the workers, where they stay."""
+        for part in parts:
+            if isinstance(part, BlockPart):
+                self._blocks[part.name] = self._client.compute(list(part.blocks or ()))
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return futures of the shards."""
@@ -195,6 +204,7 @@ def dask_engine(
     runner = OnDask(client, mixed)
     _check_files(client, data.parts)
     _check_memory(client, data)
+    runner.place(data.parts)
     return ChunkedEngine(data, runner, n_threads or 1)
 
 
@@ -212,6 +222,13 @@ def _current() -> Client:
         raise CapabilityError(
             "engine='dask' requires a client of Dask; create one with distributed.Client('tcp://HOST:8786')."
         ) from None
+
+
+def _on_blocks(
+    kind: Any, task: Callable[..., Any], X: NDArray[Any], y: NDArray[Any], first: Any, *rest: Any
+) -> Any:
+    """Run a task on a part of dask arrays, whose blocks may come from another process."""
+    return _checked(kind, task, first.with_part(first.part.of(aligned(X), y)), *rest)
 
 
 @contextmanager
@@ -265,6 +282,18 @@ def _difference(address: str, kind: dict[str, str], other_address: str, other: d
     )
 
 
+def _on_all(client: Any, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """Return what a function returns on each worker, without those that are lost meanwhile."""
+    found = client.run(function, *arguments, on_error="return")
+    for answer in found.values():
+        if isinstance(answer, Exception) and not isinstance(answer, OSError):
+            raise answer
+    answers = {address: answer for address, answer in found.items() if not isinstance(answer, OSError)}
+    if not answers:
+        raise ClusterError(f"The scheduler {_address(client)} has no workers left; start some and try again.")
+    return answers
+
+
 def _address(client: Client) -> str:
     return str(getattr(client.scheduler, "address", "of the client"))
 
@@ -280,7 +309,7 @@ def _unreadable(parts: Sequence[Part]) -> str:
 
 
 def _check_files(client: Client, parts: Sequence[Part]) -> None:
-    for address, why in client.run(_unreadable, list(parts)).items():
+    for address, why in _on_all(client, _unreadable, list(parts)).items():
         if why:
             raise ClusterError(f"The worker {address} cannot read the data: {why}")
 

@@ -66,6 +66,10 @@ class Piece(NamedTuple):
         """The rows of the part."""
         return slice(self.first_row, self.first_row + self.n_rows)
 
+    def with_part(self, part: Part) -> Piece:
+        """Return the piece of another form of the part."""
+        return self._replace(part=part)
+
 
 class Counts(NamedTuple):
     """The labels of positive weight in a chunk, and for each: the sums of ω and ω², and the number of samples."""
@@ -119,6 +123,15 @@ class Recipe(NamedTuple):
     labels: NDArray[Any]
     factors: Floats
     n_threads: int
+
+    @property
+    def part(self) -> Part:
+        """The part that has the rows."""
+        return self.piece.part
+
+    def with_part(self, part: Part) -> Recipe:
+        """Return the recipe for another form of the part."""
+        return self._replace(piece=self.piece.with_part(part))
 
 
 class Chunk(NamedTuple):

@@ -234,14 +234,13 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled
 
-    def _opened(self, shards: Shards, y: Any, sample_weight: Any) -> Shards:
-        """Return shards after checking that the other arguments fit, and store their number of columns."""
+    def _check_for_shards(self, shards: Shards, y: Any, sample_weight: Any) -> None:
+        """Check that the other arguments fit to shards, and store their number of columns."""
         if y is not None or sample_weight is not None:
             raise ParameterError("y and sample_weight must be None for shards, which come with their labels.")
         if self.class_weight is not None or self.normalize_rows:
             raise CapabilityError("Shards support neither class_weight nor normalize_rows; prepare their files.")
         self._note_columns(shards, reset=True)
-        return shards
 
     def _note_columns(self, X: Any, reset: bool) -> None:
         """Store the number and names of the columns, or check that they are those of the fit."""

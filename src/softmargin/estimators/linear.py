@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from softmargin.estimators.base import FittedClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.preprocessing import requested_scaling
-from softmargin.shards import Shards
+from softmargin.shards import as_shards
 from softmargin.solvers import Callback
 
 __all__ = ["LinearClassifier"]
@@ -126,9 +126,9 @@ class LinearClassifier(FittedClassifier):
 
         Parameters
         ----------
-        X : array-like, sparse array or Shards of shape (N, D)
+        X : array-like, sparse array, dask array or Shards of shape (N, D)
             Features of any real type, read in place; sparse X is not converted to dense. Shards of `open_shards`
-            are read by ``engine="dask"``, or in this process.
+            and dask arrays are read by ``engine="dask"``, or in this process.
         y : array-like of shape (N,)
             Labels: strings or integers. None for shards, which come with their labels.
         sample_weight : array-like of shape (N,), optional
@@ -152,8 +152,9 @@ class LinearClassifier(FittedClassifier):
             If the fit did not converge.
         """
         loss = make_loss(self.loss, self.delta)
-        if isinstance(X, Shards):
-            shards, scaling = self._opened(X, y, sample_weight), requested_scaling(self.scaling, "none")
+        if (shards := as_shards(X, y)) is not None:
+            self._check_for_shards(shards, None if shards is not X else y, sample_weight)
+            scaling = requested_scaling(self.scaling, "none")
             self._fit_one(loss, self.reg, shards, None, scaling, self.checkpoint)
             return self
         labelled = self._labelled(X, y, sample_weight)

@@ -23,7 +23,7 @@ from softmargin.objective.features import Features
 from softmargin.objective.problem import PenalizedLoss, lifted
 from softmargin.objective.quiet import quietly
 from softmargin.samples import Samples
-from softmargin.shards import Shards
+from softmargin.shards import Shards, as_shards
 from softmargin.sparse import ALL_COLUMNS
 from softmargin.vectors import Vector, stack, to_numpy
 
@@ -37,7 +37,7 @@ class Objective:
     ----------
     loss : Loss
         ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a custom loss.
-    X : ndarray, sparse array, Samples or Shards of shape (N, D)
+    X : ndarray, sparse array, dask array, Samples or Shards of shape (N, D)
         Features of any real type. A dense array is read in place and never copied as a whole. A sparse array is
         converted to canonical CSR, and an array of objects to float64. `Samples` and `Shards` include y and the
         weights.
@@ -103,7 +103,8 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        samples = X if isinstance(X, Samples | Shards) else Samples.check(X, y, sample_weight, n_classes)
+        samples: Samples | Shards | None = X if isinstance(X, Samples) else as_shards(X, y)
+        samples = samples or Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         if mean is not None:  # a shifted column is not empty
             samples = samples.widened()
