@@ -165,7 +165,7 @@ class PairHessian:
         engine, few_rows = self._engine, isinstance(preconditioner, GramPreconditioner)
         if few_rows:
             some = np.arange(len(engine.rows))
-            if 8 * np.count_nonzero(self._active) ** 2 > _MATRIX_BYTES:
+            if not 0 < 8 * np.count_nonzero(self._active) ** 2 <= _MATRIX_BYTES:
                 return None
         elif not can_solve(engine.shape, self._active):
             return None
