@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 import softmargin as sm
+from softmargin.engines.shard import Piece, Recipe
+from softmargin.shards import BlockPart, Shards, as_shards
 from tests.cluster.conftest import cluster, processes
 
 da = pytest.importorskip("dask.array")
@@ -34,7 +38,12 @@ def test_a_fit_of_dask_arrays_has_the_bits_of_the_engine_in_process(loss):
 def test_blocks_that_move_between_processes_have_the_same_bits():
     _, _, dask_X, dask_y = arrays((700, 50))
     fits = [sm.minimize(sm.Objective(sm.SquaredHinge(), dask_X, dask_y, 0.01))]
-    with processes():
+    with processes() as (client, _, _):
+        recipe = Recipe(Piece(as_shards(dask_X, dask_y).parts[0], 0, 700, 0, 4096), 1, np.arange(3), np.ones(3), 1)
+        with pytest.raises(sm.DataError, match="block 0 of X and y must be NumPy arrays of 700 rows"):
+            recipe.part.of(dask_X, dask_y)
+        assert len(pickle.dumps(recipe.with_part(recipe.part.of()))) < 1000
+        assert client.scheduler is not None
         fits.append(sm.minimize(sm.Objective(sm.SquaredHinge(), dask_X, dask_y, 0.01, engine="dask")))
     assert fits[0].W.tobytes() == fits[1].W.tobytes()
 
@@ -52,3 +61,17 @@ def test_chunks_that_do_not_fit_are_refused():
         sm.LinearClassifier().fit(dask_X.rechunk({1: 4}), dask_y)
     with pytest.raises(sm.DataError, match="X and y must have the same chunks of rows"):
         sm.LinearClassifier().fit(dask_X, dask_y.rechunk(750))
+
+
+def test_a_block_at_an_odd_address_has_the_same_bits():
+    X, y, _, _ = arrays()
+    buffer = bytearray(X.nbytes + 1)
+    odd = np.frombuffer(buffer, X.dtype, X.size, offset=1).reshape(X.shape)
+    odd[:] = X
+    assert not odd.flags.aligned
+    fits = []
+    for block in (X, odd):
+        part = BlockPart("block", len(y), 32, None).of(block, y)
+        shards = Shards([part], 8, X.dtype)
+        fits.append(sm.minimize(sm.Objective(sm.SquaredHinge(), shards, None, 0.01)))
+    assert fits[0].W.tobytes() == fits[1].W.tobytes()

@@ -54,6 +54,28 @@ def test_a_lost_scheduler_is_an_error(folder, patient):
         assert time.monotonic() - start < 15
 
 
+def fatal(path):
+    """End the worker, the first four times."""
+    with open(path, "a+") as file:
+        file.write("x")
+        n_times = file.tell()
+    if n_times <= 4:
+        os._exit(1)
+    return n_times
+
+
+def test_a_task_is_tried_again_after_the_scheduler_gives_it_up(tmp_path):
+    from softmargin.engines import dask
+
+    with cluster(1) as client:
+        runner = dask.OnDask(client)
+        handles = runner.run(fatal, [str(tmp_path / "times")])
+        following = runner.run(abs, handles)
+        assert runner.collect(following) == [5]
+        with pytest.raises(FileNotFoundError):  # of a task, so no error of the cluster
+            runner.collect(runner.run(os.stat, ["/nowhere"]))
+
+
 def test_a_file_that_changes_is_an_error(tmp_path):
     write_shards(tmp_path, sizes=(50, 60))
     data = sm.open_shards(tmp_path)

@@ -89,7 +89,7 @@ def named(tmp_path):
 
 def test_the_estimator_takes_shards(named):
     shards, X, y = named
-    fitted, expected = sm.LinearClassifier(reg=0.01).fit(shards), sm.LinearClassifier(reg=0.01).fit(X, y)
+    fitted, expected = sm.LinearClassifier(reg=0.01).fit(shards, None), sm.LinearClassifier(reg=0.01).fit(X, y)
     assert fitted.converged_
     assert fitted.preprocessing_.scaling == expected.preprocessing_.scaling == "standard"
     np.testing.assert_array_equal(fitted.classes_, ["ant", "bee", "cat"])
@@ -104,4 +104,4 @@ def test_the_estimator_refuses_what_shards_lack(named):
         sm.LinearClassifier().fit(shards, y)
     for options in ({"class_weight": "balanced"}, {"normalize_rows": True}):
         with pytest.raises(sm.CapabilityError, match="Shards support neither class_weight nor normalize_rows"):
-            sm.LinearClassifier(**options).fit(shards)
+            sm.LinearClassifier(**options).fit(shards, None)

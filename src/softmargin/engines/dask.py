@@ -20,13 +20,11 @@ from uuid import uuid4
 
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
 from distributed.client import FutureCancelledError
-from distributed.comm.core import CommClosedError
 from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.cpu.signature import signature
-from softmargin.engines.rows import aligned
-from softmargin.engines.shard import Recipe, Request, Shard
+from softmargin.engines.shard import Piece, Recipe, Request, Shard
 from softmargin.errors import CapabilityError, ClusterError, SoftmarginError
 from softmargin.shards import BlockPart, Part, Shards
 from softmargin.text import printable
@@ -121,7 +119,7 @@ class OnDask:
                         f"The task {error.task} has ended {(retries + 1) * (error.allowed_failures + 1)} workers, "
                         f"perhaps for lack of memory; start workers with more memory."
                     ) from error
-                self._client.retry(futures)
+                self._client.retry([future for future in futures if future.status == "error"])
             except BaseException:  # no task may run on for a fit that has ended, also on Ctrl-C
                 if self._client.status == "running":
                     self._client.cancel(futures)
@@ -131,10 +129,14 @@ class OnDask:
     def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         self._n_runs += 1
         prefix = f"softmargin-{name}-{self._fit}-{self._n_runs}"
-        return [
-            self._client.submit(_checked, self._kind, task, *row, key=f"{prefix}-{k}")
-            for k, row in enumerate(rows)
-        ]
+        return [self._task(f"{prefix}-{k}", task, row) for k, row in enumerate(rows)]
+
+    def _task(self, key: str, task: Callable[..., Any], row: tuple[Any, ...]) -> Any:
+        first = row[0]
+        if isinstance(first, Piece | Recipe) and isinstance(part := first.part, BlockPart):
+            blocks, empty = self._blocks[part.name], first.with_part(part.of())
+            return self._client.submit(_on_blocks, self._kind, task, *blocks, empty, *row[1:], key=key)
+        return self._client.submit(_checked, self._kind, task, *row, key=key)
 
     def _watched(self, answer: Coroutine[Any, Any, Any]) -> Any:
         """Return the result of a coroutine of the client, or raise a `ClusterError` if it cannot come."""
@@ -152,8 +154,10 @@ class OnDask:
                     alive = time.monotonic()
                 elif time.monotonic() - alive > _PATIENCE:
                     raise ClusterError(self._lost(threads))
-        except (FutureCancelledError, CommClosedError, OSError) as error:
-            raise ClusterError(self._lost(None)) from error
+        except (FutureCancelledError, OSError) as error:
+            if isinstance(error, FutureCancelledError) or self._n_threads(loop) is None:
+                raise ClusterError(self._lost(None)) from error
+            raise  # of a task
         finally:
             waiting.cancel()
 
@@ -228,7 +232,7 @@ def _on_blocks(
     kind: Any, task: Callable[..., Any], X: NDArray[Any], y: NDArray[Any], first: Any, *rest: Any
 ) -> Any:
     """Run a task on a part of dask arrays, whose blocks may come from another process."""
-    return _checked(kind, task, first.with_part(first.part.of(aligned(X), y)), *rest)
+    return _checked(kind, task, first.with_part(first.part.of(X, y)), *rest)
 
 
 @contextmanager

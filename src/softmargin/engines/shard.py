@@ -151,6 +151,8 @@ class Shard:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, (piece, _, labels, factors, _) = recipe, recipe
         self.X = piece.part.features(piece.rows)
+        if not issparse(self.X) and not self.X.flags.aligned:  # as what Dask moves may be: other paths, other bits
+            self.X = aligned(self.X)
         found, weights = piece.part.labels(piece.rows), piece.part.weights(piece.rows)
         self.y = np.minimum(np.searchsorted(labels, found), len(labels) - 1).astype(np.int64)
         self._given, self.weights = weights, weights * factors[self.y]

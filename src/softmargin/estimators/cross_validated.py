@@ -337,5 +337,5 @@ def _with_labels(scorer: Any, classes: Any) -> Any:
 class _Scored(LinearClassifier):
     """A fit on a path, as the estimator that a scorer receives."""
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         raise CapabilityError("A scorer receives a fitted classifier; fit() is not supported on it.")

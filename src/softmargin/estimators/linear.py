@@ -121,7 +121,7 @@ class LinearClassifier(FittedClassifier):
         self.checkpoint = checkpoint
         self.callback = callback
 
-    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to the samples.
 
         Parameters
