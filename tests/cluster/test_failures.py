@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -99,6 +101,24 @@ def test_memory_is_checked_before_rows_are_read(tmp_path):
             objective(sm.open_shards(tmp_path, mapped=False))
         with pytest.raises(sm.ClusterError, match="Workers must have no memory limit to map files"):
             objective(sm.open_shards(tmp_path))
+
+
+def test_the_memory_of_multipliers_is_checked_before_a_fit(tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", rng.normal(size=(40_000, 2)))
+    np.save(tmp_path / "y.npy", rng.integers(0, 200, 40_000))
+    with cluster(1, processes=False, memory_limit="700MB"):
+        data = sm.open_shards(tmp_path, mapped=False)
+        objective(data)
+        hinge = sm.Objective(sm.Hinge(), data, None, 1.0, engine="dask")
+        with pytest.raises(sm.ClusterError, match=r"The multipliers need 0\.10 GB of memory, but the workers"):
+            sm.minimize(hinge)
+
+
+def test_the_package_does_not_import_dask():
+    code = "import softmargin as s, sys; s.Objective, s.open_shards; print('dask' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
 
 
 def test_workers_of_two_kinds_are_refused_by_name(folder):

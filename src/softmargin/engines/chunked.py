@@ -42,7 +42,7 @@ from softmargin.engines.runner import Runner
 from softmargin.engines.shard import Counts, Piece, Recipe, Request
 from softmargin.engines.shard_rows import Origin, ShardRows, restored
 from softmargin.engines.tree import Add, Tree, added
-from softmargin.errors import CapabilityError, DataError, ParameterError
+from softmargin.errors import CapabilityError, ClusterError, DataError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.shards import Shards
@@ -58,6 +58,9 @@ _TASKS_PER_WORKER = 4
 
 _DRIVER_BYTES, _MERGED = 1 << 26, 8
 """If the sums of all shards are larger than this, tasks first add those of this many shards."""
+
+_ROW_ARRAYS = 3
+"""Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and offsets."""
 
 _SAMPLE_BYTES, _SAMPLE_ROWS = 1 << 28, 4096
 """Maximum size in bytes of the sample of rows for the preconditioner, and its minimum number of rows."""
@@ -207,6 +210,12 @@ class ChunkedEngine(Engine):
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
         """Return rows of zeros in float32, or those that `ShardRows.save` described; a pass for each dual rows."""
+        needed = _ROW_ARRAYS * 4 * self.shape.n_samples * self.shape.n_classes
+        if needed > self._runner.free_bytes:
+            raise ClusterError(
+                f"The multipliers need {needed / 1e9:.2f} GB of memory, but the workers have "
+                f"{self._runner.free_bytes / 1e9:.2f} GB; add workers, or use a smooth loss."
+            )
         if saved is None:
             shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
             return ShardRows(self._runner, self._runner.run(_zeros, shapes), Origin("zeros"))

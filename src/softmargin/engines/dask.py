@@ -78,6 +78,7 @@ class OnDask:
                 raise ClusterError(_difference(first, kind, address, other))
         self._kind = None if mixed else (first, kind)
         self._blocks: dict[str, list[Any]] = {}
+        self.free_bytes = float("inf")
 
     def place(self, parts: Sequence[Part]) -> None:
         """Compute the blocks of dask arrays on the workers, where they stay."""
@@ -207,7 +208,7 @@ def dask_engine(
     client = _current() if client is None else client
     runner = OnDask(client, mixed)
     _check_files(client, data.parts)
-    _check_memory(client, data)
+    runner.free_bytes = _free_bytes(client, data)
     runner.place(data.parts)
     return ChunkedEngine(data, runner, n_threads or 1)
 
@@ -318,8 +319,8 @@ def _check_files(client: Client, parts: Sequence[Part]) -> None:
             raise ClusterError(f"The worker {address} cannot read the data: {why}")
 
 
-def _check_memory(client: Client, data: Shards) -> None:
-    """Raise a `ClusterError` if the shards need more memory than the workers allow."""
+def _free_bytes(client: Client, data: Shards) -> float:
+    """Return the memory that the shards leave, or raise a `ClusterError` if the workers have too little."""
     limits = {address: worker["memory_limit"] for address, worker in client.scheduler_info()["workers"].items()}
     limited = {address: limit for address, limit in limits.items() if limit}
     mapped = [part for part in data.parts if part.mapped]
@@ -329,7 +330,7 @@ def _check_memory(client: Client, data: Shards) -> None:
             f"{next(iter(limited))} and the others with --memory-limit 0."
         )
     if len(limited) < len(limits):
-        return
+        return float("inf")
     needed = sum(part.n_rows * (part.row_bytes + 24) for part in data.parts if not part.mapped)
     usable = _USABLE * sum(max(0, limit - _WORKER_BYTES) for limit in limited.values())
     if needed > usable:
@@ -337,3 +338,4 @@ def _check_memory(client: Client, data: Shards) -> None:
             f"The shards need {needed / 1e9:.2f} GB of memory, but {len(limited)} workers can hold "
             f"{usable / 1e9:.2f} GB; add workers, or map the files."
         )
+    return usable - needed

@@ -16,10 +16,13 @@ class Runner(Protocol):
     Attributes
     ----------
     n_workers : int
-        Number of processes that run tasks.
+        Number of threads that run tasks.
+    free_bytes : float
+        Memory of all workers for rows beside the shards; infinite if it is not limited.
     """
 
     n_workers: int
+    free_bytes: float
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return handles of the shards of these recipes; a shard that is lost is read again."""
@@ -38,6 +41,7 @@ class InProcess:
     """Runs tasks in this process, one after the other."""
 
     n_workers = 1
+    free_bytes = float("inf")
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return the shards."""
