@@ -94,6 +94,8 @@ def refuse_masked(name: str, values: object) -> None:
 
 def as_floats(name: str, values: ArrayLike) -> Floats:
     """Return real numbers as a float64 array, or raise a `DataError` that names them."""
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return values
     refuse_masked(name, values)
     try:
         array = np.asarray(values)

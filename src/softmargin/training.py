@@ -23,6 +23,7 @@ from softmargin.samples import Labelled, Samples
 from softmargin.selection import Comparison, scaling_of
 from softmargin.shards import Shards
 from softmargin.solvers import Callback, Fit, minimize
+from softmargin.threads import one_blas_thread
 from softmargin.weights import ClassWeight
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def train(
     return train_on(samples, labelled, loss, reg, scaling, **options)
 
 
+@one_blas_thread()
 def train_on(
     samples: Samples | Shards,
     labelled: Labelled | None,

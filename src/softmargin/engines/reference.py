@@ -34,8 +34,12 @@ class ReferenceEngine(InMemoryEngine):
 
     def _score(self, W: Floats, b: Floats, offsets: Floats | None = None) -> Floats:
         self.count(len(self.rows))
-        scores = self._X @ W + b
-        return scores if offsets is None else scores + offsets[self.rows]
+        # A class is contiguous in memory, since NumPy reduces a few long vectors faster than many short ones.
+        scores: Floats = W.T.dot(self._X.T).T
+        scores += b
+        if offsets is not None:
+            scores += offsets[self.rows]
+        return scores
 
     def _scores(self, W: Floats, b: Floats, rows: Ints) -> Floats:
         return np.asarray(self.dense_rows(rows) @ W + b)
@@ -55,8 +59,9 @@ class ReferenceEngine(InMemoryEngine):
         if scores_out is not None:
             scores_out[self.rows] = scores
         values, rows = loss._values_and_gradient(scores, self._y)
-        rows = self._weights[:, None] * rows
-        return float(self._weights @ values), self._X.T @ rows, rows.sum(axis=0)
+        value, db = self._weights.dot(values), self._weights.dot(rows)
+        rows *= self._weights[:, None]
+        return float(value), self._X.T.dot(rows), db
 
     def hessian_product(
         self, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats, offsets: RowState | None = None

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from scipy.sparse import issparse
-
 from softmargin.arguments import brief, check_choice, check_count
 from softmargin.engines.base import Engine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.errors import CapabilityError
 from softmargin.samples import Samples
 from softmargin.shards import Shards
+from softmargin.sparse import issparse
 from softmargin.threads import default_threads
 
 __all__ = ["ENGINES", "EngineFactory", "make_engine"]

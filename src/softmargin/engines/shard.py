@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from softmargin.engines.base import Gradients
 from softmargin.engines.curvature import traces
@@ -26,6 +25,7 @@ from softmargin.labels import labels_of_rows
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples, check_finite
 from softmargin.shards import Part
+from softmargin.sparse import issparse
 from softmargin.text import printable
 from softmargin.threads import Workers, one_blas_thread
 

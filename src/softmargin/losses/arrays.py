@@ -1,14 +1,16 @@
 """Operations on arrays (N, C) of any library that follows the array API standard.
 
-Five of them have a separate form for NumPy, since the standard's form takes several times as long.
+Some of them have a separate form for NumPy, since the standard's form takes several times as long.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from array_api_compat import device
+from numpy.typing import NDArray
 
 from softmargin.vectors import namespace
 
@@ -21,6 +23,8 @@ __all__ = [
     "filled",
     "is_target",
     "number",
+    "row_maxima",
+    "row_sums",
     "sums_by_class",
     "target_set",
     "with_target",
@@ -40,7 +44,7 @@ def is_target(rows: Array, y: Array) -> Array:
 def at_target(rows: Array, y: Array) -> Array:
     """Return the target's entry of each row, (N, 1)."""
     if isinstance(rows, np.ndarray):
-        return rows[np.arange(len(y)), y][:, None]
+        return rows[_row_numbers(len(y)), y][:, None]
     return namespace(rows).take_along_axis(rows, y[:, None], axis=1)
 
 
@@ -92,7 +96,7 @@ def target_set(rows: Array, y: Array, values: Array | float) -> Array:
     NumPy arrays are modified in place.
     """
     if isinstance(rows, np.ndarray):
-        rows[np.arange(len(y)), y] = values
+        rows[_row_numbers(len(y)), y] = values
         return rows
     xp = namespace(rows)
     values = number(values, rows) if isinstance(values, float) else values[:, None]
@@ -102,4 +106,19 @@ def target_set(rows: Array, y: Array, values: Array | float) -> Array:
 def with_target(rows: Array, y: Array) -> Array:
     """Return the rows with the target's entry set to minus the sum of the others, in place for NumPy."""
     rows = target_set(rows, y, 0.0)
-    return target_set(rows, y, -namespace(rows).sum(rows, axis=1))
+    return target_set(rows, y, -row_sums(rows))
+
+
+def row_sums(rows: Array) -> Array:
+    """Return the sum of each row, (N,)."""
+    return np.add.reduce(rows, 1) if isinstance(rows, np.ndarray) else namespace(rows).sum(rows, axis=1)
+
+
+def row_maxima(rows: Array) -> Array:
+    """Return the largest entry of each row, (N,)."""
+    return np.maximum.reduce(rows, 1) if isinstance(rows, np.ndarray) else namespace(rows).max(rows, axis=1)
+
+
+@lru_cache(maxsize=4)
+def _row_numbers(n_rows: int) -> NDArray[np.int64]:
+    return np.arange(n_rows)

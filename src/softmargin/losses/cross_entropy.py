@@ -3,8 +3,8 @@
 Three formulas need care to not lose accuracy:
 
 - ``exp(s_j - m)`` amplifies the rounding error of the difference, see `softmargin.losses.rounding`.
-- If the target has the largest score, the loss is ``log1p(Σ_{j≠y} e^{s_j - s_y})``. With ``log(1 + …)``, a small
-  loss would lose all its digits.
+- The sum leaves out the largest score, m: the loss is ``log1p(Σ e^{s_j - m}) + m - s_y``. With ``log(1 + …)``, a
+  small loss would lose all its digits.
 - The target's gradient is minus the sum of the others, not ``p_y - 1``.
 """
 
@@ -16,11 +16,22 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from array_api_compat import device
 
-from softmargin.losses.arrays import Array, at_least, at_target, filled, number, target_set, with_target
+from softmargin.losses.arrays import (
+    Array,
+    at_least,
+    at_target,
+    filled,
+    number,
+    row_maxima,
+    row_sums,
+    target_set,
+    with_target,
+)
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.probabilities import softmax_rows
 from softmargin.losses.rounding import (
-    exp_difference,
+    difference_and_error,
+    exp_of_sum,
     quick_exp,
     quick_log,
     row_divide,
@@ -38,7 +49,7 @@ from softmargin.losses.rows import (
     row_max,
     row_sum,
 )
-from softmargin.vectors import namespace
+from softmargin.vectors import is_finite, namespace
 
 __all__ = ["CrossEntropy"]
 
@@ -88,21 +99,34 @@ class CrossEntropy(Loss, _Parameters):
     def _gradient(self, scores: Array, y: Array) -> Array:
         return with_target(softmax_rows(scores), y)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _values_and_gradient(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        # e^{s_j - s_y} only overflows if the loss is large. A score that is not finite makes its row NaN.
+        target = at_target(scores, y)
+        p = target_set(exp_of_sum(*difference_and_error(scores, target)), y, (target - target)[:, 0])
+        others = row_sums(p)
+        if not is_finite(others):
+            return self._values_and_gradient_from_top(scores, y)
+        total = 1.0 + others
+        p /= total[:, None]
+        return namespace(others).log1p(others), target_set(p, y, -(others / total))
+
+    def _values_and_gradient_from_top(self, scores: Array, y: Array) -> tuple[Array, Array]:
+        """Return both for any scores, relative to the largest score of each row."""
         xp = namespace(scores)
-        top, target = xp.max(scores, axis=1, keepdims=True), at_target(scores, y)
-        rivals = exp_difference(scores, top)
-        own = at_target(rivals, y)
-        rivals = target_set(rivals, y, 0.0)
-        others = xp.sum(rivals, axis=1, keepdims=True)
-        gap, error = two_sum_difference(top, target)
+        d, e = two_sum_difference(scores, row_maxima(scores)[:, None])
+        behind, error = at_target(d, y), at_target(e, y)
+        p = exp_of_sum(d, e)
+        own = at_target(p, y)
+        p = target_set(p, y, 0.0)
+        others = row_sums(p)[:, None]
+        # The sum without the largest score, which is the target's if and only if own = 1.
+        values = xp.log1p(others + (own - 1.0)) - error - behind
+        if not is_finite(values):
+            values = filled(values, xp.isinf(behind), math.inf)
         total = others + own
-        with np.errstate(divide="ignore", invalid="ignore"):
-            behind = xp.log(total) + error + gap
-            rivals /= total
-        behind = filled(behind, xp.isinf(gap), math.inf)
-        values = xp.where(gap == 0.0, xp.log1p(others), behind)[:, 0]
-        return values, target_set(rivals, y, -(others / total)[:, 0])
+        p /= total
+        return values[:, 0], target_set(p, y, -(others / total)[:, 0])
 
     def _hessian_product(self, scores: Array, y: Array, directions: Array) -> Array:
         # With u_j = t_j - t_y the target's u is 0, so the result is accurate for p_y close to 1.

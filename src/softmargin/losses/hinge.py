@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least
+from softmargin.losses.arrays import Array, row_sums
 from softmargin.losses.base import Floats, check_delta
 from softmargin.losses.margins import MarginLoss, ascend_margins, row_hinges, row_violations
 from softmargin.losses.rows import ANY_ORDER, row_ascent, row_function, row_gradient, row_sum
@@ -66,7 +66,7 @@ class Hinge(MarginLoss, _Parameters):
         return self.delta
 
     def _sums(self, u: Array) -> Array:
-        return namespace(u).sum(at_least(u, 0.0), axis=1)
+        return row_sums(u)
 
     def _slopes(self, u: Array) -> Array:
         return namespace(u).astype(u > 0.0, u.dtype)

@@ -13,10 +13,20 @@ import numpy as np
 from array_api_compat import device
 from numpy.typing import NDArray
 
-from softmargin.losses.arrays import Array, at_target, clipped, filled, sums_by_class, target_set, with_target
+from softmargin.losses.arrays import (
+    Array,
+    at_least,
+    at_target,
+    clipped,
+    filled,
+    row_sums,
+    sums_by_class,
+    target_set,
+    with_target,
+)
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.rows import ANY_ORDER, row_helper
-from softmargin.vectors import namespace
+from softmargin.vectors import is_finite, namespace
 
 __all__ = [
     "MarginLoss", "ascend_margins", "margin_violations", "pairwise_jacobian", "pairwise_shift", "row_hinges",
@@ -52,22 +62,23 @@ class MarginLoss(Loss):
         raise NotImplementedError
 
     def _sums(self, u: Array) -> Array:
-        """Return Σ_j φ(u_j) of each row of margin violations, which are 0 at the target; shape (N,)."""
+        """Return Σ_j φ(u_j) of each row of hinges u ≥ 0, shape (N,); φ(0) is 0."""
         raise NotImplementedError
 
     def _slopes(self, u: Array) -> Array:
-        """Return φ'(u_j) of margin violations; at the target it is not used."""
+        """Return φ'(u_j) of hinges u ≥ 0, which is 0 at 0."""
         raise NotImplementedError
 
     def _values(self, scores: Array, y: Array) -> Array:
-        return self._sums(margin_violations(scores, y, self.delta))
+        return self._sums(hinges(scores, y, self.delta))
 
     def _gradient(self, scores: Array, y: Array) -> Array:
-        return with_target(self._slopes(margin_violations(scores, y, self.delta)), y)
+        return self._values_and_gradient(scores, y)[1]
 
     def _values_and_gradient(self, scores: Array, y: Array) -> tuple[Array, Array]:
-        u = margin_violations(scores, y, self.delta)
-        return self._sums(u), with_target(self._slopes(u), y)
+        u = hinges(scores, y, self.delta)
+        t = self._slopes(u)
+        return self._sums(u), target_set(t, y, -row_sums(t))
 
     def _bounded(self, dual: Array) -> Array:
         return clipped(dual, 0.0, self._cap)
@@ -140,13 +151,18 @@ def margin_violations(scores: Array, y: Array, delta: float) -> Array:
     not a number.
     """
     xp, target = namespace(scores), at_target(scores, y)
-    usable = xp.isfinite(target)
-    if xp.all(usable):
+    if is_finite(target):
         u = scores - target
         u += delta
     else:
+        usable = xp.isfinite(target)
         u = filled(scores - filled(target, ~usable, 0.0) + delta, ~usable, math.inf)
     return target_set(u, y, 0.0)
+
+
+def hinges(scores: Array, y: Array, delta: float) -> Array:
+    """Return max(0, s_j - s_y + Δ) of each class, (N, C), and 0 for the target; see `margin_violations`."""
+    return at_least(margin_violations(scores, y, delta), 0.0)
 
 
 def pairwise_shift(class_sums: Floats, class_weights: Floats) -> Floats:

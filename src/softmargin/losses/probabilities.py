@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmargin.arguments import as_floats
-from softmargin.losses.arrays import Array
+from softmargin.losses.arrays import Array, row_maxima, row_sums
 from softmargin.losses.base import Floats, check_scores
 from softmargin.losses.rounding import exp_difference
-from softmargin.vectors import namespace
 
 __all__ = ["softmax", "softmax_rows"]
 
@@ -44,7 +43,6 @@ def softmax(scores: ArrayLike) -> Floats:
 
 def softmax_rows(scores: Array) -> Array:
     """Return the softmax of each row of an array (N, C) of any library that follows the array API standard."""
-    xp = namespace(scores)
-    p = exp_difference(scores, xp.max(scores, axis=1, keepdims=True))
-    p /= xp.sum(p, axis=1, keepdims=True)
+    p = exp_difference(scores, row_maxima(scores)[:, None])
+    p /= row_sums(p)[:, None]
     return p

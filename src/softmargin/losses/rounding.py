@@ -12,10 +12,10 @@ import numpy as np
 
 from softmargin.losses.arrays import Array, filled
 from softmargin.losses.rows import CONTRACTED, by_precision, row_helper
-from softmargin.vectors import namespace
+from softmargin.vectors import is_finite, namespace
 
 __all__ = [
-    "exp_difference", "quick_exp", "quick_log", "row_divide", "row_exp_differences", "two_sum_difference",
+    "difference_and_error", "exp_difference", "exp_of_sum", "quick_exp", "quick_log", "row_divide", "row_exp_differences", "two_sum_difference",
     "x_log_x", "x_log_x_beside_one",
 ]  # fmt: skip
 
@@ -23,22 +23,28 @@ _EXP_UNDERFLOW = -746.0
 """exp underflows to 0 in float64 below this; the error of such a difference may be NaN and is ignored."""
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def two_sum_difference(a: Array, b: Array) -> tuple[Array, Array]:
     """Return d = fl(a - b) and the error e with a - b = d + e exactly; e is 0 where d is infinite."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        d = a - b
-        part = d - a
-        e = (a - (d - part)) - (b + part)
-        exact = namespace(e).isfinite(e)
-    return d, e if namespace(e).all(exact) else filled(e, ~exact, 0.0)
+    d, e = difference_and_error(a, b)
+    return d, e if is_finite(e) else filled(e, ~namespace(e).isfinite(e), 0.0)
+
+
+def difference_and_error(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the same, but e is NaN where d is not finite."""
+    d = a - b
+    part = d - a
+    return d, (a - (d - part)) - (b + part)
 
 
 def exp_difference(a: Array, b: Array) -> Array:
     """Return exp(a - b) for a ≤ b, with an error of a few units in the last place."""
-    d, e = two_sum_difference(a, b)
-    e += 1.0
-    e *= namespace(d).exp(d)
-    return e
+    return exp_of_sum(*two_sum_difference(a, b))
+
+
+def exp_of_sum(d: Array, e: Array) -> Array:
+    """Return exp(d + e) for a rounding error e of d."""
+    return (1.0 + e) * namespace(d).exp(d)
 
 
 def x_log_x(x: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least, at_most, clipped
+from softmargin.losses.arrays import Array, at_most, row_sums
 from softmargin.losses.base import Floats, Loss, check_delta, check_positive
 from softmargin.losses.margins import MarginLoss, row_margin_hessian
 from softmargin.losses.rows import row_function, row_gradient, row_hessian_product
@@ -45,12 +45,11 @@ class SmoothedHinge(MarginLoss, _Parameters):
         return self == other or isinstance(other.smoothed(self.width), SmoothedHinge)
 
     def _sums(self, u: Array) -> Array:
-        xp, u = namespace(u), at_least(u, 0.0)
-        t = at_most(u / self.width, 1.0)
-        return xp.sum(xp.where(t < 1.0, 0.5 * u * t, u - 0.5 * self.width), axis=1)
+        t = self._slopes(u)
+        return row_sums(namespace(u).where(t < 1.0, 0.5 * u * t, u - 0.5 * self.width))
 
     def _slopes(self, u: Array) -> Array:
-        return clipped(u / self.width, 0.0, 1.0)
+        return at_most(u / self.width, 1.0)
 
     @property
     def _conjugate_curvature(self) -> float:

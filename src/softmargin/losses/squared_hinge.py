@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, NamedTuple
 
-from softmargin.losses.arrays import Array, at_least
+from softmargin.losses.arrays import Array, row_sums
 from softmargin.losses.base import Floats, check_delta
 from softmargin.losses.margins import (
     MarginLoss,
@@ -65,10 +65,10 @@ class SquaredHinge(MarginLoss, _Parameters):
         return 1.0
 
     def _sums(self, u: Array) -> Array:
-        return namespace(u).sum(at_least(u, 0.0) ** 2, axis=1)
+        return row_sums(u**2)
 
     def _slopes(self, u: Array) -> Array:
-        return 2.0 * at_least(u, 0.0)
+        return 2.0 * u
 
     def _mobility(self, t: Array) -> Array:
         return 2.0 * namespace(t).astype(t > 0.0, t.dtype)

@@ -87,7 +87,7 @@ def relative_gap(value: float, lower_bound: float) -> float:
 
 def as_value(number: float) -> float:
     """Return a value of F: infinite where scores overflowed to NaN."""
-    return np.inf if np.isnan(number) else number
+    return math.inf if math.isnan(number) else number
 
 
 def prove(

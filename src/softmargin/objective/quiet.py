@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -25,10 +24,12 @@ def quietly(method: _Method) -> _Method:
     The method belongs to an object whose ``_engine`` has the shape of the data.
     """
 
+    @np.errstate(over="ignore", invalid="ignore")  # as a decorator, it takes less time than in a `with` statement
     @wraps(method)
     def quiet(self: Any, *arguments: Any, **options: Any) -> Any:
-        tiny = self._engine.shape.n_products <= _TINY
-        with np.errstate(over="ignore", invalid="ignore"), nullcontext() if tiny else one_blas_thread():
+        if self._engine.shape.n_products <= _TINY:
+            return method(self, *arguments, **options)
+        with one_blas_thread():
             return method(self, *arguments, **options)
 
     return cast(_Method, quiet)

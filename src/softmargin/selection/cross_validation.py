@@ -35,6 +35,7 @@ from softmargin.selection.wording import unique_name
 from softmargin.shards import Shards
 from softmargin.solvers import Callback, Fit
 from softmargin.statistics import standard_error
+from softmargin.threads import one_blas_thread
 
 __all__ = ["CrossValidated", "cross_validate", "scaling_of"]
 
@@ -59,6 +60,7 @@ class CrossValidated(NamedTuple):
         return self.search.candidate(name)
 
 
+@one_blas_thread()
 def cross_validate(
     search: SearchSamples, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
 ) -> CrossValidated:

@@ -25,6 +25,9 @@ _RATIO = 10.0
 _ROUGH = 0.03
 """Relative gap at which the next λ follows."""
 
+_GOOD = 0.99
+"""Relative gap up to which dual ascent at the last λ is a better start than a larger λ."""
+
 
 @dataclass(frozen=True)
 class Continuation(Solver):
@@ -52,9 +55,10 @@ class Continuation(Solver):
         return self.then.states
 
     def start_from_dual(self, dual: DualState, estimate: float) -> State:
-        """Return the multipliers for the second solver, or zero if it uses none: then it starts at a larger λ."""
+        """Return the multipliers for the second solver if it uses them and the ``estimate`` is good, else zero."""
         state = self.then.start_from_dual(dual, estimate)
-        return state if isinstance(state, self.then.states) else Start(P=0.0 * dual.P, reg=dual.reg)
+        keeps = estimate <= _GOOD and isinstance(state, self.then.states)
+        return state if keeps else Start(P=0.0 * dual.P, reg=dual.reg)
 
     def steps(self, problem: Problem, start: State, tol: float) -> Steps:
         """Yield the points of all λ; a start that is not zero takes the place of the first."""

@@ -24,7 +24,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import DualState, GivenRows, Sweep
@@ -44,10 +43,10 @@ from softmargin.engines.rows import ArrayRows, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.threads import INLINE_WORK, one_blas_thread
 
-__all__ = ["DualRows"]
+__all__ = ["FAIR_SHARE", "LONGEST_WAIT", "DualRows"]
 
-_LONGEST_WAIT, _LONGEST_WAIT_STRETCHED = 16, 3
-_FAIR_SHARE = 0.3
+LONGEST_WAIT, _LONGEST_WAIT_STRETCHED = 16, 3
+FAIR_SHARE = 0.3
 """A row is skipped, for up to this number of sweeps, until its gain is about this fraction of the mean gain. The
 second applies while a multiple of W and b with all losses zero is better: its factor depends on the worst row."""
 
@@ -196,42 +195,30 @@ class DualRows:
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
         """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
-        all_rows = self._engine.rows
-        self._due -= 1.0
-        places = rng.permutation(np.flatnonzero(self._due < 1.0))
-        rows = all_rows[places]
-        self._engine.count(len(rows))
-        self._visits += len(rows)
         self.b -= self._penalty * self._sums
-        self._ascend(rows)
-        gaps = self._gaps[all_rows]
-        gap = plain_gap = float(gaps.sum())
+        loss, gap, largest = self._pass(rng)
+        plain_gap = gap
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
         penalty = self.reg * float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
-        value = float(self._values[all_rows].sum()) + penalty
-        stretched = self._measure(rows, value, gap, penalty)
+        value = loss + penalty
+        stretched = self._measure(largest, value, gap, penalty)
         if stretched:
             value, gap = self._measured.value, self._measured.gap
-        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
-        fair = np.sqrt(_FAIR_SHARE * plain_gap / len(all_rows) / np.maximum(gaps[places], 1e-300))
-        longest = _LONGEST_WAIT_STRETCHED if stretched else _LONGEST_WAIT
-        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(fair, 2.0), 1.0), longest)
-        self._waits[places] = waits
-        self._due[places] += waits.astype(np.float32)
+        mean = plain_gap / len(self._engine.rows)
+        self._wait(FAIR_SHARE * mean, _LONGEST_WAIT_STRETCHED if stretched else LONGEST_WAIT)
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
         return Sweep(value, gap + _COST_ONCE_BALANCED * imbalance, plain_gap, stretched)
 
-    def _measure(self, rows: Ints, value: float, gap: float, penalty: float) -> bool:
+    def _measure(self, largest: float, value: float, gap: float, penalty: float) -> bool:
         """Return whether the multiple of W and b with all losses zero has a smaller relative gap than these.
 
-        It is measured now and then. It exists only if no loss of the ``rows``, which were just visited, is large.
+        It is measured now and then. It exists only if the ``largest`` loss of the rows just visited is small.
         """
-        samples, loss, before = self._engine.samples, self._loss, self._measured
+        loss, before = self._loss, self._measured
         n_rows, since = len(self._engine.rows), self._visits - before.visits
         hopeless = _HOPELESS * gap * before.value < before.gap * value < np.inf
         if loss.separates and not hopeless and since >= max(2 * n_rows, _BETWEEN_MEASURES * self._visits):
-            largest = float((self._values[rows] / samples.weights[rows]).max(initial=0.0))
             possible = largest < float(loss._values(np.zeros((1, 2)), np.zeros(1, np.int64))[0])
             self._measured = self._stretched(penalty) if possible else _Stretched(self._visits)
         return self._measured.gap * value < gap * self._measured.value < np.inf
@@ -258,6 +245,32 @@ class DualRows:
         factor = self._stretch(P)
         return P if np.isinf(factor) else factor * P
 
+    def _pass(self, rng: np.random.Generator) -> tuple[float, float, float]:
+        """Visit the rows that are due.
+
+        Return the sums over all rows of loss and gap at their last visit, and the largest loss of those visited.
+        """
+        samples, all_rows = self._engine.samples, self._engine.rows
+        self._due -= 1.0
+        rows = all_rows[rng.permutation(np.flatnonzero(self._due < 1.0))]
+        self._count(len(rows))
+        self._ascend(rows)
+        largest = float((self._values[rows] / samples.weights[rows]).max(initial=0.0))
+        return float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum()), largest
+
+    def _count(self, n_visits: int) -> None:
+        self._engine.count(n_visits)
+        self._visits += n_visits
+
+    def _wait(self, fair: float, longest: int) -> None:
+        """Decide when to visit the rows again that were just visited, given a fair gap."""
+        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
+        places = np.flatnonzero(self._due < 1.0)
+        ratios = np.sqrt(fair / np.maximum(self._gaps[self._engine.rows[places]], 1e-300))
+        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(ratios, 2.0), 1.0), longest)
+        self._waits[places] = waits
+        self._due[places] += waits.astype(np.float32)
+
     def _ascend(self, rows: Ints) -> None:
         """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
         size = self._n_block * max(1, _PREPARED_SIZE // (self._n_block * self._Wt.shape[1]))
@@ -281,12 +294,11 @@ class DualRows:
         parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         work = len(rows) * len(shift) * (len(shift) + 8)
         negligible = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.score_scale
-        best, smallest, factor = shift, np.inf, None
+        best, smallest, jacobian = shift, np.inf, None
         with one_blas_thread():
             for _ in range(_MAX_NEWTON_STEPS):
-                found = self._engine.workers.run(
-                    [partial(self._rebalanced_sums, part, shift, factor is None) for part in parts], work
-                )
+                tasks = [partial(self._rebalanced_sums, part, shift, jacobian is None) for part in parts]
+                found = self._engine.workers.run(tasks, work)
                 total = sum_in_order([sums for sums, _ in found])
                 size = float(np.abs(total).sum())
                 if not size < 0.5 * smallest:
@@ -294,13 +306,12 @@ class DualRows:
                 best, smallest = shift, size
                 if size <= negligible:
                     break
-                if factor is None:
+                if jacobian is None:
                     jacobian = sum_in_order([jacobians for _, jacobians in found])
                     # Singular: equal shifts have no effect, and neither have classes with all rows at bounds.
                     least = max(_SINGULAR * float(np.trace(jacobian)), SMALLEST_CURVATURE)
                     jacobian[np.diag_indices_from(jacobian)] += least
-                    factor = cho_factor(jacobian, check_finite=False)
-                shift = shift - cho_solve(factor, total, check_finite=False)
+                shift = shift - np.linalg.solve(jacobian, total)
         return best
 
     def _rebalanced_sums(
