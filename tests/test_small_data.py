@@ -77,6 +77,22 @@ def test_w_belongs_to_the_dual_rows_of_small_data(loss):
 
 
 @each_loss
+def test_a_sweep_on_small_data_visits_at_least_half_of_the_rows(loss):
+    X, y = blobs()
+    problem, _ = sm.Objective(loss, X, y, 0.02, engine=SmallEngine).problem()
+    dual = problem.dual_state(8.0 * problem.loss.balance_stiffness(3), 0.01)
+    order, passes = np.random.default_rng(1), [0.0]
+    for _ in range(10):
+        value = dual.sweep(order).value
+        passes.append(dual.n_passes)
+    steps = np.diff(passes)
+    assert steps[0] == 1.0
+    assert 0.5 <= steps.min() < 1.0  # rows with little to gain are skipped
+    assert steps.max() < 1.5
+    assert value == pytest.approx(problem.value(dual.P[:-1], dual.P[-1]), rel=0.1)
+
+
+@each_loss
 def test_path(loss):
     X, y = blobs()
     found = sm.path(sm.Objective(loss, X, y, 0.0), REGS)

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -183,3 +185,33 @@ def test_folds_that_work_alone_share_threads_and_have_the_same_bits():
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(alone, (0.02, 0.01))) == here
+
+
+LATE = """
+import numpy as np
+from threadpoolctl import ThreadpoolController
+from softmargin.threads import one_blas_thread, scipy_linalg, worker_threads
+
+def found():
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return {one.filepath: one.num_threads for one in libraries}
+
+ThreadpoolController().limit(limits=2, user_api="blas")
+with one_blas_thread():
+    early = set(found())
+    assert set(found().values()) == {1}
+    if LATE:
+        scipy_linalg()
+    assert set(found().values()) == {1}, found()
+    if not LATE:
+        scipy_linalg()
+before = {path: n for path, n in found().items() if path not in early}
+with one_blas_thread():
+    assert set(found().values()) == {1}, found()
+assert all(found()[path] == n for path, n in before.items())
+"""
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_blas_that_is_loaded_later_is_limited_too(late):
+    subprocess.run([sys.executable, "-c", f"LATE = {late}\n{LATE}"], check=True)

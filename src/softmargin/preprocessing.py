@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import DTypeLike, NDArray
-from scipy.sparse import csr_array, issparse
 
 from softmargin.arguments import check_choice
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
-from softmargin.sparse import Columns
+from softmargin.sparse import Columns, issparse
 
 __all__ = [
     "ROWS", "SCALINGS", "Preprocessing", "constant_columns", "needs_moments", "requested_scaling", "scale_for",
@@ -209,7 +209,7 @@ def unit_rows(X: Any) -> Any:
     wide = X.dtype == np.float64 or (X.dtype.kind in "iu" and X.dtype.itemsize > 2)
     dtype = np.float64 if wide else np.float32
     if issparse(X):
-        result = csr_array((np.empty(X.data.shape, dtype), X.indices, X.indptr), shape=X.shape)
+        result = scipy.sparse.csr_array((np.empty(X.data.shape, dtype), X.indices, X.indptr), shape=X.shape)
         for start in range(0, X.shape[0], _BLOCK_ELEMENTS):
             indptr = X.indptr[start : start + _BLOCK_ELEMENTS + 1]
             entries = slice(indptr[0], indptr[-1])

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 
 from softmargin.arguments import (
     Floats,
@@ -25,7 +24,7 @@ from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.labels import check_codes, check_labels, keys_of_rows, labels_of_rows
 from softmargin.preprocessing import unit_rows
-from softmargin.sparse import ALL_COLUMNS, Columns, canonical_csr, without_empty_columns
+from softmargin.sparse import ALL_COLUMNS, Columns, canonical_csr, issparse, without_empty_columns
 from softmargin.text import printable
 from softmargin.weights import ClassWeight, balanced_weights, check_class_weight, check_weights, class_factors
 

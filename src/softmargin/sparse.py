@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError
 
-__all__ = ["ALL_COLUMNS", "Columns", "canonical_csr", "without_empty_columns"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["ALL_COLUMNS", "Columns", "canonical_csr", "issparse", "without_empty_columns"]
 
 _LARGEST_SHARE = 0.5
 """Empty columns are left out if at most this share of the columns holds entries."""
@@ -62,10 +66,15 @@ class Columns(NamedTuple):
         """Return X (N, D') with its empty columns, (N, D)."""
         if self.kept is None:
             return X
-        return csr_array((X.data, self.kept[X.indices], X.indptr), shape=(X.shape[0], self.n_columns))
+        return scipy.sparse.csr_array((X.data, self.kept[X.indices], X.indptr), shape=(X.shape[0], self.n_columns))
 
 
 ALL_COLUMNS = Columns()
+
+
+def issparse(X: object) -> bool:
+    """Return whether X is a sparse array or matrix, without an import of `scipy.sparse`, which takes long."""
+    return "scipy.sparse" in sys.modules and bool(scipy.sparse.issparse(X))
 
 
 def without_empty_columns(X: Any) -> tuple[Any, Columns]:
@@ -84,7 +93,8 @@ def without_empty_columns(X: Any) -> tuple[Any, Columns]:
     kept = np.flatnonzero(holds).astype(X.indices.dtype)
     numbers = np.empty(X.shape[1], X.indices.dtype)
     numbers[kept] = np.arange(n_kept)
-    return csr_array((X.data, numbers[X.indices], X.indptr), shape=(X.shape[0], n_kept)), Columns(kept, X.shape[1])
+    narrow = scipy.sparse.csr_array((X.data, numbers[X.indices], X.indptr), shape=(X.shape[0], n_kept))
+    return narrow, Columns(kept, X.shape[1])
 
 
 def canonical_csr(X: Any, name: str = "X") -> csr_array:
@@ -98,7 +108,7 @@ def canonical_csr(X: Any, name: str = "X") -> csr_array:
     _check_sparse(X, name)
     given = X.tocsr()
     # A new object around the same memory, because sorting sets attributes of the object.
-    csr = csr_array(given.shape, dtype=given.dtype)
+    csr = scipy.sparse.csr_array(given.shape, dtype=given.dtype)
     csr.data, csr.indices, csr.indptr = given.data, given.indices, given.indptr
     if not csr.has_canonical_format:
         csr = csr.copy()

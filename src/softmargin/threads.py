@@ -18,7 +18,7 @@ from softmargin.text import quoted
 
 __all__ = [
     "INLINE_WORK", "VARIABLE", "ForkLock", "Workers", "cores", "default_threads", "one_blas_thread",
-    "thread_libraries", "usable_cores", "worker_threads", "working_alone",
+    "scipy_linalg", "thread_libraries", "usable_cores", "worker_threads", "working_alone",
 ]  # fmt: skip
 
 _Result = TypeVar("_Result")
@@ -99,8 +99,8 @@ def _set_threads(library: Any, n_threads: int) -> None:
 class _Limit:
     """A count of the holders of a limit of one thread, and the numbers of threads to restore after the last."""
 
-    def __init__(self, libraries: Sequence[Any]) -> None:
-        self._libraries = libraries
+    def __init__(self, libraries: list[Any]) -> None:
+        self.libraries = libraries
         self._before: list[int] = []
         self._inherited: list[int] | None = None
         self._n_holders = 0
@@ -110,19 +110,30 @@ class _Limit:
         if self._n_holders > 0:
             self._n_holders, self._inherited = 0, self._before
 
+    def add(self, library: Any) -> None:
+        """Add a library that was loaded later."""
+        self.libraries.append(library)
+        if self._n_holders > 0:
+            self._before.append(library.get_num_threads())
+            _set_threads(library, 1)
+
     def hold(self) -> None:
         self._n_holders += 1
         if self._n_holders == 1:
-            found = [library.get_num_threads() for library in self._libraries]
+            found = [library.get_num_threads() for library in self.libraries]
             self._before, self._inherited = self._inherited or found, None
-            for library in self._libraries:
+            for library in self.libraries:
                 _set_threads(library, 1)
 
     def release(self) -> None:
         self._n_holders -= 1
         if self._n_holders == 0:
-            for library, n_threads in zip(self._libraries, self._before, strict=True):
+            for library, n_threads in zip(self.libraries, self._before, strict=True):
                 _set_threads(library, n_threads)
+
+
+def _is_per_thread(library: Any) -> bool:
+    return getattr(library, "threading_layer", "") == "openmp"
 
 
 class _Blas:
@@ -130,8 +141,8 @@ class _Blas:
 
     def __init__(self) -> None:
         libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-        self._per_thread = [one for one in libraries if getattr(one, "threading_layer", "") == "openmp"]
-        self._shared = _Limit([one for one in libraries if one not in self._per_thread])
+        self._per_thread = [one for one in libraries if _is_per_thread(one)]
+        self._shared = _Limit([one for one in libraries if not _is_per_thread(one)])
         self._own = threading.local()
 
     def limits(self) -> tuple[_Limit, _Limit]:
@@ -140,9 +151,27 @@ class _Blas:
             self._own.limit = _Limit(self._per_thread)
         return self._shared, self._own.limit
 
+    def add_loaded(self) -> None:
+        """Limit the libraries that were loaded since, for this thread and threads that start later."""
+        shared, own = self.limits()
+        known = {one.filepath for one in (*shared.libraries, *own.libraries)}
+        for one in ThreadpoolController().select(user_api="blas").lib_controllers:
+            if one.filepath not in known:
+                (own if _is_per_thread(one) else shared).add(one)
+
 
 _blas = cache(_Blas)
 _SETTING = ForkLock()
+
+
+@cache
+def scipy_linalg() -> Any:
+    """Return `scipy.linalg`, imported here because that takes long; `one_blas_thread` limits its BLAS, too."""
+    import scipy.linalg
+
+    with _SETTING.lock:
+        _blas().add_loaded()
+    return scipy.linalg
 
 
 def _begin_child() -> None:

@@ -21,6 +21,7 @@ from softmargin.preprocessing import Preprocessing, requested_scaling
 from softmargin.samples import Labelled, Samples
 from softmargin.selection import Comparison, scaling_of
 from softmargin.solvers import Callback, Fit, minimize
+from softmargin.threads import one_blas_thread
 from softmargin.weights import ClassWeight
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def train(
     return train_on(samples, labelled, loss, reg, scaling, **options)
 
 
+@one_blas_thread()
 def train_on(
     samples: Samples,
     labelled: Labelled,

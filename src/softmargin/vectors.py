@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import array_api_compat.numpy
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array, is_torch_array, to_device
 from numpy.typing import NDArray
@@ -17,8 +16,8 @@ Vector: TypeAlias = Any
 
 def namespace(array: Vector) -> Any:
     """Return the array API namespace of an array."""
-    # NumPy is the usual case; the general look-up takes a noticeable time on small problems.
-    return array_api_compat.numpy if type(array) is np.ndarray else array_namespace(array)
+    # NumPy is the usual case, and a namespace itself: the general look-up and its imports take a noticeable time.
+    return np if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
 
 
 def inner(a: Vector, b: Vector) -> float:

@@ -21,6 +21,7 @@ import softmargin as sm
 from softmargin.data import Dataset
 from softmargin.preprocessing import unit_rows
 from softmargin.report import draw_figures, fill_report, page, refit, summary
+from softmargin.report.fill.errors import joined
 from softmargin.report.wording import percent, short
 from softmargin.statistics import mcnemar, standard_error
 from tests.support.command_line import run
@@ -116,6 +117,17 @@ def test_samples_and_their_terms(loss, models, reports, digits):
             for k, term in terms.items():
                 assert term.value == pytest.approx((k != true) * max(0.0, s[k] - s[true] + 1.0) ** power)
             assert sum(t.value for t in terms.values()) + sample.rest == pytest.approx(sample.loss)
+
+
+def test_classes_that_are_confused_are_neighbours():
+    alike, pairs = np.zeros((7, 7)), [(0, 4), (2, 6), (1, 5)]
+    for k, (a, b) in enumerate(pairs):
+        alike[a, b] = alike[b, a] = 0.3 - 0.1 * k
+    alike[4, 6] = alike[6, 4] = 0.05  # the ends at which two pairs meet
+    order = joined(alike)
+    assert sorted(order) == list(range(7))
+    for a, b in [*pairs, (4, 6)]:
+        assert abs(order.index(a) - order.index(b)) == 1
 
 
 @each_loss

@@ -79,13 +79,19 @@ for command in (fit, compare, curve, embed, evaluate, predict, report, export, i
     softmargin.add_command(command)
 
 
+_NEW_OBJECTS = 50_000
+"""Number of new objects after which Python looks for cycles among them."""
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; an invalid argument or file is one sentence on stderr and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # λ is \u03bb in a narrow encoding
     arguments = sys.argv[1:] if arguments is None else arguments
-    atexit.register(gc.freeze)  # looking for cycles in what ends with the process takes a tenth of a second
+    # Looking for cycles takes a tenth of a second at the default threshold, and another one at the end.
+    gc.set_threshold(_NEW_OBJECTS)
+    atexit.register(gc.freeze)
     try:
         with _stoppable():
             status = softmargin.main(arguments or ["--help"], "softmargin", standalone_mode=False)

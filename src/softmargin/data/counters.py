@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.tables import may_identify, names_identifiers, some
+from softmargin.sparse import issparse
 from softmargin.text import quoted
 
 __all__ = ["without_counters"]

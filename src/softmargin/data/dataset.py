@@ -7,18 +7,21 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
 
 from softmargin.data.inputs import Inputs, joined
 from softmargin.data.labels import nfc
 from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.notebook import table
+from softmargin.sparse import issparse
 from softmargin.text import printable
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = [
     "Dataset", "Extraction", "Extractor", "Features", "ImageShape", "Progress", "ReadOptions", "StoredFeatures",
@@ -28,7 +31,7 @@ __all__ = [
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, what)``, at most about 20 times a second."""
 
-Features: TypeAlias = NDArray[Any] | csr_array
+Features: TypeAlias = "NDArray[Any] | csr_array"
 ImageShape: TypeAlias = tuple[int, int, int]
 
 FINGERPRINT_BLOCK_BYTES = 1 << 22

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
 
 from softmargin.data.arrays import dataset_of, where_in, with_labels
 from softmargin.data.dataset import Dataset, ReadOptions
@@ -22,7 +22,7 @@ __all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
 FORMAT = "a .npz file"
 OPTIONS = frozenset({"labels_file"})
 SPARSE = {"data", "indices", "indptr", "shape", "format"}
-MATRICES = {b"csr": csr_array, b"csc": csc_array}
+MATRICES = {b"csr": "csr_array", b"csc": "csc_array"}
 
 
 def accepts(path: Path) -> bool:
@@ -78,7 +78,7 @@ def _read_sparse(path: Path, load: Callable[[str], NDArray[Any]]) -> Dataset:
     try:
         if shape.size != 2 or any(part.ndim != 1 or part.dtype.kind not in "iu" for part in (shape, *parts[1:])):
             raise ValueError("shape, indices and indptr must be 1-D arrays of integers")
-        matrix = MATRICES[kind](parts, shape=tuple(shape.tolist()))
+        matrix = getattr(scipy.sparse, MATRICES[kind])(parts, shape=tuple(shape.tolist()))
     except (ValueError, OverflowError) as error:
         raise DataError(f"{where} is not a valid sparse matrix ({one_line(error)}).") from error
     return Dataset(canonical_csr(matrix, where), None, path.stem)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from softmargin.data.dataset import Dataset, ReadOptions
 from softmargin.data.labels import labels_of_words
@@ -90,7 +90,9 @@ def _dataset(path: Path, rows: _Rows, n_features: int | None) -> Dataset:
     indptr = np.concatenate([[0], np.cumsum(rows.lengths)])
     narrow = np.int32 if max(largest, len(rows.indices)) <= LARGEST_INDEX else np.int64
     shape = (len(rows.labels), largest if n_features is None else n_features)
-    X = csr_array((rows.values, (rows.indices - 1).astype(narrow), indptr.astype(narrow)), shape=shape)
+    X = scipy.sparse.csr_array(
+        (rows.values, (rows.indices - 1).astype(narrow), indptr.astype(narrow)), shape=shape
+    )
     X.sort_indices()
     y = labels_of_words([label.decode().removeprefix("+") for label in rows.labels], printable(path))
     if y.dtype.kind == "U" and y.size:

@@ -203,6 +203,9 @@ class DualState(Protocol):
     def P(self) -> Vector:
         """W and b as a new array (D + 1, C)."""
 
+    def stretched_P(self) -> Vector:
+        """Return the multiple of W and b with all losses zero, if there is one; half a pass."""
+
     @property
     def rows(self) -> RowState:
         """The dual rows, as a view that later sweeps change."""

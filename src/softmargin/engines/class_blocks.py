@@ -13,10 +13,9 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 
 from softmargin.losses.base import Floats, Ints
-from softmargin.threads import Workers
+from softmargin.threads import Workers, scipy_linalg
 
 __all__ = ["ClassBlocks", "Pairs"]
 
@@ -127,8 +126,9 @@ def _inverse(rows: Floats, low_rank: bool) -> Floats:
     size = rows.shape[1]
     matrix = rows @ rows.T if low_rank else rows.T @ rows
     matrix[np.diag_indices_from(matrix)] += 1.0
-    factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    linalg = scipy_linalg()
+    factor = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
     if low_rank:  # (I + RᵀR)⁻¹ = I - Rᵀ (I + R Rᵀ)⁻¹ R
-        return np.asarray(solve_triangular(factor, rows, lower=True, check_finite=False))
-    inverse = solve_triangular(factor, np.eye(size), lower=True, check_finite=False, overwrite_b=True)
+        return np.asarray(linalg.solve_triangular(factor, rows, lower=True, check_finite=False))
+    inverse = linalg.solve_triangular(factor, np.eye(size), lower=True, check_finite=False, overwrite_b=True)
     return np.asarray(inverse.T @ inverse)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import Hessian, Preconditioner, Shape
 from softmargin.engines.class_blocks import ClassBlocks, Pairs
 from softmargin.engines.preconditioners import GramPairs, GramPreconditioner
 from softmargin.losses.base import Floats, Ints, Loss
+from softmargin.threads import scipy_linalg
 
 if TYPE_CHECKING:
     from softmargin.engines.in_memory import InMemoryEngine
@@ -96,10 +96,11 @@ class DenseHessian:
         square[np.diag_indices(C * D)] += diagonal.ravel()
         try:
             # The transpose has LAPACK's memory order, so that nothing is copied.
-            factor = cho_factor(square.T, overwrite_a=True, check_finite=False)
-        except LinAlgError:
+            factor = scipy_linalg().cho_factor(square.T, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
             return None
-        return np.ascontiguousarray(cho_solve(factor, G.T.ravel(), check_finite=False).reshape(C, D).T)
+        solved = scipy_linalg().cho_solve(factor, G.T.ravel(), check_finite=False)
+        return np.ascontiguousarray(solved.reshape(C, D).T)
 
 
 def _add_columns(
@@ -157,7 +158,7 @@ class PairHessian:
         pairs = Pairs(place, rival, target, factors)
         try:
             return ClassBlocks(Z, pairs, shape.n_classes, reg, floor, engine.workers)
-        except LinAlgError:  # λ is below the rounding error
+        except np.linalg.LinAlgError:  # λ is below the rounding error
             return None
 
     def solve(self, G: Floats, reg: float, floor: float | None, preconditioner: Preconditioner) -> Floats | None:
@@ -165,7 +166,7 @@ class PairHessian:
         engine, few_rows = self._engine, isinstance(preconditioner, GramPreconditioner)
         if few_rows:
             some = np.arange(len(engine.rows))
-            if 8 * np.count_nonzero(self._active) ** 2 > _MATRIX_BYTES:
+            if not 0 < 8 * np.count_nonzero(self._active) ** 2 <= _MATRIX_BYTES:
                 return None
         elif not can_solve(engine.shape, self._active):
             return None
@@ -178,7 +179,7 @@ class PairHessian:
         pull = 0.0 if floor is None else 1.0 / floor
         try:
             return cast(GramPreconditioner, preconditioner).solve_pairs(pairs, reg, pull, G)
-        except LinAlgError:  # the smallest curvature is below the rounding error
+        except np.linalg.LinAlgError:  # the smallest curvature is below the rounding error
             return None
 
 

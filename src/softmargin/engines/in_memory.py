@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from softmargin.affine import Affine
 from softmargin.arguments import brief, check_count
@@ -43,6 +42,7 @@ from softmargin.errors import DataError, ParameterError
 from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
+from softmargin.sparse import issparse
 from softmargin.threads import Workers
 
 __all__ = ["InMemoryEngine"]

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError
 
 from softmargin.engines.preconditioners import STEP, PanelPreconditioner, PanelProduct, panel_product
 from softmargin.engines.triangular import PANEL, cholesky_in_place, row_panels, solve_lower
@@ -97,7 +96,7 @@ class NystromPreconditioner(PanelPreconditioner):
             try:
                 corners = cholesky_in_place(row_panels(gram), workers)
                 break
-            except LinAlgError:
+            except np.linalg.LinAlgError:
                 shift *= _RAISED
         self._Bt = sketch
 

@@ -19,11 +19,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, lapack
 
 from softmargin.engines.triangular import PANEL, cholesky_in_place, inverse_columns, row_panels, solve_both
 from softmargin.losses.base import Floats, Ints
-from softmargin.threads import ForkLock, Workers
+from softmargin.threads import ForkLock, Workers, scipy_linalg
 
 __all__ = [
     "CovariancePreconditioner", "DiagonalPreconditioner", "GramPairs", "GramPreconditioner",
@@ -164,7 +163,7 @@ class CovariancePreconditioner(PanelPreconditioner):
             try:
                 corners = cholesky_in_place(shifted, self._workers)
                 break
-            except LinAlgError:
+            except np.linalg.LinAlgError:
                 power += 1
         tasks = [partial(inverse_columns, shifted, corners, k) for k in range(len(corners))]
         columns = self._workers.run(tasks, shifted[-1].shape[1] ** 2)
@@ -284,9 +283,9 @@ def _solved(A: Floats, b: Floats, workers: Workers) -> Floats:
     """Return A⁻¹ b for a positive definite A, which is overwritten; only its lower triangle is read."""
     if len(A) > _ONE_THREAD:
         return solve_both(A, cholesky_in_place(row_panels(A), workers), b[:, None])[:, 0]
-    _, x, info = lapack.dposv(A.T, b, lower=False, overwrite_a=True)
+    _, x, info = scipy_linalg().lapack.dposv(A.T, b, lower=False, overwrite_a=True)
     if info > 0:
-        raise LinAlgError("the matrix is not positive definite")
+        raise np.linalg.LinAlgError("the matrix is not positive definite")
     return np.asarray(x)
 
 

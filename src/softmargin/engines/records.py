@@ -111,15 +111,21 @@ class Quality(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Estimates from one sweep over the dual rows.
+    """What a sweep of dual ascent measured, before it changed each row.
 
     Attributes
     ----------
     value : float
-        F, approximately: the loss of each row is taken when the row is visited.
+        F, at the point of the dual rows or at a multiple with all losses zero.
     gap : float
-        Approximate F minus the dual, over the visited rows.
+        F minus the dual objective.
+    plain_gap : float
+        The same at the point of the rows, without the cost of their imbalance.
+    stretched : bool
+        Whether value and gap are those of the multiple.
     """
 
     value: float
     gap: float
+    plain_gap: float
+    stretched: bool

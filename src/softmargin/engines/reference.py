@@ -90,7 +90,7 @@ class ReferenceEngine(InMemoryEngine):
         scores, kept = self._score(W, b), None
         value = float(self._weights @ loss._values(scores, self._y))
         if isinstance(source, GivenRows):
-            rows = loss._feasible(array_of(source.rows)[self.rows].astype(np.float64), self._y)
+            rows = loss._feasible(array_of(source.rows)[self.rows].astype(np.float64, order="F"), self._y)
             rows = loss._rebalanced(rows, self._y, source.shift)
         else:
             offsets = array_of(source.offsets)

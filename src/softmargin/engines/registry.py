@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from scipy.sparse import issparse
-
 from softmargin.arguments import check_choice, check_count
 from softmargin.engines.base import Engine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.samples import Samples
+from softmargin.sparse import issparse
 
 __all__ = ["ENGINES", "EngineFactory", "make_engine"]
 

@@ -7,10 +7,9 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from softmargin.losses.base import Floats
-from softmargin.threads import Workers
+from softmargin.threads import Workers, scipy_linalg
 
 __all__ = ["PANEL", "cholesky_in_place", "inverse_columns", "row_panels", "solve_both", "solve_lower"]
 
@@ -30,6 +29,7 @@ def cholesky_in_place(panels: list[Floats], workers: Workers) -> list[Floats]:
     """
     n = panels[-1].shape[1] if panels else 0
     corners: list[Floats] = []
+    linalg = scipy_linalg()
 
     def below(panel: Floats, block: slice, _: threading.Event) -> None:
         panel[:, block] = panel[:, block] @ corners[-1].T
@@ -42,9 +42,9 @@ def cholesky_in_place(panels: list[Floats], workers: Workers) -> list[Floats]:
 
     for k, panel in enumerate(panels):
         block = slice(k * PANEL, panel.shape[1])
-        corner = cholesky(panel[:, block], lower=True, check_finite=False)
+        corner = linalg.cholesky(panel[:, block], lower=True, check_finite=False)
         unit = np.eye(len(panel), dtype=panel.dtype)
-        corners.append(solve_triangular(corner, unit, lower=True, check_finite=False))
+        corners.append(linalg.solve_triangular(corner, unit, lower=True, check_finite=False))
         left = n - block.stop
         for step in (below, update):
             workers.run([partial(step, other, block) for other in panels[k + 1 :]], left * PANEL * left)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
@@ -28,6 +27,9 @@ from softmargin.selection import Comparison
 from softmargin.solvers import Callback
 from softmargin.training import Trained, train_on
 from softmargin.weights import ClassWeight, check_weights
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["FittedClassifier"]
 

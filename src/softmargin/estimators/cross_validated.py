@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from inspect import signature
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
@@ -33,6 +32,9 @@ from softmargin.selection import (
     warn_unconverged,
 )
 from softmargin.solvers import Callback
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["LinearClassifierCV"]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
 from softmargin.estimators.base import FittedClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.preprocessing import requested_scaling
 from softmargin.solvers import Callback
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["LinearClassifier"]
 

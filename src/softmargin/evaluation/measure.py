@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from softmargin import metrics
 from softmargin.arguments import Floats, Ints, brief, check_count
@@ -19,6 +18,9 @@ from softmargin.metrics import Measured
 from softmargin.model import Model
 from softmargin.model.predict import class_numbers
 from softmargin.statistics import wilson_interval
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["evaluate"]
 

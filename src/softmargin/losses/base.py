@@ -67,6 +67,8 @@ class Loss:
     """Whether the softmax of the scores estimates class probabilities."""
     curves_in_pairs: ClassVar[bool] = False
     """Whether the Hessian of a row is a sum over active pairs, see `_active_pairs`."""
+    separates: ClassVar[bool] = False
+    """Whether the loss is zero at finite scores."""
     ascends: ClassVar[bool] = False
     """Whether `row_ascent` is implemented, as dual ascent requires."""
 
@@ -178,6 +180,10 @@ class Loss:
 
         π are the class weights. These rows sum to zero, and are feasible up to some θ.
         """
+        raise NotImplementedError
+
+    def _stretch(self, scores: Array, y: Array) -> float:
+        """Return the factor on the scores (N, C) with which all these losses are zero, at least 1 or infinite."""
         raise NotImplementedError
 
     def _first_bias(self, class_weights: Floats) -> Floats:

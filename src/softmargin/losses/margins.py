@@ -49,6 +49,7 @@ class MarginLoss(Loss):
 
     __slots__ = ()
     delta: float
+    separates: ClassVar[bool] = True
     _cap: ClassVar[float] = 1.0
 
     @property
@@ -115,6 +116,10 @@ class MarginLoss(Loss):
 
     def _balance_jacobian(self, dual: Array, y: Array, weights: Array) -> Array:
         return pairwise_jacobian(target_set(self._mobility(dual), y, 0.0), y, weights)
+
+    def _stretch(self, scores: Array, y: Array) -> float:
+        largest = float(namespace(scores).max(margin_violations(scores, y, self.delta)))
+        return self.delta / (self.delta - largest) if largest < self.delta else math.inf
 
     def _first_mix(self, class_weights: Floats, cost: float) -> float:
         squares = class_weights**2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
 
 from softmargin.arguments import check_count
 from softmargin.errors import DataError
@@ -15,8 +14,11 @@ from softmargin.io.mapped import MappedFile
 from softmargin.model.parts import Parts
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import as_features, check_finite
-from softmargin.sparse import without_empty_columns
+from softmargin.sparse import issparse, without_empty_columns
 from softmargin.threads import INLINE_WORK, default_threads, one_blas_thread, worker_threads
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["checked_features", "class_numbers", "fill_from_scores"]
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from softmargin._version import __version__
 from softmargin.arguments import check_choice
@@ -33,6 +32,8 @@ from softmargin.preprocessing import ROWS, SCALINGS, Preprocessing
 from softmargin.text import to_json
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from softmargin.features import FeatureExtractor
 
 __all__ = ["FURTHER", "LEARNED", "METADATA_FIELDS", "Model"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from softmargin.affine import Affine
 from softmargin.arguments import as_floats, brief, check_flag, check_reg, check_vector
@@ -25,6 +24,9 @@ from softmargin.objective.quiet import quietly
 from softmargin.samples import Samples
 from softmargin.sparse import ALL_COLUMNS
 from softmargin.vectors import Vector, stack, to_numpy
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["Objective"]
 

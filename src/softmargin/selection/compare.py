@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from softmargin.arguments import brief, check_count, check_number
 from softmargin.errors import ConvergenceWarning, ParameterError, warn
@@ -21,6 +20,9 @@ from softmargin.selection.groups import group_numbers
 from softmargin.selection.records import Comparison, Recorded
 from softmargin.selection.settings import FoldCallback, Settings
 from softmargin.selection.wording import unconverged_sentence
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["check_fraction", "check_scoring", "choose", "compare", "recorded", "warn_unconverged"]
 

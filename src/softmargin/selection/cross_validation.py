@@ -34,6 +34,7 @@ from softmargin.selection.settings import Settings
 from softmargin.selection.wording import unique_name
 from softmargin.solvers import Callback, Fit
 from softmargin.statistics import standard_error
+from softmargin.threads import one_blas_thread
 
 __all__ = ["CrossValidated", "cross_validate", "scaling_of"]
 
@@ -58,6 +59,7 @@ class CrossValidated(NamedTuple):
         return self.search.candidate(name)
 
 
+@one_blas_thread()
 def cross_validate(
     search: SearchSamples, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
 ) -> CrossValidated:

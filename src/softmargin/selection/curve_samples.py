@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
 
 from softmargin.errors import DataError, ParameterError
 from softmargin.labels import labels_of_rows
@@ -15,7 +14,11 @@ from softmargin.losses.base import Floats, Ints
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import Labelled, check_features
 from softmargin.selection.folds import content_hashes, held_out
+from softmargin.sparse import issparse
 from softmargin.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["HeldOut", "Subsets", "split"]
 

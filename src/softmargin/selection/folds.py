@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
@@ -25,6 +24,7 @@ from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Fold, Labelled, Samples
 from softmargin.selection.groups import WHOLE, deal_groups, group_numbers
+from softmargin.sparse import issparse
 from softmargin.text import truncate
 
 __all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]

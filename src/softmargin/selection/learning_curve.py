@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from softmargin.arguments import brief, check_count, check_flag, check_reg
 from softmargin.errors import DataError, ParameterError
@@ -32,6 +31,9 @@ from softmargin.selection.wording import unique_name
 from softmargin.solvers import Callback, Step, solve
 from softmargin.text import pluralize
 from softmargin.threads import default_threads
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["CurveCallback", "learning_curve"]
 

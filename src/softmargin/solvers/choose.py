@@ -25,7 +25,7 @@ _PATIENCE, _SOME_PATIENCE, _LITTLE_PATIENCE = 1000.0, 300.0, 30.0
 """Dual ascent switches to its fallback if it expects more passes than this; the second for few classes where a
 sweep costs a pass, the last if the fallback is fast."""
 
-_STIFF_PATIENCE = 100.0
+_STIFF_PATIENCE = 200.0
 """The same for margin losses where `Traits.is_stiff`: continuation in λ follows."""
 
 

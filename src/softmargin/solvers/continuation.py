@@ -25,7 +25,7 @@ _RATIO = 10.0
 _ROUGH = 0.03
 """Relative gap at which the next λ follows."""
 
-_GOOD = 0.3
+_GOOD = 0.99
 """Relative gap up to which dual ascent at the last λ is a better start than a larger λ."""
 
 

@@ -49,8 +49,12 @@ class _Ascent(NamedTuple):
     ----------
     left : float
         Estimate of the remaining relative gap.
+    seen : float
+        Relative gap that the last sweep measured.
     value, gap : float
-        F and the absolute gap as the last sweep measured them.
+        F and the absolute gap that it measured, at the point of the dual rows rather than at a multiple.
+    stretched : bool
+        Whether `left` and `seen` are those of a multiple.
     optimism : float
         Ratio of the last certified gap to `left`, at least 1.
     tried : float
@@ -60,16 +64,13 @@ class _Ascent(NamedTuple):
     """
 
     left: float = math.inf
+    seen: float = math.inf
     value: float = 1.0
     gap: float = math.inf
+    stretched: bool = False
     optimism: float = 1.0
     tried: float = 0.0
     estimates: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def seen(self) -> float:
-        """The relative gap as the last sweep measured it."""
-        return self.gap / self.value if self.value > 0.0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,22 +139,26 @@ class DualAscent(Solver):
         while ascent is not None:
             left, optimism = ascent.left, ascent.optimism
             again = left <= tol and dual.n_passes >= max(_AGAIN * ascent.tried, _EARLIEST)
+            ready = again or optimism * left <= tol
             state = DualAscentState(
-                P=dual.P, reg=problem.reg, estimate=optimism * left, ready=optimism * left <= tol or again,
-                source=dual, dual=dual, rng=rng, ascent=ascent,
+                P=dual.stretched_P() if ready and ascent.stretched else dual.P, reg=problem.reg,
+                estimate=optimism * left, ready=ready, source=dual, dual=dual, rng=rng, ascent=ascent,
             )  # fmt: skip
             answer = yield state
-            if answer is not None:
+            if answer is not None and ready:
                 optimism = max(1.0, answer.gap / left) if left > 0.0 else 1.0
                 ascent = ascent._replace(optimism=optimism, tried=dual.n_passes)
             estimate = optimism * left
             if estimate < _SINGLE or (not problem.loss.smooth and ascent.gap < floor):
                 dual.to_double()
-            estimates = [*ascent.estimates, (dual.n_passes, estimate)]
+            least = min([left, *(before for _, before in ascent.estimates)])
+            estimates = [*ascent.estimates, (dual.n_passes, least)]
             while len(estimates) > 1 and estimates[1][0] <= 0.5 * dual.n_passes:
                 del estimates[0]  # progress is judged by the second half
-            if self.fallback is not None and self._is_slow(estimates, tol):
-                after = self.fallback.steps(problem, self.fallback.start_from_dual(dual, estimate), tol)
+            if self.fallback is not None and self._is_slow(estimates, tol / optimism):
+                plain = ascent.gap / ascent.value if ascent.value > 0.0 else 0.0
+                rest = self.fallback.start_from_dual(dual, max(estimate, plain))
+                after = self.fallback.steps(problem, rest, tol)
                 return (yield from _with_warm_start(after, state))
             ascent = _swept(dual, rng, ascent._replace(estimates=tuple(estimates)))
         return "Scores overflowed; scale the features."
@@ -189,12 +194,12 @@ def _first_rows(problem: Problem, start: State) -> Generator[State, Progress | N
 def _path_factor(before: DualAscentState, reg: float) -> float:
     """Return the factor for which the dual rows of a fit give the largest lower bound at a smaller λ.
 
-    It is that of the hinge: c times the rows at λ' give the bound c·(F + B) − c²·B·λ'/λ at λ, with B = λ'‖W‖².
+    It is that of the hinge: c times the rows with bound D at λ' give c·(D + B) − c²·B·λ'/λ at λ, with B = λ'‖W‖².
     Where no loss is left, this is λ/λ', and W stays as it is. The other losses gain from the same factor.
     """
-    W = before.dual.P[:-1, :]
+    W, bound = before.dual.P[:-1, :], before.ascent.value - before.ascent.gap
     penalty = before.reg * float(namespace(W).sum(W * W))
-    return min(1.0, reg / before.reg * 0.5 * (1.0 + before.ascent.value / penalty)) if penalty > 0.0 else 1.0
+    return min(1.0, reg / before.reg * 0.5 * (1.0 + bound / penalty)) if penalty > 0.0 else 1.0
 
 
 def _class_rows(problem: Problem) -> DualState:
@@ -207,10 +212,13 @@ def _swept(dual: DualState, rng: np.random.Generator, ascent: _Ascent) -> _Ascen
     sweep, before = dual.sweep(rng), ascent.seen
     if not np.isfinite(sweep.value + sweep.gap):
         return None
-    ascent = ascent._replace(value=sweep.value, gap=sweep.gap)
-    # Rows are measured before their update: the remaining gap is smaller, by about the ratio of two sweeps.
-    rate = min(max(ascent.seen / before, _BEST_RATE), 1.0) if before > 0.0 else 1.0
-    return ascent._replace(left=ascent.seen * rate)
+    left = seen = sweep.gap / sweep.value if sweep.value > 0.0 else 0.0
+    if not sweep.stretched and before > 0.0:
+        # Rows are measured before their update: the remaining gap is smaller, by about the ratio of two sweeps.
+        # The largest violation, which decides on a multiple of the point, varies too much for that.
+        left *= min(max(seen / before, _BEST_RATE), 1.0)
+    value = sweep.value - sweep.gap + sweep.plain_gap
+    return ascent._replace(left=left, seen=seen, value=value, gap=sweep.plain_gap, stretched=sweep.stretched)
 
 
 def _with_warm_start(steps: Steps, warm: State) -> Steps:

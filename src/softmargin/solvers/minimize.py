@@ -15,6 +15,7 @@ from softmargin.solvers.base import Callback, Fit, Solver, Start, State
 from softmargin.solvers.checkpoint import Checkpoint
 from softmargin.solvers.choose import choose_solver
 from softmargin.solvers.run import Run
+from softmargin.threads import one_blas_thread
 from softmargin.vectors import Vector, to_numpy
 
 __all__ = ["minimize", "solve"]
@@ -136,7 +137,7 @@ def solve(
         return problem, shift, choose_solver(problem) if solver is None else solver, problem.n_passes
 
     # Overflow makes the value or the bound infinite, which the gap shows.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"), one_blas_thread():
         try:
             problem, shift, solver, passes_before = prepared()
             problem.prepare_certificates()  # here, so that a resumed fit does not count it again

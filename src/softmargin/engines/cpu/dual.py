@@ -20,11 +20,10 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from softmargin.affine import Affine
 from softmargin.engines.base import DualState, GivenRows, Sweep
@@ -44,12 +43,18 @@ from softmargin.engines.rows import ArrayRows, sum_in_order
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.threads import INLINE_WORK, one_blas_thread
 
-__all__ = ["DualRows"]
+__all__ = ["FAIR_SHARE", "LONGEST_WAIT", "DualRows"]
 
-_LONGEST_WAIT = 16
-_FAIR_SHARE = 0.3
-"""A row is skipped, for up to `_LONGEST_WAIT` sweeps, until its gain is about this fraction of the mean gain."""
+LONGEST_WAIT, _LONGEST_WAIT_STRETCHED = 16, 3
+FAIR_SHARE = 0.3
+"""A row is skipped, for up to this number of sweeps, until its gain is about this fraction of the mean gain. The
+second applies while a multiple of W and b with all losses zero is better: its factor depends on the worst row."""
 
+_BETWEEN_MEASURES = 0.05
+"""Fraction of the visits so far after which the multiple with all losses zero is measured again."""
+
+_HOPELESS = 4.0
+"""It is not measured again after its relative gap was this many times that of W and b."""
 
 _PREPARED_SIZE = 1 << 18
 """Approximate number of entries of X that one thread prepares while another performs the ascent."""
@@ -65,6 +70,14 @@ _COST_OF_IMBALANCE = 0.3
 _COST_ONCE_BALANCED = 0.05
 """Estimated loss of the lower bound per unit of the absolute sum of the dual rows, in units of scores: for the
 rows as they are, and after rebalancing."""
+
+
+class _Stretched(NamedTuple):
+    """F and the duality gap at the multiple of W and b with all losses zero, after this number of visits."""
+
+    visits: int
+    value: float = np.inf
+    gap: float = np.inf
 
 
 class DualRows:
@@ -108,6 +121,7 @@ class DualRows:
         self._visits = 0
         self._waits = np.ones(len(engine.rows), dtype=np.float32)
         self._due = np.ones(len(engine.rows), dtype=np.float32)
+        self._measured = _Stretched(0)
         self._values, self._gaps = np.zeros(len(samples.y)), np.zeros(len(samples.y))
         # The Gram matrix of a block should cost no more than its products with W.
         most = _MOST_ROWS if self._Wt.nbytes <= TILE_BYTES else _MOST_ROWS_BLAS
@@ -159,6 +173,7 @@ class DualRows:
             "A": self.A.copy(), "Wt": self._Wt.copy(), "b": self.b.copy(), "sums": self._sums.copy(),
             "waits": self._waits.copy(), "due": self._due.copy(), "values": self._values.copy(),
             "gaps": self._gaps.copy(), "penalty": self._penalty, "visits": self._visits,
+            "measured": list(self._measured),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -167,6 +182,7 @@ class DualRows:
         self._Wt = np.asarray(saved["Wt"], order=self._order)
         self._waits, self._due, self._values, self._gaps = (saved[k] for k in ("waits", "due", "values", "gaps"))
         self._penalty, self._visits = saved["penalty"], saved["visits"]
+        self._measured = _Stretched(*saved["measured"])
 
     def to_double(self) -> None:
         """Continue in float64."""
@@ -179,27 +195,81 @@ class DualRows:
 
     def sweep(self, rng: np.random.Generator) -> Sweep:
         """Visit the rows once in random order; rows with little to gain are visited in some sweeps only."""
-        all_rows = self._engine.rows
-        self._due -= 1.0
-        places = rng.permutation(np.flatnonzero(self._due < 1.0))
-        rows = all_rows[places]
-        self._engine.count(len(rows))
-        self._visits += len(rows)
         self.b -= self._penalty * self._sums
-        self._ascend(rows)
-        gaps = self._gaps[all_rows]
-        value, gap = float(self._values[all_rows].sum()), float(gaps.sum())
-        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
-        fair = np.sqrt(_FAIR_SHARE * gap / len(all_rows) / np.maximum(gaps[places], 1e-300))
-        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(fair, 2.0), 1.0), _LONGEST_WAIT)
-        self._waits[places] = waits
-        self._due[places] += waits.astype(np.float32)
+        loss, gap, largest = self._pass(rng)
+        plain_gap = gap
         imbalance = self._loss.score_scale * float(np.abs(self._sums).sum()) if self._penalty else 0.0
+        penalty = self.reg * float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
+        value = loss + penalty
+        stretched = self._measure(largest, value, gap, penalty)
+        if stretched:
+            value, gap = self._measured.value, self._measured.gap
+        mean = plain_gap / len(self._engine.rows)
+        self._wait(FAIR_SHARE * mean, _LONGEST_WAIT_STRETCHED if stretched else LONGEST_WAIT)
         if _COST_OF_IMBALANCE * imbalance > gap:
             self._penalty *= 2.0
-        gap += _COST_ONCE_BALANCED * imbalance
-        square = float(np.einsum("ij,ij->", self._Wt, self._Wt, dtype=np.float64))
-        return Sweep(value + self.reg * square, gap)
+        return Sweep(value, gap + _COST_ONCE_BALANCED * imbalance, plain_gap, stretched)
+
+    def _measure(self, largest: float, value: float, gap: float, penalty: float) -> bool:
+        """Return whether the multiple of W and b with all losses zero has a smaller relative gap than these.
+
+        It is measured now and then. It exists only if the ``largest`` loss of the rows just visited is small.
+        """
+        loss, before = self._loss, self._measured
+        n_rows, since = len(self._engine.rows), self._visits - before.visits
+        hopeless = _HOPELESS * gap * before.value < before.gap * value < np.inf
+        if loss.separates and not hopeless and since >= max(2 * n_rows, _BETWEEN_MEASURES * self._visits):
+            possible = largest < float(loss._values(np.zeros((1, 2)), np.zeros(1, np.int64))[0])
+            self._measured = self._stretched(penalty) if possible else _Stretched(self._visits)
+        return self._measured.gap * value < gap * self._measured.value < np.inf
+
+    def _stretched(self, penalty: float) -> _Stretched:
+        """Measure the multiple of W and b with all losses zero; half a pass."""
+        samples, rows, conjugate = self._engine.samples, self._engine.rows, 0.0
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            dual = self._loss._conjugate(self.A[part].astype(np.float64), samples.y[part])
+            conjugate += float(samples.weights[part] @ dual)
+        value = self._stretch(self.P) ** 2 * penalty
+        return _Stretched(self._visits, value, value + conjugate + penalty)
+
+    def _stretch(self, P: Floats) -> float:
+        """Return the factor with which all losses are zero, or infinity; half a pass."""
+        engine = self._engine
+        parts = engine._score_parts(*self._affine.fold(P[:-1], P[-1]), engine.rows)
+        return max(self._loss._stretch(scores, engine.samples.y[engine.rows[part]]) for part, scores in parts)
+
+    def stretched_P(self) -> Floats:
+        """Return the multiple of the W and b of the rows with all losses zero, if there is one; half a pass."""
+        P = self.P
+        factor = self._stretch(P)
+        return P if np.isinf(factor) else factor * P
+
+    def _pass(self, rng: np.random.Generator) -> tuple[float, float, float]:
+        """Visit the rows that are due.
+
+        Return the sums over all rows of loss and gap at their last visit, and the largest loss of those visited.
+        """
+        samples, all_rows = self._engine.samples, self._engine.rows
+        self._due -= 1.0
+        rows = all_rows[rng.permutation(np.flatnonzero(self._due < 1.0))]
+        self._count(len(rows))
+        self._ascend(rows)
+        largest = float((self._values[rows] / samples.weights[rows]).max(initial=0.0))
+        return float(self._values[all_rows].sum()), float(self._gaps[all_rows].sum()), largest
+
+    def _count(self, n_visits: int) -> None:
+        self._engine.count(n_visits)
+        self._visits += n_visits
+
+    def _wait(self, fair: float, longest: int) -> None:
+        """Decide when to visit the rows again that were just visited, given a fair gap."""
+        # The gain of a skipped row grows with the square of the time; the waits make all gains about equal.
+        places = np.flatnonzero(self._due < 1.0)
+        ratios = np.sqrt(fair / np.maximum(self._gaps[self._engine.rows[places]], 1e-300))
+        waits = np.minimum(np.maximum(self._waits[places] * np.minimum(ratios, 2.0), 1.0), longest)
+        self._waits[places] = waits
+        self._due[places] += waits.astype(np.float32)
 
     def _ascend(self, rows: Ints) -> None:
         """Maximise the dual over the rows in this order; W, b, the sums, values and gaps follow."""
@@ -224,12 +294,11 @@ class DualRows:
         parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         work = len(rows) * len(shift) * (len(shift) + 8)
         negligible = _NEGLIGIBLE * float(self._gaps[rows].sum()) / self._loss.score_scale
-        best, smallest, factor = shift, np.inf, None
+        best, smallest, jacobian = shift, np.inf, None
         with one_blas_thread():
             for _ in range(_MAX_NEWTON_STEPS):
-                found = self._engine.workers.run(
-                    [partial(self._rebalanced_sums, part, shift, factor is None) for part in parts], work
-                )
+                tasks = [partial(self._rebalanced_sums, part, shift, jacobian is None) for part in parts]
+                found = self._engine.workers.run(tasks, work)
                 total = sum_in_order([sums for sums, _ in found])
                 size = float(np.abs(total).sum())
                 if not size < 0.5 * smallest:
@@ -237,13 +306,12 @@ class DualRows:
                 best, smallest = shift, size
                 if size <= negligible:
                     break
-                if factor is None:
+                if jacobian is None:
                     jacobian = sum_in_order([jacobians for _, jacobians in found])
                     # Singular: equal shifts have no effect, and neither have classes with all rows at bounds.
                     least = max(_SINGULAR * float(np.trace(jacobian)), SMALLEST_CURVATURE)
                     jacobian[np.diag_indices_from(jacobian)] += least
-                    factor = cho_factor(jacobian, check_finite=False)
-                shift = shift - cho_solve(factor, total, check_finite=False)
+                shift = shift - np.linalg.solve(jacobian, total)
         return best
 
     def _rebalanced_sums(
@@ -251,7 +319,7 @@ class DualRows:
     ) -> tuple[Floats, Floats]:
         """Return the sum (C,) of some rebalanced rows and, if requested, its derivative (C, C) at shift 0."""
         y, weights = self._engine.samples.y[part], self._engine.samples.weights[part]
-        dual = self._loss._feasible(self.A[part].astype(np.float64), y)
+        dual = self._loss._feasible(self.A[part].astype(np.float64, order="F"), y)
         jacobian = self._loss._balance_jacobian(dual, y, weights) if with_jacobian else np.zeros(0)
         return weights @ self._loss._rebalanced(dual, y, shift), jacobian
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from softmargin.losses.base import Floats, Ints
 from softmargin.report.fill.predictions import Predictions, name_of
 from softmargin.report.fill.samples import SampleStore
 from softmargin.report.panels import DataErrors, Duplicate, SuspectLabel
+from softmargin.sparse import issparse
 from softmargin.text import pluralize, printable
 
 __all__ = ["data_errors"]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
-from softmargin.losses.base import Ints
+from softmargin.losses.base import Floats, Ints
 from softmargin.report.fill.predictions import Predictions
 from softmargin.report.fill.samples import SampleStore
 from softmargin.report.panels import Confusion, Margins
 
-__all__ = ["confusion", "margins", "worst"]
+__all__ = ["confusion", "joined", "margins", "worst"]
 
 _BINS = 48
 _TAIL = 0.005
@@ -88,14 +86,31 @@ def _orders(preds: Predictions, shown: Ints, matrix: Ints) -> dict[str, tuple[in
     orders["by size"] = np.argsort(-matrix.sum(axis=1), kind="stable").tolist()
     if len(shown) > 2:
         rates = matrix / n[:, None]
-        alike = rates + rates.T
-        distances = np.sqrt(1.0 / (1.0 + 10.0 * alike))
-        np.fill_diagonal(distances, 0.0)
-        tree = linkage(squareform(0.5 * (distances + distances.T), checks=False), "average", optimal_ordering=True)
-        orders["by confusion"] = leaves_list(tree).tolist()
+        orders["by confusion"] = joined(rates + rates.T)
     names = [preds.classes[k] for k in shown]
     orders["by name"] = sorted(range(len(shown)), key=lambda k: names[k].casefold())
     return {name: tuple(order) for name, order in orders.items()}
+
+
+def joined(alike: Floats) -> list[int]:
+    """Return an order in which classes that are alike, by a symmetric matrix (n, n), are close to each other.
+
+    The two groups with the smallest mean distance are joined, again and again, so that their most similar ends
+    meet.
+    """
+    distances = np.sqrt(1.0 / (1.0 + 10.0 * alike))
+    np.fill_diagonal(distances, np.inf)
+    groups = {k: [k] for k in range(len(alike))}
+    while len(groups) > 1:
+        k, m = (int(place) for place in np.unravel_index(distances.argmin(), distances.shape))
+        a, b = groups[k], groups.pop(m)
+        pairs = [(left, right) for left in (a, a[::-1]) for right in (b, b[::-1])]
+        left, right = max(pairs, key=lambda pair: alike[pair[0][-1], pair[1][0]])
+        distances[k] = (len(a) * distances[k] + len(b) * distances[m]) / (len(a) + len(b))
+        distances[:, k] = distances[k]
+        distances[m] = distances[:, m] = distances[k, k] = np.inf
+        groups[k] = left + right
+    return groups.popitem()[1]
 
 
 def _pairs(true: Ints, given: Ints, counts: Ints) -> tuple[tuple[int, int, int, int], ...]:

@@ -19,10 +19,12 @@ from softmargin.report.fill.weights import top_samples, weights_panel
 from softmargin.report.records import Report
 from softmargin.report.refit import search_of
 from softmargin.text import printable
+from softmargin.threads import one_blas_thread
 
 __all__ = ["fill_report"]
 
 
+@one_blas_thread()
 def fill_report(
     model: Model,
     data: Dataset,

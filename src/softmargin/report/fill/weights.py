@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from softmargin.losses.base import Floats
 from softmargin.model import Model
 from softmargin.report.fill.predictions import Predictions, rows_for
 from softmargin.report.fill.samples import SampleStore, encoded, fitted_size, reduced
 from softmargin.report.panels import Confusion, FeatureWeight, Pixels, WeightsPanel
+from softmargin.sparse import issparse
 from softmargin.text import printable
 
 __all__ = ["top_samples", "weights_panel"]
