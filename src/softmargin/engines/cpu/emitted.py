@@ -257,9 +257,9 @@ def _add_tile_scores(
 ) -> Any:  # fmt: skip
     """Add the products of ``n_rows`` rows of X, from i on, with ``n_classes`` rows of Wt, from j on, to S.
 
-    Sums have the type of Wt, and their order does not depend on memory addresses. Meanwhile ``n_prefetch`` quarters
-    of rows of X, from the quarter ``prefetch`` on, are prefetched. These may lie outside of X, since they are not
-    read. If there are any, X must be contiguous.
+    Sums have the type of Wt, and their order does not depend on memory addresses. Meanwhile ``n_prefetch``
+    quarters of rows of X, from the quarter ``prefetch`` on, are prefetched. These may lie outside of X, since they
+    are not read. If there are any, X must be contiguous.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:
