@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -11,8 +12,6 @@ import softmargin as sm
 from softmargin.engines.shard import Piece, Recipe
 from softmargin.shards import BlockPart, Shards, as_shards
 from tests.cluster.conftest import cluster, processes
-
-da = pytest.importorskip("dask.array")
 
 
 def arrays(chunks=(300, 300, 150), dtype=np.float32):

@@ -55,9 +55,9 @@ class Objective:
         Whether b is free (and unpenalised). If not, it is 0.
     mean, scale : array-like of shape (D,), optional
         Centring and scaling, by default 0 and 1. They are folded into W and b; X is not changed.
-    engine : {"auto", "chunked", "cpu", "reference"} or callable
-        The engine that reads X ("chunked" for data in parts), or a function of `Samples` and a number of threads
-        that returns an engine.
+    engine : {"auto", "chunked", "cpu", "dask", "reference"} or callable
+        The engine that reads X, or a function of `Samples` and a number of threads that returns one. Shards are
+        read by "dask" on a cluster, or by "chunked" in this process.
     n_threads : int, optional
         Number of threads of the engine. Results do not depend on it.
 
@@ -124,8 +124,7 @@ class Objective:
         The samples are validated already. The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and
         ``n_threads``, as above.
         """
-        if isinstance(samples, Samples):
-            samples = replace(samples, columns=ALL_COLUMNS)
+        samples = replace(samples, columns=ALL_COLUMNS) if isinstance(samples, Samples) else samples
         return cls(loss, samples, None, reg, **options)
 
     @property
