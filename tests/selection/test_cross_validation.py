@@ -926,6 +926,7 @@ def test_the_last_folds_share_all_threads():
         return reg
 
     assert [reg for reg, _ in fit_concurrently([slow, quick], [0.0, 1.0], 3)] == [0.0, 1.0]
+    assert helped == [False, True]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
@@ -944,7 +945,6 @@ def test_errors_of_other_folds_matter_only_if_the_first_two_do_not_give_up(n_thr
     assert [reg for reg, _ in found] == [2.0]
     with pytest.raises(ZeroDivisionError):
         list(fit_concurrently(fits, regs, n_threads, gives_up=lambda reg, _: False))
-    assert helped == [False, True]
 
 
 def test_a_scorer_is_called_in_the_calling_thread(blobs):
