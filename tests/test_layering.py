@@ -32,6 +32,7 @@ LAYERS = {
     "memory": HELPERS,
     "metrics": HELPERS,
     "preprocessing": HELPERS,
+    "shards": HELPERS,
     "sparse": HELPERS,
     "statistics": HELPERS,
     "text": HELPERS,
@@ -68,6 +69,7 @@ ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
 """Packages for the terminal are imported only by code that writes to a terminal."""
 
 OPTIONAL = {
+    "distributed": ("softmargin.engines.dask",),
     "matplotlib": ("softmargin.report.figures",),
     "huggingface_hub": ("softmargin.features.sentence",),
     "onnx": (

@@ -17,6 +17,7 @@ NAMES = [
     "SGD",
     "CapabilityError",
     "Certificate",
+    "ClusterError",
     "Comparison",
     "ConvergenceWarning",
     "CrossEntropy",
@@ -42,6 +43,7 @@ NAMES = [
     "load_dataset",
     "load_model",
     "minimize",
+    "open_shards",
     "path",
     "softmax",
 ]

@@ -7,8 +7,10 @@ from softmargin._version import __version__
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset, load_dataset
+    from softmargin.data.shards import open_shards
     from softmargin.errors import (
         CapabilityError,
+        ClusterError,
         ConvergenceWarning,
         DataError,
         ModelFileError,
@@ -24,16 +26,18 @@ if TYPE_CHECKING:
     from softmargin.solvers import SGD, Fit, minimize
 
 __all__ = [
-    "SGD", "CapabilityError", "Certificate", "Comparison", "ConvergenceWarning", "CrossEntropy", "DataError",
-    "Dataset", "Evaluation", "Fit", "Hinge", "LearningCurve", "LinearClassifier", "LinearClassifierCV", "Model",
-    "ModelFileError", "Objective", "ParameterError", "SoftmarginError", "SquaredHinge", "__version__", "choose",
-    "compare", "evaluate", "learning_curve", "load_dataset", "load_model", "minimize", "path", "softmax",
+    "SGD", "CapabilityError", "Certificate", "ClusterError", "Comparison", "ConvergenceWarning",
+    "CrossEntropy", "DataError", "Dataset", "Evaluation", "Fit", "Hinge", "LearningCurve", "LinearClassifier",
+    "LinearClassifierCV", "Model", "ModelFileError", "Objective", "ParameterError", "SoftmarginError",
+    "SquaredHinge", "__version__", "choose", "compare", "evaluate", "learning_curve", "load_dataset",
+    "load_model", "minimize", "open_shards", "path", "softmax",
 ]  # fmt: skip
 
 _MODULES = {
     "data": ("Dataset", "load_dataset"),
+    "data.shards": ("open_shards",),
     "errors": (
-        "CapabilityError", "ConvergenceWarning", "DataError", "ModelFileError", "ParameterError",
+        "CapabilityError", "ClusterError", "ConvergenceWarning", "DataError", "ModelFileError", "ParameterError",
         "SoftmarginError",
     ),
     "estimators": ("LinearClassifier", "LinearClassifierCV"),

@@ -2,4 +2,5 @@
 
 from softmargin.cli import main
 
-main()
+if __name__ == "__main__":  # and not in a process that a local cluster starts
+    main()

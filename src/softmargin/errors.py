@@ -11,6 +11,7 @@ from types import FrameType
 
 __all__ = [
     "CapabilityError",
+    "ClusterError",
     "ConvergenceWarning",
     "DataError",
     "ModelFileError",
@@ -37,6 +38,10 @@ class ParameterError(SoftmarginError, ValueError):
 
 class CapabilityError(SoftmarginError, TypeError):
     """A loss, engine and solver do not work together, or an optional dependency is missing."""
+
+
+class ClusterError(SoftmarginError, RuntimeError):
+    """A cluster has no workers left, or they lack memory or files, or differ from each other."""
 
 
 class ModelFileError(SoftmarginError, ValueError):

@@ -112,13 +112,14 @@ def root(function: Callable[[float], float], low: float, high: float, tolerance:
     Ridders, "A new algorithm for computing a single root of a real continuous function", 1979.
     """
     at_low, at_high, before = function(low), function(high), math.inf
+    for point, value in ((low, at_low), (high, at_high)):
+        if value == 0.0:
+            return point
     while True:
         middle = 0.5 * (low + high)
         at_middle = function(middle)
-        scale = math.sqrt(at_middle * at_middle - at_low * at_high)
-        if scale == 0.0:
-            return middle
-        found = middle + math.copysign(middle - low, at_low) * at_middle / scale
+        ratio = at_middle / at_low
+        found = middle + (middle - low) * ratio / math.sqrt(ratio * ratio - at_high / at_low)
         at_found = function(found)
         if at_found == 0.0 or abs(found - before) <= tolerance * max(1.0, abs(found)):
             return found

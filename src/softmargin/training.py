@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data import Dataset
+from softmargin.engines.registry import EngineFactory
 from softmargin.losses import Loss
 from softmargin.losses.base import Floats
 from softmargin.model import Model
@@ -20,6 +21,7 @@ from softmargin.objective import Objective
 from softmargin.preprocessing import Preprocessing, requested_scaling
 from softmargin.samples import Labelled, Samples
 from softmargin.selection import Comparison, scaling_of
+from softmargin.shards import Shards
 from softmargin.solvers import Callback, Fit, minimize
 from softmargin.threads import one_blas_thread
 from softmargin.weights import ClassWeight
@@ -126,8 +128,8 @@ def train(
 
 @one_blas_thread()
 def train_on(
-    samples: Samples,
-    labelled: Labelled,
+    samples: Samples | Shards,
+    labelled: Labelled | None,
     loss: Loss,
     reg: float,
     scaling: str,
@@ -137,12 +139,19 @@ def train_on(
     checkpoint: str | os.PathLike[str] | None = None,
     callback: Callback | None = None,
     fit_intercept: bool = True,
-    engine: str = "auto",
+    engine: str | EngineFactory = "auto",
     n_threads: int | None = None,
 ) -> Trained:
-    """Return the fit to the ``samples`` that were made from ``labelled``; the others are those of `train`."""
+    """Return the fit to the ``samples`` that were made from ``labelled``, or to shards, which have labels.
+
+    The other parameters are those of `train`.
+    """
     objective = Objective.of(loss, samples, reg, fit_intercept=fit_intercept, engine=engine, n_threads=n_threads)
-    preprocessing = scaling_of(objective, scaling, samples)._replace(rows=labelled.rows)
+    preprocessing = scaling_of(objective, scaling, samples)
+    if labelled is not None:
+        preprocessing = preprocessing._replace(rows=labelled.rows)
+    classes = objective.labels if labelled is None else labelled.classes
+    assert classes is not None, "shards have labels"
     objective = objective.replace(scale=preprocessing.scale)
     fit = minimize(objective, tol=tol, callback=callback, max_passes=max_passes, checkpoint=checkpoint)
     if fit.interrupted:
@@ -150,7 +159,7 @@ def train_on(
     (W, b), columns = preprocessing.fold(fit.W, fit.b), samples.columns
     W = np.ascontiguousarray(columns.spread(W, order="F").T).T
     preprocessing, fit = preprocessing.spread(columns), replace(fit, W=columns.spread(fit.W))
-    return Trained(W, b, labelled.classes, loss, objective.reg, preprocessing, fit)
+    return Trained(W, b, classes, loss, objective.reg, preprocessing, fit)
 
 
 def extractor_of(data: Dataset) -> FeatureExtractor | None:

@@ -261,7 +261,8 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(line: str, words: str,
 
 def test_no_output_replaces_what_is_read_or_another_output(world: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    good = np.load(world / "good.npz")
+    with np.load(world / "good.npz") as stored:
+        good = dict(stored)
     for name, kind in (("", ""), ("_train", "_train"), ("_test", "_test")):
         np.save(f"X{name}.npy", good["X"])
         np.save(f"y{kind}.npy", good["y"])

@@ -74,7 +74,8 @@ def test_each_format_gives_the_same_predictions(world: Path, flags: tuple[str, .
 
 
 def test_margin_is_the_lead_of_the_best(world: Path) -> None:
-    scores = load_model(world / "m.safetensors").scores(np.load(world / "X.npz")["X"])
+    with np.load(world / "X.npz") as stored:
+        scores = load_model(world / "m.safetensors").scores(stored["X"])
     lines = run("predict", world / "m.safetensors", world / "X.csv", "--margin", "--json").text.splitlines()
     ordered = np.sort(scores, axis=1)
     assert [json.loads(line)["margin"] for line in lines] == (ordered[:, -1] - ordered[:, -2]).tolist()

@@ -435,6 +435,12 @@ def test_root_finds_a_change_of_sign(place, sign, steepness):
     assert found == pytest.approx(place, abs=1e-9)
 
 
+def test_root_at_an_end_and_of_tiny_values():
+    assert root(lambda x: x, 0.0, 1.0) == 0.0
+    assert root(lambda x: x - 1.0, 0.0, 1.0) == 1.0
+    assert root(lambda x: 1e-200 * (x - 0.3), 0.0, 1.0) == pytest.approx(0.3)
+
+
 def test_a_large_difference_is_significant():
     """At this λ the hinge is much less accurate than the squared hinge."""
     digits = sm.load_dataset("digits")
@@ -921,6 +927,24 @@ def test_the_last_folds_share_all_threads():
 
     assert [reg for reg, _ in fit_concurrently([slow, quick], [0.0, 1.0], 3)] == [0.0, 1.0]
     assert helped == [False, True]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_errors_of_other_folds_matter_only_if_the_first_two_do_not_give_up(n_threads):
+    def fine(reg, callback):
+        time.sleep(0.05)
+        return reg
+
+    def broken(reg, callback):
+        if reg == 1.0:
+            raise ZeroDivisionError
+        return reg
+
+    fits, regs = [fine, fine, broken], [2.0, 1.0]
+    found = fit_concurrently(fits, regs, n_threads, gives_up=lambda reg, _: reg == 1.0)
+    assert [reg for reg, _ in found] == [2.0]
+    with pytest.raises(ZeroDivisionError):
+        list(fit_concurrently(fits, regs, n_threads, gives_up=lambda reg, _: False))
 
 
 def test_a_scorer_is_called_in_the_calling_thread(blobs):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from softmargin.cli import files, options, wording
+from softmargin.cli import cluster, files, options, wording
 from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job, Task
 from softmargin.cli.progress import Progress, reporter, stage
-from softmargin.errors import ConvergenceWarning, ModelFileError
+from softmargin.errors import ClusterError, ConvergenceWarning, ModelFileError
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -37,12 +39,14 @@ __all__ = ["fit"]
     help="Save the state of the final fit there; the same command resumes an interrupted fit.",
 )
 @options.job
+@cluster.option
 @options.gathered(Job, "job")
 def fit(
     job: Job,
     output: str | None,
     page: str | None,
     checkpoint: str | None,
+    where: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -51,7 +55,7 @@ def fit(
     Loss and λ are selected by cross-validation unless both are given. For each loss, λ decreases from the largest
     useful value until the held-out accuracy no longer improves. Of several --features, the best are selected, too.
     The selected loss is then fitted to the whole training set until the relative duality gap is at most --tol. If
-    DATA has a test set, it is used only at the end, for the accuracy.
+    DATA has a test set, it is used only at the end, for the accuracy. With --cluster, one loss and λ are fitted.
 
     Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
@@ -60,6 +64,8 @@ def fit(
         files.check_name(output, (".safetensors",), "MODEL")
     if page is not None:
         files.check_name(page, (".html", ".htm"), "HTML")
+    if where is not None:
+        cluster.check_job(job, page)
     written = [path for path in (output, page, checkpoint) if path is not None]
     extractors = job.extractors()
     inputs = job.inputs(extractors)
@@ -71,6 +77,18 @@ def fit(
         files.check_output(target, *inputs, written=written)
         if os.path.lexists(target):
             raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
+    if where is not None:
+        with reporter(quiet) as progress, _noting(checkpoint):
+            model, accuracy, shards, status, seconds = cluster.fit_shards(job, where, checkpoint, progress)
+            model.save(target)
+        if as_json:
+            _print_json(
+                job, Task(cast(Any, None), cast(Any, None)), model, target, {"training": accuracy}, seconds
+            )
+        else:
+            cluster.print_shards(job.data, shards, model.n_classes)
+            _print_model(model, target, {"training": accuracy}, seconds, None)
+        return _exit_status(model, job.tol, status)
     with reporter(quiet) as progress:
         from softmargin.training import extractor_of, train
 
@@ -91,7 +109,7 @@ def fit(
         assert strength is not None, "without a choice, λ was given"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported below
-            try:
+            with _noting(checkpoint):
                 trained = train(
                     task.samples,
                     loss,
@@ -100,12 +118,6 @@ def fit(
                     callback=lambda step: progress(stage(loss, strength, step)),
                     **job.fit_options(task),
                 )
-            except BaseException as error:
-                interrupted = not isinstance(error, Exception)
-                if interrupted and checkpoint is not None and os.path.exists(checkpoint):
-                    saved = f"Note: the state of the fit is saved in {checkpoint}"
-                    wording.say_err(f"{saved}; the same command resumes it.")
-                raise
         progress("saving")
         image_size = job.image_size if extractor_of(dataset) is None else None
         model = trained.to_model(dataset, image_size=image_size, choice=choice)
@@ -130,14 +142,7 @@ def fit(
                     f"new samples run softmargin report {target} OTHER_DATA."
                 )
     if as_json:
-        record = {
-            "model": target,
-            "seconds": seconds,
-            "accuracy": accuracies,
-            "settings": job.settings(task),
-            "metadata": model.metadata(),
-        }
-        wording.print_json("fit", record)
+        _print_json(job, task, model, target, accuracies, seconds)
     else:
         wording.print_data(job.data, dataset, model.n_classes)
         if choice is not None:
@@ -146,19 +151,55 @@ def fit(
             else:
                 wording.print_features(several)
             wording.say()
-        rows = [
-            ["loss", repr(model.loss)],
-            ["reg", f"{model.reg:.6g}"],
-            ["scaling", model.preprocessing.scaling],
-            *wording.certificate_rows(model),
-            ["accuracy", ", ".join(f"{accuracy:.4f} {part}" for part, accuracy in accuracies.items())],
-            ["total time", f"{seconds:.1f} s"],
-            *([["report", page]] if page is not None else []),
-        ]
-        wording.print_table(["model", target], rows, left=2)
+        _print_model(model, target, accuracies, seconds, page)
+    return _exit_status(model, job.tol, trained.fit.status)
+
+
+@contextmanager
+def _noting(checkpoint: str | None) -> Iterator[None]:
+    """Print a note about the checkpoint if the fit ends early, be it by Ctrl-C or because a cluster is lost."""
+    try:
+        yield
+    except BaseException as error:
+        ended = isinstance(error, ClusterError) or not isinstance(error, Exception)
+        if ended and checkpoint is not None and os.path.exists(checkpoint):
+            saved = f"Note: the state of the fit is saved in {checkpoint}"
+            wording.say_err(f"{saved}; the same command resumes it.")
+        raise
+
+
+def _print_json(
+    job: Job, task: Task, model: Model, target: str, accuracies: dict[str, float], seconds: float
+) -> None:
+    record = {
+        "model": target,
+        "seconds": seconds,
+        "accuracy": accuracies,
+        "settings": job.settings(task),
+        "metadata": model.metadata(),
+    }
+    wording.print_json("fit", record)
+
+
+def _print_model(
+    model: Model, target: str, accuracies: dict[str, float], seconds: float, page: str | None
+) -> None:
+    rows = [
+        ["loss", repr(model.loss)],
+        ["reg", f"{model.reg:.6g}"],
+        ["scaling", model.preprocessing.scaling],
+        *wording.certificate_rows(model),
+        ["accuracy", ", ".join(f"{accuracy:.4f} {part}" for part, accuracy in accuracies.items())],
+        ["total time", f"{seconds:.1f} s"],
+        *([["report", page]] if page is not None else []),
+    ]
+    wording.print_table(["model", target], rows, left=2)
+
+
+def _exit_status(model: Model, tol: float, status: str) -> int:
     if not model.converged:
-        gap = f"relative duality gap {model.gap:.2g} > tol={wording.compact(job.tol)}"
-        wording.say_err(f"Did not converge: {gap}. {trained.fit.status} The model was saved.")
+        gap = f"relative duality gap {model.gap:.2g} > tol={wording.compact(tol)}"
+        wording.say_err(f"Did not converge: {gap}. {status} The model was saved.")
     return 0 if model.converged else 1
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import click
 
-from softmargin.cli import files, options
+from softmargin.cli import cluster, files, options
 from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import (
     Reading,
@@ -33,8 +33,9 @@ from softmargin.text import pluralize, printable
 if TYPE_CHECKING:
     from softmargin.data import Dataset
     from softmargin.model import Model
+    from softmargin.shards import Part
 
-__all__ = ["predict"]
+__all__ = ["predict", "write_predictions"]
 
 _ROWS_AT_ONCE = 8192
 _STREAM = "-"
@@ -66,6 +67,7 @@ _Block: TypeAlias = tuple[Sequence[int | str], list[Any], Any]
 @options.part
 @options.as_json
 @options.quiet
+@cluster.option
 @options.gathered(Reading, "reading")
 def predict(
     model: str,
@@ -78,16 +80,22 @@ def predict(
     part: str,
     as_json: bool,
     quiet: bool,
+    where: str | None,
 ) -> None:
     """Predict the label of every sample of DATA with MODEL, or of its test set if it has one.
 
     Prints CSV in UTF-8: the id of the sample, its label, and the columns of --scores, --proba or --margin. The id
     is the path of an image, the id column of a table, or the row, counted from 0. With --json each line is a JSON
     object; with -o and --json, the summary is JSON. DATA may be - for a table on stdin. Tables and sparse text
-    are processed in chunks and may be larger than memory.
+    are processed in chunks and may be larger than memory. With --cluster, DATA is a folder of .npy shards, and -o
+    is a folder, in which each shard gets a CSV file of its own.
     """
     if scores + proba + margin > 1:
         raise ParameterError("--scores, --proba and --margin are mutually exclusive; give only one of them.")
+    kind = "score" if scores else "proba" if proba else "margin" if margin else None
+    if where is not None:
+        _predict_shards(model, data, output, kind, reading, where, as_json, quiet)
+        return
     output = None if output == _STREAM else output
     suffix = files.check_name(output, _SUFFIXES) if output is not None else ".jsonl" if as_json else ".csv"
     loaded = read_model(model)
@@ -101,7 +109,6 @@ def predict(
         )
         if data == _STREAM and _is_stdin(output):
             raise ModelFileError(f"{output} is an input of this command (stdin) and cannot be its output.")
-    kind = "score" if scores else "proba" if proba else "margin" if margin else None
     on_screen = output is None and is_terminal(sys.stdout)  # progress would appear between the rows
     with ExitStack() as shown:
         progress = shown.enter_context(reporter(quiet or on_screen))
@@ -127,6 +134,51 @@ def predict(
     else:
         tell = say if os.path.isfile(output) else say_err  # the rows may have gone to stdout, as /dev/stdout
         tell(f"{output}: {pluralize(counted.n_samples, 'row')} of {list_names(columns, _MOST_COLUMNS, str)}.")
+
+
+def _predict_shards(
+    path: str, source: str, folder: str | None, kind: str | None, reading: Reading, where: str, as_json: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Write the predictions for each shard to a file ``NAME.csv`` of a folder; the workers do so, atomically."""
+    from softmargin.data.shards import open_shards
+
+    if folder in (None, _STREAM) or reading != Reading():
+        raise ParameterError("--cluster needs -o FOLDER, and DATA as it is: .npy shards without further options.")
+    assert folder is not None
+    model, shards = read_model(path), open_shards(source, labelled=False)
+    if kind == "proba":
+        model.predict_proba([[0.0] * model.n_features])  # raises an error if the loss has no probabilities
+    if model.extractor is not None or shards.n_features != model.n_features:
+        raise DataError(
+            f"{source} must hold the {model.n_features} features of the model, got {shards.n_features} per row."
+        )
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ModelFileError(f"{folder} must be a folder, which cannot be created: {error.strerror}.") from error
+    names = (os.path.splitext(os.path.basename(part.name))[0] for part in shards.parts)
+    targets = [os.path.join(os.path.abspath(folder), f"{name}.csv") for name in names]
+    with reporter(quiet) as progress:
+        progress("predicting")
+        models, kinds = [model] * len(targets), [kind] * len(targets)
+        n_rows = sum(cluster.on_parts(where, shards, write_predictions, targets, models, kinds))
+    columns = ["id", "label", *_headings(model, kind)]
+    if as_json:
+        print_json("predict", {"output": folder, "n_samples": n_rows, "columns": columns})
+    else:
+        written = f"{pluralize(len(targets), 'file')} with {pluralize(n_rows, 'row')}"
+        say(f"{folder}: {written} of {list_names(columns, _MOST_COLUMNS, str)}.")
+
+
+def write_predictions(part: Part, target: str, model: Model, kind: str | None) -> int:
+    """Write the predictions for a part to a CSV file, on a worker; return the number of its rows."""
+    from softmargin.data import Dataset
+
+    data = Dataset(part.features(slice(0, part.n_rows)), None, part.name)
+    blocks = _blocks(model, [data], kind, part.name)
+    files.save(target, map(_encoded, _csv_blocks(model, blocks, kind, str)))
+    return part.n_rows
 
 
 class _Counted:

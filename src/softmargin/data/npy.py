@@ -13,7 +13,7 @@ from softmargin.data.npy_header import map_npy
 from softmargin.errors import DataError
 from softmargin.text import pluralize, printable
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "beside", "labels_beside", "read", "shard_files"]
 
 FORMAT = "a .npy file (or a folder of .npy shards)"
 OPTIONS = frozenset({"labels_file"})
@@ -30,13 +30,12 @@ def accepts(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Map a .npy file of features, and read its labels and its test set if they exist.
 
-    X is memory-mapped read-only (big-endian values are converted in memory). Labels, unless only
-    features are read, come from ``options.labels_file``, else from a file beside it whose name differs in one
-    word: ``X.npy`` and ``y.npy``,
-    ``X_train.npy`` and ``y_train.npy``, ``NAME_X.npy`` and ``NAME_y.npy``, ``features.npy`` or ``embeddings.npy``
-    and ``labels.npy``; the labels may also be a ``.txt`` file, and those of ``X.npy`` may be called ``labels``. If
-    the name has the word ``train``, the files with ``test`` instead are the test set if
-    both exist. The notes name the files that were found.
+    X is memory-mapped read-only (big-endian values are converted in memory). Labels, unless only features are
+    read, come from ``options.labels_file``, else from a file beside it whose name differs in one word: ``X.npy``
+    and ``y.npy``, ``X_train.npy`` and ``y_train.npy``, ``NAME_X.npy`` or ``NAME.npy`` and ``NAME_y.npy``,
+    ``features.npy`` or ``embeddings.npy`` and ``labels.npy``. The labels may also be a ``.txt`` file, and those of
+    ``X.npy`` may be called ``labels``. If the name has the word ``train``, the files with ``test`` instead are the
+    test set if both exist. The notes name the files that were found.
 
     Raises
     ------
@@ -48,14 +47,14 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     X, image_shape = _map_features(path)
     notes: list[str] = []
     labels_file = options.labels_file
-    if labels_file is None and not options.only_features and (labels_file := _labels_beside(path)) is not None:
+    if labels_file is None and not options.only_features and (labels_file := labels_beside(path)) is not None:
         notes.append(f"labels read from {printable(labels_file.name)} beside {printable(path.name)}")
     y = None if labels_file is None else read_labels(labels_file, len(X), beside=path)
 
     test = None
     test_file = swap_word(path, "train", "test")
     if test_file is not None and test_file.is_file() and (y is not None or options.only_features):
-        test_labels_file = None if options.only_features else _labels_beside(test_file)
+        test_labels_file = None if options.only_features else labels_beside(test_file)
         if test_labels_file is not None or options.only_features:
             X_test, test_shape = _map_features(test_file)
             y_test, source = None, printable(test_file.name)
@@ -70,8 +69,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
 def beside(path: Path) -> list[Path]:
     """Return the files beside a .npy file that may be read with it: labels and test set."""
     test = swap_word(path, "train", "test")
-    tests = [] if test is None else [test, _labels_beside(test)]
-    return [file for file in (_labels_beside(path), *tests) if file is not None]
+    tests = [] if test is None else [test, labels_beside(test)]
+    return [file for file in (labels_beside(path), *tests) if file is not None]
 
 
 def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
@@ -80,22 +79,29 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     Labels come from ``options.labels_file`` (for all rows), else from a file beside each shard as for a single
     file. Files with the word ``test`` in their name are the test set of those with ``train``.
     """
-    files = list_files(folder, ".npy")
-    labels = {_labels_beside(file) for file in files}
-    shards = [file for file in files if file not in labels]
-    train = [file for file in shards if swap_word(file, "train", "train")]
-    test = [file for file in shards if swap_word(file, "test", "test") and file not in train]
-    main = train if train and test else shards
+    main, test, others = shard_files(folder)
     several = f"{pluralize(len(main), 'shard')} of {printable(folder.name)} joined in the order of their names"
     notes = [several] if len(main) > 1 else []
-    notes += left_out(folder, [file.name for file in shards if file not in main and file not in test])
+    notes += left_out(folder, [file.name for file in others])
     X, y, image_shape = _join(main, options.labels_file)
     held = None
-    if main is not shards:
+    if test:
         X_test, y_test, test_shape = _join(test, None)
         if y_test is not None or options.only_features:
             held = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape)
     return Dataset(X, y, folder.name, image_shape=image_shape, test=held, notes=tuple(notes))
+
+
+def shard_files(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the shards of a folder, those of its test set if it has one, and files left out for its sake."""
+    files = list_files(folder, ".npy")
+    labels = {labels_beside(file) for file in files}
+    shards = [file for file in files if file not in labels]
+    train = [file for file in shards if swap_word(file, "train", "train")]
+    test = [file for file in shards if swap_word(file, "test", "test") and file not in train]
+    if not (train and test):
+        return shards, [], []
+    return train, test, [file for file in shards if file not in train and file not in test]
 
 
 def _join(
@@ -114,7 +120,7 @@ def _join(
     folder = shards[0].parent
     if labels_file is not None:
         return joined, read_labels(labels_file, len(joined), beside=folder), image_shape
-    found = [(shard, len(X), _labels_beside(shard)) for shard, (X, _) in zip(shards, mapped, strict=True)]
+    found = [(shard, len(X), labels_beside(shard)) for shard, (X, _) in zip(shards, mapped, strict=True)]
     labels = [read_labels(file, n, shard) for shard, n, file in found if file is not None]
     if not labels:
         return joined, None, image_shape
@@ -141,10 +147,12 @@ def _map_features(path: Path) -> tuple[NDArray[Any], ImageShape | None]:
     return as_features(map_npy(path), printable(path))
 
 
-def _labels_beside(path: Path) -> Path | None:
+def labels_beside(path: Path) -> Path | None:
+    """Return the file with the labels of a file of features, if there is one."""
     found = (swap_word(path, word, replacement) for word, replacement in LABEL_WORDS)
     files = [file for file in found if file is not None]
     files += [file.with_suffix(".txt") for file in files]
+    files.append(path.with_name(f"{path.stem}_y.npy"))
     if path.stem.lower() == "x":
         files += [path.with_name(f"labels{suffix}") for suffix in (".npy", ".txt")]
     return next((file for file in files if file.is_file()), None)

@@ -244,11 +244,14 @@ class Engine(ABC):
     supports : frozenset of Capability
     xp : namespace
         The array namespace of W, b and gradients.
+    labels : ndarray of shape (C,), or None
+        The label of each class, if the data came with labels and not with class numbers.
     """
 
     shape: Shape
     supports: frozenset[Capability] = frozenset()
     xp: Any = np
+    labels: NDArray[Any] | None = None
 
     @property
     @abstractmethod

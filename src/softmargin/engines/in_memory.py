@@ -29,6 +29,7 @@ from softmargin.engines.base import (
     RowState,
     Shape,
 )
+from softmargin.engines.curvature import mean_of, step_between, traces
 from softmargin.engines.hessians import PairProduct, Pairs, gram_of_rows, local_hessian
 from softmargin.engines.nystrom import NystromPreconditioner, affordable_rank
 from softmargin.engines.preconditioners import (
@@ -60,10 +61,6 @@ _ROWS = 4096
 """Number of rows whose scores are computed at a time."""
 
 _HASHED_ROWS, _MAPPED_ROWS, _ROWS_PER_RANK = 1024, 512, 8
-
-_CURVATURE_ROWS = 2048
-_EXACT_TRACE_CLASSES = 16
-"""Up to this many classes, traces are exact; beyond, they are estimated from this many random directions."""
 
 
 class _Batch(NamedTuple):
@@ -241,25 +238,13 @@ class InMemoryEngine(Engine):
             yield _Batch(self, order[start : start + size])
 
     def mean_curvature(self, loss: Loss, W: Floats, b: Floats, offsets: RowState | None = None) -> float:
-        """Return the mean curvature of the loss in score space, over at most 4,095 samples.
-
-        It is the trace of the mean (C, C) Hessian divided by C - 1, from the C unit directions or, for many
-        classes, by Hutchinson's estimator. The directions are the same for all samples, so the result depends
-        neither on the order of the samples nor on whether a sample is repeated or has a larger weight.
-        """
-        rows = self.rows[:: max(1, len(self.rows) // _CURVATURE_ROWS)]
-        scores, y, n_classes = self.scores(W, b, rows), self.samples.y[rows], self.shape.n_classes
+        """Return the mean curvature of the loss in score space; see ``curvature.py``."""
+        rows = self.rows[:: step_between(len(self.rows))]
+        scores = self.scores(W, b, rows)
         if offsets is not None:
             scores += array_of(offsets)[rows]
-        if n_classes <= _EXACT_TRACE_CLASSES:
-            probes = np.eye(n_classes) * np.sqrt(n_classes)
-        else:
-            probes = np.random.default_rng(0).choice([-1.0, 1.0], size=(_EXACT_TRACE_CLASSES, n_classes))
-        traces = np.zeros(len(rows))
-        for probe in probes:
-            traces += loss._hessian_product(scores, y, np.broadcast_to(probe, scores.shape)) @ probe
-        mean = float(np.average(traces, weights=self.samples.weights[rows])) / len(probes)
-        return mean / (n_classes - 1)
+        found = traces(loss, scores, self.samples.y[rows])
+        return mean_of(float(np.average(found, weights=self.samples.weights[rows])), self.shape.n_classes)
 
     def score_square(self, G: Floats, b: Floats) -> float:
         """Return the weighted mean square of scores."""

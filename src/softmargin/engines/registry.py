@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from softmargin.arguments import check_choice, check_count
+from softmargin.arguments import brief, check_choice, check_count
 from softmargin.engines.base import Engine
 from softmargin.engines.reference import ReferenceEngine
+from softmargin.errors import CapabilityError, missing_package
 from softmargin.samples import Samples
+from softmargin.shards import Shards
 from softmargin.sparse import issparse
+from softmargin.threads import default_threads
 
 __all__ = ["ENGINES", "EngineFactory", "make_engine"]
 
-EngineFactory = Callable[[Samples, int | None], Engine]
-"""A function that creates an engine from validated samples and a number of threads (None: one per usable core)."""
+EngineFactory = Callable[[Any, int | None], Engine]
+"""A function that creates an engine from validated samples (or `Shards`, in the case of `SHARD_ENGINES`) and a
+number of threads (None: one per usable core)."""
 
 _TINY = 1 << 16
 """Up to this many multiplications in X @ W, a pass of plain NumPy takes less than a millisecond. Importing the
@@ -47,17 +52,48 @@ def _auto(samples: Samples, n_threads: int | None) -> Engine:
     return (_reference if size <= _TINY else _small)(samples, n_threads)
 
 
-ENGINES: dict[str, EngineFactory] = {"auto": _auto, "cpu": _cpu, "reference": _reference}
+def _chunked(data: Samples | Shards, n_threads: int | None) -> Engine:
+    from softmargin.engines.array_part import shards_of
+    from softmargin.engines.chunked import ChunkedEngine
+    from softmargin.engines.runner import InProcess
+
+    shards = data if isinstance(data, Shards) else shards_of(data)
+    return ChunkedEngine(shards, InProcess(), n_threads or default_threads())
 
 
-def make_engine(engine: str | EngineFactory, samples: Samples, n_threads: int | None = None) -> Engine:
+def _dask(data: Samples | Shards, n_threads: int | None) -> Engine:
+    if not isinstance(data, Shards):
+        raise CapabilityError("engine='dask' requires data in shards or dask arrays; use engine='cpu' for others.")
+    try:
+        from softmargin.engines.dask import dask_engine
+    except ModuleNotFoundError as error:
+        raise missing_package("engine='dask'", "distributed", "dask") from error
+    return dask_engine(data, n_threads)
+
+
+ENGINES: dict[str, EngineFactory] = {
+    "auto": _auto,
+    "chunked": _chunked,
+    "cpu": _cpu,
+    "dask": _dask,
+    "reference": _reference,
+}
+
+SHARD_ENGINES = ("chunked", "dask")
+"""Names of the engines that read `Shards`."""
+
+
+def make_engine(engine: str | EngineFactory, samples: Samples | Shards, n_threads: int | None = None) -> Engine:
     """Return the engine of this name for the samples; a factory is called with the samples and threads.
 
     "auto" selects by the size and the type of X alone, never by what is compiled already. It is "reference" for
-    very small dense problems, plain NumPy with compiled dual ascent for small ones, and otherwise "cpu".
+    very small dense problems, plain NumPy with compiled dual ascent for small ones, and otherwise "cpu". `Shards`
+    are read by "chunked", which is also what "auto" selects for them, or on a cluster.
 
     Raises
     ------
+    CapabilityError
+        If the engine cannot read shards.
     ParameterError
         If no engine has this name, or ``n_threads`` is not a positive whole number.
     """
@@ -65,4 +101,10 @@ def make_engine(engine: str | EngineFactory, samples: Samples, n_threads: int | 
         check_count("n_threads", n_threads)
     if callable(engine):
         return engine(samples, n_threads)
-    return ENGINES[check_choice("engine", engine, ENGINES)](samples, n_threads)
+    name = check_choice("engine", engine, ENGINES)
+    if isinstance(samples, Shards):
+        name = "chunked" if name == "auto" else name
+        if name not in SHARD_ENGINES:
+            names = " or ".join(map(repr, SHARD_ENGINES))
+            raise CapabilityError(f"engine must be {names} for data in shards, got {brief(name)}.")
+    return ENGINES[name](samples, n_threads)

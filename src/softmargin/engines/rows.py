@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from softmargin.engines.base import RowState
 from softmargin.losses.base import Floats
 
-__all__ = ["ArrayRows", "OptionalRows", "array_of", "sum_in_order"]
+__all__ = ["ArrayRows", "OptionalRows", "aligned", "array_of", "sum_in_order"]
 
 OptionalRows: TypeAlias = NDArray[Any] | None
 """An array (N, C), if there is one."""
@@ -22,6 +22,10 @@ class ArrayRows:
     """A `RowState` that is a NumPy array (N, C)."""
 
     array: NDArray[Any]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Align the array, which may come from another process at any address."""
+        object.__setattr__(self, "array", aligned(state["array"]))
 
     def scaled(self, factor: float) -> ArrayRows:
         """Return the rows times a factor."""
@@ -39,6 +43,11 @@ class ArrayRows:
     def save(self) -> NDArray[Any]:
         """Return the array."""
         return self.array
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array, or a copy of it, contiguous, aligned and writeable, as compiled code reads it fastest."""
+    return np.require(array, requirements=["C", "A", "W"])
 
 
 def array_of(rows: RowState | None) -> Any:

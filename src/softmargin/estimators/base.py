@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.arguments import brief, check_flag
 from softmargin.data import Dataset
-from softmargin.errors import DataError
+from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.labels import labels_of_rows
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats
@@ -24,6 +24,7 @@ from softmargin.model.parts import Parts
 from softmargin.model.predict import class_numbers, fill_from_scores
 from softmargin.samples import Labelled, Samples, as_features, column_names
 from softmargin.selection import Comparison
+from softmargin.shards import Shards
 from softmargin.solvers import Callback
 from softmargin.training import Trained, train_on
 from softmargin.weights import ClassWeight, check_weights
@@ -61,12 +62,12 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         self,
         loss: Loss,
         reg: float,
-        samples: Samples,
-        labelled: Labelled,
+        samples: Samples | Shards,
+        labelled: Labelled | None,
         scaling: str,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``."""
+        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards."""
         found = train_on(
             samples, labelled, loss, reg, scaling,
             tol=self.tol, max_passes=self.max_passes, checkpoint=checkpoint, callback=self.callback,
@@ -234,6 +235,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         labelled = Labelled.check(X, y, sample_weight).of_classes(self.class_weight)
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled
+
+    def _check_for_shards(self, shards: Shards, y: Any, sample_weight: Any) -> None:
+        """Check that the other arguments fit to shards, and store their number of columns."""
+        if y is not None or sample_weight is not None:
+            raise ParameterError("y and sample_weight must be None for shards, which come with their labels.")
+        if self.class_weight is not None or self.normalize_rows:
+            raise CapabilityError("Shards support neither class_weight nor normalize_rows; prepare their files.")
+        self._note_columns(shards, reset=True)
 
     def _note_columns(self, X: Any, reset: bool) -> None:
         """Store the number and names of the columns, or check that they are those of the fit."""

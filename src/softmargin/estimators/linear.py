@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 from softmargin.estimators.base import FittedClassifier
 from softmargin.losses import Loss, make_loss
 from softmargin.preprocessing import requested_scaling
+from softmargin.shards import as_shards
 from softmargin.solvers import Callback
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    pass
 
 __all__ = ["LinearClassifier"]
 
@@ -50,8 +51,8 @@ class LinearClassifier(FittedClassifier):
     class_weight : dict or "balanced", optional
         Factors on the sample weights per class, as in scikit-learn. "balanced" gives all classes the same total
         weight. A factor of 0 leaves out the class, as if its samples had the weight 0.
-    engine : {"auto", "cpu", "reference"}, default "auto"
-        The implementation that reads X.
+    engine : {"auto", "chunked", "cpu", "dask", "reference"}, default "auto"
+        The implementation that reads X. Shards are read by "dask" on a cluster, or by "chunked" in this process.
     n_threads : int, optional
         Number of threads; results do not depend on it.
     checkpoint : path-like, optional
@@ -123,15 +124,16 @@ class LinearClassifier(FittedClassifier):
         self.checkpoint = checkpoint
         self.callback = callback
 
-    def fit(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to the samples.
 
         Parameters
         ----------
-        X : array-like or sparse array of shape (N, D)
-            Features of any real type, read in place; sparse X is not converted to dense.
+        X : array-like, sparse array, dask array or Shards of shape (N, D)
+            Features of any real type, read in place; sparse X is not converted to dense. Shards of `open_shards`
+            and dask arrays are read by ``engine="dask"``, or in this process.
         y : array-like of shape (N,)
-            Labels: strings or integers.
+            Labels: strings or integers. None for shards, which come with their labels.
         sample_weight : array-like of shape (N,), optional
             Non-negative weights; weight k is the same as k copies.
 
@@ -153,6 +155,11 @@ class LinearClassifier(FittedClassifier):
             If the fit did not converge.
         """
         loss = make_loss(self.loss, self.delta)
+        if (shards := as_shards(X, y)) is not None:
+            self._check_for_shards(shards, None if shards is not X else y, sample_weight)
+            scaling = requested_scaling(self.scaling, "none")
+            self._fit_one(loss, self.reg, shards, None, scaling, self.checkpoint)
+            return self
         labelled = self._labelled(X, y, sample_weight)
         scaling, samples = requested_scaling(self.scaling, labelled.rows), labelled.samples(self.class_weight)
         self._fit_one(loss, self.reg, samples, labelled, scaling, self.checkpoint)

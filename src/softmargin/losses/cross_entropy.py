@@ -16,7 +16,17 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from array_api_compat import device
 
-from softmargin.losses.arrays import Array, at_least, at_target, filled, number, row_maxima, row_sums, target_set, with_target
+from softmargin.losses.arrays import (
+    Array,
+    at_least,
+    at_target,
+    filled,
+    number,
+    row_maxima,
+    row_sums,
+    target_set,
+    with_target,
+)
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.probabilities import softmax_rows
 from softmargin.losses.rounding import (

@@ -13,7 +13,17 @@ import numpy as np
 from array_api_compat import device
 from numpy.typing import NDArray
 
-from softmargin.losses.arrays import Array, at_least, at_target, clipped, filled, row_sums, sums_by_class, target_set, with_target
+from softmargin.losses.arrays import (
+    Array,
+    at_least,
+    at_target,
+    clipped,
+    filled,
+    row_sums,
+    sums_by_class,
+    target_set,
+    with_target,
+)
 from softmargin.losses.base import Balance, Floats, Loss
 from softmargin.losses.rows import ANY_ORDER, row_helper
 from softmargin.vectors import is_finite, namespace

@@ -15,8 +15,8 @@ from softmargin.losses.rows import CONTRACTED, by_precision, row_helper
 from softmargin.vectors import is_finite, namespace
 
 __all__ = [
-    "difference_and_error", "exp_difference", "exp_of_sum", "quick_exp", "quick_log", "row_divide", "row_exp_differences", "two_sum_difference",
-    "x_log_x", "x_log_x_beside_one",
+    "difference_and_error", "exp_difference", "exp_of_sum", "quick_exp", "quick_log", "row_divide",
+    "row_exp_differences", "two_sum_difference", "x_log_x", "x_log_x_beside_one",
 ]  # fmt: skip
 
 _EXP_UNDERFLOW = -746.0

@@ -22,6 +22,7 @@ from softmargin.objective.features import Features
 from softmargin.objective.problem import PenalizedLoss, lifted
 from softmargin.objective.quiet import quietly
 from softmargin.samples import Samples
+from softmargin.shards import Shards, as_shards
 from softmargin.sparse import ALL_COLUMNS
 from softmargin.vectors import Vector, stack, to_numpy
 
@@ -38,10 +39,11 @@ class Objective:
     ----------
     loss : Loss
         ``Hinge()``, ``SquaredHinge()``, ``CrossEntropy()`` or a custom loss.
-    X : ndarray, sparse array or Samples of shape (N, D)
+    X : ndarray, sparse array, dask array, Samples or Shards of shape (N, D)
         Features of any real type. A dense array is read in place and never copied as a whole. A sparse array is
-        converted to canonical CSR, and an array of objects to float64. `Samples` include y and the weights.
-    y : array-like of shape (N,)
+        converted to canonical CSR, and an array of objects to float64. `Samples` and `Shards` include y and the
+        weights.
+    y : array-like of shape (N,), or None
         Integer labels 0 … C-1. Each class needs a sample of positive weight.
     reg : float
         λ ≥ 0, the factor of ΣW² (without ½).
@@ -53,8 +55,9 @@ class Objective:
         Whether b is free (and unpenalised). If not, it is 0.
     mean, scale : array-like of shape (D,), optional
         Centring and scaling, by default 0 and 1. They are folded into W and b; X is not changed.
-    engine : {"auto", "cpu", "reference"} or callable
-        The engine that reads X, or a function of `Samples` and a number of threads that returns an engine.
+    engine : {"auto", "chunked", "cpu", "dask", "reference"} or callable
+        The engine that reads X, or a function of `Samples` and a number of threads that returns one. Shards are
+        read by "dask" on a cluster, or by "chunked" in this process.
     n_threads : int, optional
         Number of threads of the engine. Results do not depend on it.
 
@@ -66,6 +69,8 @@ class Objective:
         N, D and C.
     classes : ndarray of shape (C,)
         The class number of each column of W, in the whole data: a fold may lack classes.
+    labels : ndarray of shape (C,), or None
+        The label of each class of `Shards`.
     columns : Columns
         The columns of X that the engine reads: if many columns of a sparse X are empty, it reads the others.
 
@@ -88,8 +93,8 @@ class Objective:
     def __init__(
         self,
         loss: Loss,
-        X: NDArray[Any] | csr_array | Samples,
-        y: ArrayLike,
+        X: NDArray[Any] | csr_array | Samples | Shards,
+        y: Any,
         reg: float,
         sample_weight: ArrayLike | None = None,
         *,
@@ -100,7 +105,8 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        samples = X if isinstance(X, Samples) else Samples.check(X, y, sample_weight, n_classes)
+        samples: Samples | Shards | None = X if isinstance(X, Samples) else as_shards(X, y)
+        samples = samples or Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         if mean is not None:  # a shifted column is not empty
             samples = samples.widened()
@@ -112,13 +118,14 @@ class Objective:
         self._set(PenalizedLoss(loss, reg, Features(made, affine), fit_intercept))
 
     @classmethod
-    def of(cls, loss: Loss, samples: Samples, reg: float, **options: Any) -> Objective:
+    def of(cls, loss: Loss, samples: Samples | Shards, reg: float, **options: Any) -> Objective:
         """Return the objective of a ``loss`` and a λ, ``reg``, with one row of W per column of ``samples.X``.
 
         The samples are validated already. The options are ``fit_intercept``, ``mean``, ``scale``, ``engine`` and
         ``n_threads``, as above.
         """
-        return cls(loss, replace(samples, columns=ALL_COLUMNS), samples.y, reg, **options)
+        samples = replace(samples, columns=ALL_COLUMNS) if isinstance(samples, Samples) else samples
+        return cls(loss, samples, None, reg, **options)
 
     @property
     def compact(self) -> Objective:
@@ -131,7 +138,7 @@ class Objective:
         self._problem, self._engine, shape = problem, problem.features.engine, problem.features.engine.shape
         self.loss, self.reg, self.fit_intercept = problem.loss, problem.reg, problem.fit_intercept
         self.n_samples, self.n_classes, self.classes = shape.n_samples, shape.n_classes, shape.classes
-        self.n_features = self.columns.n_columns or shape.n_features
+        self.labels, self.n_features = self._engine.labels, self.columns.n_columns or shape.n_features
 
     @property
     def n_passes(self) -> float:

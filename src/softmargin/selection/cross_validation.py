@@ -32,6 +32,7 @@ from softmargin.selection.records import Calibration, Comparison, FoldPoint, Los
 from softmargin.selection.schedule import fit_concurrently
 from softmargin.selection.settings import Settings
 from softmargin.selection.wording import unique_name
+from softmargin.shards import Shards
 from softmargin.solvers import Callback, Fit
 from softmargin.statistics import standard_error
 from softmargin.threads import one_blas_thread
@@ -101,7 +102,7 @@ def cross_validate(
     return CrossValidated(comparison, searches[k], scaling)
 
 
-def scaling_of(objective: Objective, scaling: str, samples: Samples) -> Preprocessing:
+def scaling_of(objective: Objective, scaling: str, samples: Samples | Shards) -> Preprocessing:
     """Return the scaling of the features; the solver centres them, which does not change the optimum."""
     check_choice("scaling", scaling, SCALINGS)  # here, because an array cannot be compared with a name
     n_features = objective.n_features

@@ -87,13 +87,15 @@ def fit_concurrently(
                 folds.allow(k + 1 + _AHEAD)
                 if len(folds.regs) <= k:
                     return
-                folds.check(k)
                 ask = gives_up
                 while True:
+                    # An error of the other folds does not matter at a λ that the first ones give up.
+                    folds.check(k, len(fits) if ask is None else _FIRST)
                     if ask is not None and min(n_seen[:_FIRST]) > k:
                         if ask(folds.regs[k], [found[0] for found in folds.found[:_FIRST]]):
                             return
                         ask = None
+                        continue
                     if min(n_seen) > k:
                         break
                     number, reg, steps, done = folds.news.get()
@@ -102,7 +104,6 @@ def fit_concurrently(
                             progress(number, reg, step)
                     if done:
                         n_seen[number] += 1
-                        folds.check(k)
                 yield folds.regs[k], [found.popleft() for found in folds.found]
         finally:
             folds.stop.set()
@@ -132,7 +133,7 @@ class _Folds(Generic[_Found]):
         self.regs: list[float] = []
         self.found: list[deque[_Found]] = [deque() for _ in fits]
         self.news: SimpleQueue[tuple[int, float, list[Step], bool]] = SimpleQueue()
-        self._errors: list[tuple[int, BaseException]] = []
+        self._errors: list[tuple[int, int, BaseException]] = []
         self.stop = threading.Event()
 
     def allow(self, n_regs: int) -> None:
@@ -142,10 +143,10 @@ class _Folds(Generic[_Found]):
             for number in sorted(self._waiting):
                 self._start(number)
 
-    def check(self, k: int) -> None:
-        """Raise the error of a fold that failed at λ number ``k``; errors at later λ are raised later."""
-        for place, error in self._errors:
-            if place == k:
+    def check(self, k: int, n_folds: int) -> None:
+        """Raise the error of one of the first folds at λ number ``k``; errors at later λ are raised later."""
+        for number, place, error in self._errors:
+            if place == k and number < n_folds:
                 raise error
 
     def _start(self, number: int) -> None:
@@ -180,6 +181,6 @@ class _Folds(Generic[_Found]):
                 if not self.stop.is_set():
                     self._start(number)
         except BaseException as error:
-            self._errors.append((self._places[number], error))
+            self._errors.append((number, self._places[number], error))
         finally:
             self.news.put((number, reg, steps, True))

@@ -198,17 +198,23 @@ class _Tile:
         n_bytes = self._builder.and_(self._builder.neg(address), _INDEX(_WIDTH - 1))
         return self._builder.udiv(n_bytes, _INDEX(array.size))
 
-    def prefetching(self, row: Any, n_rows: Any) -> Callable[[_Emitter, Any], None]:
-        """Return a function that prefetches ``n_rows`` rows of X from ``row`` on, a part per vector of columns."""
-        builder, x = self._builder, self.arrays[0]
-        n_bytes = builder.mul(n_rows, _INDEX(self.vectors.n_lanes * x.size))
-        n_lines = builder.udiv(builder.add(n_bytes, _INDEX(LINE - 1)), _INDEX(LINE))
+    def prefetching(self, place: Any, n_quarters: Any) -> Callable[[_Emitter, Any], None]:
+        """Return a function that prefetches from X, in quarters of its rows, a part per vector of columns.
+
+        Many small parts are better than a few large ones, since memory delivers lines at a constant rate.
+        """
+        builder, x, quarters = self._builder, self.arrays[0], _INDEX(4)
+        row_bytes = builder.mul(self._n_columns, _INDEX(x.size))
+        first = builder.gep(x.first, [builder.udiv(builder.mul(place, row_bytes), quarters)])
+        n_bytes = builder.mul(n_quarters, _INDEX(self.vectors.n_lanes * x.size))
 
         def fetch(emit: _Emitter, column: Any) -> None:
             if emit is self.vectors:
-                first = x.address(builder, row, builder.mul(column, n_rows))
-                with cgutils.for_range(builder, n_lines) as line:
-                    _prefetch(builder, builder.gep(first, [builder.mul(line.index, _INDEX(LINE))]))
+                done = builder.mul(builder.mul(column, _INDEX(x.size)), n_quarters)
+                start = builder.gep(first, [builder.udiv(done, quarters)])
+                for line in range(2 * _WIDTH // LINE):  # of two rows, at most; branches cost less than a loop
+                    with builder.if_then(builder.icmp_signed(">", n_bytes, _INDEX(4 * LINE * line))):
+                        _prefetch(builder, builder.gep(start, [_INDEX(LINE * line)]))
 
         return fetch
 
@@ -251,9 +257,9 @@ def _add_tile_scores(
 ) -> Any:  # fmt: skip
     """Add the products of ``n_rows`` rows of X, from i on, with ``n_classes`` rows of Wt, from j on, to S.
 
-    Sums have the type of Wt, and their order does not depend on memory addresses. Meanwhile ``n_prefetch`` rows of
-    X from ``prefetch`` on are prefetched. These may lie outside of X, since they are not read. If rows are
-    prefetched, X must be contiguous.
+    Sums have the type of Wt, and their order does not depend on memory addresses. Meanwhile ``n_prefetch``
+    quarters of rows of X, from the quarter ``prefetch`` on, are prefetched. These may lie outside of X, since they
+    are not read. If there are any, X must be contiguous.
     """
     sizes = _sizes(n_rows, n_classes)
     if sizes is None:

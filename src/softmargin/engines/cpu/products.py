@@ -67,13 +67,12 @@ def _arguments(X: np.dtype[Any], number: np.dtype[Any]) -> tuple[Any, ...]:
 def _add_scores(x: Any, n: int, D: int, w: Any, C: int, row_w: int, s: Any, row_s: int, distance: int) -> float:
     X, Wt, S = _array(x, (n, D)), _array(w, (C, row_w)), _array(s, (n, row_s))
     n_tiled = n // 4 * 4 if C > 1 else 0
-    # All groups of classes have nearly equal size, and each prefetches a part of two rows per four rows, since
-    # memory does not deliver them faster.
-    share = 2 * -(-C // -(-C // MOST_CLASSES)) // C
-    share = 0 if distance == 0 else (1 if share < 1 else share)
+    # Each group of classes prefetches an equal part, in quarters of a row, of the two rows per four rows.
+    n_groups = -(-C // MOST_CLASSES)
+    share = 0 if distance == 0 else -(-8 // n_groups)
     for i in range(0, n_tiled, 4):
-        prefetch, j = i // 2 + distance, 0
-        end = prefetch + 2
+        prefetch, j = 4 * (i // 2 + distance), 0
+        end = prefetch + 8
         while j < C:
             n_prefetch = share if share < end - prefetch else end - prefetch
             width = -(-(C - j) // -(-(C - j) // MOST_CLASSES))
@@ -98,11 +97,10 @@ def _accumulate_gradient(
 ) -> float:
     X, A, Gt = _array(x, (n, D)), _array(a, (n, row_a)), _array(g, (C, row_g))
     n_tiled = n // 4 * 4 if C > 1 else 0
-    share = 2 * -(-C // -(-C // MOST_CLASSES)) // C
-    share = 0 if distance == 0 else (1 if share < 1 else share)
+    share = 0 if distance == 0 else -(-8 // -(-C // MOST_CLASSES))
     for i in range(0, n_tiled, 4):
-        prefetch, j = n // 2 + i // 2 + distance, 0
-        end = prefetch + 2
+        prefetch, j = 4 * (n // 2 + i // 2 + distance), 0
+        end = prefetch + 8
         while j < C:
             n_prefetch = share if share < end - prefetch else end - prefetch
             width = -(-(C - j) // -(-(C - j) // MOST_CLASSES))

@@ -1,0 +1,60 @@
+"""Where the tasks of a `ChunkedEngine` run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from softmargin.engines.shard import Recipe, Request, Shard
+
+__all__ = ["InProcess", "Runner"]
+
+
+class Runner(Protocol):
+    """Where tasks run. A handle stands for the result of a task, which stays where it was computed.
+
+    Attributes
+    ----------
+    n_workers : int
+        Number of threads that run tasks.
+    free_bytes : float
+        Memory of all workers for rows beside the shards; infinite if it is not limited.
+    """
+
+    n_workers: int
+    free_bytes: float
+
+    def load(self, recipes: Sequence[Recipe]) -> list[Any]:
+        """Return handles of the shards of these recipes; a shard that is lost is read again."""
+
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+        """Return handles of ``task(*arguments)``, one per row of the ``columns``, whose handles become values."""
+
+    def share(self, request: Request) -> Any:
+        """Return the request, or a handle of it, as an argument of many tasks."""
+
+    def collect(self, handles: Sequence[Any]) -> list[Any]:
+        """Return the values of handles."""
+
+
+class InProcess:
+    """Runs tasks in this process, one after the other."""
+
+    n_workers = 1
+    free_bytes = float("inf")
+
+    def load(self, recipes: Sequence[Recipe]) -> list[Any]:
+        """Return the shards."""
+        return [Shard(recipe) for recipe in recipes]
+
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+        """Return the results."""
+        return [task(*arguments) for arguments in zip(*columns, strict=True)]
+
+    def share(self, request: Request) -> Request:
+        """Return the request."""
+        return request
+
+    def collect(self, handles: Sequence[Any]) -> list[Any]:
+        """Return the values, which the handles are."""
+        return list(handles)

@@ -1,0 +1,174 @@
+"""Data sets in several parts that are never joined: rows stay where they are until a task reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmargin.arguments import Floats
+from softmargin.errors import DataError
+from softmargin.sparse import ALL_COLUMNS, Columns
+
+__all__ = ["BlockPart", "Part", "Shards", "as_shards"]
+
+
+class Part(Protocol):
+    """Consecutive rows that are stored together, such as a file. It is pickled as a description, without its rows.
+
+    Attributes
+    ----------
+    name : str
+        Its name in messages.
+    n_rows : int
+    row_bytes : int
+        Mean size of a row of X in bytes, as stored.
+    mapped : bool
+        Whether rows are mapped from a file, and so need no memory of their own.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def n_rows(self) -> int: ...
+
+    @property
+    def row_bytes(self) -> int: ...
+
+    @property
+    def mapped(self) -> bool: ...
+
+    def features(self, rows: slice) -> Any:
+        """Return some rows of X: an array, or a canonical CSR array.
+
+        Raises
+        ------
+        DataError
+            If the file has changed since it was opened, or cannot be read.
+        """
+
+    def labels(self, rows: slice) -> NDArray[Any]:
+        """Return the labels of some rows; raise as `features` does."""
+
+    def weights(self, rows: slice) -> Floats:
+        """Return the weights of some rows, non-negative."""
+
+    def check(self) -> None:
+        """Raise a `DataError` if the file has changed since it was opened."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The parts of a data set, in the order of its rows.
+
+    Attributes
+    ----------
+    parts : sequence of Part
+    n_features : int
+        D.
+    dtype : dtype
+        The type of X.
+    """
+
+    parts: Sequence[Part]
+    n_features: int
+    dtype: np.dtype[Any]
+    columns: ClassVar[Columns] = ALL_COLUMNS
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows of all parts."""
+        return sum(part.n_rows for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self.n_samples, self.n_features
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is sparse, which it never is."""
+        return False
+
+    def widened(self) -> Shards:
+        """Return the data set with all columns, which it already has."""
+        return self
+
+
+@dataclass(frozen=True)
+class BlockPart:
+    """A block of rows of dask arrays, as a `Part`.
+
+    Attributes
+    ----------
+    blocks : tuple
+        The blocks of X and y: delayed, or arrays where they have been computed. A cluster passes them to tasks as
+        results of other tasks, and not with the part.
+    """
+
+    name: str
+    n_rows: int
+    row_bytes: int
+    blocks: tuple[Any, Any] | None
+    mapped: bool = False
+
+    def features(self, rows: slice) -> Any:
+        """Return some rows of X."""
+        return self._block(0)[rows]
+
+    def labels(self, rows: slice) -> NDArray[Any]:
+        """Return the labels of some rows."""
+        return np.asarray(self._block(1)[rows])
+
+    def weights(self, rows: slice) -> Floats:
+        """Return the weight of each row, which is 1."""
+        return np.ones(rows.stop - rows.start)
+
+    def check(self) -> None:
+        """Do nothing: blocks do not change."""
+
+    def of(self, *blocks: Any) -> BlockPart:
+        """Return the part with arrays as its blocks, or with none; raise a `DataError` if they do not fit."""
+        lengths = {np.shape(block)[0] if np.ndim(block) else 0 for block in blocks}
+        if lengths - {self.n_rows} or any(not isinstance(block, np.ndarray) for block in blocks):
+            raise DataError(f"{self.name} must be NumPy arrays of {self.n_rows} rows, got {sorted(lengths)}.")
+        return replace(self, blocks=tuple(blocks) if blocks else None)
+
+    def _block(self, k: int) -> Any:
+        assert self.blocks is not None, "the blocks are passed by the cluster"
+        block = self.blocks[k]
+        return block.compute() if hasattr(block, "compute") else block
+
+
+def as_shards(X: Any, y: Any) -> Shards | None:
+    """Return X if it is `Shards`, the blocks of X and y if they are dask arrays, and None for anything else.
+
+    Raises
+    ------
+    DataError
+        If dask arrays do not have the same chunks of rows, or X has several chunks of columns.
+    """
+    if isinstance(X, Shards):
+        return X
+    if not all(hasattr(array, "to_delayed") and hasattr(array, "chunks") for array in (X, y)):
+        return None
+    if X.ndim != 2 or y.ndim != 1 or len(X.chunks[1]) != 1:
+        raise DataError(
+            f"X and y must be dask arrays of two and one dimensions, and X must not be divided by columns, got "
+            f"chunks {X.chunks} and {y.chunks}; use X.rechunk({{1: -1}})."
+        )
+    if not np.isfinite(X.chunks[0]).all():
+        X = X.compute_chunk_sizes()
+    if X.chunks[0] != y.chunks[0]:
+        raise DataError(f"X and y must have the same chunks of rows, got {X.chunks[0]} and {y.chunks[0]}.")
+    row_bytes, blocks = X.shape[1] * X.dtype.itemsize, zip(X.to_delayed()[:, 0], y.to_delayed(), strict=True)
+    parts = [
+        BlockPart(f"block {k} of X and y", int(n_rows), row_bytes, pair)
+        for k, (n_rows, pair) in enumerate(zip(X.chunks[0], blocks, strict=True))
+        if n_rows > 0
+    ]
+    return Shards(parts, X.shape[1], X.dtype)

@@ -1,0 +1,73 @@
+"""Fits and predictions on a cluster from the command line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import softmargin as sm
+from tests.cluster.conftest import processes
+from tests.support.command_line import run
+
+HINGE = ("--loss", "hinge", "--reg", "0.01")
+
+
+@pytest.fixture(scope="module")
+def address():
+    with processes() as (client, _, _):
+        yield client.scheduler.address
+
+
+def test_a_fit_and_its_predictions(folder, address, tmp_path):
+    target = tmp_path / "m.safetensors"
+    answer = run("fit", folder, *HINGE, "--cluster", address, "-o", target)
+    assert answer.status == 0, answer
+    assert "15,300 training samples in 3 files, 30 features (float32), 6 classes." in answer.text
+    model = sm.load_model(target)
+    data = sm.open_shards(folder)
+    fit = sm.minimize(sm.Objective(sm.Hinge(), data, None, 0.01, engine="chunked"))
+    assert model.W.tobytes() == fit.W.tobytes()
+    assert model.converged
+    assert model.n_samples == 15_300
+    hits = 0
+    answer = run("predict", target, folder, "--cluster", address, "-o", tmp_path / "out", "--margin")
+    assert answer.status == 0, answer
+    assert "3 files with 15,300 rows of id, label, margin." in answer.text
+    for k in range(3):
+        X, y = np.load(folder / f"part-{k}.npy"), np.load(folder / f"part-{k}_y.npy")
+        lines = (tmp_path / "out" / f"part-{k}.csv").read_text().splitlines()
+        assert lines[0] == "id,label,margin"
+        labels = np.array([int(line.split(",")[1]) for line in lines[1:]])
+        np.testing.assert_array_equal(labels, model.predict(X))
+        hits += (labels == y).sum()
+    record = run("fit", folder, *HINGE, "--cluster", address, "-o", tmp_path / "n.safetensors", "--json").json
+    assert record["accuracy"] == {"training": pytest.approx(hits / 15_300)}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"part-{k}.csv" for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--cluster", "local:1"), "--cluster needs one --loss and --reg"),
+        ((*HINGE, "--cluster", "nowhere"), "--cluster must be tcp://HOST:PORT or local:N, got 'nowhere'"),
+        ((*HINGE, "--cluster", "local:0"), "--cluster must be tcp://HOST:PORT or local:N, got 'local:0'"),
+        ((*HINGE, "--cluster", "local:1", "--limit", "9"), "--limit is not supported with --cluster; prepare"),
+        ((*HINGE, "--cluster", "local:1", "--report", "r.html"), "--report is not supported with --cluster"),
+    ],
+)
+def test_what_a_cluster_does_not_support_is_refused_before_it_is_started(folder, tmp_path, arguments, message):
+    answer = run("fit", folder, *arguments, "-o", tmp_path / "m.safetensors")
+    assert answer.status == 2
+    assert message in answer.err
+
+
+def test_predictions_need_a_folder_and_the_features_of_the_model(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", X=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
+    target = tmp_path / "m.safetensors"
+    assert run("fit", tmp_path / "d.npz", *HINGE, "-o", target).status == 0
+    answer = run("predict", target, folder, "--cluster", "local:1")
+    assert "--cluster needs -o FOLDER" in answer.err
+    answer = run("predict", target, folder, "--cluster", "local:1", "-o", tmp_path / "out")
+    assert "must hold the 3 features of the model, got 30 per row" in answer.err
+    assert not (tmp_path / "out").exists()
