@@ -4,6 +4,7 @@ Each message is one sentence that names the argument (or the file, row and colum
 found. The command line prints this sentence and exits with status 2.
 """
 
+import contextlib
 import os
 import sys
 import warnings
@@ -21,7 +22,8 @@ __all__ = [
     "warn",
 ]
 
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_OURS = (os.path.dirname(__file__) + os.sep, contextlib.__file__)
+"""Where the frames of this package are, and those of its context managers that are used as decorators."""
 
 
 class SoftmarginError(Exception):
@@ -64,6 +66,6 @@ def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning with the location of the nearest caller outside this package."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
