@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -82,9 +82,7 @@ def fit(
             model, accuracy, shards, status, seconds = cluster.fit_shards(job, where, checkpoint, progress)
             model.save(target)
         if as_json:
-            _print_json(
-                job, Task(cast(Any, None), cast(Any, None)), model, target, {"training": accuracy}, seconds
-            )
+            _print_json(job, None, model, target, {"training": accuracy}, seconds)
         else:
             cluster.print_shards(job.data, shards, model.n_classes)
             _print_model(model, target, {"training": accuracy}, seconds, None)
@@ -169,7 +167,7 @@ def _noting(checkpoint: str | None) -> Iterator[None]:
 
 
 def _print_json(
-    job: Job, task: Task, model: Model, target: str, accuracies: dict[str, float], seconds: float
+    job: Job, task: Task | None, model: Model, target: str, accuracies: dict[str, float], seconds: float
 ) -> None:
     record = {
         "model": target,

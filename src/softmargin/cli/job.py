@@ -145,8 +145,8 @@ class Job(Extraction):
             "tol": self.tol, "max_passes": self.max_passes or MAX_PASSES,
         }  # fmt: skip
 
-    def settings(self, task: Task) -> dict[str, Any]:
-        """Return the options of the selection and the fit, for the JSON output."""
+    def settings(self, task: Task | None) -> dict[str, Any]:
+        """Return the options of the selection and the fit, for the JSON output; None for shards."""
         import numpy as np
 
         names = (
@@ -162,13 +162,13 @@ class Job(Extraction):
             "max_passes",
             "weights",
         )
-        weight = task.class_weight
+        weight, groups = (None, None) if task is None else (task.class_weight, task.groups)
         if isinstance(weight, dict):
             weight = {str(label): factor for label, factor in weight.items()}
         return {name: getattr(self, name) for name in names} | {
             "groups": self.groups,
             "group_by": self.group_by,
-            "n_groups": None if task.groups is None else len(np.unique(task.groups)),
+            "n_groups": None if groups is None else len(np.unique(groups)),
             "class_weight": weight,
         }
 

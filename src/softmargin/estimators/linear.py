@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
@@ -12,9 +12,6 @@ from softmargin.losses import Loss, make_loss
 from softmargin.preprocessing import requested_scaling
 from softmargin.shards import as_shards
 from softmargin.solvers import Callback
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["LinearClassifier"]
 
