@@ -46,9 +46,12 @@ def cluster(n_workers, **options):
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0, "silence_logs": 50} | options
-    # By default LocalCluster gives up a worker that is killed twice within 15 seconds.
+    # By default LocalCluster gives up a worker that is killed twice within 15 seconds. A worker in this process
+    # would pause, as the process itself is larger than the limit of the worker.
+    settings = {"deploy.lost-worker-timeout": "1h"}
+    settings |= {f"worker.memory.{name}": False for name in ("target", "spill", "pause")}
     with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+        dask.config.set({f"distributed.{name}": value for name, value in settings.items()}),
         LocalCluster(n_workers=n_workers, **options) as local,
         Client(local) as client,
     ):
