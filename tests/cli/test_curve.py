@@ -183,7 +183,7 @@ def test_a_name_of_data_is_only_text(folder, monkeypatch):
         (("--features", "pixels", "--features", "hog"), "curve takes one kind of --features"),
         (("--groups", "g.npy", "--group-by", "a"), "--groups and --group-by are mutually exclusive"),
         (("--group-by", "a"), "--group-by needs samples with names"),
-        (("--groups", "site"), "groups_column= is only for a table"),
+        (("--groups", "site"), "--groups is only for a table"),
         (("--weights", "w"), "No such option: --weights"),
         (("--class-weight", "balanced"), "No such option: --class-weight"),
         (("--delta", "2"), "--delta is the margin of the hinge losses"),

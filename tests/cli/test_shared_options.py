@@ -198,7 +198,7 @@ def test_files_of_groups_that_do_not_fit(blobs: Dataset, tmp_path: Path) -> None
         "objects.npy": "objects.npy must be a npy file of groups",
         "latin.txt": "latin.txt must be a txt file of groups",
         "none.txt": "none.txt cannot be read: No such file",
-        "column": "groups_column= is only for a table",
+        "column": "--groups is only for a table",
     }.items():
         run_refused(tmp_path, "compare", "blobs.npz", "--groups", name, words=(words,))
 

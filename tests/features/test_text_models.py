@@ -289,7 +289,7 @@ def test_sentence_models_that_are_refused(tmp_path, monkeypatch):
     ):
         SentenceEncoder(tmp_path).prepare()
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(CapabilityError, match="needs the package sentence-transformers; install it with"):
+    with pytest.raises(CapabilityError, match="needs the package sentence-transformers; in the source"):
         SentenceEncoder(tmp_path).prepare()
 
 
