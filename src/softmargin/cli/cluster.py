@@ -6,9 +6,9 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from softmargin.model import Model
     from softmargin.shards import Shards
 
-__all__ = ["check_job", "fit_shards", "on_parts", "option", "print_shards"]
+__all__ = ["check_job", "client_of", "fit_shards", "option", "print_shards"]
 
 option = click.option(
     "--cluster",
@@ -98,15 +98,6 @@ def fit_shards(
             command=command_line(),
         )  # fmt: skip
         return model, accuracy, shards, trained.fit.status, time.perf_counter() - started
-
-
-def on_parts(where: str, shards: Shards, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-    """Return ``task(part, *arguments)`` for each part, run by the workers; the columns hold the arguments."""
-    with client_of(where):
-        from softmargin.engines.dask import current_runner
-
-        runner = current_runner(shards.parts)
-        return runner.collect(runner.run(task, shards.parts, *columns))
 
 
 def print_shards(source: str, shards: Shards, n_classes: int) -> None:

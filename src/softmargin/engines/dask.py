@@ -127,6 +127,20 @@ class OnDask:
                 raise
         raise AssertionError("the last try returns or raises")
 
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield ``task(*row, *shared)`` for each row of the columns, in their order; raise as `collect` does.
+
+        What is shared is sent to the scheduler once. If the iterator is closed, tasks that wait are cancelled.
+        """
+        common = [self._submit("shared", _same, [(value,)])[0] for value in shared]
+        waiting = self.run(task, *columns, *([future] * len(columns[0]) for future in common))[::-1]
+        try:
+            while waiting:
+                yield self.collect([waiting.pop()])[0]
+        finally:
+            if waiting and self._client.status == "running":
+                self._client.cancel(waiting)
+
     def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         self._n_runs += 1
         prefix = f"softmargin-{name}-{self._fit}-{self._n_runs}"
@@ -217,6 +231,7 @@ def current_runner(parts: Sequence[Part]) -> OnDask:
     """Return a runner on the current client of Dask; raise as `dask_engine` does if a worker lacks a file."""
     runner = OnDask(client := _current())
     _check_files(client, parts)
+    runner.place(parts)
     return runner
 
 
