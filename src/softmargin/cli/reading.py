@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = [
-    "Reading", "check_classes", "check_data_for", "check_extractor", "check_origin", "describe", "extractor_for", "files_of",
-    "labels_of", "naming", "part_of", "read_data", "read_for_model", "read_model",
+    "Reading", "check_classes", "check_data_for", "check_extractor", "check_origin", "describe", "extractor_for",
+    "files_of", "labels_of", "naming", "part_of", "read_data", "read_for_model", "read_model",
 ]  # fmt: skip
 
 _FEW_SAMPLES = 10
