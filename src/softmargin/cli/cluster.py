@@ -20,6 +20,7 @@ from softmargin.errors import ConvergenceWarning, ParameterError, missing_packag
 from softmargin.text import pluralize
 
 if TYPE_CHECKING:
+    from softmargin.features import FeatureExtractor
     from softmargin.model import Model
     from softmargin.shards import Shards
 
@@ -78,7 +79,8 @@ def fit_shards(
     assert reg is not None, "check_job was called"
     job.note_unused()
     progress("opening the shards")
-    shards = open_shards(job.data)
+    shards, made_by = open_shards(job.data), _extractor_of(job.data)
+    scaling = made_by.scaling if made_by is not None and job.scaling == "auto" else job.scaling
     with client_of(where):
         started = time.perf_counter()
         progress("waiting for the workers (kernels are compiled if not cached)")
@@ -86,7 +88,7 @@ def fit_shards(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported by the command
             trained = train_on(
-                shards, None, loss, reg, job.scaling,
+                shards, None, loss, reg, scaling,
                 tol=job.tol, max_passes=job.max_passes or MAX_PASSES, checkpoint=checkpoint,
                 callback=lambda step: progress(stage(loss, reg, step)), engine=lambda *_: engine,
             )  # fmt: skip
@@ -95,9 +97,20 @@ def fit_shards(
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
             data_name=os.path.basename(os.path.normpath(job.data)), history=trained.fit.record(),
-            command=command_line(),
+            command=command_line(), extractor=made_by,
         )  # fmt: skip
         return model, accuracy, shards, trained.fit.status, time.perf_counter() - started
+
+
+def _extractor_of(folder: str) -> FeatureExtractor | None:
+    """Return the extractor of a folder of features, if it names one."""
+    from softmargin.data.embedded import read_origin
+
+    if read_origin(folder) is None:
+        return None
+    from softmargin.features.shards import stored_extractor  # slow to import
+
+    return stored_extractor(folder)
 
 
 def print_shards(source: str, shards: Shards, n_classes: int) -> None:

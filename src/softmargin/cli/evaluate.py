@@ -95,8 +95,8 @@ def evaluate(
     Prints metrics with their 95 % intervals (omitted if MODEL was trained on these samples), the classes with the
     lowest recall and the most frequent confusions. With --json it prints all numbers, with the confusion matrix.
 
-    With --cluster, DATA is a folder of shards of features, which the workers count one by one. AUROC is not defined
-    there, since it needs all scores in one place.
+    With --cluster, DATA is a folder of shards of features, which the workers count one by one. AUROC, which needs
+    all scores in one place, is not defined there.
 
     METRIC is accuracy, top_k_accuracy, balanced_accuracy, macro_f1, auroc, worst_class or worst_group.
     """

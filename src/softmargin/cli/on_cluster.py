@@ -109,9 +109,7 @@ def targets_in(folder: str, sources: Sequence[str], suffix: str) -> list[str]:
 
 def _check_plain(reading: Reading, part: str) -> None:
     if reading != Reading():
-        raise ParameterError(
-            "--cluster needs DATA as it is, shards of features; leave out options for reading."
-        )
+        raise ParameterError("--cluster needs DATA as it is, shards of features; leave out options for reading.")
     if part != "auto":
         raise ParameterError("--part is not supported with --cluster; give the folder of these shards.")
 

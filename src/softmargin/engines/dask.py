@@ -141,6 +141,12 @@ class OnDask:
             if waiting and self._client.status == "running":
                 self._client.cancel(waiting)
 
+    def check(self, problem: Callable[..., str], *arguments: Any) -> None:
+        """Raise a `ClusterError` with what a function returns on the first worker where it is not empty."""
+        for address, why in _on_all(self._client, problem, *arguments).items():
+            if why:
+                raise ClusterError(f"The worker {address} {why}")
+
     def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         self._n_runs += 1
         prefix = f"softmargin-{name}-{self._fit}-{self._n_runs}"
