@@ -35,6 +35,7 @@ LAYERS = {
     "shards": HELPERS,
     "sparse": HELPERS,
     "statistics": HELPERS,
+    "stopping": HELPERS,
     "text": HELPERS,
     "textbook": HELPERS,
     "threads": HELPERS,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import softmargin as sm
 from softmargin.features.shards import stored_extractor
 from softmargin.io.safetensors import read_header
+from softmargin.stopping import Unwanted, check_wanted
 from tests.cluster.conftest import cluster
 from tests.support.command_line import run
 from tests.support.extractors import register
@@ -212,3 +215,34 @@ def test_a_worker_with_another_network_is_named(address, tmp_path, monkeypatch):
     assert f"tiny.onnx: its SHA-256 must be {'0' * 64}, got " in answer.err
     with open("out/extractor.safetensors", "rb") as stream:
         assert json.loads(read_header(stream, "x").metadata["shards"]) == ["s0", "s1", "s2"]
+
+
+_EVENTS: dict[str, threading.Event] = {name: threading.Event() for name in ("begun", "ended")}
+
+
+def endless(k):
+    """Return 0 at once for k = 0, else nothing until the task is not wanted."""
+    if k == 0:
+        return 0
+    _EVENTS["begun"].set()
+    try:
+        while True:
+            check_wanted()
+            time.sleep(0.01)
+    except Unwanted:
+        _EVENTS["ended"].set()
+        raise
+
+
+def test_tasks_end_when_nothing_waits_for_them(address):
+    from distributed import Client
+
+    with Client(address) as client:
+        from softmargin.engines.dask import OnDask
+
+        results = OnDask(client).each(endless, [0, 1, 2])
+        assert next(results) == 0
+        assert _EVENTS["begun"].wait(10)
+        assert not _EVENTS["ended"].is_set()
+        results.close()
+        assert _EVENTS["ended"].wait(10)

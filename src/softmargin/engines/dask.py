@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
 from distributed.client import FutureCancelledError
+from distributed.worker import thread_state
 from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
@@ -27,6 +28,7 @@ from softmargin.engines.cpu.signature import signature
 from softmargin.engines.shard import Piece, Recipe, Request, Shard
 from softmargin.errors import CapabilityError, ClusterError, SoftmarginError
 from softmargin.shards import BlockPart, Part, Shards
+from softmargin.stopping import asking
 from softmargin.text import printable
 from softmargin.threads import usable_cores
 
@@ -296,7 +298,9 @@ def _checked(kind: tuple[str, dict[str, str]] | None, task: Callable[..., Any], 
     """Run a task on a worker that is of the kind of the worker that was there first."""
     if kind is not None and signature() != kind[1]:
         raise ClusterError(_difference(*kind, get_worker().address, signature()))
-    return task(*arguments)
+    tasks, key = get_worker().state.tasks, thread_state.key
+    with asking(lambda: key in tasks and tasks[key].state != "cancelled"):
+        return task(*arguments)
 
 
 def _difference(address: str, kind: dict[str, str], other_address: str, other: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from softmargin.evaluation.summary import checked_top_k, evaluation_of
 from softmargin.evaluation.tallies import Tally, scored, tally_of
 from softmargin.model import Model
 from softmargin.shards import Shards
+from softmargin.stopping import check_wanted
 from softmargin.text import printable
 
 __all__ = ["BLOCK_BYTES", "block_rows", "evaluate_shards"]
@@ -106,6 +107,7 @@ def count(piece: Piece, model: Model | Any, top_k: int, n_threads: int | None) -
     total: Tally | None = None
     n_rows = block_rows(part.row_bytes, len(classes_of(model)))
     for start in range(first, stop, n_rows):
+        check_wanted()
         rows = slice(start, min(start + n_rows, stop))
         X = part.features(rows)
         try:
