@@ -43,7 +43,7 @@ def evaluate_shards(
 ) -> Evaluation:
     """Evaluate a classifier on data in shards; see `evaluate`.
 
-    Only counts and sums come back from the parts: (C, C) numbers, and (C,) per label that is not a class.
+    Only counts and sums come back from the parts: a number per pair of true and predicted label that occurs.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def evaluate_shards(
     n_done = 0
     tallies = runner.each(count, pieces, shared=(model, k, n_threads))
     for piece, found in zip(pieces, tallies, strict=True):
-        total = found if total is None else total.merged(found)
+        total = found if total is None else Tally.sum([total, found])
         n_done += piece.first_row + piece.n_rows == piece.part.n_rows
         if progress is not None:
             progress(n_done, len(shards.parts))
@@ -104,7 +104,7 @@ def count(piece: Piece, model: Model | Any, top_k: int, n_threads: int | None) -
     part, (first, stop) = piece.part, (piece.first_row, piece.first_row + piece.n_rows)
     where = printable(part.name) + (f" from row {first:,}" if first else "")
     labels = as_labels(part.labels(piece.rows), piece.n_rows, where)
-    total: Tally | None = None
+    found = []
     n_rows = block_rows(part.row_bytes, len(classes_of(model)))
     for start in range(first, stop, n_rows):
         check_wanted()
@@ -117,7 +117,5 @@ def count(piece: Piece, model: Model | Any, top_k: int, n_threads: int | None) -
         y = labels[rows.start - first : rows.stop - first]
         if classes.dtype.kind != "f":
             y, _ = labels_like(y, classes, where)
-        found = tally_of(scores, y, classes, temperature, top_k)
-        total = found if total is None else total.merged(found)
-    assert total is not None, "a piece has rows"
-    return total
+        found.append(tally_of(scores, y, classes, temperature, top_k))
+    return Tally.sum(found)
