@@ -26,8 +26,9 @@ from softmargin.arguments import Floats, Ints
 from softmargin.statistics import Z_95, proportion_interval
 
 __all__ = [
-    "N_BINS", "Measured", "balanced_accuracy", "brier_score", "calibration_error", "confidence_bins",
-    "confusion_matrix", "expected_calibration_error", "macro_f1", "mean_of", "one_vs_rest_auroc", "top_k_hits",
+    "N_BINS", "Measured", "balanced_accuracy", "brier_score", "calibration_distances", "calibration_error",
+    "confidence_bins", "confusion_matrix", "expected_calibration_error", "macro_f1", "mean_of",
+    "one_vs_rest_auroc", "top_k_hits",
 ]  # fmt: skip
 
 N_BINS = 15
@@ -258,8 +259,12 @@ def calibration_error(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS)
     ----------
     Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017.
     """
-    _, distance, _ = _distances(P, y, weights, n_bins)
-    return float(np.abs(distance).sum() / weights.sum())
+    return float(np.abs(calibration_distances(P, y, weights, n_bins)).sum() / weights.sum())
+
+
+def calibration_distances(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS) -> Floats:
+    """Return Σ weight · (correct - confidence) of each bin; parameters as of `calibration_error`."""
+    return _distances(P, y, weights, n_bins)[1]
 
 
 def expected_calibration_error(P: Floats, y: Ints) -> Measured:

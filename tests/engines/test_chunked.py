@@ -19,7 +19,7 @@ from softmargin.engines.chunked import ChunkedEngine, chunk_rows
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.engines.rows import ArrayRows
 from softmargin.engines.runner import InProcess
-from softmargin.engines.shard import Request, value
+from softmargin.engines.shard_sums import Request, value
 from softmargin.engines.tree import Tree, added
 from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses import SmoothedHinge

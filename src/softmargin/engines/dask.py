@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.cpu.signature import signature
-from softmargin.engines.shard import Piece, Recipe, Request, Shard
+from softmargin.engines.shard import Piece, Recipe, Shard
+from softmargin.engines.shard_sums import Request
 from softmargin.errors import CapabilityError, ClusterError, SoftmarginError
 from softmargin.shards import BlockPart, Part, Shards
 from softmargin.text import printable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from softmargin.engines.shard import Recipe, Request, Shard
+from softmargin.engines.shard import Recipe, Shard
+from softmargin.engines.shard_sums import Request
 
 __all__ = ["InProcess", "Runner"]
 
