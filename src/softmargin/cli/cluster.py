@@ -1,4 +1,4 @@
-"""``--cluster``: fits and predictions on the workers of a Dask cluster, from a folder of shards."""
+"""``--cluster``: fits, comparisons and predictions on the workers of a Dask cluster, from a folder of shards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,10 +20,12 @@ from softmargin.errors import ConvergenceWarning, ParameterError, missing_packag
 from softmargin.text import pluralize
 
 if TYPE_CHECKING:
+    from softmargin.engines import Engine
     from softmargin.model import Model
+    from softmargin.selection import Comparison
     from softmargin.shards import Shards
 
-__all__ = ["check_job", "fit_shards", "on_parts", "option", "print_shards"]
+__all__ = ["check_job", "compare_shards", "describe", "fit_shards", "on_parts", "option", "print_shards"]
 
 option = click.option(
     "--cluster",
@@ -40,15 +42,15 @@ _PREPARED = {
 """Options that would change the data, by the fields of `Job`."""
 
 
-def check_job(job: Job, page: str | None) -> None:
-    """Raise a `ParameterError` for options that a cluster does not support."""
-    if len(set(job.names)) != 1 or job.reg is None:
-        raise ParameterError("--cluster needs one --loss and --reg, since nothing is selected on a cluster.")
+def check_job(job: Job, **others: str | None) -> None:
+    """Raise a `ParameterError` for options that a cluster does not support; ``others`` are not fields of `Job`."""
     for name, flag in _PREPARED.items():
         if getattr(job, name) not in (None, False, ()):
             raise ParameterError(f"{flag} is not supported with --cluster; prepare the shards instead.")
-    if page is not None:
-        raise ParameterError("--report is not supported with --cluster; run softmargin report afterwards.")
+    for name, value in others.items():
+        if value is not None:
+            flag = name.replace("_", "-")
+            raise ParameterError(f"--{flag} is not supported with --cluster; use data in memory of one machine.")
 
 
 @contextmanager
@@ -65,24 +67,44 @@ def client_of(where: str) -> Iterator[None]:
         yield
 
 
-def fit_shards(
-    job: Job, where: str, checkpoint: str | None, progress: Progress
-) -> tuple[Model, float, Shards, str, float]:
-    """Return the model, its training accuracy, the data, the status of the fit and the seconds that all took."""
+@contextmanager
+def _opened(job: Job, where: str, progress: Progress) -> Iterator[tuple[Shards, Engine]]:
+    """Connect to a cluster, and let its workers read the shards."""
     from softmargin.data.shards import open_shards
     from softmargin.engines import make_engine
-    from softmargin.model import Model
-    from softmargin.training import train_on
 
-    (loss,), reg = job.losses(), job.reg
-    assert reg is not None, "check_job was called"
-    job.note_unused()
     progress("opening the shards")
     shards = open_shards(job.data)
     with client_of(where):
-        started = time.perf_counter()
         progress("waiting for the workers (kernels are compiled if not cached)")
-        engine = make_engine("dask", shards, job.threads)
+        yield shards, make_engine("dask", shards, job.threads)
+
+
+class Fitted(NamedTuple):
+    """What a fit on a cluster returns: the seconds are those without the start of the cluster."""
+
+    model: Model
+    accuracy: float
+    shards: Shards
+    choice: Comparison | None
+    status: str
+    seconds: float
+
+
+def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress) -> Fitted:
+    """Fit the given loss and λ, or those that are selected, to all samples."""
+    from softmargin.model import Model
+    from softmargin.training import train_on
+
+    losses = job.losses()
+    with _opened(job, where, progress) as (shards, engine):
+        started, choice = time.perf_counter(), None
+        if len(losses) > 1 or job.reg is None:
+            choice = job.search_shards(shards, losses, progress, lambda *_: engine)
+        else:
+            job.note_unused()
+        loss, reg = (losses[0], job.reg) if choice is None else (choice.loss, choice.reg)
+        assert reg is not None, "without a choice, λ was given"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported by the command
             trained = train_on(
@@ -94,10 +116,23 @@ def fit_shards(
         accuracy = engine.quality(loss, trained.W, trained.b, "training").accuracy
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
-            data_name=os.path.basename(os.path.normpath(job.data)), history=trained.fit.record(),
-            command=command_line(),
+            data_name=_name(job), history=trained.fit.record(), command=command_line(),
+            selection={} if choice is None else choice.record(),
         )  # fmt: skip
-        return model, accuracy, shards, trained.fit.status, time.perf_counter() - started
+        return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
+
+
+def compare_shards(job: Job, where: str, progress: Progress) -> tuple[Comparison, Shards, int, float]:
+    """Return the comparison of the losses, the data, their number of classes and the seconds that it took."""
+    losses = job.losses()
+    with _opened(job, where, progress) as (shards, engine):
+        started = time.perf_counter()
+        found = job.search_shards(shards, losses, progress, lambda *_: engine)
+        return found, shards, engine.shape.n_classes, time.perf_counter() - started
+
+
+def _name(job: Job) -> str:
+    return os.path.basename(os.path.normpath(job.data))
 
 
 def on_parts(where: str, shards: Shards, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
@@ -107,6 +142,14 @@ def on_parts(where: str, shards: Shards, task: Callable[..., Any], *columns: Seq
 
         runner = current_runner(shards.parts)
         return runner.collect(runner.run(task, shards.parts, *columns))
+
+
+def describe(job: Job, shards: Shards, n_classes: int) -> dict[str, Any]:
+    """Return the data as a record for JSON, by the names of `reading.describe`."""
+    return {
+        "name": _name(job), "n_samples": shards.n_samples, "n_features": shards.n_features,
+        "n_classes": n_classes, "dtype": str(shards.dtype),
+    }  # fmt: skip
 
 
 def print_shards(source: str, shards: Shards, n_classes: int) -> None:

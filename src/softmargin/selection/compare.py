@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count, check_number
 from softmargin.content import content_hashes
-from softmargin.engines import Engine
 from softmargin.errors import CapabilityError, ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
 from softmargin.memory import release_freed
@@ -28,7 +27,10 @@ from softmargin.shards import Shards, as_shards
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["check_fraction", "check_scoring", "choose", "compare", "recorded", "warn_unconverged"]
+__all__ = [
+    "check_fraction", "check_scoring", "choose", "compare", "compare_shards", "recorded", "refuse_for_shards",
+    "warn_unconverged",
+]  # fmt: skip
 
 
 def compare(
@@ -134,7 +136,7 @@ def compare(
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     if (shards := as_shards(X, y)) is not None:
         refuse_for_shards(groups=groups, sample_weight=sample_weight, keep_out_of_fold=keep_out_of_fold or None)
-        return compare_shards(shards, cv, None, losses, settings, class_weight, seed, scaling, options)[0]
+        return compare_shards(shards, cv, None, losses, settings, class_weight, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
@@ -212,7 +214,7 @@ def choose(
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     if (shards := as_shards(X, y)) is not None:
         refuse_for_shards(groups=groups, sample_weight=sample_weight, keep_out_of_fold=keep_out_of_fold or None)
-        return compare_shards(shards, 2, fraction, losses, settings, class_weight, seed, scaling, options)[0]
+        return compare_shards(shards, 2, fraction, losses, settings, class_weight, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
@@ -227,11 +229,8 @@ def compare_shards(
     seed: int,
     scaling: str,
     options: dict[str, Any],
-) -> tuple[Comparison, str, Engine]:
-    """Compare the losses on samples in shards; also return the scaling and the engine of all samples.
-
-    ``cv`` and ``fraction`` are those of `SearchShards.divided`.
-    """
+) -> Comparison:
+    """Compare the losses on samples in shards; ``cv`` and ``fraction`` are those of `SearchShards.divided`."""
     from softmargin.selection.search_shards import SearchShards
 
     if class_weight is not None:
@@ -240,9 +239,9 @@ def compare_shards(
     search = SearchShards.divided(shards, cv, fraction, seed, *(options[name] for name in names))
     settings = settings._replace(record=Recorded(int(seed)))
     own = options | {"engine": lambda *_: search.engine}
-    found, _, scaling = cross_validate(search, losses, settings, requested_scaling(scaling, "none"), **own)
+    found = cross_validate(search, losses, settings, requested_scaling(scaling, "none"), **own).comparison
     warn_unconverged(found)
-    return found, scaling, search.whole
+    return found
 
 
 def refuse_for_shards(**given: Any) -> None:

@@ -36,14 +36,11 @@ class SearchShards:
     Attributes
     ----------
     samples : Shards
-    whole : ChunkedEngine
-        The engine of all samples.
     engine : ChunkedEngine
-        The same with folds.
+        With folds.
     """
 
     samples: Shards
-    whole: ChunkedEngine
     engine: ChunkedEngine
 
     @classmethod
@@ -85,7 +82,7 @@ class SearchShards:
         made = make_engine(engine, shards, n_threads)
         if not isinstance(made, ChunkedEngine):
             raise CapabilityError("engine must be 'chunked' or 'dask' for folds of data in shards.")
-        return cls(shards, made, made.divided(rule, n_folds))
+        return cls(shards, made.divided(rule, n_folds))
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
