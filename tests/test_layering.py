@@ -69,6 +69,7 @@ ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
 """Packages for the terminal are imported only by code that writes to a terminal."""
 
 OPTIONAL = {
+    "dask": ("softmargin.engines.dask",),
     "distributed": ("softmargin.engines.cluster", "softmargin.engines.dask"),
     "matplotlib": ("softmargin.report.figures",),
     "huggingface_hub": ("softmargin.features.sentence",),

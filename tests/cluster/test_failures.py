@@ -171,6 +171,8 @@ def test_the_package_does_not_import_dask():
 
 
 def test_workers_of_two_kinds_are_refused_by_name(folder):
+    from dask.config import set as set_config
+
     from softmargin.engines import cluster as clusters
     from softmargin.engines import dask
 
@@ -185,6 +187,9 @@ def test_workers_of_two_kinds_are_refused_by_name(folder):
         with pytest.raises(sm.ClusterError, match=r"tcp://first and .* differ in numpy"):
             late.result()
         assert client.submit(dask._checked, None, len, [1, 2]).result() == 2
+        with set_config({"softmargin.mixed": True}):
+            assert dask.OnDask(client)._kind is None
+        assert dask.OnDask(client)._kind[1] == kind
 
 
 def test_without_a_client_or_shards_the_error_says_what_to_do(folder):

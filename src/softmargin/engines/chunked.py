@@ -106,8 +106,8 @@ class ChunkedEngine(Engine):
         D, C = self.shape.n_features, self.shape.n_classes
         if (size := 8 * D * C) > runner.point_bytes:
             raise ClusterError(
-                f"W has {size / 1e6:.0f} MB ({D:,} features, {C:,} classes), but each pass sends it to the workers and "
-                f"back, at most {runner.point_bytes / 1e6:.0f} MB; use fewer features, or engine='chunked'."
+                f"W has {size / 1e6:.0f} MB ({D:,} features, {C:,} classes), but each pass sends it to workers "
+                f"and back, at most {runner.point_bytes / 1e6:.0f} MB; use fewer features, or engine='chunked'."
             )
         self._n_read = 0
         recipes = [Recipe(piece, self._n_chunks, labels, factors, n_threads) for piece in self._pieces]

@@ -190,7 +190,7 @@ def difference(address: str, kind: dict[str, str], other_address: str, other: di
     values = "" if name == "processor features" else f" ({kind[name]} and {other.get(name)})"
     return (
         f"Workers must be of one kind, but {address} and {other_address} differ in {name}{values}; stop one of "
-        f"them, or set mixed=True and give up reproducible bits."
+        f"them, or set mixed=True (--mixed), which gives up reproducible bits."
     )
 
 

@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any, cast
 from uuid import uuid4
 
+import dask
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
 from numpy.typing import NDArray
 
@@ -34,6 +35,9 @@ __all__ = ["OnDask", "connected", "current_runner", "dask_engine", "local_cluste
 _LITERAL_BYTES = 1 << 23
 """Up to this size of all copies, a request is sent with each task; beyond, it is the result of its own task."""
 
+_MIXED = "softmargin.mixed"
+"""Name of the setting, in the configuration of Dask, that allows workers of several kinds."""
+
 _MOST_RETRIES = 3
 """Number of times that a task is tried again after it has ended as many workers as the scheduler allows."""
 
@@ -46,9 +50,9 @@ class OnDask:
     Parameters
     ----------
     client : Client
-    mixed : bool
+    mixed : bool, optional
         Whether workers of different versions or processors are allowed. Results are still certified, but their
-        last bits are not reproducible.
+        last bits are not reproducible. By default "softmargin.mixed" of the configuration of Dask, or False.
 
     Raises
     ------
@@ -59,12 +63,12 @@ class OnDask:
     point_bytes = 256e6
     """A pass sends W to each worker and as much back, through one process: about as many seconds as MB / 100."""
 
-    def __init__(self, client: Client, mixed: bool = False) -> None:
+    def __init__(self, client: Client, mixed: bool | None = None) -> None:
         self._client: Any = client  # whose methods have no types
         self._fit, self._runs, self._n_shards = uuid4().hex[:12], count(), 0
         self.cluster = Cluster(client, self._fit)
         self.n_workers = self.cluster.n_threads
-        self._kind = self.cluster.kind(mixed)
+        self._kind = self.cluster.kind(dask.config.get(_MIXED, False) if mixed is None else mixed)
         self._blocks: dict[str, list[Any]] = {}
         self._retrying = threading.Lock()
         self.free_bytes = float("inf")
@@ -144,7 +148,7 @@ class OnDask:
 
 
 def dask_engine(
-    data: Shards, n_threads: int | None = None, client: Client | None = None, mixed: bool = False
+    data: Shards, n_threads: int | None = None, client: Client | None = None, mixed: bool | None = None
 ) -> ChunkedEngine:
     """Return the engine for shards on a cluster.
 
@@ -156,7 +160,7 @@ def dask_engine(
         Number of threads per task, by default one: a worker runs as many tasks as it has threads.
     client : Client, optional
         By default the current client of Dask.
-    mixed : bool, default False
+    mixed : bool, optional
         As in `OnDask`.
 
     Raises
@@ -198,8 +202,8 @@ def _on_blocks(
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """Connect to a scheduler; its client is the current one of Dask.
+def connected(address: str, mixed: bool = False) -> Iterator[Client]:
+    """Connect to a scheduler; its client is the current one of Dask. ``mixed`` allows workers of several kinds.
 
     Raises
     ------
@@ -214,7 +218,7 @@ def connected(address: str) -> Iterator[Client]:
         ) from error
     log = logging.getLogger("distributed.client")
     level = log.level
-    with client:
+    with client, dask.config.set({_MIXED: True} if mixed else {}):
         try:
             yield client
         finally:
