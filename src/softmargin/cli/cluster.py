@@ -27,12 +27,25 @@ if TYPE_CHECKING:
 
 __all__ = ["check_job", "compare_shards", "describe", "fit_shards", "on_parts", "option", "print_shards"]
 
-option = click.option(
-    "--cluster",
-    "where",
-    metavar="WHERE",
-    help="Run on a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
-)
+_MIXED = "softmargin.mixed"
+
+
+def option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a cluster to a command, which receives only ``where``."""
+    command = click.option(
+        "--mixed",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _, mixed: context.meta.update({_MIXED: mixed}),
+        help="With --cluster, allow workers of several versions or processors: proved, but other last bits.",
+    )(command)
+    return click.option(
+        "--cluster",
+        "where",
+        metavar="WHERE",
+        help="Run on a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
+    )(command)
+
 
 _PREPARED = {
     "groups": "--groups", "group_by": "--group-by", "class_weight": "--class-weight", "weights": "--weights",
@@ -63,7 +76,9 @@ def client_of(where: str) -> Iterator[None]:
         from softmargin.engines.dask import connected, local_cluster
     except ModuleNotFoundError as error:
         raise missing_package("--cluster", "distributed", "dask") from error
-    with connected(where) if local is None else local_cluster(int(local[1])):
+    if mixed := click.get_current_context().meta[_MIXED]:
+        wording.say_err("Note: workers may differ (--mixed), so the last bits of W are not reproducible.")
+    with connected(where, mixed) if local is None else local_cluster(int(local[1])):
         yield
 
 

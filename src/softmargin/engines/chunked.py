@@ -121,6 +121,12 @@ class ChunkedEngine(Engine):
         self._n_active: Ints = np.array([each.n_active.sum() for each in counts])
         labels, self._factors, self.shape = classes_of(counts, shards)
         self.labels = labels
+        D, C = self.shape.n_features, self.shape.n_classes
+        if (size := 8 * D * C) > runner.point_bytes:
+            raise ClusterError(
+                f"W has {size / 1e6:.0f} MB ({D:,} features, {C:,} classes), but each pass sends it to workers "
+                f"and back, at most {runner.point_bytes / 1e6:.0f} MB; use fewer features, or engine='chunked'."
+            )
         self._n_read = 0
         recipes = [Recipe(piece, self._n_chunks, labels, self._factors, n_threads) for piece in self._pieces]
         self._loaded = runner.load(recipes)

@@ -20,10 +20,13 @@ class Runner(Protocol):
         Number of threads that run tasks.
     free_bytes : float
         Memory of all workers for rows beside the shards; infinite if it is not limited.
+    point_bytes : float
+        Largest size of W.
     """
 
     n_workers: int
     free_bytes: float
+    point_bytes: float
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return handles of the shards of these recipes; a shard that is lost is read again."""
@@ -42,7 +45,7 @@ class InProcess:
     """Runs tasks in this process, one after the other."""
 
     n_workers = 1
-    free_bytes = float("inf")
+    free_bytes = point_bytes = float("inf")
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return the shards."""
