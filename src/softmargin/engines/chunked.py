@@ -47,6 +47,7 @@ from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.shards import Shards
 from softmargin.threads import default_threads
+from softmargin.weights import factors_of_classes
 
 __all__ = ["ChunkedEngine"]
 
@@ -100,8 +101,8 @@ class ChunkedEngine(Engine):
             for start in range(0, part.n_rows, size * group)
         ]
         counts = [each for found in runner.collect(runner.run(tasks.survey, self._pieces)) for each in found]
-        self._n_active = np.array([each.n_active.sum() for each in counts])
         labels, factors, self.shape = _classes(counts, shards)
+        self._n_active = np.array([each.n_active[np.isin(each.labels, labels)].sum() for each in counts])
         self.labels = labels
         self._n_read = 0
         recipes = [Recipe(piece, self._n_chunks, labels, factors, n_threads) for piece in self._pieces]
@@ -312,21 +313,26 @@ def _refuse(purpose: str) -> NoReturn:
 
 def _classes(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Floats, Shape]:
     """Return the labels of all classes, the factors of their weights, and the sizes of the problem."""
-    kinds = {each.labels.dtype.kind for each in counts if len(each.labels)}
+    counts = [each for each in counts if len(each.labels)] or counts  # labels of weight 0 may be of another type
+    kinds = {each.labels.dtype.kind for each in counts}
     if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
         raise DataError("The labels of all shards must have the same type, numbers or strings, got both.")
     labels, codes = np.unique(np.concatenate([each.labels for each in counts]), return_inverse=True)
+    weights, squares, n_active = (
+        np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]), len(labels)).astype(
+            np.float64
+        )
+        for name in ("weights", "squares", "n_active")
+    )
+    factors = factors_of_classes(shards.class_weight, labels, weights)
+    used = factors > 0.0
+    labels, factors, weights = labels[used], factors[used], weights[used]
     if len(labels) < 2:
         only = f"only one class, {brief(labels.tolist()[0])}" if len(labels) else "none"
         raise DataError(f"The shards must hold at least two classes of positive weight, got {only}.")
-    weights, squares = (
-        np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]))
-        for name in ("weights", "squares")
-    )
-    n_active = int(sum(each.n_active.sum() for each in counts))
-    total, C = float(weights.sum()), len(labels)
+    factors = factors / (factors * weights).sum()
     shape = Shape(
-        shards.n_samples, shards.n_features, C, n_active, float(squares.sum()) / total**2, weights / total,
-        np.arange(C),
+        shards.n_samples, shards.n_features, len(labels), int(n_active[used].sum()),
+        float((factors**2 * squares[used]).sum()), factors * weights, np.arange(len(labels)),
     )  # fmt: skip
-    return labels, np.full(C, 1.0 / total), shape
+    return labels, factors, shape

@@ -25,7 +25,7 @@ from softmargin.labels import labels_of_rows
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples, check_finite
 from softmargin.shards import Part
-from softmargin.sparse import issparse
+from softmargin.sparse import csr_view, issparse
 from softmargin.text import printable
 from softmargin.threads import Workers, one_blas_thread
 
@@ -155,7 +155,8 @@ class Shard:
             self.X = aligned(self.X)
         found, weights = piece.part.labels(piece.rows), piece.part.weights(piece.rows)
         self.y = np.minimum(np.searchsorted(labels, found), len(labels) - 1).astype(np.int64)
-        self._given, self.weights = weights, weights * factors[self.y]
+        self._given = np.where(labels[self.y] == found, weights, 0.0)  # a class may have been left out
+        self.weights = self._given * factors[self.y]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shard, (self.recipe,)
@@ -173,8 +174,9 @@ class Shard:
         recipe, kind = self.recipe, SparseEngine if issparse(self.X) else DenseEngine
         workers, found = _workers(recipe.n_threads), []
         for k, rows in enumerate(recipe.piece.chunks()):
+            X = csr_view(self.X, rows) if issparse(self.X) else self.X[rows]
             samples = Samples(
-                self.X[rows], self.y[rows], self.weights[rows], len(recipe.labels),
+                X, self.y[rows], self.weights[rows], len(recipe.labels),
                 scoring_weights=self._given[rows],
             )  # fmt: skip
             found.append(Chunk(recipe.piece.first_chunk + k, rows, kind(samples, workers)))
