@@ -47,6 +47,7 @@ from softmargin.engines.shard import (
     FoldRule,
     Piece,
     Recipe,
+    chunk_rows,
     classes_of,
     describe,
     divided,
@@ -64,9 +65,6 @@ from softmargin.shards import Shards
 from softmargin.threads import default_threads
 
 __all__ = ["ChunkedEngine"]
-
-_CHUNK_BYTES, _LEAST_ROWS, _MOST_ROWS = 1 << 26, 1 << 12, 1 << 20
-"""The number of rows of a chunk is the largest power of two of at most this size in bytes, within these bounds."""
 
 _TASKS_PER_WORKER = 4
 """Number of shards per worker at the start, so that the others can take over those of a slow or lost one."""
@@ -118,8 +116,8 @@ class ChunkedEngine(Engine):
             for start in range(0, part.n_rows, size * group)
         ]
         counts = [each for found in runner.collect(runner.run(survey, self._pieces)) for each in found]
-        self._n_active: Ints = np.array([each.n_active.sum() for each in counts])
         labels, self._factors, self.shape = classes_of(counts, shards)
+        self._n_active: Ints = np.array([each.n_active[np.isin(each.labels, labels)].sum() for each in counts])
         self.labels = labels
         D, C = self.shape.n_features, self.shape.n_classes
         if (size := 8 * D * C) > runner.point_bytes:
@@ -386,12 +384,6 @@ class ChunkedEngine(Engine):
         folds, n = [self._part(k, True)._fold for k in range(len(points))], len(self._loaded)
         self._n_read += self.shape.n_active
         return Flags(self._runner, self._runner.run(tasks.correct, self._loaded, [folds] * n, [points] * n))
-
-
-def chunk_rows(row_bytes: int) -> int:
-    """Return the number of rows of a chunk, from the size of a row in bytes."""
-    fitting = max(1, _CHUNK_BYTES // row_bytes)
-    return int(np.clip(1 << (fitting.bit_length() - 1), _LEAST_ROWS, _MOST_ROWS))
 
 
 def _zeros(shape: tuple[int, int]) -> ArrayRows:

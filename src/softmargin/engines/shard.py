@@ -24,14 +24,25 @@ from softmargin.labels import labels_of_rows
 from softmargin.losses.base import Floats, Ints
 from softmargin.samples import Samples
 from softmargin.shards import Part, Shards
-from softmargin.sparse import issparse
+from softmargin.sparse import csr_view, issparse
 from softmargin.text import printable
 from softmargin.threads import Workers
+from softmargin.weights import factors_of_classes
 
 __all__ = [
-    "Chunk", "Counts", "Fold", "FoldRule", "Piece", "Recipe", "Shard", "classes_of", "describe", "divided",
-    "fingerprints", "pick", "survey",
+    "Chunk", "Counts", "Fold", "FoldRule", "Piece", "Recipe", "Shard", "chunk_rows", "classes_of", "describe",
+    "divided", "fingerprints", "pick", "survey",
 ]  # fmt: skip
+
+
+_CHUNK_BYTES, _LEAST_ROWS, _MOST_ROWS = 1 << 26, 1 << 12, 1 << 20
+"""The number of rows of a chunk is the largest power of two of at most this size in bytes, within these bounds."""
+
+
+def chunk_rows(row_bytes: int) -> int:
+    """Return the number of rows of a chunk, from the size of a row in bytes."""
+    fitting = max(1, _CHUNK_BYTES // row_bytes)
+    return int(np.clip(1 << (fitting.bit_length() - 1), _LEAST_ROWS, _MOST_ROWS))
 
 
 class Piece(NamedTuple):
@@ -103,24 +114,29 @@ def survey(piece: Piece) -> list[Counts]:
 
 def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Floats, Shape]:
     """Return the labels of all classes, the factors of their weights, and the sizes of the problem."""
-    kinds = {each.labels.dtype.kind for each in counts if len(each.labels)}
+    counts = [each for each in counts if len(each.labels)] or counts  # labels of weight 0 may be of another type
+    kinds = {each.labels.dtype.kind for each in counts}
     if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
         raise DataError("The labels of all shards must have the same type, numbers or strings, got both.")
     labels, codes = np.unique(np.concatenate([each.labels for each in counts]), return_inverse=True)
+    weights, squares, n_active = (
+        np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]), len(labels)).astype(
+            np.float64
+        )
+        for name in ("weights", "squares", "n_active")
+    )
+    factors = factors_of_classes(shards.class_weight, labels, weights)
+    used = factors > 0.0
+    labels, factors, weights = labels[used], factors[used], weights[used]
     if len(labels) < 2:
         only = f"only one class, {brief(labels.tolist()[0])}" if len(labels) else "none"
         raise DataError(f"The shards must hold at least two classes of positive weight, got {only}.")
-    weights, squares = (
-        np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]))
-        for name in ("weights", "squares")
-    )
-    n_active = int(sum(each.n_active.sum() for each in counts))
-    total, C = float(weights.sum()), len(labels)
+    factors = factors / (factors * weights).sum()
     shape = Shape(
-        shards.n_samples, shards.n_features, C, n_active, float(squares.sum()) / total**2, weights / total,
-        np.arange(C),
+        shards.n_samples, shards.n_features, len(labels), int(n_active[used].sum()),
+        float((factors**2 * squares[used]).sum()), factors * weights, np.arange(len(labels)),
     )  # fmt: skip
-    return labels, np.full(C, 1.0 / total), shape
+    return labels, factors, shape
 
 
 class Recipe(NamedTuple):
@@ -208,7 +224,8 @@ class Shard:
             self.X = aligned(self.X)
         found, weights = piece.part.labels(piece.rows), piece.part.weights(piece.rows)
         self.y = np.minimum(np.searchsorted(labels, found), len(labels) - 1).astype(np.int64)
-        self.given, self.weights = weights, weights * factors[self.y]
+        self.given = np.where(labels[self.y] == found, weights, 0.0)  # a class may have been left out
+        self.weights = self.given * factors[self.y]
         self._numbers: dict[FoldRule, Ints] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -227,8 +244,9 @@ class Shard:
         recipe, kind = self.recipe, SparseEngine if issparse(self.X) else DenseEngine
         workers, found = _workers(recipe.n_threads), []
         for k, rows in enumerate(recipe.piece.chunks()):
+            X = csr_view(self.X, rows) if issparse(self.X) else self.X[rows]
             samples = Samples(
-                self.X[rows], self.y[rows], self.weights[rows], len(recipe.labels),
+                X, self.y[rows], self.weights[rows], len(recipe.labels),
                 scoring_weights=self.given[rows],
             )  # fmt: skip
             found.append(Chunk(recipe.piece.first_chunk + k, rows, kind(samples, workers)))

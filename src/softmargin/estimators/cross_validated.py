@@ -25,16 +25,14 @@ from softmargin.selection import (
     Scorer,
     SearchSamples,
     Settings,
-    check_scoring,
-    compare_shards,
     content_hashes,
     cross_validate,
     gather,
     make_folds,
     recorded,
-    refuse_for_shards,
     warn_unconverged,
 )
+from softmargin.selection.compare import check_scoring, compare_shards, refuse_for_shards
 from softmargin.shards import Shards, as_shards
 from softmargin.solvers import Callback
 
@@ -246,10 +244,9 @@ class LinearClassifierCV(FittedClassifier):
         """
         losses = [make_loss(loss, self.delta) for loss in check_losses(self.losses)]
         seed = check_count("random_state", self.random_state, 0)
-        if (shards := as_shards(X, y)) is not None:
-            self._check_for_shards(shards, None if shards is not X else y, sample_weight)
+        if (shards := as_shards(X, y, sample_weight)) is not None:
             refuse_for_shards(groups=groups, keep_out_of_fold=self.keep_out_of_fold or None)
-            return self._fit_shards(shards, losses, seed)
+            return self._fit_shards(self._weighted(shards), losses, seed)
         labelled = self._labelled(X, y, sample_weight)
         hashes = content_hashes(labelled.identity, seed)
         # Class weights are used for fitting only.
@@ -278,7 +275,7 @@ class LinearClassifierCV(FittedClassifier):
         engine = make_engine(self.engine, shards, self.n_threads)
         options: dict[str, Any] = {"engine": lambda *_: engine}
         own, scaling = self._options | options, requested_scaling(self.scaling, "none")
-        chosen = compare_shards(shards, self.cv, None, losses, settings, None, seed, scaling, own)
+        chosen = compare_shards(shards, self.cv, None, losses, settings, seed, scaling, own)
         self._fit_one(chosen.loss, chosen.reg, shards, None, scaling, **options)
         return self._choose(chosen)
 

@@ -105,7 +105,7 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        samples: Samples | Shards | None = X if isinstance(X, Samples) else as_shards(X, y)
+        samples: Samples | Shards | None = X if isinstance(X, Samples) else as_shards(X, y, sample_weight)
         samples = samples or Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         if mean is not None:  # a shifted column is not empty

@@ -7,15 +7,7 @@ all losses, folds and λ. Δ is not searched, since it is exchangeable with λ (
 
 from softmargin.content import content_hashes
 from softmargin.selection.calibration import fit_temperature
-from softmargin.selection.compare import (
-    check_scoring,
-    choose,
-    compare,
-    compare_shards,
-    recorded,
-    refuse_for_shards,
-    warn_unconverged,
-)
+from softmargin.selection.compare import choose, compare, recorded, warn_unconverged
 from softmargin.selection.cross_validation import cross_validate, scaling_of
 from softmargin.selection.curve_records import CurvePoint, LearningCurve, LossCurve
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
@@ -33,8 +25,8 @@ from softmargin.selection.settings import FoldCallback, Scorer, Settings
 __all__ = [
     "Calibration", "Comparison", "CurveCallback", "CurvePoint", "FeatureCallback", "FeatureChoice",
     "FeatureComparison", "FeatureSet", "FoldCallback", "FoldPoint", "LearningCurve", "LossCurve", "LossPath",
-    "OutOfFold", "PairedTest", "PathPoint", "RegFit", "Scorer", "SearchSamples", "Settings", "check_scoring",
-    "choose", "choose_features", "compare", "compare_features", "compare_shards", "content_hashes",
-    "cross_validate", "fit_temperature", "gather", "group_numbers", "held_out", "learning_curve",
-    "make_folds", "path", "recorded", "refuse_for_shards", "scaling_of", "warn_unconverged",
+    "OutOfFold", "PairedTest", "PathPoint", "RegFit", "Scorer", "SearchSamples", "Settings", "choose",
+    "choose_features", "compare", "compare_features", "content_hashes", "cross_validate", "fit_temperature",
+    "gather", "group_numbers", "held_out", "learning_curve", "make_folds", "path", "recorded", "scaling_of",
+    "warn_unconverged",
 ]  # fmt: skip

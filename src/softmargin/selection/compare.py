@@ -134,9 +134,10 @@ def compare(
         return make_folds(cv, labelled, hashes, groups)
 
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
-    if (shards := as_shards(X, y)) is not None:
-        refuse_for_shards(groups=groups, sample_weight=sample_weight, keep_out_of_fold=keep_out_of_fold or None)
-        return compare_shards(shards, cv, None, losses, settings, class_weight, seed, scaling, options)
+    if (shards := as_shards(X, y, sample_weight)) is not None:
+        refuse_for_shards(groups=groups, keep_out_of_fold=keep_out_of_fold or None)
+        shards = shards.weighted(class_weight)
+        return compare_shards(shards, cv, None, losses, settings, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
@@ -212,9 +213,10 @@ def choose(
         return [held_out(labelled.y, labelled.weights, fraction, hashes, groups)]
 
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
-    if (shards := as_shards(X, y)) is not None:
-        refuse_for_shards(groups=groups, sample_weight=sample_weight, keep_out_of_fold=keep_out_of_fold or None)
-        return compare_shards(shards, 2, fraction, losses, settings, class_weight, seed, scaling, options)
+    if (shards := as_shards(X, y, sample_weight)) is not None:
+        refuse_for_shards(groups=groups, keep_out_of_fold=keep_out_of_fold or None)
+        shards = shards.weighted(class_weight)
+        return compare_shards(shards, 2, fraction, losses, settings, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
@@ -225,7 +227,6 @@ def compare_shards(
     fraction: float | None,
     losses: Sequence[Loss | str],
     settings: Settings,
-    class_weight: dict[Any, float] | str | None,
     seed: int,
     scaling: str,
     options: dict[str, Any],
@@ -233,11 +234,13 @@ def compare_shards(
     """Compare the losses on samples in shards; ``cv`` and ``fraction`` are those of `SearchShards.divided`."""
     from softmargin.selection.search_shards import SearchShards
 
-    if class_weight is not None:
-        raise CapabilityError("Data in shards do not support class_weight; give weights with the shards.")
     names = ("engine", "n_threads")
     search = SearchShards.divided(shards, cv, fraction, seed, *(options[name] for name in names))
-    settings = settings._replace(record=Recorded(int(seed)))
+    factors = shards.class_weight
+    if isinstance(factors, dict):
+        factors = {str(label): float(factor) for label, factor in factors.items()}
+    record = Recorded(int(seed), None, factors, shards.weights_column is not None)
+    settings = settings._replace(record=record)
     own = options | {"engine": lambda *_: search.engine}
     found = cross_validate(search, losses, settings, requested_scaling(scaling, "none"), **own).comparison
     warn_unconverged(found)
