@@ -267,7 +267,7 @@ def test_what_needs_rows_is_refused_in_a_sentence_that_says_what_to_do():
         lambda: objective.values_and_grads(W[None], b[None], folds=[0]),
         lambda: objective.quality(W, b, "held_out"),
     ):
-        with pytest.raises(ParameterError, match="^These samples (have no folds|are not a fold)"):
+        with pytest.raises(ParameterError, match=r"^These samples (have no folds|are not a fold)"):
             call()
     with pytest.raises(ParameterError, match="part must be 'training' or 'held_out', got 'test'"):
         objective.quality(W, b, "test")

@@ -6,8 +6,9 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -21,11 +22,12 @@ from softmargin.text import pluralize
 
 if TYPE_CHECKING:
     from softmargin.engines import Engine
+    from softmargin.features import FeatureExtractor
     from softmargin.model import Model
     from softmargin.selection import Comparison
     from softmargin.shards import Shards
 
-__all__ = ["check_job", "compare_shards", "describe", "fit_shards", "on_parts", "option", "print_shards"]
+__all__ = ["check_job", "client_of", "compare_shards", "describe", "fit_shards", "option", "print_shards"]
 
 _MIXED = "softmargin.mixed"
 
@@ -82,17 +84,28 @@ def client_of(where: str) -> Iterator[None]:
         yield
 
 
+class _Opened(NamedTuple):
+    """A job with its scaling, its data, their engine, and what computed the features."""
+
+    job: Job
+    shards: Shards
+    engine: Engine
+    extractor: FeatureExtractor | None
+
+
 @contextmanager
-def _opened(job: Job, where: str, progress: Progress) -> Iterator[tuple[Shards, Engine]]:
+def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     """Connect to a cluster, and let its workers read the shards."""
     from softmargin.data.shards import open_shards
     from softmargin.engines import make_engine
 
     progress("opening the shards")
-    shards = open_shards(job.data)
+    shards, made_by = open_shards(job.data), _extractor_of(job.data)
+    if made_by is not None and job.scaling == "auto":
+        job = replace(job, scaling=made_by.scaling)
     with client_of(where):
         progress("waiting for the workers (kernels are compiled if not cached)")
-        yield shards, make_engine("dask", shards, job.threads)
+        yield _Opened(job, shards, make_engine("dask", shards, job.threads), made_by)
 
 
 class Fitted(NamedTuple):
@@ -112,7 +125,7 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
     from softmargin.training import train_on
 
     losses = job.losses()
-    with _opened(job, where, progress) as (shards, engine):
+    with _opened(job, where, progress) as (job, shards, engine, made_by):
         started, choice = time.perf_counter(), None
         if len(losses) > 1 or job.reg is None:
             choice = job.search_shards(shards, losses, progress, lambda *_: engine)
@@ -131,7 +144,7 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
         accuracy = engine.quality(loss, trained.W, trained.b, "training").accuracy
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
-            data_name=_name(job), history=trained.fit.record(), command=command_line(),
+            data_name=_name(job), history=trained.fit.record(), command=command_line(), extractor=made_by,
             selection={} if choice is None else choice.record(),
         )  # fmt: skip
         return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
@@ -140,7 +153,7 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
 def compare_shards(job: Job, where: str, progress: Progress) -> tuple[Comparison, Shards, int, float]:
     """Return the comparison of the losses, the data, their number of classes and the seconds that it took."""
     losses = job.losses()
-    with _opened(job, where, progress) as (shards, engine):
+    with _opened(job, where, progress) as (job, shards, engine, _):
         started = time.perf_counter()
         found = job.search_shards(shards, losses, progress, lambda *_: engine)
         return found, shards, engine.shape.n_classes, time.perf_counter() - started
@@ -150,13 +163,15 @@ def _name(job: Job) -> str:
     return os.path.basename(os.path.normpath(job.data))
 
 
-def on_parts(where: str, shards: Shards, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-    """Return ``task(part, *arguments)`` for each part, run by the workers; the columns hold the arguments."""
-    with client_of(where):
-        from softmargin.engines.dask import current_runner
+def _extractor_of(folder: str) -> FeatureExtractor | None:
+    """Return the extractor of a folder of features, if it names one."""
+    from softmargin.data.embedded import read_origin
 
-        runner = current_runner(shards.parts)
-        return runner.collect(runner.run(task, shards.parts, *columns))
+    if read_origin(folder) is None:
+        return None
+    from softmargin.features.shards import stored_extractor  # slow to import
+
+    return stored_extractor(folder)
 
 
 def describe(job: Job, shards: Shards, n_classes: int) -> dict[str, Any]:

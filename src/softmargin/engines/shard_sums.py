@@ -18,7 +18,7 @@ from softmargin.engines.tree import Add, Nodes, Tree, added
 from softmargin.errors import DataError
 from softmargin.losses import CrossEntropy, softmax
 from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.metrics import N_BINS, calibration_distances
+from softmargin.metrics import N_BINS, confidence_excess
 from softmargin.samples import check_finite
 from softmargin.text import printable
 from softmargin.threads import one_blas_thread
@@ -237,7 +237,8 @@ def calibration(
     distances, log_loss = np.zeros(N_BINS), 0.0
     for part, scores in engine._score_parts(W, b, engine.rows):
         scaled = scores / temperature
-        distances += calibration_distances(softmax(scaled), y[part], weights[part])
+        bins, excess = confidence_excess(softmax(scaled), y[part])
+        distances += np.bincount(bins, weights[part] * excess, N_BINS)
         log_loss += float(weights[part] @ CrossEntropy().values(scaled, y[part]))
     return distances, log_loss, float(weights.sum())
 
