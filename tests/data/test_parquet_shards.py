@@ -159,12 +159,12 @@ def test_a_column_of_lists(tmp_path, fixed):
     ):
         sm.open_shards(tmp_path)
     part = sm.open_shards(tmp_path / "2.parquet").parts[0]
-    with pytest.raises(sm.DataError, match=r'2\.parquet row 1, column "embedding": got 3 numbers, but 1 in row 0'):
+    with pytest.raises(sm.DataError, match=r"2\.parquet row 1, column 'embedding': got 3 numbers, but 1 in row 0"):
         part.features(slice(0, 2))
     with pytest.raises(sm.DataError, match=r"2\.parquet must have 2 numbers in each list, got 3"):
         part.features(slice(1, 2))
-    with pytest.raises(sm.DataError, match=r'column "embedding" must hold lists of equal length'):
-        write(tmp_path / "2.parquet", {"embedding": uneven.slice(0).take([0, 1, 0]), "label": y[:3]})
+    write(tmp_path / "2.parquet", {"embedding": uneven.take(pa.array([0, 1, 1])), "label": y[:3]})
+    with pytest.raises(sm.DataError, match=r"column 'embedding' must hold lists of equal length"):
         sm.open_shards(tmp_path / "2.parquet")
 
 
@@ -222,7 +222,7 @@ def test_a_large_file_is_divided_by_row_groups(tmp_path, monkeypatch):
 def test_names_of_outputs_are_unique(tmp_path):
     for name in ("part1/x", "part2/x", "part2/x-1", "part2/y"):
         write(tmp_path / f"{name}.parquet", table())
-    assert output_names(sm.open_shards(tmp_path)) == ["x-2", "x-3", "x-1", "y"]
+    assert output_names(sm.open_shards(tmp_path)) == ["x-2", "x-1", "x-3", "y"]
 
 
 def with_null(columns, name, kind):
@@ -233,23 +233,23 @@ def with_null(columns, name, kind):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (with_null(table(), "a", pa.float64()), r'row 7, column "a": the value is missing \(null\)'),
+        (with_null(table(), "a", pa.float64()), r"row 7, column 'a': the value is missing \(null\)"),
         (
             with_null(table(b=np.arange(60) % 9), "b", pa.int32()),
-            r'row 7, column "b": the value is missing \(null\)',
+            r"row 7, column 'b': the value is missing \(null\)",
         ),
-        (with_null(table(), "species", pa.string()), r'row 7, column "species": the value is missing \(null\)'),
+        (with_null(table(), "species", pa.string()), r"row 7, column 'species': the value is missing \(null\)"),
         (
             table(w=np.where(np.arange(60) == 7, -1.0, 1)),
-            r'row 7, column "w": a weight must be 0 or lie in 1e-100',
+            r"row 7, column 'w': a weight must be 0 or lie in 1e-100",
         ),
-        (table(w=np.where(np.arange(60) == 7, np.nan, 1)), r'row 7, column "w": a weight must .*, got nan'),
-        (table(w=np.where(np.arange(60) == 7, 1e200, 1)), r'row 7, column "w": a weight must .*, got 1e\+200'),
+        (table(w=np.where(np.arange(60) == 7, np.nan, 1)), r"row 7, column 'w': a weight must .*, got nan"),
+        (table(w=np.where(np.arange(60) == 7, 1e200, 1)), r"row 7, column 'w': a weight must .*, got 1e\+200"),
         (
             table(a=np.where(np.arange(60) == 7, np.inf, 1)),
             r"Input X contains infinity \(inf\) in row 7, column 1",
         ),
-        (table(species=np.where(np.arange(60) == 7, 1.5, 1)), r'column "species" row 7: labels must be integers'),
+        (table(species=np.where(np.arange(60) == 7, 1.5, 1)), r"column 'species' row 7: labels must be integers"),
     ],
 )
 @pytest.mark.parametrize("spooled", [False, True])
@@ -270,20 +270,23 @@ def test_values_that_cannot_be_used_are_named(tmp_path, columns, message, spoole
     [
         (
             table(site=np.repeat("north", 60)),
-            r'column "site" must hold numbers in shards, got type .*string; choose',
+            r"column 'site' must hold numbers in shards, got type .*string; choose",
         ),
         (
             table(site=pa.array(["n"] * 60).dictionary_encode()),
-            r'column "site" must .*, got type dictionary<.*; choose',
+            r"column 'site' must .*, got type dictionary<.*; choose",
         ),
-        (table(when=np.zeros(60, "M8[s]")), r'column "when" must hold numbers in shards, got type timestamp\[s\]'),
-        (table(none=pa.nulls(60)), r'column "none" must hold numbers in shards, got type null'),
-        (table(v=pa.array([[1.0]] * 60)), r'column "b" must hold numbers in shards, got type double; choose'),
+        (
+            table(when=np.zeros(60, "M8[s]")),
+            r"column 'when' must hold numbers in shards, got type timestamp\[ms\]",
+        ),
+        (table(none=pa.nulls(60)), r"column 'none' must hold numbers in shards, got type null"),
+        (table(v=pa.array([[1.0]] * 60)), r"column 'b' must hold numbers in shards, got type double; choose"),
         (
             table(customer_id=np.arange(60)),
-            r'column "customer_id" is named like an identifier; choose the features',
+            r"column 'customer_id' is named like an identifier; choose the features",
         ),
-        (table(b=np.repeat("x", 60), a=np.repeat("x", 60)), r"t\.parquet"),
+        (table(b=np.repeat("x", 60), a=np.repeat("x", 60)), r"must have a column of numbers besides the label"),
     ],
 )
 def test_columns_without_a_role_are_named(tmp_path, columns, message):
@@ -299,13 +302,13 @@ def test_requested_columns_must_exist_and_hold_numbers(tmp_path):
         with pytest.raises(error, match=message):
             sm.open_shards(tmp_path, **({"columns": ["a"], "label_column": "species"} | options))
 
-    refused(sm.DataError, 'column "site" must hold numbers in shards, got type .*string', columns=["a", "site"])
-    refused(sm.DataError, 'has no column "c"', columns=["a", "c"])
+    refused(sm.DataError, r"column 'site' must hold numbers in shards, got type .*string", columns=["a", "site"])
+    refused(sm.DataError, r"has no column 'c'", columns=["a", "c"])
     refused(sm.ParameterError, "columns must be a non-empty list of column names, got 'a'", columns="a")
     refused(sm.ParameterError, "has no column 'genus'", label_column="genus")
     refused(sm.ParameterError, "has no column 'w' for the weights", weights_column="w")
-    refused(sm.DataError, 'column "site" must hold numbers in shards', weights_column="site")
-    refused(sm.DataError, 'column "when" must hold labels, strings or integers, in shards', label_column="when")
+    refused(sm.DataError, r"column 'site' must hold numbers in shards", weights_column="site")
+    refused(sm.DataError, r"column 'when' must hold labels, strings or integers, in shards", label_column="when")
     refused(sm.DataError, r"must have a column of labels; name it with label_column=", label_column=None)
 
 
@@ -318,14 +321,14 @@ def test_files_that_differ_are_named(tmp_path):
             sm.open_shards(tmp_path, **options)
 
     more = table()
-    refused(table(c=more["a"]), r'1\.parquet must have the features of .*0\.parquet, but it also has "c"')
-    refused({"b": more["b"], "species": more["species"]}, r'1\.parquet .*, but it lacks the feature "a"')
+    refused(table(c=more["a"]), r"1\.parquet must have the features of .*0\.parquet, but it also has 'c'")
+    refused({"b": more["b"], "species": more["species"]}, r"1\.parquet .*, but it lacks the feature 'a'")
     refused(
         table(dtype=np.float32), r"1\.parquet must have 2 features of type float64 like .*, got 2 of type float32"
     )
     refused({"b": more["b"], "a": more["a"]}, r"1\.parquet must have a column of labels")
     other = {"b": more["b"], "a": more["a"], "genus": more["species"]}
-    refused(other, r'1\.parquet must have its labels in the column "species" like .*0\.parquet, got "genus"')
+    refused(other, r"1\.parquet must have its labels in the column 'species' like .*0\.parquet, got 'genus'")
     refused(other, r"1\.parquet has no column 'species'", sm.ParameterError, label_column="species")
     write(tmp_path / "1.parquet", table(species=np.arange(60) % 3))
     data = sm.open_shards(tmp_path, label_column="species")
@@ -349,7 +352,7 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "t.parquet").write_bytes(content[:-9])
     with pytest.raises(sm.DataError, match=r"t\.parquet is damaged, truncated or of another format"):
         sm.open_shards(tmp_path)
-    (tmp_path / "t.parquet").write_bytes(content[:100] + bytes(5000) + content[5100:])
+    (tmp_path / "t.parquet").write_bytes(content[:4] + bytes(100) + content[104:])
     data = sm.open_shards(tmp_path)
     with pytest.raises(sm.DataError, match=r"t\.parquet is damaged, truncated or of another format"):
         data.parts[0].features(slice(0, 5000))
@@ -398,8 +401,7 @@ def test_a_file_is_decoded_once(folder, tmp_path, monkeypatch):
     found = next(file for file in spool_folder.glob("*.npy") if np.load(file).dtype == np.float64)
     found.write_bytes(found.read_bytes()[:-1])
     with pytest.raises(sm.DataError, match=r"spool/[0-9a-f]{40}\.npy is truncated"):
-        for part in (*data.parts, other):
-            part.features(slice(0, 1))
+        [part.features(slice(0, 1)) for part in (*data.parts, other)]
 
 
 def test_threads_and_processes_share_a_folder(folder, tmp_path, monkeypatch):
@@ -449,5 +451,7 @@ def test_a_folder_that_cannot_be_written_is_named(folder, tmp_path):
     part = sm.open_shards(path, spool=tmp_path / "file" / "spool").parts[0]
     with pytest.raises(sm.DataError, match=r"file/spool must be a folder with space .* \(Not a directory\); set"):
         part.labels(slice(0, 50))
+    with pytest.raises(sm.ParameterError, match="spool must not be the folder of the data"):
+        sm.open_shards(path, spool=path / ".." / "data")
     with pytest.raises(sm.ParameterError, match="spool must be a string or a path, got 3"):
         sm.open_shards(path, spool=3)

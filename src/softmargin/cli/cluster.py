@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmargin.cli import wording
+from softmargin.cli import sampling, wording
 from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job
 from softmargin.cli.progress import Progress, stage
@@ -33,9 +33,8 @@ option = click.option(
 )
 
 _PREPARED = {
-    "groups": "--groups", "group_by": "--group-by", "class_weight": "--class-weight", "weights": "--weights",
-    "limit": "--limit", "normalize_rows": "--normalize-rows", "specs": "--features", "image_size": "--image-size",
-    "labels_file": "--labels-file", "label_column": "--label-column", "columns": "--columns", "text": "--text",
+    "groups": "--groups", "group_by": "--group-by", "limit": "--limit", "normalize_rows": "--normalize-rows",
+    "specs": "--features", "image_size": "--image-size", "labels_file": "--labels-file", "text": "--text",
 }  # fmt: skip
 """Options that would change the data, by the fields of `Job`."""
 
@@ -78,7 +77,10 @@ def fit_shards(
     assert reg is not None, "check_job was called"
     job.note_unused()
     progress("opening the shards")
-    shards = open_shards(job.data)
+    columns = job.options()["columns"]
+    shards = open_shards(job.data, label_column=job.label_column, columns=columns, weights_column=job.weights)
+    factors = sampling.read_factors(job.class_weight)
+    shards = shards.weighted(sampling.factors_of_shards(factors, shards, job.class_weight))
     with client_of(where):
         started = time.perf_counter()
         progress("waiting for the workers (kernels are compiled if not cached)")
@@ -95,7 +97,8 @@ def fit_shards(
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
             data_name=os.path.basename(os.path.normpath(job.data)), history=trained.fit.record(),
-            command=command_line(),
+            command=command_line(), feature_names=shards.feature_names, label_column=shards.label_column,
+            weights_column=shards.weights_column,
         )  # fmt: skip
         return model, accuracy, shards, trained.fit.status, time.perf_counter() - started
 

@@ -87,8 +87,8 @@ def predict(
     Prints CSV in UTF-8: the id of the sample, its label, and the columns of --scores, --proba or --margin. The id
     is the path of an image, the id column of a table, or the row, counted from 0. With --json each line is a JSON
     object; with -o and --json, the summary is JSON. DATA may be - for a table on stdin. Tables and sparse text
-    are processed in chunks and may be larger than memory. With --cluster, DATA is a folder of .npy shards, and -o
-    is a folder, in which each shard gets a CSV file of its own.
+    are processed in chunks and may be larger than memory. With --cluster, DATA is a folder of shards, and -o is
+    a folder, in which each shard gets a CSV file of its own.
     """
     if scores + proba + margin > 1:
         raise ParameterError("--scores, --proba and --margin are mutually exclusive; give only one of them.")
@@ -141,12 +141,13 @@ def _predict_shards(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Write the predictions for each shard to a file ``NAME.csv`` of a folder; the workers do so, atomically."""
-    from softmargin.data.shards import open_shards
+    from softmargin.data.shards import open_for_model, output_names
 
     if folder in (None, _STREAM) or reading != Reading():
-        raise ParameterError("--cluster needs -o FOLDER, and DATA as it is: .npy shards without further options.")
+        raise ParameterError("--cluster needs -o FOLDER, and DATA as it is: shards without further options.")
     assert folder is not None
-    model, shards = read_model(path), open_shards(source, labelled=False)
+    model = read_model(path)
+    shards = open_for_model(source, model.feature_names, model.label_column)
     if kind == "proba":
         model.predict_proba([[0.0] * model.n_features])  # raises an error if the loss has no probabilities
     if model.extractor is not None or shards.n_features != model.n_features:
@@ -157,8 +158,7 @@ def _predict_shards(
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise ModelFileError(f"{folder} must be a folder, which cannot be created: {error.strerror}.") from error
-    names = (os.path.splitext(os.path.basename(part.name))[0] for part in shards.parts)
-    targets = [os.path.join(os.path.abspath(folder), f"{name}.csv") for name in names]
+    targets = [os.path.join(os.path.abspath(folder), f"{name}.csv") for name in output_names(shards)]
     with reporter(quiet) as progress:
         progress("predicting")
         models, kinds = [model] * len(targets), [kind] * len(targets)
