@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from softmargin.cli import wording
+from softmargin.cli import sampling, wording
 from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job
 from softmargin.cli.progress import Progress, stage
@@ -50,9 +50,8 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _PREPARED = {
-    "groups": "--groups", "group_by": "--group-by", "class_weight": "--class-weight", "weights": "--weights",
-    "limit": "--limit", "normalize_rows": "--normalize-rows", "specs": "--features", "image_size": "--image-size",
-    "labels_file": "--labels-file", "label_column": "--label-column", "columns": "--columns", "text": "--text",
+    "groups": "--groups", "group_by": "--group-by", "limit": "--limit", "normalize_rows": "--normalize-rows",
+    "specs": "--features", "image_size": "--image-size", "labels_file": "--labels-file", "text": "--text",
 }  # fmt: skip
 """Options that would change the data, by the fields of `Job`."""
 
@@ -100,7 +99,10 @@ def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     from softmargin.engines import make_engine
 
     progress("opening the shards")
-    shards, made_by = open_shards(job.data), _extractor_of(job.data)
+    columns, made_by = job.options()["columns"], _extractor_of(job.data)
+    shards = open_shards(job.data, label_column=job.label_column, columns=columns, weights_column=job.weights)
+    factors = sampling.factors_of_shards(sampling.read_factors(job.class_weight), shards, job.class_weight)
+    shards = shards.weighted(factors)
     if made_by is not None and job.scaling == "auto":
         job = replace(job, scaling=made_by.scaling)
     with client_of(where):
@@ -145,7 +147,8 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
             data_name=_name(job), history=trained.fit.record(), command=command_line(), extractor=made_by,
-            selection={} if choice is None else choice.record(),
+            feature_names=shards.feature_names, label_column=shards.label_column,
+            weights_column=shards.weights_column, selection={} if choice is None else choice.record(),
         )  # fmt: skip
         return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
 

@@ -164,7 +164,9 @@ class Job(Extraction):
             "max_passes",
             "weights",
         )
-        weight, groups = (None, None) if task is None else (task.class_weight, task.groups)
+        weight, groups = sampling.read_factors(self.class_weight), None
+        if task is not None:
+            weight, groups = task.class_weight, task.groups
         if isinstance(weight, dict):
             weight = {str(label): factor for label, factor in weight.items()}
         return {name: getattr(self, name) for name in names} | {

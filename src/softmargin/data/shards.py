@@ -15,7 +15,7 @@ from softmargin.data.options import check_columns
 from softmargin.data.parquet_shards import parquet_shards
 from softmargin.data.table_folders import tables_of
 from softmargin.errors import DataError, ParameterError
-from softmargin.io.paths import check_path
+from softmargin.io.paths import check_path, same_file
 from softmargin.shards import Shards
 from softmargin.text import printable
 
@@ -85,6 +85,8 @@ def open_shards(
     files, suffix = _files(path)
     folder = None if spool is None else os.path.abspath(check_path(spool, "spool"))
     if suffix == ".parquet":
+        if folder is not None and same_file(folder, path):
+            raise ParameterError("spool must not be the folder of the data; give another folder.")
         options = ReadOptions(
             label_column=label_column, columns=check_columns(columns), weights_column=weights_column,
             only_features=not labelled,
@@ -106,12 +108,12 @@ def open_shards(
 
 
 def open_for_model(
-    source: str | os.PathLike[str], feature_names: Sequence[str] | None, label_column: str | None
+    source: str | os.PathLike[str], feature_names: Sequence[str] | None, label_column: str | None, labelled: bool
 ) -> Shards:
-    """Open shards without labels, for predictions; the features of tables are found by their names in a model."""
+    """Open shards for a model: the features of tables are found by their names in it."""
     if _files(Path(check_path(source)))[1] != ".parquet":
-        return open_shards(source, labelled=False)
-    return open_shards(source, labelled=False, columns=feature_names, label_column=label_column)
+        return open_shards(source, labelled=labelled)
+    return open_shards(source, labelled=labelled, columns=feature_names, label_column=label_column)
 
 
 def output_names(shards: Shards) -> list[str]:

@@ -136,7 +136,7 @@ def compare(
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     if (shards := as_shards(X, y, sample_weight)) is not None:
         refuse_for_shards(groups=groups, keep_out_of_fold=keep_out_of_fold or None)
-        shards = shards.weighted(class_weight)
+        shards = shards if class_weight is None else shards.weighted(class_weight)
         return compare_shards(shards, cv, None, losses, settings, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
@@ -215,7 +215,7 @@ def choose(
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
     if (shards := as_shards(X, y, sample_weight)) is not None:
         refuse_for_shards(groups=groups, keep_out_of_fold=keep_out_of_fold or None)
-        shards = shards.weighted(class_weight)
+        shards = shards if class_weight is None else shards.weighted(class_weight)
         return compare_shards(shards, 2, fraction, losses, settings, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
