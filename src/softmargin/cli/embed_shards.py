@@ -38,7 +38,7 @@ def embed_shards(
         raise ParameterError(f"{sorted(options)[0]} is not an option of .npy shards of pictures; leave it out.")
     if extractor.learns:
         learn_from_one(extractor, shards[0], options)
-    targets = targets_in(folder, [str(path) for path in shards], ".npy")
+    targets = targets_in(folder, [path.stem for path in shards], ".npy")
     if os.path.isdir(folder) and same_file(folder, shards[0].parent):
         raise ModelFileError(f"{folder} must be another folder than that of the shards.")
     _check_folder(folder, [os.path.basename(target) for target in targets], extractor)

@@ -59,11 +59,13 @@ def predict_shards(
     if folder in (None, "", "-"):
         raise ParameterError("--cluster needs -o FOLDER, in which each shard gets a file of predictions.")
     assert folder is not None
+    from softmargin.data.shards import output_names
+
     model = read_model(path)
     shards = _shards_for(model, source, labelled=False)
     if kind == "proba":
         model.predict_proba([[0.0] * model.n_features])  # raises an error if the loss has no probabilities
-    targets = targets_in(folder, [part.name for part in shards.parts], ".csv")
+    targets = targets_in(folder, output_names(shards), ".csv")
     make_folder(folder)
     n_rows = 0
     with reporter(quiet) as progress, cluster.client_of(where):
@@ -98,9 +100,8 @@ def make_folder(folder: str) -> None:
         raise ModelFileError(f"{folder} must be a folder, which cannot be created: {error.strerror}.") from error
 
 
-def targets_in(folder: str, sources: Sequence[str], suffix: str) -> list[str]:
-    """Return a path in a folder for each shard, or raise an error if two would be the same."""
-    names = [os.path.splitext(os.path.basename(source))[0] for source in sources]
+def targets_in(folder: str, names: Sequence[str], suffix: str) -> list[str]:
+    """Return a path in a folder for the name of each shard, or raise an error if two would be the same."""
     twice = next((name for name, n in Counter(map(str.lower, names)).items() if n > 1), None)
     if twice is not None:
         raise DataError(f"Shards must have different names, got {printable(twice)} twice; rename one of them.")
@@ -116,9 +117,9 @@ def _check_plain(reading: Reading, part: str) -> None:
 
 def _shards_for(model: Model, source: str, labelled: bool) -> Shards:
     """Open shards of the features of a model."""
-    from softmargin.data.shards import open_shards
+    from softmargin.data.shards import open_for_model
 
-    shards = open_shards(source, labelled=labelled)
+    shards = open_for_model(source, model.feature_names, model.label_column, labelled)
     advice = ""
     if model.extractor is not None:
         from softmargin.features.shards import stored_extractor

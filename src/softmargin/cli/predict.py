@@ -79,8 +79,8 @@ def predict(
     Prints CSV in UTF-8: the id of the sample, its label, and the columns of --scores, --proba or --margin. The id
     is the path of an image, the id column of a table, or the row, counted from 0. With --json each line is a JSON
     object; with -o and --json, the summary is JSON. DATA may be - for a table on stdin. Tables and sparse text
-    are processed in chunks and may be larger than memory. With --cluster, DATA is a folder of .npy shards, and -o
-    is a folder, in which each shard gets a CSV file of its own.
+    are processed in chunks and may be larger than memory. With --cluster, DATA is a folder of shards, and -o is
+    a folder, in which each shard gets a CSV file of its own.
     """
     if scores + proba + margin > 1:
         raise ParameterError("--scores, --proba and --margin are mutually exclusive; give only one of them.")

@@ -94,10 +94,10 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     return Dataset(X, y, folder.name, image_shape=image_shape, test=held, notes=tuple(notes), stored=stored)
 
 
-def shard_files(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+def shard_files(folder: Path, suffix: str = ".npy") -> tuple[list[Path], list[Path], list[Path]]:
     """Return the shards of a folder, those of its test set if it has one, and files left out for its sake."""
-    files = list_files(folder, ".npy")
-    labels = {labels_beside(file) for file in files}
+    files = list_files(folder, suffix)
+    labels = {labels_beside(file.with_suffix(".npy")) for file in files}
     shards = [file for file in files if file not in labels]
     train = [file for file in shards if swap_word(file, "train", "train")]
     test = [file for file in shards if swap_word(file, "test", "test") and file not in train]

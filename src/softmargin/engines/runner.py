@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from softmargin.engines.shard import Recipe, Request, Shard
+from softmargin.engines.shard import Recipe, Shard
+from softmargin.engines.shard_sums import Request
 
 __all__ = ["InProcess", "Runner"]
 
@@ -19,10 +20,13 @@ class Runner(Protocol):
         Number of threads that run tasks.
     free_bytes : float
         Memory of all workers for rows beside the shards; infinite if it is not limited.
+    point_bytes : float
+        Largest size of W.
     """
 
     n_workers: int
     free_bytes: float
+    point_bytes: float
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return handles of the shards of these recipes; a shard that is lost is read again."""
@@ -44,7 +48,7 @@ class InProcess:
     """Runs tasks in this process, one after the other."""
 
     n_workers = 1
-    free_bytes = float("inf")
+    free_bytes = point_bytes = float("inf")
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return the shards."""

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from softmargin.arguments import brief
 from softmargin.data.labels import as_labels, labels_like
 from softmargin.engines import runner_of
-from softmargin.engines.chunked import chunk_rows
-from softmargin.engines.shard import Piece
+from softmargin.engines.shard import Piece, chunk_rows
 from softmargin.errors import DataError, ParameterError
 from softmargin.evaluation.records import Evaluation, Metric
 from softmargin.evaluation.summary import checked_top_k, evaluation_of
