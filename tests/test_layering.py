@@ -25,6 +25,7 @@ LAYERS = {
     "_version": HELPERS,
     "affine": HELPERS,
     "arguments": HELPERS,
+    "content": HELPERS,
     "errors": HELPERS,
     "io": HELPERS,
     "labels": HELPERS,

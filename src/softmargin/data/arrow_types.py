@@ -12,7 +12,9 @@ from softmargin.data.arrow import pyarrow
 from softmargin.data.dataset import ImageShape
 from softmargin.data.tables import Kind
 
-__all__ = ["RowProblem", "is_binary", "is_text", "kind_of", "numbers_of", "plain", "rows_of", "words_of"]
+__all__ = [
+    "RowProblem", "dtype_of", "is_binary", "is_text", "kind_of", "numbers_of", "plain", "rows_of", "words_of",
+]  # fmt: skip
 
 _LISTS = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
 _TEXTS = ("string", "large_string", "string_view")
@@ -60,6 +62,14 @@ def kind_of(kind: Any) -> Kind:
     if _is(kind, ("struct",)) and "bytes" in {kind.field(k).name for k in range(kind.num_fields)}:
         return "image"
     return "other"
+
+
+def dtype_of(kind: Any) -> np.dtype[Any]:
+    """Return the dtype of the numbers in a column, of numbers or of lists, as `numbers_of` reads it."""
+    kind = _storage(kind)
+    while _is(kind, _LISTS):
+        kind = _storage(kind.value_type)
+    return np.dtype(np.float64 if _is(kind, ("decimal",)) else kind.to_pandas_dtype())
 
 
 def _storage(kind: Any) -> Any:

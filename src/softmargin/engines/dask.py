@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.cluster import Cluster, difference
 from softmargin.engines.cpu.signature import signature
-from softmargin.engines.shard import Piece, Recipe, Request, Shard
+from softmargin.engines.shard import Piece, Recipe, Shard
+from softmargin.engines.shard_sums import Request
 from softmargin.errors import CapabilityError, ClusterError
 from softmargin.shards import BlockPart, Part, Shards
 from softmargin.text import printable
@@ -136,6 +137,26 @@ class OnDask:
                     return
                 time.sleep(0.05)
 
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield ``task(*row, *shared)`` for each row of the columns, in their order; raise as `collect` does.
+
+        What is shared is sent to the scheduler once. If the iterator is closed, tasks that wait are cancelled.
+        """
+        common = [self._submit("shared", _same, [(value,)])[0] for value in shared]
+        waiting = self.run(task, *columns, *([future] * len(columns[0]) for future in common))[::-1]
+        try:
+            while waiting:
+                yield self.collect([waiting.pop()])[0]
+        finally:
+            if waiting and self._client.status == "running":
+                self._client.cancel(waiting)
+
+    def check(self, problem: Callable[..., str], *arguments: Any) -> None:
+        """Raise a `ClusterError` with what a function returns on the first worker where it is not empty."""
+        for address, why in self.cluster.on_all(problem, *arguments).items():
+            if why:
+                raise ClusterError(f"The worker {address} {why}")
+
     def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return futures of ``task(*row)`` for each row, in one message: half the work of one for each task."""
         number = next(self._runs)
@@ -188,6 +209,7 @@ def current_runner(parts: Sequence[Part]) -> OnDask:
     """Return a runner on the current client of Dask; raise as `dask_engine` does if a worker lacks a file."""
     runner = OnDask(_current())
     runner.cluster.check_files(parts)
+    runner.place(parts)
     return runner
 
 

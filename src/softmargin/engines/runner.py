@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from softmargin.engines.shard import Recipe, Request, Shard
+from softmargin.engines.shard import Recipe, Shard
+from softmargin.engines.shard_sums import Request
 
 __all__ = ["InProcess", "Runner"]
 
@@ -39,6 +40,9 @@ class Runner(Protocol):
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values of handles."""
 
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield ``task(*row, *shared)`` for each row of the columns, in their order; all end with the iterator."""
+
 
 class InProcess:
     """Runs tasks in this process, one after the other."""
@@ -61,3 +65,7 @@ class InProcess:
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values, which the handles are."""
         return list(handles)
+
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the results one after the other."""
+        return (task(*row, *shared) for row in zip(*columns, strict=True))
