@@ -15,6 +15,7 @@ import softmargin as sm
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.runner import InProcess
 from tests.cluster.conftest import cluster
+from tests.selection.test_search_shards import outcome
 
 LOSSES = {sm.CrossEntropy(): 1e-3, sm.SquaredHinge(): 1e-3, sm.Hinge(): 1e-2}
 
@@ -137,3 +138,12 @@ def test_a_path_has_the_same_bits(folder):
     for one, other in zip(here, there, strict=True):
         assert np.array_equal(one.fit.W, other.fit.W)
         assert one.fit.gap == other.fit.gap
+
+
+def test_a_cross_validation_has_the_same_bits(folder):
+    data, losses, options = sm.open_shards(folder), ["cross_entropy", "hinge"], {"regs": [0.1, 0.01], "cv": 2}
+    here = outcome(sm.compare(data, None, losses, **options))
+    with cluster(2, processes=False):
+        assert outcome(sm.compare(data, None, losses, engine="dask", **options)) == here
+        chosen = sm.LinearClassifierCV(losses, **options, engine="dask").fit(data, None)
+    assert chosen.coef_.tobytes() == sm.LinearClassifierCV(losses, **options).fit(data, None).coef_.tobytes()

@@ -21,13 +21,13 @@ from softmargin.errors import ConvergenceWarning, ParameterError, missing_packag
 from softmargin.text import pluralize
 
 if TYPE_CHECKING:
-    from softmargin.engines import Engine
+    from softmargin.engines.chunked import ChunkedEngine
     from softmargin.features import FeatureExtractor
     from softmargin.model import Model
     from softmargin.selection import Comparison
     from softmargin.shards import Shards
 
-__all__ = ["check_job", "client_of", "compare_shards", "describe", "fit_shards", "option", "print_shards"]
+__all__ = ["check_job", "client_of", "compare_shards", "fit_shards", "option", "print_shards"]
 
 _MIXED = "softmargin.mixed"
 
@@ -88,7 +88,7 @@ class _Opened(NamedTuple):
 
     job: Job
     shards: Shards
-    engine: Engine
+    engine: ChunkedEngine
     extractor: FeatureExtractor | None
 
 
@@ -96,7 +96,6 @@ class _Opened(NamedTuple):
 def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     """Connect to a cluster, and let its workers read the shards."""
     from softmargin.data.shards import open_shards
-    from softmargin.engines import make_engine
 
     progress("opening the shards")
     columns, made_by = job.options()["columns"], _extractor_of(job.data)
@@ -106,8 +105,10 @@ def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     if made_by is not None and job.scaling == "auto":
         job = replace(job, scaling=made_by.scaling)
     with client_of(where):
+        from softmargin.engines.dask import dask_engine
+
         progress("waiting for the workers (kernels are compiled if not cached)")
-        yield _Opened(job, shards, make_engine("dask", shards, job.threads), made_by)
+        yield _Opened(job, shards, dask_engine(shards, job.threads), made_by)
 
 
 class Fitted(NamedTuple):
@@ -153,13 +154,13 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
         return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
 
 
-def compare_shards(job: Job, where: str, progress: Progress) -> tuple[Comparison, Shards, int, float]:
-    """Return the comparison of the losses, the data, their number of classes and the seconds that it took."""
+def compare_shards(job: Job, where: str, progress: Progress) -> tuple[Comparison, Shards, dict[str, Any], float]:
+    """Return the comparison of the losses, the data, their record for JSON, and the seconds that it took."""
     losses = job.losses()
     with _opened(job, where, progress) as (job, shards, engine, _):
         started = time.perf_counter()
         found = job.search_shards(shards, losses, progress, lambda *_: engine)
-        return found, shards, engine.shape.n_classes, time.perf_counter() - started
+        return found, shards, _described(job, shards, engine), time.perf_counter() - started
 
 
 def _name(job: Job) -> str:
@@ -177,11 +178,13 @@ def _extractor_of(folder: str) -> FeatureExtractor | None:
     return stored_extractor(folder)
 
 
-def describe(job: Job, shards: Shards, n_classes: int) -> dict[str, Any]:
-    """Return the data as a record for JSON, by the names of `reading.describe`."""
+def _described(job: Job, shards: Shards, engine: ChunkedEngine) -> dict[str, Any]:
+    """Return what `reading.describe` returns for data in memory."""
+    assert engine.labels is not None, "shards have labels"
     return {
-        "name": _name(job), "n_samples": shards.n_samples, "n_features": shards.n_features,
-        "n_classes": n_classes, "dtype": str(shards.dtype),
+        "name": _name(job), "n_samples": shards.n_samples, "n_features": shards.n_features, "image_shape": None,
+        "dtype": str(shards.dtype), "fingerprint": engine.fingerprint(),
+        "classes": dict(zip(map(str, engine.labels.tolist()), engine.class_counts.tolist(), strict=True)),
     }  # fmt: skip
 
 

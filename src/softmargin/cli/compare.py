@@ -101,16 +101,16 @@ def compare(
 
 def _compare_shards(job: Job, where: str, output: str | None, as_json: bool, quiet: bool) -> None:
     with reporter(quiet) as progress:
-        found, shards, n_classes, seconds = cluster.compare_shards(job, where, progress)
+        found, shards, described, seconds = cluster.compare_shards(job, where, progress)
     record = {
-        "data": cluster.describe(job, shards, n_classes), "comparison": found.record(),
+        "data": described, "comparison": found.record(),
         "settings": job.settings(None), "test": {}, "seconds": seconds,
     }  # fmt: skip
     _save(output, record)
     if as_json:
         wording.print_json("compare", record)
         return
-    cluster.print_shards(job.data, shards, n_classes)
+    cluster.print_shards(job.data, shards, len(described["classes"]))
     wording.print_comparison(found)
     if output is not None:
         wording.say(f"Results written to {output}.")

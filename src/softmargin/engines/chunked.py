@@ -96,6 +96,11 @@ class ChunkedEngine(Engine):
     group : int, optional
         Number of chunks per shard; by default it depends on the number of workers. Results do not depend on it.
 
+    Attributes
+    ----------
+    class_counts : ndarray of shape (C,)
+        Number of samples of positive weight of each class.
+
     Raises
     ------
     DataError
@@ -116,7 +121,7 @@ class ChunkedEngine(Engine):
             for start in range(0, part.n_rows, size * group)
         ]
         counts = [each for found in runner.collect(runner.run(survey, self._pieces)) for each in found]
-        labels, self._factors, self.shape = classes_of(counts, shards)
+        labels, self.class_counts, self._factors, self.shape = classes_of(counts, shards)
         self._n_active: Ints = np.array([each.n_active[np.isin(each.labels, labels)].sum() for each in counts])
         self.labels = labels
         D, C = self.shape.n_features, self.shape.n_classes

@@ -257,8 +257,9 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     # A terminal sends Ctrl-C to the workers, too, but the fit still needs them for its last step.
     ignored = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
     options = {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": 0, "preload": ignored}
+    options["dashboard_address"] = "127.0.0.1:0"  # any free port: 8787 may be in use
     with (
-        LocalCluster(host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL, **options) as local,
+        LocalCluster(host="127.0.0.1", silence_logs=logging.CRITICAL, **options) as local,
         Client(local) as client,
     ):
         yield client

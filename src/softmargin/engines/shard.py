@@ -112,8 +112,8 @@ def survey(piece: Piece) -> list[Counts]:
     return found
 
 
-def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Floats, Shape]:
-    """Return the labels of all classes, the factors of their weights, and the sizes of the problem."""
+def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Ints, Floats, Shape]:
+    """Return labels of all classes, their numbers of samples, factors of their weights, and the sizes of all."""
     counts = [each for each in counts if len(each.labels)] or counts  # labels of weight 0 may be of another type
     kinds = {each.labels.dtype.kind for each in counts}
     if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
@@ -136,7 +136,7 @@ def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Floa
         shards.n_samples, shards.n_features, len(labels), int(n_active[used].sum()),
         float((factors**2 * squares[used]).sum()), factors * weights, np.arange(len(labels)),
     )  # fmt: skip
-    return labels, factors, shape
+    return labels, n_active[used].astype(np.int64), factors, shape
 
 
 class Recipe(NamedTuple):
