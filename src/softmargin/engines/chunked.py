@@ -40,7 +40,7 @@ from softmargin.engines.base import (
 from softmargin.engines.curvature import mean_of, step_between
 from softmargin.engines.division import Division
 from softmargin.engines.readings import Readings
-from softmargin.engines.rows import ArrayRows, aligned
+from softmargin.engines.rows import aligned
 from softmargin.engines.runner import Runner
 from softmargin.engines.shard import (
     Fold,
@@ -260,7 +260,7 @@ class ChunkedEngine(Engine):
             )
         if saved is None:
             shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
-            return ShardRows(self._runner, self._runner.run(_zeros, shapes), Origin("zeros"))
+            return ShardRows(self._runner, self._runner.run(tasks.zeros, shapes), Origin("zeros"))
 
         def dual(W: Floats, b: Floats, source: Gradients) -> ShardRows:
             rows = self.dual_sums(source.loss, W, b, source).rows
@@ -389,10 +389,6 @@ class ChunkedEngine(Engine):
         folds, n = [self._part(k, True)._fold for k in range(len(points))], len(self._loaded)
         self._n_read += self.shape.n_active
         return Flags(self._runner, self._runner.run(tasks.correct, self._loaded, [folds] * n, [points] * n))
-
-
-def _zeros(shape: tuple[int, int]) -> ArrayRows:
-    return ArrayRows(np.zeros(shape, np.float32))
 
 
 def _refuse(purpose: str) -> NoReturn:

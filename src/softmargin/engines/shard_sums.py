@@ -26,7 +26,7 @@ from softmargin.threads import one_blas_thread
 __all__ = [
     "Request", "calibration", "correct", "curvature", "dual", "evaluation", "features", "hessian", "kept",
     "loss_moments", "merged", "merged_moments", "moments", "n_without", "quality", "some_scores", "square", "sums",
-    "value",
+    "value", "zeros",
 ]  # fmt: skip
 
 
@@ -121,6 +121,11 @@ def correct(shard: Shard, folds: Sequence[Fold], points: Sequence[tuple[Floats, 
                 some = engine.rows[part]
                 found[rows.start + some] = scores.argmax(axis=1) == engine.samples.y[some]
     return found
+
+
+def zeros(shape: tuple[int, int]) -> ArrayRows:
+    """Return rows of zeros in float32."""
+    return ArrayRows(np.zeros(shape, np.float32))
 
 
 def n_without(mine: NDArray[np.bool_], other: NDArray[np.bool_]) -> int:
