@@ -184,6 +184,29 @@ def test_an_evaluation_is_that_of_one_machine(address, tmp_path):
     assert "Not defined: AUROC (AUROC needs the scores of all samples in one place" in text
 
 
+def test_the_test_shards_are_used_if_there_are_any(address, tmp_path):
+    (tmp_path / "d").mkdir()
+    rng = np.random.default_rng(2)
+    for name, n in (("train-0", 60), ("train-1", 50), ("test-0", 40)):
+        y = rng.integers(0, 3, n)
+        np.save(f"d/{name}.npy", rng.normal(size=(n, 3)) + np.eye(3)[y])
+        np.save(f"d/{name}_y.npy", y)
+    assert run("fit", "d", *FIT, "-o", "m.safetensors").status == 0
+    for part, sizes in (("auto", 40), ("test", 40), ("train", 110)):
+        found = run("evaluate", "m.safetensors", "d", "--cluster", address, "--part", part, "--json")
+        wanted = run("evaluate", "m.safetensors", "d", "--part", part, "--json")
+        assert found.status == 0, found.err
+        assert found.json["n_samples"] == wanted.json["n_samples"] == sizes
+        assert found.json["confusion"] == wanted.json["confusion"]
+        assert ("using the test shards of d" in found.err) == (part == "auto")
+    model = sm.load_model("m.safetensors")
+    assert sm.evaluate(model, sm.open_shards("d", part="test"), None).n_samples == 40
+    assert run("predict", "m.safetensors", "d", "--cluster", address, "-o", "csv").status == 0
+    assert [path.name for path in (tmp_path / "csv").iterdir()] == ["test-0.csv"]
+    answer = run("evaluate", "m.safetensors", "raw", "--cluster", address, "--part", "test")
+    assert "raw must hold test shards of one format" in answer.err
+
+
 def test_dask_arrays_are_evaluated_where_they_are(address):
     arrays = pytest.importorskip("dask.array")
     from distributed import Client

@@ -11,7 +11,7 @@ from softmargin.cli import cluster, files
 from softmargin.cli.predictions import as_csv, columns_of, encoded, predicted
 from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import Reading, check_extractor, read_model
-from softmargin.cli.wording import list_names, print_json, say
+from softmargin.cli.wording import list_names, print_json, say, say_err
 from softmargin.errors import DataError, ModelFileError, ParameterError
 from softmargin.text import pluralize, printable
 
@@ -30,9 +30,8 @@ def evaluate_shards(
     where: str, model: Model, source: str, top_k: int | None, reading: Reading, part: str, progress: Progress
 ) -> tuple[Evaluation, bool]:
     """Return the evaluation on a cluster, and whether the samples are those that the model was trained on."""
-    _check_plain(reading, part)
     progress("opening the shards")
-    shards = _shards_for(model, source, labelled=True)
+    shards = _shards_for(model, source, reading, part, labelled=True)
     with cluster.client_of(where):
         from softmargin.engines import make_engine
         from softmargin.evaluation.parts import evaluate_shards as evaluated
@@ -53,14 +52,13 @@ def predict_shards(
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write the predictions for each shard to a file ``NAME.csv`` of a folder; the workers do so, atomically."""
-    _check_plain(reading, part)
     if folder in (None, "", "-"):
         raise ParameterError("--cluster needs -o FOLDER, in which each shard gets a file of predictions.")
     assert folder is not None
     from softmargin.data.shards import output_names
 
     model = read_model(path)
-    shards = _shards_for(model, source, labelled=False)
+    shards = _shards_for(model, source, reading, part, labelled=False)
     if kind == "proba":
         model.predict_proba([[0.0] * model.n_features])  # raises an error if the loss has no probabilities
     targets = targets_in(folder, output_names(shards), ".csv")
@@ -106,18 +104,17 @@ def targets_in(folder: str, names: Sequence[str], suffix: str) -> list[str]:
     return [os.path.join(os.path.abspath(folder), f"{name}{suffix}") for name in names]
 
 
-def _check_plain(reading: Reading, part: str) -> None:
+def _shards_for(model: Model, source: str, reading: Reading, part: str, labelled: bool) -> Shards:
+    """Open shards of the features of a model: "auto" is the test part if there is one."""
+    from softmargin.data.shards import has_test_shards, open_for_model
+
     if reading != Reading():
         raise ParameterError("--cluster needs DATA as it is, shards of features; leave out options for reading.")
-    if part != "auto":
-        raise ParameterError("--part is not supported with --cluster; give the folder of these shards.")
-
-
-def _shards_for(model: Model, source: str, labelled: bool) -> Shards:
-    """Open shards of the features of a model."""
-    from softmargin.data.shards import open_for_model
-
-    shards = open_for_model(source, model.feature_names, model.label_column, labelled)
+    use_test = part == "test" or (part == "auto" and has_test_shards(source))
+    if use_test and part == "auto":
+        say_err(f"Note: using the test shards of {source}.")
+    chosen = "test" if use_test else "train"
+    shards = open_for_model(source, model.feature_names, model.label_column, labelled, chosen)
     advice = ""
     if model.extractor is not None:
         from softmargin.features.shards import stored_extractor

@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from softmargin.arguments import check_choice
 from softmargin.data.array_shards import array_shards
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.frames import PARQUET
 from softmargin.data.npy import shard_files
 from softmargin.data.options import check_columns
 from softmargin.data.parquet_shards import parquet_shards
+from softmargin.data.parts import TEST, TRAIN
 from softmargin.data.table_folders import tables_of
 from softmargin.errors import DataError, ParameterError
 from softmargin.io.paths import check_path, same_file
 from softmargin.shards import Shards
 from softmargin.text import printable
 
-__all__ = ["open_for_model", "open_shards", "output_names"]
+__all__ = ["has_test_shards", "open_for_model", "open_shards", "output_names"]
 
 _FORMATS = (".npy", ".npz", ".parquet")
 
@@ -33,14 +35,15 @@ def open_shards(
     mapped: bool = True,
     labelled: bool = True,
     spool: str | os.PathLike[str] | None = None,
+    part: str = TRAIN,
 ) -> Shards:
     """Open a folder of shards, or one file, for the engines "chunked" and "dask".
 
     A shard is a ``.npy`` file of features, a ``.npz`` file with a CSR matrix (of ``scipy.sparse.save_npz``), or a
     parquet file with columns of numbers, or with one column of lists. All shards of a folder have one format, and
     the same number and type of features. They are read in the order of their names (2 before 10). Of shards for
-    training and for testing, only those for training are opened. Only headers are read. All workers of a cluster
-    must see the same paths.
+    training and for testing, only those of one ``part`` are opened. Only headers are read. All workers of a
+    cluster must see the same paths.
 
     Labels of ``NAME.npy`` and ``NAME.npz`` come from a file beside it: ``NAME_y.npy``, or another name that
     `load_dataset` finds. Those of parquet files are in a column.
@@ -65,6 +68,8 @@ def open_shards(
     spool : path-like, optional
         Only for parquet files: a folder of each worker, best on its own disk. A file is decoded once,
         into ``.npy`` files in this folder, and then mapped. They stay there for later fits, until you remove them.
+    part : {"train", "test"}, default "train"
+        Which shards to open, if names with the words ``train`` and ``test`` tell them apart.
 
     Returns
     -------
@@ -81,8 +86,8 @@ def open_shards(
     ParameterError
         If a column is missing, or an option does not apply to the format.
     """
-    path = Path(check_path(source))
-    files, suffix = _files(path)
+    path, part = Path(check_path(source)), check_choice("part", part, (TRAIN, TEST))
+    files, suffix = _files(path, part)
     folder = None if spool is None else os.path.abspath(check_path(spool, "spool"))
     if suffix == ".parquet":
         if folder is not None and same_file(folder, path):
@@ -108,12 +113,22 @@ def open_shards(
 
 
 def open_for_model(
-    source: str | os.PathLike[str], feature_names: Sequence[str] | None, label_column: str | None, labelled: bool
+    source: str | os.PathLike[str],
+    feature_names: Sequence[str] | None,
+    label_column: str | None,
+    labelled: bool = False,
+    part: str = TRAIN,
 ) -> Shards:
     """Open shards for a model: the features of tables are found by their names in it."""
-    if _files(Path(check_path(source)))[1] != ".parquet":
-        return open_shards(source, labelled=labelled)
-    return open_shards(source, labelled=labelled, columns=feature_names, label_column=label_column)
+    if _files(Path(check_path(source)), part)[1] != ".parquet":
+        return open_shards(source, labelled=labelled, part=part)
+    return open_shards(source, labelled=labelled, columns=feature_names, label_column=label_column, part=part)
+
+
+def has_test_shards(source: str | os.PathLike[str]) -> bool:
+    """Return whether a folder has shards for testing beside those for training."""
+    path = Path(check_path(source))
+    return path.is_dir() and any(_in_folder(path, TEST).values())
 
 
 def output_names(shards: Shards) -> list[str]:
@@ -131,14 +146,19 @@ def output_names(shards: Shards) -> list[str]:
     return names
 
 
-def _files(path: Path) -> tuple[list[Path], str]:
+def _in_folder(path: Path, part: str) -> dict[str, list[Path]]:
+    """Return the shards of a part by their format."""
+    found = {suffix: shard_files(path, suffix)[part == TEST] for suffix in (".npy", ".npz")}
+    if found[".npz"]:  # beside files of labels
+        labels = {file.with_name(f"{file.stem}_y.npy") for file in found[".npz"]}
+        found[".npy"] = [file for file in found[".npy"] if file not in labels]
+    return found | {".parquet": tables_of(path, PARQUET, part)}
+
+
+def _files(path: Path, part: str) -> tuple[list[Path], str]:
     """Return the files to open and their format."""
     if path.is_dir():
-        found = {suffix: shard_files(path, suffix)[0] for suffix in (".npy", ".npz")}
-        if found[".npz"]:  # beside files of labels
-            labels = {file.with_name(f"{file.stem}_y.npy") for file in found[".npz"]}
-            found[".npy"] = [file for file in found[".npy"] if file not in labels]
-        found[".parquet"] = tables_of(path, PARQUET)
+        found = _in_folder(path, part)
     else:
         suffix = ".parquet" if path.suffix.lower() in PARQUET else path.suffix.lower()
         found = {suffix: [path]} if suffix in _FORMATS else {}
@@ -147,8 +167,8 @@ def _files(path: Path) -> tuple[list[Path], str]:
         raise DataError(f"{printable(path)} does not exist.")
     if len(formats) != 1:
         got = " and ".join(formats) or "none"
+        wanted = f"{'test ' if part == TEST else ''}shards of one format ({', '.join(_FORMATS)})"
         raise DataError(
-            f"{printable(path)} must hold shards of one format ({', '.join(_FORMATS)}), got {got}; give the "
-            f"folder or the file of one format."
+            f"{printable(path)} must hold {wanted}, got {got}; give the folder or the file of one format."
         )
     return found[formats[0]], formats[0]

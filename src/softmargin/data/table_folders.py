@@ -72,8 +72,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     return replace(data, name=_short(path), test=test, notes=(*data.notes, *notes, *left_out(path, unused)))
 
 
-def tables_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the tables of the training part of a folder, in the order of their names; none if it has no tables.
+def tables_of(path: Path, suffixes: tuple[str, ...], part: str = TRAIN) -> list[Path]:
+    """Return the tables of the training or the test part of a folder, in the order of their names; may be none.
 
     Raises
     ------
@@ -83,6 +83,8 @@ def tables_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if next(_walk(path, 0, suffixes), None) is None:
         return []
     main, groups, _ = _groups(path, suffixes)
+    if part == TEST:
+        return _in_one_place(path, groups[TEST]) if TEST in groups and main != TEST else []
     return _in_one_place(path, groups[main])
 
 
