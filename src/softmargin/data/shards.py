@@ -108,12 +108,12 @@ def open_shards(
 
 
 def open_for_model(
-    source: str | os.PathLike[str], feature_names: Sequence[str] | None, label_column: str | None
+    source: str | os.PathLike[str], feature_names: Sequence[str] | None, label_column: str | None, labelled: bool
 ) -> Shards:
-    """Open shards without labels, for predictions; the features of tables are found by their names in a model."""
+    """Open shards for a model: the features of tables are found by their names in it."""
     if _files(Path(check_path(source)))[1] != ".parquet":
-        return open_shards(source, labelled=False)
-    return open_shards(source, labelled=False, columns=feature_names, label_column=label_column)
+        return open_shards(source, labelled=labelled)
+    return open_shards(source, labelled=labelled, columns=feature_names, label_column=label_column)
 
 
 def output_names(shards: Shards) -> list[str]:

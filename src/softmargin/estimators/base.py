@@ -66,12 +66,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         labelled: Labelled | None,
         scaling: str,
         checkpoint: str | os.PathLike[str] | None = None,
+        **options: Any,
     ) -> None:
-        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards."""
+        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards.
+
+        The ``options`` are arguments of `Objective` that replace those of the estimator.
+        """
         found = train_on(
             samples, labelled, loss, reg, scaling,
             tol=self.tol, max_passes=self.max_passes, checkpoint=checkpoint, callback=self.callback,
-            **self._options,
+            **(self._options | options),
         )  # fmt: skip
         # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
         fit, self.classes_ = found.fit, found.classes
