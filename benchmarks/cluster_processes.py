@@ -96,7 +96,7 @@ def digest(fit):
 
 
 def objective(loss, reg, data, y=None, group=None, engine="dask"):
-    """Return an objective on the current client or in this process; ``group`` is the number of chunks per shard."""
+    """Return an objective on the current client or in this process; ``group`` is the chunks per shard."""
 
     def grouped(shards, n_threads):
         from distributed import default_client

@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import Any, cast
 from uuid import uuid4
 
 import dask
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
+from distributed.worker import thread_state
 from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
@@ -28,6 +30,7 @@ from softmargin.engines.shard import Piece, Recipe, Shard
 from softmargin.engines.shard_sums import Request
 from softmargin.errors import CapabilityError, ClusterError
 from softmargin.shards import BlockPart, Part, Shards
+from softmargin.stopping import asking
 from softmargin.text import printable
 from softmargin.threads import usable_cores
 
@@ -157,15 +160,20 @@ class OnDask:
                 raise ClusterError(f"The worker {address} {why}")
 
     def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        prefix = f"softmargin-{name}-{self._fit}-{next(self._runs)}"
-        return [self._task(f"{prefix}-{k}", task, row) for k, row in enumerate(rows)]
+        """Return futures of ``task(*row)`` for each row, in one message: half the work of one for each task."""
+        number = next(self._runs)
+        keys = [f"softmargin-{name}-{self._fit}-{number}-{k}" for k in range(len(rows))]
+        found: list[Any] = self._client.map(
+            partial(_checked, self._kind, task), *zip(*map(self._with_blocks, rows), strict=True), key=keys
+        )
+        return found
 
-    def _task(self, key: str, task: Callable[..., Any], row: tuple[Any, ...]) -> Any:
+    def _with_blocks(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the futures of the blocks of dask arrays that a task reads, and its arguments without them."""
         first = row[0]
         if isinstance(first, Piece | Recipe) and isinstance(part := first.part, BlockPart):
-            blocks, empty = self._blocks[part.name], first.with_part(part.of())
-            return self._client.submit(_on_blocks, self._kind, task, *blocks, empty, *row[1:], key=key)
-        return self._client.submit(_checked, self._kind, task, *row, key=key)
+            return self._blocks[part.name], first.with_part(part.of()), *row[1:]
+        return None, *row
 
 
 def dask_engine(
@@ -216,13 +224,6 @@ def _current() -> Client:
         ) from None
 
 
-def _on_blocks(
-    kind: Any, task: Callable[..., Any], X: NDArray[Any], y: NDArray[Any], first: Any, *rest: Any
-) -> Any:
-    """Run a task on a part of dask arrays, whose blocks may come from another process."""
-    return _checked(kind, task, first.with_part(first.part.of(X, y)), *rest)
-
-
 @contextmanager
 def connected(address: str, mixed: bool = False) -> Iterator[Client]:
     """Connect to a scheduler; its client is the current one of Dask. ``mixed`` allows workers of several kinds.
@@ -267,8 +268,18 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _checked(kind: tuple[str, dict[str, str]] | None, task: Callable[..., Any], *arguments: Any) -> Any:
+def _checked(
+    kind: tuple[str, dict[str, str]] | None,
+    task: Callable[..., Any],
+    blocks: tuple[NDArray[Any], NDArray[Any]] | None,
+    *arguments: Any,
+) -> Any:
     """Run a task on a worker that is of the kind of the worker that was there first."""
     if kind is not None and signature() != kind[1]:
         raise ClusterError(difference(*kind, get_worker().address, signature()))
-    return task(*arguments)
+    if blocks is not None:
+        first, *rest = arguments
+        arguments = first.with_part(first.part.of(*blocks)), *rest
+    tasks, key = get_worker().state.tasks, thread_state.key
+    with asking(lambda: key in tasks and tasks[key].state != "cancelled"):
+        return task(*arguments)
