@@ -10,7 +10,7 @@ from pathlib import Path
 from softmargin.data.array_shards import array_shards
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.frames import PARQUET
-from softmargin.data.npy import shard_files
+from softmargin.data.npy import labels_beside, shard_files
 from softmargin.data.options import check_columns
 from softmargin.data.parquet_shards import parquet_shards
 from softmargin.data.table_folders import tables_of
@@ -136,7 +136,7 @@ def _files(path: Path) -> tuple[list[Path], str]:
     if path.is_dir():
         found = {suffix: shard_files(path, suffix)[0] for suffix in (".npy", ".npz")}
         if found[".npz"]:  # beside files of labels
-            labels = {file.with_name(f"{file.stem}_y.npy") for file in found[".npz"]}
+            labels = {labels_beside(file.with_suffix(".npy")) for file in found[".npz"]}
             found[".npy"] = [file for file in found[".npy"] if file not in labels]
         found[".parquet"] = tables_of(path, PARQUET)
     else:
