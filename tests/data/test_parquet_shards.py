@@ -73,7 +73,7 @@ def test_columns_are_chosen_by_name_and_weights_are_those_of_arrays(tmp_path):
     X = np.stack([columns["a"], columns["b"]], axis=1)
     for class_weight in (None, "balanced", {"ant": 2.0, "bee": 0.0}):
         check_against_cpu(data, X, columns["species"], columns["w"], class_weight)
-    [part] = open_for_model(tmp_path, ("b",), "species").parts
+    [part] = open_for_model(tmp_path, ("b",), "species", False).parts
     np.testing.assert_array_equal(part.features(slice(0, 200)), columns["b"][:, None])
     with pytest.raises(sm.DataError, match=r"t\.parquet was opened without labels"):
         part.labels(slice(0, 1))

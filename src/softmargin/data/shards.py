@@ -11,7 +11,7 @@ from softmargin.arguments import check_choice
 from softmargin.data.array_shards import array_shards
 from softmargin.data.dataset import ReadOptions
 from softmargin.data.frames import PARQUET
-from softmargin.data.npy import shard_files
+from softmargin.data.npy import labels_beside, shard_files
 from softmargin.data.options import check_columns
 from softmargin.data.parquet_shards import parquet_shards
 from softmargin.data.parts import TEST, TRAIN
@@ -150,7 +150,7 @@ def _in_folder(path: Path, part: str) -> dict[str, list[Path]]:
     """Return the shards of a part by their format."""
     found = {suffix: shard_files(path, suffix)[part == TEST] for suffix in (".npy", ".npz")}
     if found[".npz"]:  # beside files of labels
-        labels = {file.with_name(f"{file.stem}_y.npy") for file in found[".npz"]}
+        labels = {labels_beside(file.with_suffix(".npy")) for file in found[".npz"]}
         found[".npy"] = [file for file in found[".npy"] if file not in labels]
     return found | {".parquet": tables_of(path, PARQUET, part)}
 
