@@ -70,12 +70,15 @@ def kills(arguments):
 
     Lost passes are the runs of tasks that read rows, beyond one per task, divided by the number of shards.
     """
+    from softmargin.engines import cluster
+
+    cluster._PATIENCE = 120.0  # where other work runs, it may take long until a killed worker is there again
     rng = random.Random(0)
     with folder() as path, Processes(2, nanny=True) as processes:
-        data = sm.open_shards(write_shards(path, (25_000,) * 8, 64, 10))
+        data = sm.open_shards(write_shards(path, (8000,) * 8, 32, 6))
         client = processes.client
         client.register_plugin(counter())
-        problems = [(sm.CrossEntropy(), 1e-6), (sm.Hinge(), 3e-3)]
+        problems = [(sm.CrossEntropy(), 1e-7), (sm.Hinge(), 1e-3)]
         expected, n_tasks, seconds = {}, {}, {}
         for loss, reg in problems:
             for _ in range(2):  # the first one compiles
@@ -89,7 +92,10 @@ def kills(arguments):
             assert all(n_runs == n for n_runs, n in found.values())
             n_shards = n_tasks[loss]["shard"]
             n_passes = sum(n_tasks[loss].get(name, 0) for name in PASSES) / n_shards
-            print(f"{loss!r}: {expected[loss]}, {n_shards} shards, {n_passes:.0f} passes, {seconds[loss]:.1f} s")
+            print(
+                f"{loss!r}: {expected[loss]}, {n_shards} shards, {n_passes:.0f} passes, {seconds[loss]:.1f} s",
+                flush=True,
+            )
         worst, total, n_kills, n_equal = {loss: 0.0 for loss, _ in problems}, 0.0, 0, 0
         for trial in range(arguments.fits):
             loss, reg = problems[trial % 2]
@@ -164,7 +170,7 @@ def resumed(processes, loss, reg, data, state, expected):
     processes.client.register_plugin(counter())
     fit = sm.minimize(objective(loss, reg, data), checkpoint=state)
     found = counted(processes.client)
-    n_passes = sum(found.get(name, (0, 0))[0] for name in PASSES) / found["shard"][1]
+    n_passes = sum(found.get(name, (0, 0))[0] for name in PASSES) / 8
     same = "the same bits" if digest(fit) == digest(expected) else "OTHER BITS"
     print(f"  resumed on two new workers: {same}, {n_passes:.1f} of {expected.n_passes:.1f} passes", flush=True)
 
@@ -197,7 +203,7 @@ def events(_):
 
             show(what, call)
 
-        with Processes(2, memory="700MB") as processes:
+        with Processes(2, memory="650MB") as processes:
             memory = sm.open_shards(path, mapped=False)
             show("too little memory", lambda: objective(loss, reg, memory))
             show("a limit of memory and mapped files", lambda: objective(loss, reg, data))
@@ -233,6 +239,7 @@ def events(_):
             fitted("a worker stopped for 10 s", stop)
 
             def interrupted():
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # also if this runs in the background
                 problem = objective(sm.CrossEntropy(), 1e-7, data)
                 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
                 with warnings.catch_warnings():

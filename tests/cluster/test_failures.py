@@ -44,7 +44,7 @@ def test_no_worker_left_is_an_error(folder, patient):
             objective(sm.open_shards(folder))
 
 
-def test_a_lost_scheduler_is_an_error(folder, patient):
+def test_a_lost_scheduler_is_an_error(folder):
     with processes() as (_, scheduler, _):
         fitted = objective(sm.open_shards(folder))
         W, b = np.zeros((30, 6)), np.zeros(6)
@@ -53,7 +53,7 @@ def test_a_lost_scheduler_is_an_error(folder, patient):
         start = time.monotonic()
         with pytest.raises(sm.ClusterError, match="is lost; start it again, and resume from a checkpoint"):
             fitted.value(W, b)
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 30
 
 
 def slow(number):
@@ -91,8 +91,9 @@ from distributed import Client
 if __name__ == "__main__":
     with Client(sys.argv[1]) as client:
         objective = sm.Objective(sm.CrossEntropy(), sm.open_shards(sys.argv[2]), None, 1e-6, engine="dask")
-        threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
-        print(sm.minimize(objective, tol=1e-14).interrupted)
+        timer = threading.Timer(0.01, signal.raise_signal, [signal.SIGINT])
+        begin = lambda step: timer.ident or timer.start()
+        print(sm.minimize(objective, tol=1e-14, callback=begin).interrupted)
 """
 
 
@@ -100,7 +101,7 @@ def test_ctrl_c_prints_nothing(folder):
     """An interrupted wait used to leave coroutines of Dask, whose errors were printed later."""
     with processes() as (client, _, _):
         command = [sys.executable, "-W", "ignore", "-c", INTERRUPTED, client.scheduler.address, str(folder)]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert found.stdout == "True\n"
     assert found.stderr == ""
 
