@@ -158,6 +158,12 @@ PENALTIES = (
         lambda W: W.size * (W**2).sum(),
         lambda W: (W**2).sum() * np.ones_like(W),
     ),
+    Penalty(
+        "multiplies that of the penalty by ΣW²",
+        "Its gradient is 2 · reg · W: do not assign the value of the penalty to reg.",
+        lambda W: (W**2).sum() ** 2 / 2.0,
+        lambda W: 2.0 * (W**2).sum() * W,
+    ),
     Penalty("squares W in the gradient of the penalty", _SQUARES, lambda W: (W**3).sum() / 3.0, lambda W: W**2),
 )
 """The textbook's penalty and its wrong variants."""
