@@ -216,6 +216,10 @@ MISTAKES: list[tuple[str, str, list[str], list[tuple[str, str]]]] = [
      [("scores[y[i]]", "scores[num_classes - 1]")]),
     ("cross_entropy", "vectorized", ["gradient multiplies that of the penalty by ΣW²"],
      [("loss += reg * np.sum(W * W)", "reg = reg * np.sum(W * W); loss += reg")]),
+    ("hinge", "naive", ["gradient adds λ times the sum of W to each entry"],
+     [("2 * reg * W", "reg * np.sum(W)")]),
+    ("hinge", "vectorized", ["gradient adds the value of the penalty to each entry"],
+     [("2 * reg * W", "reg * np.sum(W**2)")]),
     ("cross_entropy", "vectorized", ["gradient adds that of Σ|W| without λ", "gradient lacks the penalty"],
      [("dW += 2 * reg * W", "dW += np.sign(W)")]),
     # two mistakes at once

@@ -77,10 +77,12 @@ def explain_penalty(values: Array, given: Sequence[Problem], tol: float) -> Reas
     if np.abs(values).max() < tol:
         return (("lacks the penalty", "Add reg · ΣW² to the mean of the losses."),)
     found: list[Reason] = []
-    ratios = [_quotients(values, np.array([each.value(p.W) for p in given]), tol) for each in PENALTIES]
-    for penalty, ratio in zip(PENALTIES, ratios, strict=True):
-        found += _with_factor(_names(penalty), ratio, given, tol, "penalty")
-    return _shortest(found, ratios[0], tol, "penalty")
+    quotients = []
+    for penalty in PENALTIES:
+        if penalty.value is not None:
+            quotients.append(_quotients(values, np.array([penalty.value(p.W) for p in given]), tol))
+            found += _with_factor(_names(penalty), quotients[-1], given, tol, "penalty")
+    return _shortest(found, quotients[0], tol, "penalty")
 
 
 @np.errstate(all="ignore")  # a wrong loss may overflow
