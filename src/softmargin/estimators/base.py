@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.arguments import brief, check_flag
 from softmargin.data import Dataset
-from softmargin.errors import CapabilityError, DataError, ParameterError
+from softmargin.errors import CapabilityError, DataError
 from softmargin.labels import labels_of_rows
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats
@@ -66,12 +66,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         labelled: Labelled | None,
         scaling: str,
         checkpoint: str | os.PathLike[str] | None = None,
+        **options: Any,
     ) -> None:
-        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards."""
+        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards.
+
+        The ``options`` are arguments of `Objective` that replace those of the estimator.
+        """
         found = train_on(
             samples, labelled, loss, reg, scaling,
             tol=self.tol, max_passes=self.max_passes, checkpoint=checkpoint, callback=self.callback,
-            **self._options,
+            **(self._options | options),
         )  # fmt: skip
         # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
         fit, self.classes_ = found.fit, found.classes
@@ -236,13 +240,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled
 
-    def _check_for_shards(self, shards: Shards, y: Any, sample_weight: Any) -> None:
-        """Check that the other arguments fit to shards, and store their number of columns."""
-        if y is not None or sample_weight is not None:
-            raise ParameterError("y and sample_weight must be None for shards, which come with their labels.")
-        if self.class_weight is not None or self.normalize_rows:
-            raise CapabilityError("Shards support neither class_weight nor normalize_rows; prepare their files.")
+    def _weighted(self, shards: Shards) -> Shards:
+        """Return shards with the class weights, and store the number and names of their columns."""
+        if self.normalize_rows:
+            raise CapabilityError("Shards do not support normalize_rows; prepare their files.")
         self._note_columns(shards, reset=True)
+        if shards.feature_names is not None:
+            self.feature_names_in_ = np.array(shards.feature_names, dtype=object)
+        return shards.weighted(self.class_weight)
 
     def _note_columns(self, X: Any, reset: bool) -> None:
         """Store the number and names of the columns, or check that they are those of the fit."""
