@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,15 @@ def test_no_rule_is_invented() -> None:
     assert size_rule(some, []) == ""
 
 
+def test_a_fixed_number_of_classes_is_named() -> None:
+    seven = check(made(NAIVE, ("range(num_classes)", "range(7)"), ("2 * reg", "reg")), "hinge")
+    assert names(seven)[0].startswith("raises IndexError (")
+    assert seven.mistakes[0].advice == "This happens unless C = 7: that number must not be fixed."
+    assert names(seven)[1:] == ["gradient uses ½λ"]
+    ten = check(made(NAIVE, ("range(num_classes)", "range(10)"), ("2 * reg", "reg")), "hinge")
+    assert names(ten) == ["works for 10 classes only", "gradient uses ½λ"]
+
+
 def test_a_sum_that_grows_from_call_to_call_is_found() -> None:
     total = [0.0]
 
@@ -253,18 +263,16 @@ def test_each_wrong_value_and_each_factor_is_explained(loss: str) -> None:
 
 
 def test_each_wrong_penalty_is_explained_with_any_factor() -> None:
-    for penalty in PENALTIES:
-        for factor in FACTORS:
-            for multiple, (_, _, words, _) in MULTIPLES.items():
-                by = [multiple * factor.of(*p.sizes) for p in GIVEN]
-                expected = [name for name in (penalty.name, words, factor.penalty) if name]
-                values = np.array([penalty.value(p.W) * c for p, c in zip(GIVEN, by, strict=True)])
-                slopes = [penalty.gradient(p.W) * c for p, c in zip(GIVEN, by, strict=True)]
-                if "each entry" in penalty.name or "in the gradient" in penalty.name:  # only a gradient is so
-                    continue
-                assert [name for name, _ in explain_penalty(values, GIVEN, 1e-9) or ()] == expected
-                found = explain_penalty_gradient(slopes, GIVEN, 1e-9) or ()
-                assert len(found) <= len(expected)
+    for penalty, factor, (multiple, (_, _, words, _)) in product(PENALTIES, FACTORS, MULTIPLES.items()):
+        by = [multiple * factor.of(*p.sizes) for p in GIVEN]
+        expected = [name for name in (penalty.name, words, factor.penalty) if name]
+        slopes = [penalty.gradient(p.W) * c for p, c in zip(GIVEN, by, strict=True)]
+        found = explain_penalty_gradient(slopes, GIVEN, 1e-9)
+        assert found is not None
+        assert len(found) <= len(expected)
+        if penalty.value is not None:
+            values = np.array([penalty.value(p.W) * c for p, c in zip(GIVEN, by, strict=True)])
+            assert [name for name, _ in explain_penalty(values, GIVEN, 1e-9) or ()] == expected
 
 
 @pytest.mark.parametrize("loss", TITLES)

@@ -110,10 +110,13 @@ def _value(result: Any) -> float | None:
 
 
 def size_rule(failed: Iterable[Problem], succeeded: Iterable[Problem]) -> str:
-    """Return the comparison of N, D and C that holds exactly where the function failed, such as "D > C", or ""."""
+    """Return what holds for N, D and C exactly where the function failed, such as D > C, as a sentence, or ""."""
     names = "NDC"
     bad, good = [p.sizes for p in failed], [p.sizes for p in succeeded]
     for i, j in ((1, 2), (2, 1), (0, 1), (1, 0), (0, 2), (2, 0)):
         if all(sizes[i] > sizes[j] for sizes in bad) and not any(sizes[i] > sizes[j] for sizes in good):
-            return f"{names[i]} > {names[j]}"
+            return f"This happens if {names[i]} > {names[j]}: {names[i]} and {names[j]} are confused."
+    for i, name in enumerate(names):
+        if len({sizes[i] for sizes in good}) == 1 and good[0][i] not in {sizes[i] for sizes in bad}:
+            return f"This happens unless {name} = {good[0][i]}: that number must not be fixed."
     return ""

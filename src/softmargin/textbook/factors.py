@@ -36,7 +36,8 @@ class Penalty(NamedTuple):
 
     name: str
     advice: str
-    value: Callable[[Array], float]
+    value: Callable[[Array], float] | None
+    """None for what is wrong in a gradient only."""
     gradient: Callable[[Array], Array]
 
 
@@ -153,11 +154,15 @@ PENALTIES = (
     _rows_without(-1),
     _rows_without(0),
     Penalty(
-        "adds the value of the penalty to each entry",
-        _SQUARES,
-        lambda W: W.size * (W**2).sum(),
-        lambda W: (W**2).sum() * np.ones_like(W),
+        "adds the value of the penalty to each entry", _SQUARES, None, lambda W: (W**2).sum() * np.ones_like(W)
     ),
-    Penalty("squares W in the gradient of the penalty", _SQUARES, lambda W: (W**3).sum() / 3.0, lambda W: W**2),
+    Penalty("adds λ times the sum of W to each entry", _SQUARES, None, lambda W: W.sum() * np.ones_like(W)),
+    Penalty("squares W in the gradient of the penalty", _SQUARES, None, lambda W: W**2),
+    Penalty(
+        "multiplies that of the penalty by ΣW²",
+        "Its gradient is 2 · reg · W: do not assign the value of the penalty to reg.",
+        None,
+        lambda W: 2.0 * (W**2).sum() * W,
+    ),
 )
 """The textbook's penalty and its wrong variants."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 from typing import Any
@@ -32,6 +32,14 @@ _STEP = 1e-5
 """Step of a central difference: its error is about ε/step + step² ~ 1e-10 for numbers of size 1."""
 
 
+_WITHOUT_REG: tuple[tuple[str, Callable[[Array], float], Callable[[Array], Array]], ...] = (
+    ("ΣW²", lambda W: (W**2).sum(), lambda W: 2.0 * W),
+    ("½ΣW²", lambda W: (W**2).sum() / 2.0, lambda W: W),
+    ("Σ|W|", lambda W: np.abs(W).sum(), np.sign),
+)
+"""Penalties that may be added without λ: name, value and gradient."""
+
+
 def differences(function: Any, at: Array) -> Array:
     """Return the gradient of a function of a matrix by central differences, of the matrix's shape."""
     found = np.empty(at.shape)
@@ -57,11 +65,10 @@ def explain_value(values: Array, given: Sequence[Problem], loss: str, delta: flo
             found += _with_factor(
                 _names(variant, selection), _quotients(values, bases, tol), given, tol, "data loss"
             )
-    squares = np.array([(p.W**2).sum() for p in given])
-    for multiple, words in ((1.0, ""), (0.5, "½")):
-        extra = ((f"adds {words}ΣW² without λ", "Multiply the penalty by reg."),)
-        ratios = _quotients(values - multiple * squares, means["", ""], tol)
-        found += _with_factor(extra, ratios, given, tol, "data loss")
+    for words, penalty, _ in _WITHOUT_REG:
+        extra = ((f"adds {words} without λ", "Multiply the penalty by reg."),)
+        rest = values - np.array([penalty(p.W) for p in given])
+        found += _with_factor(extra, _quotients(rest, means["", ""], tol), given, tol, "data loss")
     return _shortest(found, _quotients(values, means["", ""], tol), tol, "data loss")
 
 
@@ -70,10 +77,12 @@ def explain_penalty(values: Array, given: Sequence[Problem], tol: float) -> Reas
     if np.abs(values).max() < tol:
         return (("lacks the penalty", "Add reg · ΣW² to the mean of the losses."),)
     found: list[Reason] = []
-    ratios = [_quotients(values, np.array([each.value(p.W) for p in given]), tol) for each in PENALTIES]
-    for penalty, ratio in zip(PENALTIES, ratios, strict=True):
-        found += _with_factor(_names(penalty), ratio, given, tol, "penalty")
-    return _shortest(found, ratios[0], tol, "penalty")
+    quotients = []
+    for penalty in PENALTIES:
+        if penalty.value is not None:
+            quotients.append(_quotients(values, np.array([penalty.value(p.W) for p in given]), tol))
+            found += _with_factor(_names(penalty), quotients[-1], given, tol, "penalty")
+    return _shortest(found, quotients[0], tol, "penalty")
 
 
 @np.errstate(all="ignore")  # a wrong loss may overflow
@@ -98,9 +107,9 @@ def explain_gradient(
             changed = [target.change(G, _is_target(p), p.scores) for p, G in zip(given, own, strict=True)]
             consider((*_names(variant), (target.name, target.advice)), changed)
     correct = next(iter(slopes.values()))
-    for multiple, words in ((2.0, "2W"), (1.0, "W")):
-        rest = [G - multiple * p.W for G, p in zip(gradients, given, strict=True)]
-        consider(((f"adds {words} without λ", "Multiply the gradient of the penalty by reg."),), correct, rest)
+    for words, _, slope in _WITHOUT_REG:
+        extra = ((f"adds that of {words} without λ", "Multiply the gradient of the penalty by reg."),)
+        consider(extra, correct, [G - slope(p.W) for G, p in zip(gradients, given, strict=True)])
     return _shortest(found, consider((), correct), tol, "data loss")
 
 

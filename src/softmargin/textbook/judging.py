@@ -30,6 +30,11 @@ _VALUES, _GRADIENTS, _SINGLE = 1e-9, 1e-6, 1e-4
 
 _DATA, _PENALTY = "data loss", "penalty"
 
+_SWAPPED = (
+    "multiplies the data loss by reg instead of the penalty",
+    "Other texts do so with C. Here the objective is the mean loss plus reg · ΣW².",
+)
+
 
 class Judge:
     """Compares answers with one loss, and collects parts, mistakes and notes.
@@ -80,15 +85,20 @@ class Judge:
             ]
             self.mistakes.append(Mistake(_DATA, "returns a loss that is not finite", f"It is {values[0][k]}."))
             return
-        self._judge_value(
-            _DATA,
-            values[0],
-            expected,
-            lambda tol: explain_value(values[0], self.given, self.loss, self.delta, tol),
-        )
         per_reg = [(values[k] - values[0]) / REGS[k] for k in (1, 2)]
         squares = np.array([(p.W**2).sum() for p in self.given])
-        if _error(per_reg[1], per_reg[0]) > _SINGLE:
+
+        def explain(tol: float) -> Reason | None:
+            found = explain_value(values[0], self.given, self.loss, self.delta, tol)
+            if found is None and explain_penalty(values[0], self.given, tol) is not None:
+                swapped = explain_value(per_reg[0], self.given, self.loss, self.delta, tol)
+                found = None if swapped is None else (_SWAPPED,)
+            return found
+
+        self._judge_value(_DATA, values[0], expected, explain)
+        if self.mistakes and self.mistakes[-1].name == _SWAPPED[0]:
+            self.parts.append(Part(_PENALTY, "unchecked", None, "not multiplied by λ"))
+        elif _error(per_reg[1], per_reg[0]) > _SINGLE:
             advice = "Its value at 3λ is not 3 times that at λ: multiply ΣW² by reg once."
             self._wrong(_PENALTY, per_reg[0], squares, (("has a penalty that is not proportional to λ", advice),))
         else:
@@ -249,23 +259,27 @@ class Judge:
 
     def _judge_large_scores(self, has_value: bool, has_gradient: bool) -> None:
         kinds = {"value": (_DATA, has_value), "gradient": (f"gradient of the {_DATA}", has_gradient)}
+        n_classes = self.given[0].sizes[2]
         for kind, (part, returned) in kinds.items():
             if not returned:
                 continue
-            if not all(self._is_finite(overflowing(1, (shift,)), kind) for shift in (2000.0, -2000.0)):
+            if not all(self._is_finite(overflowing((shift,), n_classes), kind) for shift in (2000.0, -2000.0)):
                 advice = "Subtract the maximum of each row of scores before exp; this changes no probability."
                 self.mistakes.append(Mistake(part, "overflows for large scores", advice))
                 return
-            if not self._is_finite(overflowing(3, (2000.0, 0.0, -2000.0)), kind):
+            if not self._is_finite(overflowing((2000.0, 0.0, -2000.0), n_classes), kind):
                 name = "subtracts the maximum of all scores instead of that of each row"
                 advice = "Subtract S.max(axis=1, keepdims=True): a row far below the maximum underflows."
                 self.mistakes.append(Mistake(part, name, advice))
                 return
-        far = Problem(np.array([[0.0, 1000.0, -1000.0]]), np.ones((1, 1)), np.array([0]))
-        value = self._value(far) if has_value and self.parts[0].state == "correct" else 1000.0
-        if _error(value, 1000.0) > _SINGLE or not np.isfinite(value):
-            given = f"For the scores (0, 1000, −1000) and y = 0 the loss is {value:.4g} instead of 1000"
-            self.notes.append(f"{given}: log Σ_j exp(s_j − m) − (s_y − m) is accurate, with m = max_j s_j.")
+        if has_value and self.parts[0].state == "correct":
+            far = Problem(1000.0 * np.eye(1, n_classes, 1), np.ones((1, 1)), np.array([0]))
+            value = self._value(far)
+            if not np.isfinite(value) or _error(value, 1000.0) > _SINGLE:
+                where = (
+                    f"Where one score exceeds that of the target by 1000, the loss is {value:.4g} instead of 1000"
+                )
+                self.notes.append(f"{where}: log Σ_j exp(s_j − m) − (s_y − m) is accurate, with m = max_j s_j.")
 
     def _is_finite(self, problem: Problem, kind: str) -> bool:
         try:

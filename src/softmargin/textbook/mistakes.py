@@ -94,6 +94,11 @@ def _shared(rows: Rows) -> tuple[Variant, ...]:
         Variant("takes the labels as 1 to C", _LABELS, lambda S, y, d: rows(S, (y - 1) % S.shape[1], d)),
         Variant("adds 1 to the labels", _LABELS, lambda S, y, d: rows(S, (y + 1) % S.shape[1], d)),
         Variant("takes class 0 as the target of every sample", "Use y[i].", lambda S, y, d: rows(S, 0 * y, d)),
+        Variant(
+            "takes the last class as the target of every sample",
+            "Use y[i], and not what is left of a loop over the classes.",
+            lambda S, y, d: rows(S, 0 * y + S.shape[1] - 1, d),
+        ),
     )
 
 

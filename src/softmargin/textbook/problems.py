@@ -51,9 +51,12 @@ class Problem:
         return "N={}, D={}, C={}".format(*self.sizes)
 
 
-def problems(delta: float) -> tuple[Problem, ...]:
-    """Return one problem for each order of N, D and C, with violated and satisfied margins."""
-    return tuple(_problem(sizes, delta) for sizes in _SIZES)
+def problems(delta: float, n_classes: int | None = None) -> tuple[Problem, ...]:
+    """Return one problem for each order of N, D and C, with violated and satisfied margins.
+
+    With ``n_classes`` all of them have this number of classes.
+    """
+    return tuple(_problem((n, d, n_classes or c), delta) for n, d, c in _SIZES)
 
 
 def _problem(sizes: tuple[int, int, int], delta: float) -> Problem:
@@ -71,16 +74,16 @@ def _problem(sizes: tuple[int, int, int], delta: float) -> Problem:
             return Problem(W, X, y)
 
 
-def overflowing(n_rows: int, shifts: tuple[float, ...]) -> Problem:
+def overflowing(shifts: tuple[float, ...], n_classes: int) -> Problem:
     """Return a problem whose scores of row i are those of moderate weights plus ``shifts[i]``.
 
     The shift of a whole row changes no loss, but exp of a shifted score overflows or underflows.
     """
     rng = np.random.default_rng(0)
-    W, X = rng.normal(size=(3, 4)), rng.normal(size=(n_rows, 3))
+    W, X = rng.normal(size=(3, n_classes)), rng.normal(size=(len(shifts), 3))
     X[:, 0] = shifts
     W[0] = 1.0
-    return Problem(W, X, np.arange(n_rows) % 4)
+    return Problem(W, X, np.arange(len(shifts)) % n_classes)
 
 
 def with_weights(problem: Problem, W: Array) -> Problem:
