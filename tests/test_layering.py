@@ -56,6 +56,7 @@ LAYERS = {
     "evaluation": 7,
     "training": 7,
     "estimators": 8,
+    "torch": 8,
     "report": 8,
     "cli": 9,
     # The public names, and ``python -m softmargin``.
@@ -86,8 +87,13 @@ OPTIONAL = {
     "pyarrow": ("softmargin.data.arrow",),
     "sentence_transformers": ("softmargin.features.sentence",),
     "tokenizers": ("softmargin.features.text_backbone",),
-    "torch": ("softmargin.features.sentence",),
+    "torch": (
+        "softmargin.features.sentence",
+        *(f"softmargin.torch.{name}" for name in ("blocks", "factors", "functions", "layer", "modules")),
+        *(f"softmargin.torch.{name}" for name in ("kernels", "operators", "tiles")),
+    ),
     "transformers": ("softmargin.features.sentence",),
+    "triton": ("softmargin.torch.kernels",),
 }
 """Optional packages, and the files that may import them, on first use."""
 

@@ -51,8 +51,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "features":
-        return import_module("softmargin.features")
+    if name in ("features", "torch"):
+        return import_module(f"softmargin.{name}")
     # Lazy: importing Numba and scikit-learn takes two seconds, which `softmargin --help` does not need.
     for module, names in _MODULES.items():
         if name in names:

@@ -55,7 +55,7 @@ def test_a_fit_and_its_predictions(folder, address, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--cluster", "local:1"), "--cluster needs one --loss and --reg"),
+        (("--cluster", "local:1", "--groups", "g.npy"), "--groups is not supported with --cluster; prepare"),
         ((*HINGE, "--cluster", "nowhere"), "--cluster must be tcp://HOST:PORT or local:N, got 'nowhere'"),
         ((*HINGE, "--cluster", "local:0"), "--cluster must be tcp://HOST:PORT or local:N, got 'local:0'"),
         ((*HINGE, "--cluster", "local:1", "--limit", "9"), "--limit is not supported with --cluster; prepare"),

@@ -1,0 +1,271 @@
+"""The losses as modules: the last linear layer of a network together with its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from softmargin.arguments import brief
+from softmargin.data import Dataset
+from softmargin.errors import DataError, ParameterError
+from softmargin.losses import CrossEntropy, Hinge, Loss, SquaredHinge
+from softmargin.losses.base import check_delta
+from softmargin.model import Model
+from softmargin.objective import Objective
+from softmargin.samples import Labelled
+from softmargin.torch.functions import (
+    BUDGET,
+    check_smoothing,
+    linear_cross_entropy,
+    linear_hinge,
+    linear_squared_hinge,
+)
+from softmargin.training import train
+
+__all__ = ["LinearCrossEntropy", "LinearHinge", "LinearSquaredHinge"]
+
+
+class _LinearLoss(nn.Linear):
+    """A linear layer whose ``forward`` returns a loss; `scores` returns what `torch.nn.Linear` returns."""
+
+    class_weight: Tensor | None
+    _loss: ClassVar[type[Loss]]
+    _function: ClassVar[Callable[..., Tensor]]
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+        class_weight: Tensor | None = None,
+        budget: int = BUDGET,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
+        self.reduction, self.ignore_index, self.budget = reduction, ignore_index, budget
+        # Moves with the layer, but is not part of its state, which is that of a linear layer.
+        self.register_buffer("class_weight", class_weight, persistent=False)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss as an object of softmargin."""
+        return self._loss()
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        """Arguments of the function, besides the tensors of a call."""
+        names = ("reduction", "ignore_index", "class_weight", "budget")
+        return {name: getattr(self, name) for name in names}
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the loss of x (..., D) with targets (...)."""
+        return self._function(x, self.weight, target, self.bias, **self._arguments)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return ``x @ weight.T + bias``, (..., C)."""
+        return super().forward(x)
+
+    @classmethod
+    def from_model(cls, model: Model, **options: Any) -> Self:
+        """Return a layer with the weights of a model; its classes are numbered as the columns of ``model.W``.
+
+        Parameters
+        ----------
+        model : Model
+            With the loss of this class.
+        **options
+            Arguments of the class, except the sizes and Δ, such as ``dtype`` and ``device``.
+
+        Raises
+        ------
+        ParameterError
+            If the model has another loss, or normalizes rows, which a linear layer does not.
+        """
+        if model.loss.name != cls._loss.name:
+            raise ParameterError(f"model must have the loss {cls._loss.name!r}, got {model.loss.name!r}.")
+        if model.preprocessing.rows != "none":
+            raise ParameterError("model must be for rows as they are, got one that divides rows by their length.")
+        layer = cls(model.n_features, model.n_classes, **{**model.loss.parameters(), **options})
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(model.W.T.copy()))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(model.b.copy()))
+        return layer
+
+    def to_model(
+        self, features: Tensor | ArrayLike, target: Tensor | ArrayLike, reg: float, *, tol: float = 1e-4
+    ) -> Model:
+        """Return the certified optimum of a layer of this kind on frozen features.
+
+        It minimizes the mean loss plus λΣW². `gap` tells how far this layer is from it, and `from_model` makes a
+        layer of it.
+
+        Parameters
+        ----------
+        features : Tensor or array-like of shape (N, D)
+            The inputs of this layer.
+        target : Tensor or array-like of shape (N,)
+            Classes 0 to C - 1, each of which must occur; rows with ``ignore_index`` are left out.
+        reg : float
+            λ > 0. A weight decay of 2λ in SGD is the same penalty.
+        tol : float, default 1e-4
+            Tolerance of the relative duality gap.
+
+        Raises
+        ------
+        DataError
+            If features or targets are invalid.
+        """
+        X, y = self._samples(features, target)
+        data = Dataset(X, y, "features")
+        labelled = Labelled.check(X, y, self._row_weights(y))
+        found = train(labelled, self.loss, reg, scaling="none", tol=tol, fit_intercept=self.bias is not None)
+        return found.to_model(data)
+
+    def gap(self, features: Tensor | ArrayLike, target: Tensor | ArrayLike, model: Model) -> float:
+        """Return the relative duality gap (F - lower bound) / F of this layer, with the lower bound of a model.
+
+        Parameters
+        ----------
+        features, target
+            As in `to_model`.
+        model : Model
+            From `to_model` for these features; its λ is used.
+        """
+        X, y = self._samples(features, target)
+        objective = Objective(self.loss, X, y, model.reg, sample_weight=self._row_weights(y))
+        W = self.weight.detach().double().cpu().numpy().T
+        b = np.zeros(len(W.T)) if self.bias is None else self.bias.detach().double().cpu().numpy()
+        value = objective.value(W, b)
+        return (value - model.lower_bound) / value
+
+    def _samples(
+        self, features: Tensor | ArrayLike, target: Tensor | ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return features and targets as arrays, without ignored rows."""
+        X, y = _array(features), _array(target)
+        if X.ndim != 2 or X.shape[1] != self.in_features or y.shape != X.shape[:1]:
+            raise DataError(
+                f"features and target must have shapes (N, {self.in_features}) and (N,), "
+                f"got {X.shape} and {y.shape}."
+            )
+        kept = y != self.ignore_index
+        X, y = (X, y) if kept.all() else (X[kept], y[kept])
+        if not np.array_equal(np.unique(y), np.arange(self.out_features)):
+            raise DataError(
+                f"target must contain each class from 0 to {self.out_features - 1}, and no other; "
+                f"got {brief(np.unique(y).tolist())}."
+            )
+        return X, y.astype(np.int64)
+
+    def _row_weights(self, y: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return None
+        weights = self.class_weight.double().cpu().numpy()
+        if not weights.min() > 0.0:
+            raise DataError(f"class_weight must be positive for a fit, got {brief(weights.min())}.")
+        return weights[y]
+
+
+class _MarginLoss(_LinearLoss):
+    """A layer with a margin Δ."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, delta: float = 1.0, **options: Any
+    ) -> None:
+        super().__init__(in_features, out_features, bias, **options)
+        self.delta = check_delta(delta)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss as an object of softmargin."""
+        return self._loss(self.delta)  # type: ignore[call-arg]
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments, "delta": self.delta}
+
+
+class LinearHinge(_MarginLoss):
+    """A linear layer with the multiclass SVM loss: the last `torch.nn.Linear` of a network and its loss in one.
+
+    ``layer(x, target)`` is `linear_hinge` of its weights, and ``layer.scores(x)`` are the scores. Its
+    ``state_dict`` is that of a `torch.nn.Linear`.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        D and C.
+    bias : bool, default True
+    delta : float, default 1.0
+        The margin Δ.
+    reduction, ignore_index, class_weight, budget
+        As in `linear_hinge`.
+    device, dtype
+        As in `torch.nn.Linear`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import softmargin as sm
+    >>> layer = sm.torch.LinearHinge(64, 10)
+    >>> loss = layer(torch.ones(8, 64), torch.arange(8))
+    >>> loss.backward()
+    >>> layer.scores(torch.ones(8, 64)).shape
+    torch.Size([8, 10])
+    """
+
+    _loss, _function = Hinge, staticmethod(linear_hinge)
+
+
+class LinearSquaredHinge(_MarginLoss):
+    """A linear layer with the squared hinge loss, `linear_squared_hinge`.
+
+    Parameters
+    ----------
+    in_features, out_features, bias, delta, reduction, ignore_index, class_weight, budget, device, dtype
+        As in `LinearHinge`.
+    """
+
+    _loss, _function = SquaredHinge, staticmethod(linear_squared_hinge)
+
+
+class LinearCrossEntropy(_LinearLoss):
+    """A linear layer with the cross-entropy of its scores, `linear_cross_entropy`.
+
+    Parameters
+    ----------
+    in_features, out_features, bias, reduction, ignore_index, class_weight, budget, device, dtype
+        As in `LinearHinge`.
+    label_smoothing : float in [0, 1], default 0.0
+        As in `linear_cross_entropy`; `to_model` and `gap` are for the loss without smoothing.
+    """
+
+    _loss, _function = CrossEntropy, staticmethod(linear_cross_entropy)
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, label_smoothing: float = 0, **options: Any
+    ) -> None:
+        super().__init__(in_features, out_features, bias, **options)
+        self.label_smoothing = check_smoothing(label_smoothing)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments, "label_smoothing": self.label_smoothing}
+
+
+def _array(values: Tensor | ArrayLike) -> NDArray[Any]:
+    """Return values on the host; NumPy has no bfloat16."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return np.asarray(values)
