@@ -17,10 +17,12 @@ Results: ``benchmarks/results/cluster.md``.
 import argparse
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -87,7 +89,100 @@ def passes(arguments):
             fitted.value_and_grad(W, b)
 
 
-SECTIONS = {each.__name__: each for each in (bits, kills, lost, events, memory, passes)}
+# -- the cost of a pass ------------------------------------------------------------------------------------------
+
+NAMESPACE, HERE, THERE = "softmargin", "10.207.7.1", "10.207.7.2"
+
+GIGABIT, LOOPBACK, TEN_GIGABIT = 0.118e9, 0.9e9, 1.18e9
+"""Bytes per second: a link of 1 Gbit without its headers, a process that passes arrays on, and 10 GbE."""
+
+FIXED, PER_TASK, READING = 10e-3, 1.2e-3, 16e9
+"""Seconds of a pass without tasks, those per task, and bytes of X that two cores read per second."""
+
+
+def seconds_of_a_pass(W_bytes, n_tasks, n_workers, reading, link=TEN_GIGABIT):
+    """Return the modelled seconds of a pass, after ``reading``, those in which the workers read X.
+
+    W goes out with every task up to 8 MB of all copies, otherwise once to a worker, from which the others fetch
+    it. The gradients of all shards come back, or those of eight together if they have more than 64 MB. All of
+    them pass through the scheduler.
+    """
+    literal = W_bytes * n_tasks <= 8 << 20
+    n_back = -(-n_tasks // 8) if W_bytes * n_tasks > 1 << 26 and n_tasks > 8 else n_tasks
+    n_out = n_tasks if literal else 1
+    among = 0 if literal else int(np.ceil(np.log2(n_workers)))
+    if n_back < n_tasks:
+        among += 8
+    sent, passed_on = (n_out + n_back) * W_bytes, 2 * (n_out + n_back) * W_bytes
+    return reading + FIXED + PER_TASK * n_tasks + (sent + among * W_bytes) / link + passed_on / LOOPBACK
+
+
+@contextmanager
+def namespace():
+    """Yield the command in front of one that runs in another network namespace, behind a link of 1 Gbit."""
+    lines = (
+        f"ip netns add {NAMESPACE}",
+        f"ip link add softmargin0 type veth peer name softmargin1 netns {NAMESPACE}",
+        f"ip address add {HERE}/24 dev softmargin0",
+        "ip link set softmargin0 up",
+        f"ip -n {NAMESPACE} address add {THERE}/24 dev softmargin1",
+        f"ip -n {NAMESPACE} link set softmargin1 up",
+        f"ip -n {NAMESPACE} link set lo up",
+        "tc qdisc add dev softmargin0 root tbf rate 1gbit burst 256kb latency 100ms",
+        f"tc -n {NAMESPACE} qdisc add dev softmargin1 root tbf rate 1gbit burst 256kb latency 100ms",
+    )
+    try:
+        for line in lines:
+            subprocess.run(line.split(), check=True)
+        yield ("ip", "netns", "exec", NAMESPACE)
+    finally:
+        subprocess.run(("ip", "netns", "delete", NAMESPACE), check=True)
+
+
+def network(arguments):
+    """Print the time of a pass over loopback and over a link of 1 Gbit, and that of the model."""
+    D = 16_384
+    with folder() as path, namespace() as prefix:
+        cases = [(C, S) for C in (2, 16, 64, 192) for S in (4, 16)]
+        for C, S in cases:
+            (path / f"{C}-{S}").mkdir()
+            write_shards(path / f"{C}-{S}", (max(8, 4 * C // S),) * S, D, C)
+        for name, options, link in (
+            ("loopback", {}, np.inf),
+            ("1 Gbit", {"prefix": prefix, "host": HERE, "worker_host": THERE}, GIGABIT),
+        ):
+            with Processes(2, **options):
+                for C, S in cases:
+                    data = sm.open_shards(path / f"{C}-{S}")
+                    there, here = (objective(sm.CrossEntropy(), 1e-3, data, engine=e) for e in ("dask", "chunked"))
+                    W, b, seconds = np.zeros((D, C)), np.zeros(C), ([], [])
+                    for _ in range(arguments.repeats):
+                        for each, found in zip((there, here), seconds, strict=True):
+                            start = time.perf_counter()
+                            each.value_and_grad(W, b)
+                            found.append(time.perf_counter() - start)
+                    measured, reading = min(seconds[0]), min(seconds[1]) / 2
+                    model = seconds_of_a_pass(W.nbytes, S, 2, reading, link)
+                    print(f"{name:8} W {W.nbytes / 1e6:5.2f} MB, {S:2} tasks: {1e3 * measured:6.0f} ms (median "
+                          f"{1e3 * np.median(seconds[0]):.0f}), X {1e3 * reading:.0f}, model {1e3 * model:.0f}; "
+                          f"measured / model {measured / model:.2f}", flush=True)  # fmt: skip
+
+
+def model(_):
+    """Print the modelled time of a pass with 10 GbE: nothing is measured here."""
+    print(
+        "| data, 10 classes | one machine | 4 workers | 16 workers | 64 workers |\n| --- | --- | --- | --- | --- |"
+    )
+    for name, size, D in (("0.6 GB, 3,072 features", 0.614e9, 3072), ("10 GB, 1,024 features", 10e9, 1024),
+                          ("1 TB, 1,024 features", 1e12, 1024)):  # fmt: skip
+        cells = [f"{size / READING:.2g} s"]
+        for n_workers in (4, 16, 64):
+            found = seconds_of_a_pass(80 * D, 4 * n_workers, n_workers, size / READING / n_workers)
+            cells.append(f"{found:.2g} s")
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+SECTIONS = {each.__name__: each for each in (bits, kills, lost, events, memory, passes, network, model)}
 
 
 def main():
@@ -95,6 +190,7 @@ def main():
     parser.add_argument("section", choices=SECTIONS)
     parser.add_argument("--fits", type=int, default=50)
     parser.add_argument("--passes", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--gigabytes", type=float, default=6.0)
     arguments = parser.parse_args()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
