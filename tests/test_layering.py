@@ -36,6 +36,7 @@ LAYERS = {
     "shards": HELPERS,
     "sparse": HELPERS,
     "statistics": HELPERS,
+    "stopping": HELPERS,
     "text": HELPERS,
     "textbook": HELPERS,
     "threads": HELPERS,

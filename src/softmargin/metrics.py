@@ -29,7 +29,7 @@ from softmargin.statistics import Z_95, proportion_interval
 
 __all__ = [
     "N_BINS", "Measured", "Moments", "balanced_accuracy", "brier_terms", "calibration_error", "confidence_bins",
-    "confidence_excess", "confusion_matrix", "expected_calibration_error", "macro_f1", "mean_of",
+    "confidence_excess", "expected_calibration_error", "macro_f1", "mean_of",
     "one_vs_rest_auroc", "top_k_hits",
 ]  # fmt: skip
 
@@ -132,19 +132,6 @@ def mean_of(values: Moments) -> Measured:
 # -- predictions ---------------------------------------------------------------------------------------------
 
 
-def confusion_matrix(y: Ints, predicted: Ints, n_labels: int) -> Ints:
-    """Return the number of samples of each true class (row) and predicted class (column).
-
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (N,)
-        Class numbers below ``n_labels``.
-    n_labels : int
-    """
-    cells = np.bincount(y * n_labels + predicted, minlength=n_labels * n_labels)
-    return cells.reshape(n_labels, n_labels).astype(np.int64)
-
-
 def top_k_hits(scores: Floats, y: Ints, k: int) -> NDArray[np.bool_]:
     """Return whether the true class is among the ``k`` classes of largest score.
 
@@ -174,8 +161,8 @@ def balanced_accuracy(confusion: Ints) -> Measured:
 
     Parameters
     ----------
-    confusion : ndarray of shape (L, L)
-        As of `confusion_matrix`.
+    confusion : ndarray of shape (L, L), int64
+        Number of samples of each true class (row) and predicted class (column).
 
     References
     ----------
@@ -195,8 +182,8 @@ def macro_f1(confusion: Ints) -> Measured:
 
     Parameters
     ----------
-    confusion : ndarray of shape (L, L)
-        As of `confusion_matrix`.
+    confusion : ndarray of shape (L, L), int64
+        Number of samples of each true class (row) and predicted class (column).
 
     References
     ----------

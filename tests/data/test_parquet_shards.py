@@ -380,9 +380,9 @@ def test_a_file_is_decoded_once(folder, tmp_path, monkeypatch):
     path, X, y = folder
     spool_folder = tmp_path / "deep" / "spool"
     n_decoded = []
-    read = parquet_shards.ParquetPart._read
+    read = parquet_shards.ParquetPart._batches
     monkeypatch.setattr(
-        parquet_shards.ParquetPart, "_read", lambda part, *more: n_decoded.append(part) or read(part, *more)
+        parquet_shards.ParquetPart, "_batches", lambda part, *more: n_decoded.append(part) or read(part, *more)
     )
     for _ in range(2):
         data = sm.open_shards(path, spool=spool_folder)
@@ -428,15 +428,14 @@ def test_threads_and_processes_share_a_folder(folder, tmp_path, monkeypatch):
 def test_a_full_disk_leaves_no_file(folder, tmp_path, monkeypatch):
     path, X, _ = folder
     part = sm.open_shards(path, spool=tmp_path / "spool").parts[0]
-    pieces = spool.npy_pieces
+    write_it = spool.write_atomically
 
-    def full(*arguments):
-        made = pieces(*arguments)
-        yield next(made)
-        yield next(made)
+    def full(pieces):
+        yield next(pieces)
+        yield next(pieces)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(parquet_shards, "npy_pieces", full)
+    monkeypatch.setattr(spool, "write_atomically", lambda path, pieces: write_it(path, full(pieces)))
     message = r"spool must be a folder with space for the decoded data, but it cannot be written \(No space left"
     with pytest.raises(sm.DataError, match=message):
         part.features(slice(0, 50))

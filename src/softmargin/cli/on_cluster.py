@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_shards", "make_folder", "predict_shards", "targets_in", "write_predictions"]
 
-_BLOCK_BYTES = 1 << 26
-"""Size in bytes of the rows of a shard that a worker reads at once."""
 _MOST_COLUMNS = 6
 
 
@@ -87,7 +85,7 @@ def predict_shards(
 
 def write_predictions(part: Part, target: str, model: Model, kind: str | None) -> int:
     """Write the predictions for a part to a CSV file, on a worker; return the number of its rows."""
-    blocks = predicted(model, _datasets(part), kind, printable(part.name), n_threads=1)
+    blocks = predicted(model, _datasets(part, model), kind, printable(part.name), n_threads=1)
     files.save(target, map(encoded, as_csv(model, blocks, kind, str)))
     return part.n_rows
 
@@ -134,10 +132,10 @@ def _shards_for(model: Model, source: str, labelled: bool) -> Shards:
     return shards
 
 
-def _datasets(part: Part) -> Iterator[Dataset]:
+def _datasets(part: Part, model: Model) -> Iterator[Dataset]:
     """Yield the rows of a part in blocks."""
     from softmargin.data import Dataset
+    from softmargin.evaluation.parts import row_blocks
 
-    n_rows = max(1, _BLOCK_BYTES // part.row_bytes)
-    for start in range(0, part.n_rows, n_rows):
-        yield Dataset(part.features(slice(start, min(start + n_rows, part.n_rows))), None, part.name)
+    for _, X in row_blocks(part, slice(0, part.n_rows), model.n_classes):
+        yield Dataset(X, None, part.name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softmargin.cli.reading import naming
 from softmargin.cli.wording import json_text
+from softmargin.stopping import check_wanted
 
 if TYPE_CHECKING:
     from softmargin.data import Dataset
@@ -36,6 +37,7 @@ def predicted(
     n_done = 0
     for data in parts:
         for start in range(0, data.n_samples, _ROWS_AT_ONCE):
+            check_wanted()
             rows = slice(start, start + _ROWS_AT_ONCE)
             with naming(source):
                 numbers = model.scores(data.X[rows], n_threads, first_row=n_done)

@@ -98,10 +98,10 @@ class Table:
                 yield part
                 start += batch.num_rows
 
-    def features(self, batch: Any, start: int) -> NDArray[Any]:
-        """Return the features of a batch whose first row has the number ``start``: (n, D) numbers."""
+    def features(self, batch: Any, start: int, names: list[str]) -> NDArray[Any]:
+        """Return some columns of features, (n, D), of a batch whose first row has the number ``start``."""
         with self._located(start):
-            return self._rows(batch, start)[0]
+            return self._rows(batch, start, names)[0]
 
     def labels(self, batch: Any, start: int) -> NDArray[Any]:
         """Return the labels of a batch whose first row has the number ``start``."""
@@ -123,9 +123,8 @@ class Table:
         except _ColumnProblem as problem:
             raise self._error(problem.column, start + problem.row, problem.reason) from problem
 
-    def _rows(self, batch: Any, start: int) -> tuple[NDArray[Any], ImageShape | None]:
+    def _rows(self, batch: Any, start: int, names: list[str]) -> tuple[NDArray[Any], ImageShape | None]:
         """Return columns of numbers or of lists as rows, and the shape of pictures."""
-        names = self.feature_names
         if self.plan.kind == "number":
             return np.stack([self._numbers(batch, column) for column in names], axis=1), None
         with _problems_of(names[0]):
@@ -143,7 +142,7 @@ class Table:
         if text is not None:
             X, inputs = no_features(batch.num_rows), Texts(self._words(batch, text), self.where)
         elif made.kind in ("number", "list"):
-            X, image_shape = self._rows(batch, start)
+            X, image_shape = self._rows(batch, start, names)
         else:
             pictures: Inputs = self._pictures(batch, names[0], start)
             options = replace(self.options, progress=None)

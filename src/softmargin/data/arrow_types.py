@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ _BYTES = ("binary", "large_binary", "binary_view")
 _NUMBERS = ("integer", "floating", "boolean", "decimal")
 
 
+_by_type = lru_cache(maxsize=1024)
+"""Columns are many, and their types are few."""
+
+
 class RowProblem(Exception):
     """A row cannot be used: its number in the batch and the reason."""
 
@@ -36,16 +41,19 @@ def _is(kind: Any, names: tuple[str, ...]) -> bool:
     return any(hasattr(types, f"is_{name}") and getattr(types, f"is_{name}")(kind) for name in names)
 
 
+@_by_type
 def is_text(kind: Any) -> bool:
     """Return whether a type is text, of any encoding of its lengths."""
     return _is(_storage(kind), _TEXTS)
 
 
+@_by_type
 def is_binary(kind: Any) -> bool:
     """Return whether a type is bytes of any length."""
     return _is(_storage(kind), _BYTES)
 
 
+@_by_type
 def kind_of(kind: Any) -> Kind:
     """Return what a column of a type holds, as `softmargin.data.tables.plan` takes it; bytes are "other"."""
     kind = _storage(kind)
@@ -64,6 +72,7 @@ def kind_of(kind: Any) -> Kind:
     return "other"
 
 
+@_by_type
 def dtype_of(kind: Any) -> np.dtype[Any]:
     """Return the dtype of the numbers in a column, of numbers or of lists, as `numbers_of` reads it."""
     kind = _storage(kind)

@@ -31,6 +31,8 @@ SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"
 """Files that describe a folder written by ``save_to_disk`` of `datasets`."""
 ROWS_AT_ONCE = 16384
+_BUFFER_BYTES = 1 << 16
+"""Compressed bytes of a column that are in memory at a time, instead of those of a row group."""
 
 
 class _Part(NamedTuple):
@@ -174,7 +176,9 @@ def _open(path: Path, opened: ExitStack) -> tuple[Any, Callable[[list[str]], Ite
 def parquet_file(path: Path, opened: ExitStack) -> Any:
     """Return an open parquet file of pyarrow."""
     parquet = pyarrow(f"Reading {printable(path)}").parquet
-    return opened.enter_context(parquet.ParquetFile(path, memory_map=False, pre_buffer=False))
+    return opened.enter_context(
+        parquet.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    )
 
 
 def _valid(batch: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from softmargin._version import __version__
 from softmargin.arguments import Floats
+from softmargin.data.arrow import release_memory
 from softmargin.data.arrow_table import Table, arrow_errors
 from softmargin.data.arrow_types import dtype_of
 from softmargin.data.column_names import is_index, may_identify
@@ -28,6 +30,9 @@ __all__ = ["ParquetPart", "parquet_shards"]
 
 _PART_BYTES = 1 << 30
 """A file that is larger than this when decoded is divided into parts of whole row groups, of at most this size."""
+
+_COLUMNS_AT_ONCE = 64
+"""Number of columns that are decoded together: pyarrow needs memory for a page and a dictionary of each."""
 
 _SMALLEST, _LARGEST = 1e-100, 1e100
 """Bounds of positive weights, whose squares are added."""
@@ -83,29 +88,24 @@ class ParquetPart:
 
     def features(self, rows: slice) -> NDArray[Any]:
         """Return some rows of X (n, D), decoded or mapped from the spool folder."""
-        shape, dtype = (self.n_rows, self.n_features), np.dtype(self.dtype)
-        if self.spool is not None:
-            whole = slice(0, self.n_rows)
-            found = self._spooled("X", lambda: npy_pieces(shape, dtype, self._blocks(whole)))[rows]
-            return found if self.mapped else np.array(found)
-        X, n_done = np.empty((rows.stop - rows.start, self.n_features), dtype), 0
-        for block in self._blocks(rows):
-            X[n_done : n_done + len(block)] = block
-            n_done += len(block)
-        return X
+        if self.spool is None:
+            with _opened(self.file, self.options) as (file, table):
+                return self._decoded(file, table, rows)
+        found = self._spooled("X", self._pieces)[rows]
+        return found if self.mapped else np.array(found)
 
     def labels(self, rows: slice) -> NDArray[Any]:
         """Return the labels of some rows."""
         if self.options.only_features:
             raise DataError(f"{printable(self.name)} was opened without labels.")
-        return self._vector("y", rows, lambda table: [str(table.label)], Table.labels)
+        return self._vector("y", rows, lambda table: table.label, Table.labels)
 
     def weights(self, rows: slice) -> Floats:
         """Return the weights of some rows, which are 1 without a column of weights."""
         column = self.options.weights_column
         if column is None:
             return np.ones(rows.stop - rows.start)
-        found = self._vector("weights", rows, lambda table: [column], Table.weights)
+        found = self._vector("weights", rows, lambda _: column, Table.weights)
         wrong = np.flatnonzero(~((found == 0.0) | ((found >= _SMALLEST) & (found <= _LARGEST))))
         if wrong.size:
             raise DataError(
@@ -123,57 +123,65 @@ class ParquetPart:
         self,
         what: str,
         rows: slice,
-        columns: Callable[[Table], list[str]],
+        column: Callable[[Table], str | None],
         read: Callable[[Table, Any, int], NDArray[Any]],
     ) -> NDArray[Any]:
-        if self.spool is None:
-            return np.concatenate(list(self._read(rows, columns, read)))
+        """Return some rows of the column of labels or of weights."""
 
-        def pieces() -> Iterator[bytes]:
-            found = np.concatenate(list(self._read(slice(0, self.n_rows), columns, read)))
+        def decoded(rows: slice) -> NDArray[Any]:
+            with _opened(self.file, self.options) as (file, table):
+                batches = self._batches(file, rows, [str(column(table))])
+                return np.concatenate([read(table, batch, first) for batch, first in batches])
+
+        def pieces() -> Iterator[bytes | memoryview]:
+            found = decoded(slice(0, self.n_rows))
             return npy_pieces(found.shape, found.dtype, [found])
 
-        return np.array(self._spooled(what, pieces)[rows])
+        return decoded(rows) if self.spool is None else np.array(self._spooled(what, pieces)[rows])
 
-    def _spooled(self, what: str, pieces: Callable[[], Iterator[bytes]]) -> NDArray[Any]:
+    def _spooled(self, what: str, pieces: Callable[[], Iterator[bytes | memoryview]]) -> NDArray[Any]:
         assert self.spool is not None, "there is a folder"
         self.check()
         return spooled(self.spool, (what, __version__, replace(self, spool=None, mapped=False)), pieces)
 
-    def _blocks(self, rows: slice) -> Iterator[NDArray[Any]]:
-        """Yield the features of some rows in blocks."""
-        for block in self._read(rows, lambda table: table.feature_names, Table.features):
-            if block.shape[1] != self.n_features:
-                raise DataError(
-                    f"{printable(self.file.name)} must have {self.n_features} numbers in each list, got "
-                    f"{block.shape[1]}."
-                )
-            yield block
+    def _pieces(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of a ``.npy`` file of X, of which one row group at a time is in memory."""
+        with _opened(self.file, self.options) as (file, table):
+            borders = [0, *accumulate(file.metadata.row_group(k).num_rows for k in range(*self.row_groups))]
+            blocks = (self._decoded(file, table, slice(*limits)) for limits in pairwise(borders))
+            yield from npy_pieces((self.n_rows, self.n_features), np.dtype(self.dtype), blocks)
 
-    def _read(
-        self,
-        rows: slice,
-        columns: Callable[[Table], list[str]],
-        read: Callable[[Table, Any, int], NDArray[Any]],
-    ) -> Iterator[NDArray[Any]]:
-        """Yield what ``read`` returns for the table, a batch of the rows, and its first row in the file."""
+    def _decoded(self, file: Any, table: Table, rows: slice) -> NDArray[Any]:
+        """Return some rows of X, decoded by a few columns at a time."""
+        X = np.empty((rows.stop - rows.start, self.n_features), self.dtype)
+        names, low = table.feature_names, self.first_row + rows.start
+        for k in range(0, len(names), _COLUMNS_AT_ONCE):
+            some = names[k : k + _COLUMNS_AT_ONCE]
+            for batch, first in self._batches(file, rows, some):
+                found = table.features(batch, first, some)
+                n_expected = self.n_features if table.plan.kind == "list" else len(some)
+                if found.shape[1] != n_expected:
+                    raise DataError(
+                        f"{table.where} must have {n_expected} numbers in each list, got {found.shape[1]}."
+                    )
+                X[first - low : first - low + len(found), k : k + n_expected] = found
+        return X
+
+    def _batches(self, file: Any, rows: slice, columns: list[str]) -> Iterator[tuple[Any, int]]:
+        """Yield some rows of some columns in batches, each with the number of its first row in the file."""
         low, high, start = self.first_row + rows.start, self.first_row + rows.stop, self.first_row
         picked: list[tuple[int, int]] = []
-        with _opened(self.file, self.options) as (file, table):
-            for k in range(*self.row_groups):
-                end = start + file.metadata.row_group(k).num_rows
-                if start < high and low < end:
-                    picked.append((k, start))
-                start = end
-            groups, starts = zip(*picked, strict=True) if picked else ((), (start,))
-            start = starts[0]
-            for batch in file.iter_batches(
-                ROWS_AT_ONCE, row_groups=list(groups), columns=columns(table), use_threads=False
-            ):
-                first, last = max(low, start), min(high, start + batch.num_rows)
-                if first < last:
-                    yield read(table, batch.slice(first - start, last - first), first)
-                start += batch.num_rows
+        for k in range(*self.row_groups):
+            end = start + file.metadata.row_group(k).num_rows
+            if start < high and low < end:
+                picked.append((k, start))
+            start = end
+        groups, start = [k for k, _ in picked], picked[0][1] if picked else start
+        for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
+            first, last = max(low, start), min(high, start + batch.num_rows)
+            if first < last:
+                yield batch.slice(first - start, last - first), first
+            start += batch.num_rows
 
 
 @contextmanager
@@ -185,6 +193,7 @@ def _opened(stored: StoredFile, options: ReadOptions) -> Iterator[tuple[Any, Tab
         with arrow_errors(where), ExitStack() as opened:
             file = parquet_file(stored.path, opened)
             yield file, Table(file.schema_arrow, where, options, class_names_of(file.schema_arrow))
+        release_memory()
     except OSError as error:
         raise DataError(f"{where} cannot be read ({error.strerror or error}).") from error
     stored.check()

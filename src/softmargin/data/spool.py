@@ -21,7 +21,7 @@ from softmargin.text import printable
 __all__ = ["npy_pieces", "spooled"]
 
 
-def spooled(folder: str, key: tuple[Any, ...], pieces: Callable[[], Iterable[bytes]]) -> NDArray[Any]:
+def spooled(folder: str, key: tuple[Any, ...], pieces: Callable[[], Iterable[bytes | memoryview]]) -> NDArray[Any]:
     """Return the mapped array of a ``.npy`` file in a folder, which is first written if it is missing.
 
     The name of the file is a hash of the ``key``. Threads and processes that need the same file wait for the first
@@ -56,11 +56,13 @@ def spooled(folder: str, key: tuple[Any, ...], pieces: Callable[[], Iterable[byt
     return map_npy(path)
 
 
-def npy_pieces(shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]) -> Iterator[bytes]:
+def npy_pieces(
+    shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
+) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a ``.npy`` file whose rows come in blocks."""
     header = io.BytesIO()
     described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, described)
     yield header.getvalue()
     for block in blocks:
-        yield block.astype(dtype, copy=False).tobytes()
+        yield np.ascontiguousarray(block, dtype).reshape(-1).view(np.uint8).data

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import dask
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
+from distributed.worker import thread_state
 from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
@@ -29,6 +30,7 @@ from softmargin.engines.shard import Piece, Recipe, Shard
 from softmargin.engines.shard_sums import Request
 from softmargin.errors import CapabilityError, ClusterError
 from softmargin.shards import BlockPart, Part, Shards
+from softmargin.stopping import asking
 from softmargin.text import printable
 from softmargin.threads import usable_cores
 
@@ -275,7 +277,9 @@ def _checked(
     """Run a task on a worker that is of the kind of the worker that was there first."""
     if kind is not None and signature() != kind[1]:
         raise ClusterError(difference(*kind, get_worker().address, signature()))
-    if blocks is None:
+    if blocks is not None:
+        first, *rest = arguments
+        arguments = first.with_part(first.part.of(*blocks)), *rest
+    tasks, key = get_worker().state.tasks, thread_state.key
+    with asking(lambda: key in tasks and tasks[key].state != "cancelled"):
         return task(*arguments)
-    first, *rest = arguments
-    return task(first.with_part(first.part.of(*blocks)), *rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,16 @@ from softmargin.evaluation.records import Evaluation, Metric
 from softmargin.evaluation.summary import checked_top_k, evaluation_of
 from softmargin.evaluation.tallies import Tally, scored, tally_of
 from softmargin.model import Model
-from softmargin.shards import Shards
+from softmargin.shards import Part, Shards
+from softmargin.stopping import check_wanted
 from softmargin.text import printable
 
-__all__ = ["BLOCK_BYTES", "block_rows", "evaluate_shards"]
+__all__ = ["BLOCK_BYTES", "evaluate_shards", "row_blocks"]
 
 BLOCK_BYTES = 1 << 26
 """Size in bytes of a block of rows, or of its scores. A task needs a few times this."""
+
+_READ_BYTES = 1 << 30
 
 _CHUNKS = 16
 """Number of chunks, of up to 64 MB, that a task counts."""
@@ -41,7 +44,7 @@ def evaluate_shards(
 ) -> Evaluation:
     """Evaluate a classifier on data in shards; see `evaluate`.
 
-    Only counts and sums come back from the parts: (C, C) numbers, and (C,) per label that is not a class.
+    Only counts and sums come back from the parts: a number per pair of true and predicted label that occurs.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def evaluate_shards(
     n_done = 0
     tallies = runner.each(count, pieces, shared=(model, k, n_threads))
     for piece, found in zip(pieces, tallies, strict=True):
-        total = found if total is None else total.merged(found)
+        total = found if total is None else Tally.sum([total, found])
         n_done += piece.first_row + piece.n_rows == piece.part.n_rows
         if progress is not None:
             progress(n_done, len(shards.parts))
@@ -84,9 +87,19 @@ def evaluate_shards(
     return evaluation_of(total, classes, k, Metric(None, reason=_NO_ORDER))
 
 
-def block_rows(row_bytes: int, n_classes: int) -> int:
-    """Return the number of rows of a block, of at most `BLOCK_BYTES` of features or of scores."""
-    return max(1, BLOCK_BYTES // max(row_bytes, 8 * n_classes))
+def row_blocks(part: Part, rows: slice, n_classes: int) -> Iterator[tuple[int, Any]]:
+    """Yield the number of the first row and the features of one block of rows of a part after another.
+
+    Rows that are not mapped are read in larger blocks of up to 1 GB, since a compressed file may have to be
+    decoded from its start.
+    """
+    n_rows = max(1, BLOCK_BYTES // max(part.row_bytes, 8 * n_classes))
+    n_read = n_rows if part.mapped else max(n_rows, _READ_BYTES // part.row_bytes)
+    for begin in range(rows.start, rows.stop, n_read):
+        X = part.features(slice(begin, min(begin + n_read, rows.stop)))
+        for start in range(0, X.shape[0], n_rows):
+            check_wanted()
+            yield begin + start, X[start : start + n_rows]
 
 
 def classes_of(model: Model | Any) -> NDArray[Any]:
@@ -99,22 +112,17 @@ def classes_of(model: Model | Any) -> NDArray[Any]:
 
 def count(piece: Piece, model: Model | Any, top_k: int, n_threads: int | None) -> Tally:
     """Return the counts of some rows of a part, which are read in blocks; see `BLOCK_BYTES`."""
-    part, (first, stop) = piece.part, (piece.first_row, piece.first_row + piece.n_rows)
+    part, first = piece.part, piece.first_row
     where = printable(part.name) + (f" from row {first:,}" if first else "")
-    labels = as_labels(part.labels(piece.rows), piece.n_rows, where)
-    total: Tally | None = None
-    n_rows = block_rows(part.row_bytes, len(classes_of(model)))
-    for start in range(first, stop, n_rows):
-        rows = slice(start, min(start + n_rows, stop))
-        X = part.features(rows)
+    labels, classes = as_labels(part.labels(piece.rows), piece.n_rows, where), classes_of(model)
+    if classes.dtype.kind != "f":
+        labels, _ = labels_like(labels, classes, where)
+    found = []
+    for start, X in row_blocks(part, piece.rows, len(classes)):
         try:
-            classes, scores, temperature = scored(model, X, n_threads, first_row=start)
+            _, scores, temperature = scored(model, X, n_threads, first_row=start)
         except DataError as error:
             raise DataError(f"{printable(part.name)}: {error}") from error
-        y = labels[rows.start - first : rows.stop - first]
-        if classes.dtype.kind != "f":
-            y, _ = labels_like(y, classes, where)
-        found = tally_of(scores, y, classes, temperature, top_k)
-        total = found if total is None else total.merged(found)
-    assert total is not None, "a piece has rows"
-    return total
+        y = labels[start - first : start - first + len(scores)]
+        found.append(tally_of(scores, y, classes, temperature, top_k))
+    return Tally.sum(found)

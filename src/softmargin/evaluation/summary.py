@@ -44,9 +44,9 @@ def evaluation_of(
     DataError
         If no label is a class of the model.
     """
-    names, n, (unknown, confusion) = classes.tolist(), tally.n_samples, tally.confusion()
-    n_known = int(tally.known.sum())
-    if n_known == 0:
+    names, (unknown, confusion) = classes.tolist(), tally.confusion()
+    n = int(confusion.sum())
+    if tally.n_known == 0:
         raise DataError(
             f"y must hold at least one class of the model ({some_labels(names)}), got only other labels "
             f"({some_labels(unknown)})."

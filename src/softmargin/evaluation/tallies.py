@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ __all__ = ["Probabilities", "Tally", "scored", "tally_of"]
 
 _BLOCK = 1 << 20
 """Number of scores in a block of rows: 8 MB."""
+
+_FEW_CELLS = 1 << 16
+"""Up to this many pairs of classes, all are counted, also those that do not occur."""
 
 
 @dataclass(frozen=True)
@@ -56,44 +60,69 @@ class Tally:
 
     Attributes
     ----------
-    known : ndarray of shape (C, C), int64
-        Number of samples of each true class (row) and predicted class (column).
-    unknown : mapping from label to ndarray of shape (C,)
-        For each label that is not a class of the model, the number of samples by predicted class.
+    n_classes : int
+        C.
+    pairs : ndarray of shape (K,), int64
+        C · true class + predicted class, for each pair that occurs, ascending.
+    counts : ndarray of shape (K,), int64
+        Number of samples of each pair.
+    unknown : mapping from (label, int) to int
+        Number of samples by label that is not a class of the model, and predicted class.
     n_top : int
         Number of samples whose label is among the k classes of largest score; 0 if k ≥ C.
     probabilities : Probabilities, optional
         None if the scores define no probabilities.
     """
 
-    known: Ints
-    unknown: Mapping[Any, Ints]
+    n_classes: int
+    pairs: Ints
+    counts: Ints
+    unknown: Mapping[tuple[Any, int], int]
     n_top: int
     probabilities: Probabilities | None
 
     @property
-    def n_samples(self) -> int:
-        """Number of samples."""
-        return int(self.known.sum() + sum(counts.sum() for counts in self.unknown.values()))
+    def n_known(self) -> int:
+        """Number of samples with known labels."""
+        return int(self.counts.sum())
 
     def confusion(self) -> tuple[list[Any], Ints]:
         """Return the unknown labels, and the confusion matrix (L, L) of the classes and of these labels."""
-        names, C = sorted(self.unknown), len(self.known)
+        names, C = sorted({label for label, _ in self.unknown}), self.n_classes
+        rows = {name: row for row, name in enumerate(names, C)}
         matrix = np.zeros((C + len(names), C + len(names)), np.int64)
-        matrix[:C, :C] = self.known
-        for row, name in enumerate(names, C):
-            matrix[row, :C] = self.unknown[name]
+        matrix[self.pairs // C, self.pairs % C] = self.counts
+        for (label, predicted), n in self.unknown.items():
+            matrix[rows[label], predicted] = n
         return names, matrix
 
-    def merged(self, other: Tally) -> Tally:
-        """Return the counts of the samples of both."""
-        unknown = dict(self.unknown)
-        for label, counts in other.unknown.items():
-            unknown[label] = unknown[label] + counts if label in unknown else counts
-        probabilities = self.probabilities
-        if probabilities is not None and other.probabilities is not None:
-            probabilities = probabilities.merged(other.probabilities)
-        return Tally(self.known + other.known, unknown, self.n_top + other.n_top, probabilities)
+    @classmethod
+    def sum(cls, tallies: Sequence[Tally]) -> Tally:
+        """Return the counts of the samples of all; moments are added in this order."""
+        first = tallies[0]
+        unknown: Counter[tuple[Any, int]] = Counter()
+        for each in tallies:
+            unknown.update(each.unknown)
+        moments = [each.probabilities for each in tallies if each.probabilities is not None]
+        pairs, counts = (np.concatenate([getattr(each, name) for each in tallies]) for name in ("pairs", "counts"))
+        return cls(
+            first.n_classes,
+            *_counted(pairs, counts, first.n_classes),
+            unknown,
+            sum(each.n_top for each in tallies),
+            reduce(Probabilities.merged, moments) if moments else None,
+        )
+
+
+def _counted(pairs: Ints, counts: Ints | None, n_classes: int) -> tuple[Ints, Ints]:
+    """Return the different pairs, ascending, and the sum of the counts of each."""
+    n_cells = n_classes**2
+    if n_cells <= max(len(pairs), _FEW_CELLS):
+        sums = np.bincount(pairs, counts, n_cells)
+        places = np.flatnonzero(sums)
+        return places, sums[places].astype(np.int64)
+    found, places = np.unique(pairs, return_inverse=True)
+    return found, np.bincount(places, counts).astype(np.int64)
 
 
 def scored(
@@ -123,7 +152,7 @@ def scored(
 def tally_of(
     scores: Floats, labels: NDArray[Any], classes: NDArray[Any], temperature: float | None, top_k: int
 ) -> Tally:
-    """Return the counts of some samples, made in blocks of rows.
+    """Return the counts of some samples; probabilities are computed in blocks of rows.
 
     Parameters
     ----------
@@ -134,23 +163,21 @@ def tally_of(
         Divides the scores before the softmax; None if they define no probabilities.
     top_k : int
     """
-    n_rows = max(1, _BLOCK // len(classes))
-    blocks = (slice(start, start + n_rows) for start in range(0, len(labels), n_rows))
-    return reduce(Tally.merged, (_tally(scores[b], labels[b], classes, temperature, top_k) for b in blocks))
-
-
-def _tally(
-    scores: Floats, labels: NDArray[Any], classes: NDArray[Any], temperature: float | None, top_k: int
-) -> Tally:
     codes, C = class_numbers(classes, labels), len(classes)
-    known, predicted = codes >= 0, scores.argmax(axis=1)
-    names, numbers = np.unique(labels[~known], return_inverse=True)
-    counts = np.bincount(numbers * C + predicted[~known], minlength=len(names) * C).reshape(-1, C)
-    unknown = dict(zip(names.tolist(), counts, strict=True))
-    scores, codes = scores[known], codes[known]
-    hits = metrics.top_k_hits(scores, codes, top_k).sum() if top_k < C else 0
-    probabilities = None if temperature is None else _probabilities(scores / temperature, codes)
-    return Tally(metrics.confusion_matrix(codes, predicted[known], C), unknown, int(hits), probabilities)
+    predicted, is_known = scores.argmax(axis=1), codes >= 0
+    names, numbers = np.unique(labels[~is_known], return_inverse=True)
+    places, n_each = np.unique(numbers * C + predicted[~is_known], return_counts=True)
+    keys = [(names[place // C].item(), place % C) for place in places.tolist()]
+    pairs, counts = _counted(codes[is_known] * C + predicted[is_known], None, C)
+    n_top, moments, n_rows = 0, [], max(1, _BLOCK // C)
+    for start in range(0, len(labels), n_rows):
+        rows = slice(start, start + n_rows)
+        known, y = scores[rows][is_known[rows]], codes[rows][is_known[rows]]
+        n_top += int(metrics.top_k_hits(known, y, top_k).sum()) if top_k < C else 0
+        if temperature is not None:
+            moments.append(_probabilities(known / temperature, y))
+    probabilities = reduce(Probabilities.merged, moments) if moments else None
+    return Tally(C, pairs, counts, dict(zip(keys, n_each.tolist(), strict=True)), n_top, probabilities)
 
 
 def _probabilities(scores: Floats, y: Ints) -> Probabilities:

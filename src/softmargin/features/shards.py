@@ -30,6 +30,7 @@ from softmargin.errors import ClusterError, DataError, SoftmarginError
 from softmargin.features.base import FeatureExtractor
 from softmargin.features.registry import from_record
 from softmargin.io.atomic import write_atomically
+from softmargin.stopping import check_wanted
 from softmargin.text import printable
 
 __all__ = [
@@ -252,6 +253,7 @@ class _Writer(_Learner):
     def _pieces(self, inputs: Inputs, dtype: np.dtype[Any]) -> Iterator[bytes | memoryview]:
         width = 0
         for start in range(0, len(inputs), _ROWS):
+            check_wanted()
             some = inputs.part(start, min(start + _ROWS, len(inputs)))
             X = self._extractor.extract(some, cache=False, n_threads=self._n_threads).X
             if X.dtype.itemsize > dtype.itemsize:

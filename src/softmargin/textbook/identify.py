@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softmargin.textbook.factors import FACTORS, MULTIPLES, PENALTIES, SELECTIONS, Selection
+from softmargin.textbook.factors import FACTORS, MULTIPLES, PENALTIES, SELECTIONS, Penalty, Selection
 from softmargin.textbook.mistakes import Variant, variants
 from softmargin.textbook.problems import Problem
 from softmargin.textbook.targets import targets
@@ -41,61 +42,66 @@ def differences(function: Any, at: Array) -> Array:
     return found
 
 
+@np.errstate(all="ignore")  # a wrong loss may overflow
 def explain_value(values: Array, given: Sequence[Problem], loss: str, delta: float, tol: float) -> Reason | None:
     """Return why values differ from the data loss, () if they do not, None if no entry of the catalogue fits."""
-    if max(map(abs, values)) < tol:
+    if np.abs(values).max() < tol:
         return (("lacks the data loss", "Return the loss at λ = 0, too."),)
     found: list[Reason] = []
-    for variant, selection in _losses(loss):
-        means = [_mean(variant, selection, p, delta) for p in given]
-        names = _names(variant, selection)
-        found += [names + more for more in _factors(values, means, given, tol, "data loss")]
-        if not names:
-            for multiple, words in ((1.0, ""), (0.5, "½")):
-                rest = [v - multiple * (p.W**2).sum() for v, p in zip(values, given, strict=True)]
-                extra = ((f"adds {words}ΣW² without λ", "Multiply the penalty by reg."),)
-                found += [extra + more for more in _factors(rest, means, given, tol, "data loss")]
-    return min(found, key=len, default=None)
+    means = {}
+    for variant in variants(loss):
+        rows = [_rows(variant, p, delta) for p in given]
+        for selection in _selections(variant):
+            bases = np.array([(selection.weights(len(one)) * one).mean() for one in rows])
+            means[variant.name, selection.name] = bases
+            found += _with_factor(
+                _names(variant, selection), _quotients(values, bases, tol), given, tol, "data loss"
+            )
+    squares = np.array([(p.W**2).sum() for p in given])
+    for multiple, words in ((1.0, ""), (0.5, "½")):
+        extra = ((f"adds {words}ΣW² without λ", "Multiply the penalty by reg."),)
+        ratios = _quotients(values - multiple * squares, means["", ""], tol)
+        found += _with_factor(extra, ratios, given, tol, "data loss")
+    return _shortest(found, _quotients(values, means["", ""], tol), tol, "data loss")
 
 
 def explain_penalty(values: Array, given: Sequence[Problem], tol: float) -> Reason | None:
     """Return why values, divided by λ, differ from ΣW²; as `explain_value`."""
-    if max(map(abs, values)) < tol:
+    if np.abs(values).max() < tol:
         return (("lacks the penalty", "Add reg · ΣW² to the mean of the losses."),)
     found: list[Reason] = []
-    for penalty in PENALTIES:
-        names = ((penalty.name, penalty.advice),) if penalty.name else ()
-        bases = [penalty.value(p.W) for p in given]
-        found += [names + more for more in _factors(values, bases, given, tol, "penalty")]
-    return min(found, key=len, default=None)
+    ratios = [_quotients(values, np.array([each.value(p.W) for p in given]), tol) for each in PENALTIES]
+    for penalty, ratio in zip(PENALTIES, ratios, strict=True):
+        found += _with_factor(_names(penalty), ratio, given, tol, "penalty")
+    return _shortest(found, ratios[0], tol, "penalty")
 
 
+@np.errstate(all="ignore")  # a wrong loss may overflow
 def explain_gradient(
     gradients: Sequence[Array], given: Sequence[Problem], loss: str, delta: float, tol: float
 ) -> Reason | None:
     """Return why gradients differ from that of the data loss; as `explain_value`."""
     if max(np.abs(G).max() for G in gradients) < tol:
         return (("lacks the data loss", "Add the gradient of each sample to dW."),)
-    right = variants(loss)[0]
-    correct = [_score_gradient(right, p, delta) for p in given]
     found: list[Reason] = []
 
-    def consider(names: Reason, slopes: Sequence[Array], rest: Sequence[Array]) -> None:
-        bases = [p.X.T @ G / len(G) for p, G in zip(given, slopes, strict=True)]
-        ratios = _ratios(rest, bases, tol)
-        found.extend(names + more for more in _named(ratios, given, tol, "data loss"))
+    def consider(names: Reason, slopes: Sequence[Array], rest: Sequence[Array] = gradients) -> Array | None:
+        ratios = _ratios(rest, [p.X.T @ G / len(G) for p, G in zip(given, slopes, strict=True)], tol)
+        found.extend(_with_factor(names, ratios, given, tol, "data loss"))
+        return ratios
 
-    for variant, selection in _losses(loss):
-        slopes = [_score_gradient(variant, p, delta) * selection.weights(len(p.X))[:, None] for p in given]
-        consider(_names(variant, selection), slopes, gradients)
-        if not selection.name:
-            for target in targets(loss):
-                changed = [target.change(G, _is_target(p)) for p, G in zip(given, slopes, strict=True)]
-                consider((*_names(variant, selection), (target.name, target.advice)), changed, gradients)
+    slopes = {variant: [_score_gradient(variant, p, delta) for p in given] for variant in variants(loss)}
+    for variant, own in slopes.items():
+        for selection in _selections(variant):
+            consider(_names(variant, selection), [selection.weights(len(G))[:, np.newaxis] * G for G in own])
+        for target in targets(loss):
+            changed = [target.change(G, _is_target(p), p.scores) for p, G in zip(given, own, strict=True)]
+            consider((*_names(variant), (target.name, target.advice)), changed)
+    correct = next(iter(slopes.values()))
     for multiple, words in ((2.0, "2W"), (1.0, "W")):
         rest = [G - multiple * p.W for G, p in zip(gradients, given, strict=True)]
         consider(((f"adds {words} without λ", "Multiply the gradient of the penalty by reg."),), correct, rest)
-    return min(found, key=len, default=None)
+    return _shortest(found, consider((), correct), tol, "data loss")
 
 
 def explain_penalty_gradient(gradients: Sequence[Array], given: Sequence[Problem], tol: float) -> Reason | None:
@@ -103,31 +109,27 @@ def explain_penalty_gradient(gradients: Sequence[Array], given: Sequence[Problem
     if max(np.abs(G).max() for G in gradients) < tol:
         return (("lacks the penalty", "Add 2 · reg · W to the gradient."),)
     found: list[Reason] = []
-    for penalty in PENALTIES:
-        names = ((penalty.name, penalty.advice),) if penalty.name else ()
-        ratios = _ratios(gradients, [penalty.gradient(p.W) for p in given], tol)
-        found += [names + more for more in _named(ratios, given, tol, "penalty")]
-    return min(found, key=len, default=None)
+    ratios = [_ratios(gradients, [each.gradient(p.W) for p in given], tol) for each in PENALTIES]
+    for penalty, ratio in zip(PENALTIES, ratios, strict=True):
+        found += _with_factor(_names(penalty), ratio, given, tol, "penalty")
+    return _shortest(found, ratios[0], tol, "penalty")
 
 
-def _losses(loss: str) -> Iterator[tuple[Variant, Selection]]:
-    """Yield each data loss with each selection of samples that is defined for it."""
-    for variant, selection in product(variants(loss), SELECTIONS):
-        if variant.row_wise or not selection.name:
-            yield variant, selection
+def _selections(variant: Variant) -> tuple[Selection, ...]:
+    """Return the selections of samples that are defined for a data loss."""
+    return SELECTIONS if variant.row_wise else SELECTIONS[:1]
 
 
-def _names(variant: Variant, selection: Selection) -> Reason:
-    return tuple((found.name, found.advice) for found in (variant, selection) if found.name)
+def _names(*found: Variant | Selection | Penalty) -> Reason:
+    return tuple((each.name, each.advice) for each in found if each.name)
 
 
 def _is_target(problem: Problem) -> Array:
     return np.arange(problem.W.shape[1]) == problem.y[:, np.newaxis]
 
 
-def _mean(variant: Variant, selection: Selection, problem: Problem, delta: float) -> float:
-    rows = variant.rows(problem.scores, problem.y, delta)
-    return float((selection.weights(len(rows)) * rows).sum() / len(rows))
+def _rows(variant: Variant, problem: Problem, delta: float) -> Array:
+    return variant.rows(problem.scores, problem.y, delta)
 
 
 def _score_gradient(variant: Variant, problem: Problem, delta: float) -> Array:
@@ -142,43 +144,50 @@ def _score_gradient(variant: Variant, problem: Problem, delta: float) -> Array:
     return found
 
 
-def _ratios(gradients: Sequence[Array], bases: Sequence[Array], tol: float) -> list[float] | None:
+def _quotients(values: Array, bases: Array, tol: float) -> Array | None:
+    """Return the factors between two lists of values, None if one is not defined."""
+    return None if np.abs(bases).min() < tol or not np.all(np.isfinite(bases)) else values / bases
+
+
+def _ratios(gradients: Sequence[Array], bases: Sequence[Array], tol: float) -> Array | None:
     """Return the factors of gradients that are multiples of other ones, None if one is not."""
     found = []
     for G, base in zip(gradients, bases, strict=True):
         square = (base**2).sum()
-        if square < tol:
+        if not tol < square < np.inf:
             return None
-        ratio = float((G * base).sum() / square)
+        ratio = (G * base).sum() / square
         if np.abs(G - ratio * base).max() > tol * np.abs(G).max():
             return None
         found.append(ratio)
-    return found
+    return np.array(found)
 
 
-def _factors(
-    values: Array | Sequence[float], bases: Sequence[float], given: Sequence[Problem], tol: float, part: str
+def _with_factor(
+    names: Reason, ratios: Array | None, given: Sequence[Problem], tol: float, part: str
 ) -> list[Reason]:
-    """Return the names of the factor between two lists of values."""
-    if min(map(abs, bases)) < tol:
-        return []
-    return _named([value / base for value, base in zip(values, bases, strict=True)], given, tol, part)
-
-
-def _named(ratios: Sequence[float] | None, given: Sequence[Problem], tol: float, part: str) -> list[Reason]:
-    """Return the names of the factor that the ratios of all problems share: [()] for 1, [] for an unknown one."""
+    """Return names with those of the factor that the ratios of all problems share, [] for an unknown one."""
     if ratios is None:
         return []
-    found: list[Reason] = []
-    for factor, (multiple, words) in product(FACTORS, MULTIPLES.items()):
-        expected = np.array([multiple * factor.of(*p.sizes) for p in given])
-        if np.all(np.abs(ratios - expected) <= tol * np.abs(expected)):
-            k = 0 if part == "data loss" else 2
-            pairs = ((words[k], words[k + 1]), factor[1 + k : 3 + k])
-            found.append(tuple((str(name), str(advice)) for name, advice in pairs if name))
-    found.sort(key=len)
-    ratio = ratios[0]
-    if not found and np.all(np.abs(np.array(ratios) - ratio) <= tol * abs(ratio)):
-        what = "data loss" if part == "data loss" else "penalty"
-        found.append(((f"multiplies the {what} by {ratio:.6g}", "Remove this factor."),))
-    return found[:1]
+    expected, words = _factors(tuple(p.sizes for p in given), part)
+    fits = np.all(np.abs(ratios - expected) <= tol * np.abs(expected), axis=1)
+    return [names + words[k] for k in np.flatnonzero(fits)]
+
+
+@cache
+def _factors(sizes: tuple[tuple[int, int, int], ...], part: str) -> tuple[Array, list[Reason]]:
+    """Return all factors, one row each with one number per problem, and their names for a part."""
+    k = 0 if part == "data loss" else 2
+    pairs = list(product(FACTORS, MULTIPLES.items()))
+    numbers = np.array([[multiple * factor.of(*each) for each in sizes] for factor, (multiple, _) in pairs])
+    both = [((words[k], words[k + 1]), (factor[1 + k], factor[2 + k])) for factor, (_, words) in pairs]
+    return numbers, [tuple((str(name), str(advice)) for name, advice in one if name) for one in both]
+
+
+def _shortest(found: Sequence[Reason], ratios: Array | None, tol: float, part: str) -> Reason | None:
+    """Return the reason with the fewest mistakes, else a constant factor of the correct part, else None."""
+    if found:
+        return min(found, key=len)
+    if ratios is not None and np.abs(ratios - ratios[0]).max() <= tol * abs(ratios[0]):
+        return ((f"multiplies the {part} by {ratios[0]:.6g}", "Remove this factor."),)
+    return None

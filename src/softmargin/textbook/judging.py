@@ -173,18 +173,12 @@ class Judge:
     # Gradients
 
     def _judge_gradients(self, gradients: Sequence[Sequence[Array]], has_value: bool) -> None:
-        own: list[list[Array]] = []
-        if has_value and self.parts[0].error is not None:
-            own = [
-                [differences(lambda W, p=p, r=r: self._value(with_weights(p, W), r), p.W) for p in self.given]
-                for r in REGS[:2]
-            ]
-        expected = [self._data_gradient(p) for p in self.given]
+        has_value = has_value and self.parts[0].error is not None
         self._judge_gradient(
             f"gradient of the {_DATA}",
             gradients[0],
-            expected,
-            own[0] if own else None,
+            [self._data_gradient(p) for p in self.given],
+            lambda: self._own(REGS[0]) if has_value else None,
             lambda tol: explain_gradient(gradients[0], self.given, self.loss, self.delta, tol),
         )
         per_reg = _slopes(*gradients)
@@ -192,9 +186,13 @@ class Judge:
             f"gradient of the {_PENALTY}",
             per_reg,
             [2.0 * p.W for p in self.given],
-            _slopes(*own) if own else None,
+            lambda: _slopes(self._own(REGS[0]), self._own(REGS[1])) if has_value else None,
             lambda tol: explain_penalty_gradient(per_reg, self.given, tol),
         )
+
+    def _own(self, reg: float) -> list[Array]:
+        """Return the gradients of the function's own value by central differences."""
+        return [differences(lambda W, p=p: self._value(with_weights(p, W), reg), p.W) for p in self.given]
 
     def _data_gradient(self, problem: Problem) -> Array:
         return differences(lambda W: self._data_loss(with_weights(problem, W)), problem.W)
@@ -204,7 +202,7 @@ class Judge:
         name: str,
         found: Sequence[Array],
         expected: Sequence[Array],
-        own: Sequence[Array] | None,
+        own: Callable[[], Sequence[Array] | None],
         explain: Callable[[float], Reason | None],
     ) -> None:
         """Compare with the textbook's gradient, differences of the function's own value, and the catalogue."""
@@ -216,7 +214,8 @@ class Judge:
         if error <= _SINGLE:
             self._correct(name, error, _GRADIENTS)
             return
-        if own is not None and max(map(_error, found, own)) <= _SINGLE:
+        mine = own()
+        if mine is not None and max(map(_error, found, mine)) <= _SINGLE:
             self.parts.append(Part(name, "consistent", error))
             return
         k = int(np.argmax(list(map(_error, found, expected))))

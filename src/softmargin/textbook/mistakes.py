@@ -91,7 +91,7 @@ _LAST_CLASS = "Loop over range(C), with C = W.shape[1]."
 def _shared(rows: Rows) -> tuple[Variant, ...]:
     """Return mistakes with the labels, for any loss."""
     return (
-        Variant("takes the labels as 1 to C", _LABELS, lambda S, y, d: rows(S, y - 1, d)),
+        Variant("takes the labels as 1 to C", _LABELS, lambda S, y, d: rows(S, (y - 1) % S.shape[1], d)),
         Variant("adds 1 to the labels", _LABELS, lambda S, y, d: rows(S, (y + 1) % S.shape[1], d)),
         Variant("takes class 0 as the target of every sample", "Use y[i].", lambda S, y, d: rows(S, 0 * y, d)),
     )
@@ -189,6 +189,7 @@ def _hinges(p: int) -> tuple[Variant, ...]:
                 ),
             )
         ),
+        Variant("takes the labels as 1 to C", _LABELS, lambda S, y, d: own(S, y - 1, d)),  # −1 is not skipped
         Variant("computes the cross-entropy", "The hinge has no exponentials.", _softmax),
         *_shared(own),
     )
@@ -224,6 +225,12 @@ def _softmaxes() -> tuple[Variant, ...]:
             "normalizes over the samples instead of the classes",
             over_classes,
             lambda S, y, d: _target(_log_sum_exp(S, axis=0) - S, y),
+            row_wise=False,
+        ),
+        Variant(
+            "normalizes over the samples instead of the classes",
+            over_classes,
+            lambda S, y, d: _target(_log_sum_exp(T := S - S.max(axis=1, keepdims=True), axis=0) - T, y),
             row_wise=False,
         ),
         Variant(

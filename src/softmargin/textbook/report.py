@@ -122,7 +122,8 @@ def _words(part: Part) -> str:
     if part.state == "unchecked":
         return part.detail or "not checked"
     if part.state == "correct":
-        return f"correct (relative error {part.error or 0.0:.0e})".replace("0e+00", "0")
+        error = f"{part.error:.0e}" if part.error else "0"
+        return f"correct (relative error {error})".replace("0e+00", "0")
     if part.state == "consistent":
         return "consistent with the value, which is wrong"
     return f"wrong: {part.detail}"
