@@ -6,7 +6,7 @@
     python benchmarks/cluster.py events
     python benchmarks/cluster.py memory [--gigabytes 6]
     python benchmarks/cluster.py passes [--passes 1000]
-    python benchmarks/cluster.py network
+    python benchmarks/cluster.py network [--megabits 1000]
     python benchmarks/cluster.py model
 
 Schedulers and workers are processes of ``dask scheduler`` and ``dask worker`` on this machine, started as on
@@ -93,10 +93,10 @@ def passes(arguments):
 
 NAMESPACE, HERE, THERE = "softmargin", "10.207.7.1", "10.207.7.2"
 
-GIGABIT, LOOPBACK, TEN_GIGABIT = 0.118e9, 0.9e9, 1.18e9
-"""Bytes per second: a link of 1 Gbit without its headers, a process that passes arrays on, and 10 GbE."""
+LINK, TEN_GIGABIT, PROCESS = 0.94 / 8e-6, 1.18e9, 1.1e9
+"""Bytes per second: of a link per Mbit/s without headers, of 10 GbE, and of the processes that pass arrays on."""
 
-FIXED, PER_TASK, READING = 10e-3, 1.2e-3, 16e9
+FIXED, PER_TASK, READING = 13e-3, 1.5e-3, 16e9
 """Seconds of a pass without tasks, those per task, and bytes of X that two cores read per second."""
 
 
@@ -113,13 +113,13 @@ def seconds_of_a_pass(W_bytes, n_tasks, n_workers, reading, link=TEN_GIGABIT):
     among = 0 if literal else int(np.ceil(np.log2(n_workers)))
     if n_back < n_tasks:
         among += 8
-    sent, passed_on = (n_out + n_back) * W_bytes, 2 * (n_out + n_back) * W_bytes
-    return reading + FIXED + PER_TASK * n_tasks + (sent + among * W_bytes) / link + passed_on / LOOPBACK
+    n_bytes = (n_out + n_back) * W_bytes
+    return reading + FIXED + PER_TASK * n_tasks + n_bytes / PROCESS + (n_bytes + among * W_bytes) / link
 
 
 @contextmanager
-def namespace():
-    """Yield the command in front of one that runs in another network namespace, behind a link of 1 Gbit."""
+def namespace(megabits):
+    """Yield the command in front of one that runs in another network namespace, behind a link of this rate."""
     lines = (
         f"ip netns add {NAMESPACE}",
         f"ip link add softmargin0 type veth peer name softmargin1 netns {NAMESPACE}",
@@ -128,8 +128,8 @@ def namespace():
         f"ip -n {NAMESPACE} address add {THERE}/24 dev softmargin1",
         f"ip -n {NAMESPACE} link set softmargin1 up",
         f"ip -n {NAMESPACE} link set lo up",
-        "tc qdisc add dev softmargin0 root tbf rate 1gbit burst 256kb latency 100ms",
-        f"tc -n {NAMESPACE} qdisc add dev softmargin1 root tbf rate 1gbit burst 256kb latency 100ms",
+        f"tc qdisc add dev softmargin0 root tbf rate {megabits}mbit burst 256kb latency 100ms",
+        f"tc -n {NAMESPACE} qdisc add dev softmargin1 root tbf rate {megabits}mbit burst 256kb latency 100ms",
     )
     try:
         for line in lines:
@@ -140,16 +140,20 @@ def namespace():
 
 
 def network(arguments):
-    """Print the time of a pass over loopback and over a link of 1 Gbit, and that of the model."""
+    """Print the time of a pass over loopback and over a slower link, and that of the model."""
     D = 16_384
-    with folder() as path, namespace() as prefix:
+    with folder() as path, namespace(arguments.megabits) as prefix:
         cases = [(C, S) for C in (2, 16, 64, 192) for S in (4, 16)]
         for C, S in cases:
             (path / f"{C}-{S}").mkdir()
             write_shards(path / f"{C}-{S}", (max(8, 4 * C // S),) * S, D, C)
         for name, options, link in (
             ("loopback", {}, np.inf),
-            ("1 Gbit", {"prefix": prefix, "host": HERE, "worker_host": THERE}, GIGABIT),
+            (
+                f"{arguments.megabits} Mbit",
+                {"prefix": prefix, "host": HERE, "worker_host": THERE},
+                LINK * arguments.megabits,
+            ),
         ):
             with Processes(2, **options):
                 for C, S in cases:
@@ -163,7 +167,7 @@ def network(arguments):
                             found.append(time.perf_counter() - start)
                     measured, reading = min(seconds[0]), min(seconds[1]) / 2
                     model = seconds_of_a_pass(W.nbytes, S, 2, reading, link)
-                    print(f"{name:8} W {W.nbytes / 1e6:5.2f} MB, {S:2} tasks: {1e3 * measured:6.0f} ms (median "
+                    print(f"{name:9} W {W.nbytes / 1e6:5.2f} MB, {S:2} tasks: {1e3 * measured:6.0f} ms (median "
                           f"{1e3 * np.median(seconds[0]):.0f}), X {1e3 * reading:.0f}, model {1e3 * model:.0f}; "
                           f"measured / model {measured / model:.2f}", flush=True)  # fmt: skip
 
@@ -190,6 +194,7 @@ def main():
     parser.add_argument("section", choices=SECTIONS)
     parser.add_argument("--fits", type=int, default=50)
     parser.add_argument("--passes", type=int, default=1000)
+    parser.add_argument("--megabits", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--gigabytes", type=float, default=6.0)
     arguments = parser.parse_args()
