@@ -23,6 +23,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from itertools import product
 
 import numpy as np
 
@@ -30,6 +31,7 @@ import softmargin as sm
 from cluster_faults import bits, events, kills, lost
 from cluster_processes import Processes, folder, megabytes, objective, write_shards
 from softmargin.engines.cpu.signature import signature
+from softmargin.engines.shard import chunk_rows
 
 
 def memory(arguments):
@@ -96,8 +98,8 @@ NAMESPACE, HERE, THERE = "softmargin", "10.207.7.1", "10.207.7.2"
 LINK, TEN_GIGABIT, PROCESS = 0.94 / 8e-6, 1.18e9, 1.1e9
 """Bytes per second: of a link per Mbit/s without headers, of 10 GbE, and of the processes that pass arrays on."""
 
-FIXED, PER_TASK, READING = 13e-3, 1.5e-3, 16e9
-"""Seconds of a pass without tasks, those per task, and bytes of X that two cores read per second."""
+FIXED, PER_TASK, READING, FLOPS = 13e-3, 1.5e-3, 16e9, 190e9
+"""Seconds of a pass without tasks, those per task; bytes of X and operations per second of two cores."""
 
 
 def seconds_of_a_pass(W_bytes, n_tasks, n_workers, reading, link=TEN_GIGABIT):
@@ -173,17 +175,21 @@ def network(arguments):
 
 
 def model(_):
-    """Print the modelled time of a pass with 10 GbE: nothing is measured here."""
-    print(
-        "| data, 10 classes | one machine | 4 workers | 16 workers | 64 workers |\n| --- | --- | --- | --- | --- |"
-    )
-    for name, size, D in (("0.6 GB, 3,072 features", 0.614e9, 3072), ("10 GB, 1,024 features", 10e9, 1024),
-                          ("1 TB, 1,024 features", 1e12, 1024)):  # fmt: skip
-        cells = [f"{size / READING:.2g} s"]
+    """Print the modelled time of a pass with 10 GbE and workers of two cores: nothing is measured here."""
+    data = {"0.6 GB, 3,072 features": (0.614e9, 3072), "10 GB, 1,024 features": (10e9, 1024),
+            "1 TB, 1,024 features": (1e12, 1024)}  # fmt: skip
+    print("| data, float32 | classes | one machine | 4 workers | 16 workers | 64 workers |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for (name, (size, D)), C in product(data.items(), (10, 1000)):
+        row_seconds = max(4 * D / READING, 4.0 * D * C / FLOPS)
+        reading, n_chunks = size / (4 * D) * row_seconds, int(size / chunk_rows(4 * D) / (4 * D)) + 1
+        cells = [f"{reading:.2g} s"]
         for n_workers in (4, 16, 64):
-            found = seconds_of_a_pass(80 * D, 4 * n_workers, n_workers, size / READING / n_workers)
-            cells.append(f"{found:.2g} s")
-        print(f"| {name} | " + " | ".join(cells) + " |")
+            group = 1 << max(0, (n_chunks // (2 * 2 * n_workers)).bit_length() - 1)
+            n_tasks = -(-n_chunks // group)
+            found = seconds_of_a_pass(8 * D * C, n_tasks, n_workers, reading / min(n_workers, n_tasks / 2))
+            cells.append(f"{found:.2g} s, {n_tasks} tasks")
+        print(f"| {name} | {C:,} | " + " | ".join(cells) + " |")
 
 
 SECTIONS = {each.__name__: each for each in (bits, kills, lost, events, memory, passes, network, model)}
