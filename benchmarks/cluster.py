@@ -102,21 +102,21 @@ FIXED, PER_TASK, READING, FLOPS = 13e-3, 1.5e-3, 16e9, 190e9
 """Seconds of a pass without tasks, those per task; bytes of X and operations per second of two cores."""
 
 
-def seconds_of_a_pass(W_bytes, n_tasks, n_workers, reading, link=TEN_GIGABIT):
+def seconds_of_a_pass(W_bytes, n_tasks, n_workers, reading, link=TEN_GIGABIT, between=TEN_GIGABIT):
     """Return the modelled seconds of a pass, after ``reading``, those in which the workers read X.
 
     W goes out with every task up to 8 MB of all copies, otherwise once to a worker, from which the others fetch
     it. The gradients of all shards come back, or those of eight together if they have more than 64 MB. All of
-    them pass through the scheduler.
+    them pass through the scheduler. ``link`` is that to the workers, and ``between`` that from worker to worker.
     """
-    literal = W_bytes * n_tasks <= 8 << 20
+    literal = W_bytes * n_tasks < 8 << 20
     n_back = -(-n_tasks // 8) if W_bytes * n_tasks > 1 << 26 and n_tasks > 8 else n_tasks
     n_out = n_tasks if literal else 1
     among = 0 if literal else int(np.ceil(np.log2(n_workers)))
     if n_back < n_tasks:
         among += 8
     n_bytes = (n_out + n_back) * W_bytes
-    return reading + FIXED + PER_TASK * n_tasks + n_bytes / PROCESS + (n_bytes + among * W_bytes) / link
+    return reading + FIXED + PER_TASK * n_tasks + n_bytes / PROCESS + n_bytes / link + among * W_bytes / between
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def network(arguments):
                             each.value_and_grad(W, b)
                             found.append(time.perf_counter() - start)
                     measured, reading = min(seconds[0]), min(seconds[1]) / 2
-                    model = seconds_of_a_pass(W.nbytes, S, 2, reading, link)
+                    model = seconds_of_a_pass(W.nbytes, S, 2, reading, link, np.inf)
                     print(f"{name:9} W {W.nbytes / 1e6:5.2f} MB, {S:2} tasks: {1e3 * measured:6.0f} ms (median "
                           f"{1e3 * np.median(seconds[0]):.0f}), X {1e3 * reading:.0f}, model {1e3 * model:.0f}; "
                           f"measured / model {measured / model:.2f}", flush=True)  # fmt: skip
