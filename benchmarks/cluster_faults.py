@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -26,6 +27,7 @@ LOSSES = {sm.CrossEntropy(): 1e-3, sm.SquaredHinge(): 1e-3, sm.Hinge(): 1e-2}
 
 def bits(_):
     """One hash per loss: in process and 1, 2, 3 workers x three sizes of shards x mapped, in memory, moved."""
+    sys.path.pop(0)  # Dask would take sparse.py of this folder for the package sparse
     import dask.array as da
 
     sizes, groups = (9000, 300, 14_000), (1, 2, 8)

@@ -23,7 +23,7 @@ def write_shards(folder, sizes, n_features, n_classes, dtype=np.float32):
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(n_classes, n_features)) * 2.2 / n_features**0.5
     for k, n_rows in enumerate(sizes):
-        y = rng.integers(0, n_classes, n_rows)
+        y = rng.permutation((sum(sizes[:k]) + np.arange(n_rows)) % n_classes)
         np.save(folder / f"part-{k}_y.npy", y)
         X = np.lib.format.open_memmap(folder / f"part-{k}.npy", "w+", dtype, (n_rows, n_features))
         for start in range(0, n_rows, 10_000):
@@ -49,10 +49,11 @@ class Processes:
         Command in front of that of each worker, for limits and namespaces.
     """
 
-    def __init__(self, n_workers, nanny=False, prefix=(), host="127.0.0.1", memory="0"):
+    def __init__(self, n_workers, nanny=False, prefix=(), host="127.0.0.1", worker_host=None, memory="0"):
         from distributed import Client
 
-        self.nanny, self.prefix, self.memory, self.workers = nanny, prefix, memory, []
+        self.nanny, self.prefix, self.workers = nanny, prefix, []
+        self.options = ("--memory-limit", memory, "--host", worker_host or host)
         command = ("distributed.cli.dask_scheduler", "--host", host, "--port", "0", "--no-dashboard", "--no-show")
         self.scheduler = python(*command, stderr=subprocess.PIPE, text=True)
         self.address = next(line.split()[-1] for line in self.scheduler.stderr if "Scheduler at:" in line)
@@ -63,7 +64,7 @@ class Processes:
         self.client.wait_for_workers(n_workers, timeout=120) if n_workers else None
 
     def start(self, prefix=None, **environment):
-        options = ("--nthreads", 1, "--no-dashboard", "--memory-limit", self.memory)
+        options = ("--nthreads", 1, "--no-dashboard", *self.options)
         worker = python(
             "distributed.cli.dask_worker", self.address, *options, "--nanny" if self.nanny else "--no-nanny",
             prefix=self.prefix if prefix is None else prefix,

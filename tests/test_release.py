@@ -89,7 +89,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(ROOT, "sdist", folder)
     [sdist] = folder.iterdir()
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since Python 3.11.4
+        archive.extractall(folder / "unpacked", **safely)
     build(folder / "unpacked" / f"softmargin-{__version__}", "wheel", folder)
     return folder
 

@@ -140,6 +140,7 @@ BROKEN: dict[str, tuple[Function, str]] = {
     "losses": (lambda W, X, y, reg: X[:, 0], "as the loss"),
     "shape": (lambda W, X, y, reg: (0.0, W[:2]), "returns a gradient of shape"),
     "arguments": (lambda W, X: 0.0, "raises TypeError ("),
+    "division": (lambda W, X, y, reg: 1 / reg, "raises ZeroDivisionError ("),
     "exit": (lambda W, X, y, reg: exit(), "raises SystemExit"),
     "nan": (lambda W, X, y, reg: np.nan, "returns a loss that is not finite"),
 }

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -164,7 +163,11 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         X : array-like or sparse array of shape (N, D)
         """
         logits = self._logits(X)  # not log_softmax of SciPy, which rounds tiny losses to zero
-        return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True))
+        largest = logits.argmax(axis=1)[:, np.newaxis]
+        logits = logits - np.take_along_axis(logits, largest, axis=1)
+        others = np.exp(logits)
+        np.put_along_axis(others, largest, 0.0, axis=1)
+        return np.asarray(logits - np.log1p(others.sum(axis=1, keepdims=True)))
 
     def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the weighted fraction of the samples that are classified correctly.

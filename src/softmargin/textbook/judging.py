@@ -163,7 +163,10 @@ class Judge:
         }
 
         def asked(problem: Problem) -> Any:
-            return getattr(self.asker(problem, 0.0), of)
+            try:
+                return getattr(self.asker(problem, 0.0), of)
+            except CallFailed:
+                return np.nan  # not equal to anything
 
         names = [
             key for key, change in changed.items()
