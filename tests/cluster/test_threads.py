@@ -53,6 +53,7 @@ def test_an_error_or_ctrl_c_in_a_thread_leaves_the_tasks_of_others():
 
     with cluster(1, processes=False, threads_per_worker=4) as client, ThreadPoolExecutor(2) as pool:
         runner = dask.OnDask(client)
+        assert runner.run(waited, []) == list(runner.each(waited, [])) == []
 
         def collected(*seconds):
             return runner.collect(runner.run(waited, seconds))
