@@ -219,6 +219,22 @@ def test_requests_that_come_during_a_reading_share_the_next_one():
     assert readings.get([1, 2]) == [10, 20]
 
 
+def test_ctrl_c_before_a_reading_does_not_block_the_next_one(monkeypatch):
+    readings, found = Readings(lambda requests: requests), []
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Readings, "_wait_for_others", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            readings.get([1])
+    thread = threading.Thread(target=lambda: found.append(readings.get([2])), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found == [[2]]
+
+
 def test_folds_of_objectives_are_read_together(folder):
     engine = ChunkedEngine(sm.open_shards(folder), InProcess(), 1, 1)
     from softmargin.selection.search_shards import SearchShards

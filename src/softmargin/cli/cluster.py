@@ -146,7 +146,7 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
         progress("evaluating")
         accuracy = engine.quality(loss, trained.W, trained.b, "training").accuracy
         model = Model(
-            **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
+            **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(weighted=False),
             data_name=_name(job), history=trained.fit.record(), command=command_line(), extractor=made_by,
             feature_names=shards.feature_names, label_column=shards.label_column,
             weights_column=shards.weights_column, selection={} if choice is None else choice.record(),
@@ -183,7 +183,7 @@ def _described(job: Job, shards: Shards, engine: ChunkedEngine) -> dict[str, Any
     assert engine.labels is not None, "shards have labels"
     return {
         "name": _name(job), "n_samples": shards.n_samples, "n_features": shards.n_features, "image_shape": None,
-        "dtype": str(shards.dtype), "fingerprint": engine.fingerprint(),
+        "dtype": str(shards.dtype), "fingerprint": engine.fingerprint(weighted=False),
         "classes": dict(zip(map(str, engine.labels.tolist()), engine.class_counts.tolist(), strict=True)),
     }  # fmt: skip
 

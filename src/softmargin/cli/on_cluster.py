@@ -33,7 +33,7 @@ def evaluate_shards(
     progress("opening the shards")
     shards = _shards_for(model, source, reading, part, labelled=True)
     with cluster.client_of(where):
-        from softmargin.engines import make_engine
+        from softmargin.engines.dask import dask_engine
         from softmargin.evaluation.parts import evaluate_shards as evaluated
 
         progress("waiting for the workers")
@@ -44,7 +44,7 @@ def evaluate_shards(
         if found.n_samples != model.n_samples or len(found.labels) != len(found.classes):
             return found, False
         progress("comparing with the training samples")  # of which only a hash is in the model: another pass
-        return found, make_engine("dask", shards, 1).fingerprint() == model.fingerprint
+        return found, dask_engine(shards).fingerprint(weighted=False) == model.fingerprint
 
 
 def predict_shards(

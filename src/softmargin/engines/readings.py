@@ -56,14 +56,22 @@ class Readings:
         with self._changed:
             self._waiting.append(mine)
             self._changed.notify_all()
-            while self._is_reading and not mine.is_done:
-                self._changed.wait()
+            reads = False
+            try:
+                while self._is_reading and not mine.is_done:
+                    self._changed.wait()
+                if not mine.is_done:
+                    reads = self._is_reading = True
+                    self._wait_for_others()
+            except BaseException:  # Ctrl-C: no other thread may wait for this one
+                self._waiting = [each for each in self._waiting if each is not mine]
+                self._is_reading = self._is_reading and not reads
+                self._changed.notify_all()
+                raise
             if mine.is_done:
                 if mine.error is not None:
                     raise mine.error
                 return mine.results
-            self._is_reading = True
-            self._wait_for_others()
             taken, self._waiting = self._waiting, []
             self._recent.append({each.thread for each in taken})
         started = time.monotonic()

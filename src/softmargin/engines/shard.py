@@ -282,9 +282,15 @@ def describe(shard: Shard) -> tuple[float, bool]:
     return max(engine.rounding() for engine in engines), Capability.SINGLE in engines[0].supports
 
 
-def fingerprints(shard: Shard) -> list[str]:
-    """Return the fingerprint of each chunk."""
-    return [chunk.engine.fingerprint() for chunk in shard.chunks]
+def fingerprints(shard: Shard, weighted: bool) -> list[str]:
+    """Return the fingerprint of each chunk, with equal weights unless ``weighted``."""
+    found = []
+    for _, _, engine in shard.chunks:
+        if not weighted:
+            samples = replace(engine.samples, weights=np.ones(len(engine.samples.y)))
+            engine = engine._with_samples(samples, engine.shape.classes)
+        found.append(engine.fingerprint())
+    return found
 
 
 def divided(shard: Shard, rule: FoldRule) -> list[NDArray[Any]]:
