@@ -3,9 +3,9 @@
     python examples/last_layer.py [DATA] [--epochs N] [--reg λ] [--seed S] [--threads N]
 
 DATA is a folder of images with one folder per class below ``train`` and ``test``, as of CIFAR-10, or a data set of
-softmargin; by default the digits that come with it, which take seconds. For each loss, a network of three convolutions is
-trained by SGD with that loss. Then its features are frozen, and the last layer is fitted to a certified optimum of the
-same objective on them. The table shows
+softmargin; by default the digits that come with it, which take seconds. For each loss, a network of three
+convolutions is trained by SGD with that loss. Then its features are frozen, and the last layer is fitted to a
+certified optimum of the same objective on them. The table shows
 
 - the accuracy on the test images, and the objective F on the training images, of the last layer as SGD left it,
 - its gap: F can be lowered by at most this share, whatever W and b,
@@ -75,6 +75,7 @@ def features(body: nn.Module, x: Tensor) -> Tensor:
 
 
 def main() -> None:
+    """Train, certify and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", default="digits")
     parser.add_argument("--epochs", type=int, default=5)
@@ -86,9 +87,7 @@ def main() -> None:
     data = sm.load_dataset(options.data)
     y, y_test = (torch.from_numpy(np.unique(part.y, return_inverse=True)[1]) for part in (data, data.test))
     x, x_test = images(data), images(data.test)
-    print(
-        f"{'loss':14} {'seconds':>7} {'accuracy':>8} {'F':>9} {'gap':>8} {'best F':>9} {'accuracy':>8} {'changed':>7}"
-    )
+    print("loss           seconds accuracy         F      gap    best F accuracy changed")
     for name, (layer, rate) in LAYERS.items():
         torch.manual_seed(options.seed)
         start = time.perf_counter()
