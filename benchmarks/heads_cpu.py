@@ -1,9 +1,10 @@
 """Time and peak memory of the losses as a last layer on the CPU, forward and backward.
 
-    python benchmarks/heads_cpu.py [--rows N] [--features D] [--classes C] [--budget BYTES] [--threads N] [--runs N]
+    python benchmarks/heads_cpu.py [--rows N] [--features D] [--classes C] [--budget BYTES]
+                                   [--threads N] [--runs N]
 
-float32. Each run is a process of its own, and the runs of all forms alternate. Shown are the smallest CPU seconds of
-the runs, and the peak memory: the high-water mark of the process beyond its memory before the call, without the
+In float32. Each run is a process of its own, and the runs of all forms alternate. Shown are the least CPU seconds
+of the runs, and the peak memory: the high-water mark of the process beyond its memory before the call, without the
 gradients, which each form returns. The forms are
 
 - ``fused``: softmargin.torch,
@@ -105,8 +106,8 @@ def main():
         seconds, peak = (min(run[k] for run in runs) for k in (0, 1))
         own_seconds, own_peak = (min(run[k] for run in found[name, "unfused"]) for k in (0, 1))
         print(
-            f"{name:15} {form:17} {seconds:6.2f} {seconds / own_seconds:7.2f} {peak / 1e6:8.0f} {peak / own_peak:7.2f} "
-            f"{runs[0][2]:12.6g}"
+            f"{name:15} {form:17} {seconds:6.2f} {seconds / own_seconds:7.2f} {peak / 1e6:8.0f} "
+            f"{peak / own_peak:7.2f} {runs[0][2]:12.6g}"
         )
 
 
