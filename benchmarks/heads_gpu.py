@@ -163,9 +163,10 @@ def check(
     other = f"{fastest(unfused, device, seconds):9.2f}" if fits else "        -"
     most = max(1e-5, 4 * torch.finfo(dtype).eps)
     passed = same and errors[0] <= 1e-5 and max(errors[1:]) <= most
+    outcome = "passed" if passed else "FAILED"
     print(
         f"{n:6} {n_features:5} {n_classes:7} {str(dtype)[6:]:9} {name:14} {milliseconds:8.2f} {share:6.0%} "
-        f"{other} {memory:>6} {errors[0]:7.0e} {errors[1]:7.0e} {errors[2]:7.0e} {'passed' if passed else 'FAILED'}",
+        f"{other} {memory:>6} {errors[0]:7.0e} {errors[1]:7.0e} {errors[2]:7.0e} {outcome}",
         flush=True,
     )
     return passed
