@@ -25,6 +25,7 @@ LAYERS = {
     "_version": HELPERS,
     "affine": HELPERS,
     "arguments": HELPERS,
+    "content": HELPERS,
     "errors": HELPERS,
     "io": HELPERS,
     "labels": HELPERS,
@@ -35,6 +36,7 @@ LAYERS = {
     "shards": HELPERS,
     "sparse": HELPERS,
     "statistics": HELPERS,
+    "stopping": HELPERS,
     "text": HELPERS,
     "textbook": HELPERS,
     "threads": HELPERS,
@@ -70,7 +72,8 @@ ONLY_IN = {"click": ("cli",), "rich": ("cli", "report")}
 """Packages for the terminal are imported only by code that writes to a terminal."""
 
 OPTIONAL = {
-    "distributed": ("softmargin.engines.dask",),
+    "dask": ("softmargin.engines.dask",),
+    "distributed": ("softmargin.engines.cluster", "softmargin.engines.dask"),
     "matplotlib": ("softmargin.report.figures",),
     "huggingface_hub": ("softmargin.features.sentence",),
     "onnx": (

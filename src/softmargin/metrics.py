@@ -3,9 +3,11 @@
 Class numbers are 0 … C-1. A label that the model does not know has a number ≥ C: in metrics of predictions it is a
 class that is never predicted, and metrics of probabilities are for samples without such labels.
 
-A metric is returned with its influence values. The influence of a sample is the derivative of the metric with
-respect to the weight of the sample, times N. The standard error is then sqrt(Σ influence²) / N (the infinitesimal
-jackknife), for means as for quotients and ranks. Nothing is drawn at random.
+A metric is returned with the sum of its squared influences. The influence of a sample is the derivative of the
+metric with respect to the weight of the sample, times N. The standard error is then sqrt(Σ influence²) / N (the
+infinitesimal jackknife), for means as for quotients and ranks. Nothing is drawn at random.
+
+All but AUROC follow from sums over the samples: the confusion matrix, and `Moments`.
 
 References
 ----------
@@ -26,12 +28,51 @@ from softmargin.arguments import Floats, Ints
 from softmargin.statistics import Z_95, proportion_interval
 
 __all__ = [
-    "N_BINS", "Measured", "balanced_accuracy", "brier_score", "calibration_error", "confidence_bins",
-    "confusion_matrix", "expected_calibration_error", "macro_f1", "mean_of", "one_vs_rest_auroc", "top_k_hits",
+    "N_BINS", "Measured", "Moments", "balanced_accuracy", "brier_terms", "calibration_error", "confidence_bins",
+    "confidence_excess", "expected_calibration_error", "macro_f1", "mean_of",
+    "one_vs_rest_auroc", "top_k_hits",
 ]  # fmt: skip
 
 N_BINS = 15
 """Number of bins of the calibration error."""
+
+
+class Moments(NamedTuple):
+    """Number, mean and variance of values in K groups, which add up without loss of digits.
+
+    Attributes
+    ----------
+    n : ndarray of shape (K,)
+        Number of values.
+    mean : ndarray of shape (K,)
+        0 for a group without values.
+    squares : ndarray of shape (K,)
+        Σ (value - mean)².
+    """
+
+    n: Ints
+    mean: Floats
+    squares: Floats
+
+    @classmethod
+    def of(cls, values: Floats, groups: Ints | None = None, n_groups: int = 1) -> Moments:
+        """Return the moments of ``values`` (N,), by default in one group."""
+        if groups is None:
+            mean = np.array([values.mean() if len(values) else 0.0])
+            return cls(np.array([len(values)]), mean, np.array([((values - mean) ** 2).sum()]))
+        n = np.bincount(groups, minlength=n_groups)
+        mean = np.bincount(groups, values, n_groups) / np.maximum(n, 1)
+        return cls(n, mean, np.bincount(groups, (values - mean[groups]) ** 2, n_groups).astype(np.float64))
+
+    def merged(self, other: Moments) -> Moments:
+        """Return the moments of both sets of values (Chan, Golub and LeVeque, 1979)."""
+        n, apart = self.n + other.n, other.mean - self.mean
+        share = other.n / np.maximum(n, 1)
+        return Moments(
+            n,
+            np.where(self.n > 0, self.mean + share * apart, other.mean),
+            self.squares + other.squares + self.n * share * apart * apart,
+        )
 
 
 class Measured(NamedTuple):
@@ -40,21 +81,24 @@ class Measured(NamedTuple):
     Attributes
     ----------
     value : float
-    influence : ndarray of shape (N,)
-        Influence of each sample; the mean is 0.
+    squares : float
+        Σ influence².
+    n : int
+        N.
     n_perfect : float
         Number of samples of a simple proportion that would be as certain at the values 0 and 1, where all
         influences are 0.
     """
 
     value: float
-    influence: Floats
+    squares: float
+    n: int
     n_perfect: float
 
     @property
     def standard_error(self) -> float:
         """sqrt(Σ influence²) / N."""
-        return math.sqrt(float(self.influence @ self.influence)) / len(self.influence)
+        return math.sqrt(self.squares) / self.n
 
     def proportion_interval(self) -> tuple[float, float]:
         """Return a 95 % interval of a metric from 0 to 1: Wilson's, for the effective number of samples.
@@ -73,33 +117,19 @@ class Measured(NamedTuple):
 
     def normal_interval(self) -> tuple[float, float] | None:
         """Return value ± 1.96 standard errors, not below 0; None for a single sample."""
-        n = len(self.influence)
-        if n < 2:
+        if self.n < 2:
             return None
-        half = Z_95 * self.standard_error * math.sqrt(n / (n - 1))
+        half = Z_95 * self.standard_error * math.sqrt(self.n / (self.n - 1))
         return max(0.0, self.value - half), self.value + half
 
 
-def mean_of(values: Floats) -> Measured:
-    """Return the mean of ``values`` (N,) over the samples."""
-    value = float(values.mean())
-    return Measured(value, values - value, float(len(values)))
+def mean_of(values: Moments) -> Measured:
+    """Return the mean of values in one group over the samples."""
+    n = int(values.n[0])
+    return Measured(float(values.mean[0]), float(values.squares[0]), n, float(n))
 
 
 # -- predictions ---------------------------------------------------------------------------------------------
-
-
-def confusion_matrix(y: Ints, predicted: Ints, n_labels: int) -> Ints:
-    """Return the number of samples of each true class (row) and predicted class (column).
-
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (N,)
-        Class numbers below ``n_labels``.
-    n_labels : int
-    """
-    cells = np.bincount(y * n_labels + predicted, minlength=n_labels * n_labels)
-    return cells.reshape(n_labels, n_labels).astype(np.int64)
 
 
 def top_k_hits(scores: Floats, y: Ints, k: int) -> NDArray[np.bool_]:
@@ -123,55 +153,58 @@ def top_k_hits(scores: Floats, y: Ints, k: int) -> NDArray[np.bool_]:
     return known & (ahead.sum(axis=1) < k)
 
 
-def balanced_accuracy(y: Ints, predicted: Ints) -> Measured:
-    """Return the mean recall of the classes that occur in y.
+def balanced_accuracy(confusion: Ints) -> Measured:
+    """Return the mean recall of the classes that occur.
+
+    The influence of a sample of class a is ([correct] - r_a) N / (K n_a), with the recall r_a of its n_a samples
+    and K classes that occur. So Σ influence² = (N/K)² Σ_a r_a (1 - r_a) / n_a.
 
     Parameters
     ----------
-    y, predicted : ndarray of shape (N,)
-        Class numbers.
+    confusion : ndarray of shape (L, L), int64
+        Number of samples of each true class (row) and predicted class (column).
 
     References
     ----------
     Brodersen, Ong, Stephan and Buhmann, "The balanced accuracy and its posterior distribution", 2010.
     """
-    counts = np.bincount(y)
-    correct = y == predicted
-    recalls = np.bincount(y, weights=correct) / np.maximum(counts, 1)
-    n_present = np.count_nonzero(counts)
-    influence = len(y) / n_present * (correct - recalls[y]) / counts[y]
-    return Measured(float(recalls.sum() / n_present), influence, _n_of_classes(counts))
+    counts = confusion.sum(axis=1)
+    present = counts > 0
+    n, recalls = counts[present], confusion.diagonal()[present] / counts[present]
+    squares = (n.sum() / len(n)) ** 2 * (recalls * (1.0 - recalls) / n).sum()
+    return Measured(float(recalls.mean()), float(squares), int(n.sum()), _n_of_classes(counts))
 
 
-def macro_f1(y: Ints, predicted: Ints) -> Measured:
-    """Return the mean of F1 = 2 tp / (n_true + n_predicted) of the classes that occur in y or are predicted.
+def macro_f1(confusion: Ints) -> Measured:
+    """Return the mean of F1 = 2 tp / (n_true + n_predicted) of the classes that occur or are predicted.
+
+    The influence of a sample follows from its class and its predicted class.
 
     Parameters
     ----------
-    y, predicted : ndarray of shape (N,)
-        Class numbers.
+    confusion : ndarray of shape (L, L), int64
+        Number of samples of each true class (row) and predicted class (column).
 
     References
     ----------
     Takahashi, Yamamoto, Kuchiba and Koyama, "Confidence interval for micro-averaged F1 and macro-averaged F1
     scores", 2022.
     """
-    n = int(max(y.max(), predicted.max())) + 1
-    counts = np.bincount(y, minlength=n)
-    total = counts + np.bincount(predicted, minlength=n)
-    correct = y == predicted
-    f1 = 2.0 * np.bincount(y, weights=correct, minlength=n) / np.maximum(total, 1)
-    n_present = np.count_nonzero(total)
-    slope = f1 / np.maximum(total, 1)
-    influence = len(y) / n_present * (2.0 * correct / total[y] - slope[y] - slope[predicted])
-    return Measured(float(f1.sum() / n_present), influence, _n_of_classes(counts))
+    counts = confusion.sum(axis=1)
+    total, n = counts + confusion.sum(axis=0), int(counts.sum())
+    f1 = 2.0 * confusion.diagonal() / np.maximum(total, 1)
+    n_present, slope = np.count_nonzero(total), f1 / np.maximum(total, 1)
+    true, predicted = np.nonzero(confusion)
+    influence = n / n_present * (2.0 * (true == predicted) / total[true] - slope[true] - slope[predicted])
+    squares = (confusion[true, predicted] * influence**2).sum()
+    return Measured(float(f1.sum() / n_present), float(squares), n, _n_of_classes(counts))
 
 
 # -- probabilities -------------------------------------------------------------------------------------------
 
 
-def brier_score(P: Floats, y: Ints) -> Measured:
-    """Return the mean of Σ_c (P_c - [y = c])²; half of it for two classes, as in scikit-learn.
+def brier_terms(P: Floats, y: Ints) -> Floats:
+    """Return Σ_c (P_c - [y = c])² of each sample (N,), whose mean is the Brier score; for two classes half of it.
 
     Parameters
     ----------
@@ -187,7 +220,7 @@ def brier_score(P: Floats, y: Ints) -> Measured:
     errors = P.copy()
     errors[np.arange(len(y)), y] -= 1.0
     squares = np.einsum("ij,ij->i", errors, errors)
-    return mean_of(0.5 * squares if P.shape[1] == 2 else squares)
+    return 0.5 * squares if P.shape[1] == 2 else squares
 
 
 def one_vs_rest_auroc(P: Floats, y: Ints) -> Measured:
@@ -218,7 +251,8 @@ def one_vs_rest_auroc(P: Floats, y: Ints) -> Measured:
         influence[inside] += (lower - area) / len(own)
         influence[~inside] += (higher - area) / len(others)
         smallest.append(min(len(own), len(others)))
-    return Measured(float(np.mean(areas)), influence * len(y) / len(areas), _n_of_classes(np.array(smallest)))
+    squares = (len(y) / len(areas)) ** 2 * float(influence @ influence)
+    return Measured(float(np.mean(areas)), squares, len(y), _n_of_classes(np.array(smallest)))
 
 
 def _shares_below(values: Floats, ordered: Floats) -> Floats:
@@ -258,19 +292,27 @@ def calibration_error(P: Floats, y: Ints, weights: Floats, n_bins: int = N_BINS)
     ----------
     Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017.
     """
-    _, distance, _ = _distances(P, y, weights, n_bins)
-    return float(np.abs(distance).sum() / weights.sum())
+    bins, excess = confidence_excess(P, y, n_bins)
+    return float(np.abs(np.bincount(bins, weights * excess)).sum() / weights.sum())
 
 
-def expected_calibration_error(P: Floats, y: Ints) -> Measured:
-    """Return the `calibration_error` of samples of equal weight; parameters as there."""
-    bins, distance, excess = _distances(P, y, np.ones(len(y)), N_BINS)
-    value = float(np.abs(distance).sum() / len(y))
-    return Measured(value, np.sign(distance)[bins] * excess - value, float(len(y)))
-
-
-def _distances(P: Floats, y: Ints, weights: Floats, n_bins: int) -> tuple[Ints, Floats, Floats]:
-    """Return the bin of each sample, Σ weight (correct - confidence) per bin, and correct - confidence."""
+def confidence_excess(P: Floats, y: Ints, n_bins: int = N_BINS) -> tuple[Ints, Floats]:
+    """Return the bin of each sample, and correct - confidence; parameters as of `calibration_error`."""
     confidence, correct = P.max(axis=1), P.argmax(axis=1) == y
-    bins, excess = confidence_bins(confidence, n_bins), correct - confidence
-    return bins, np.bincount(bins, weights * excess, minlength=n_bins).astype(np.float64), excess
+    return confidence_bins(confidence, n_bins), correct - confidence
+
+
+def expected_calibration_error(bins: Moments) -> Measured:
+    """Return the `calibration_error` of samples of equal weight.
+
+    The influence of a sample is its excess, with the sign of the mean of its bin, less the calibration error.
+
+    Parameters
+    ----------
+    bins : Moments
+        Of the excess of the samples in each bin (see `confidence_excess`).
+    """
+    n = int(bins.n.sum())
+    value = float((bins.n * np.abs(bins.mean)).sum() / n)
+    squares = np.sign(bins.mean) ** 2 * bins.squares + bins.n * (np.abs(bins.mean) - value) ** 2
+    return Measured(value, float(squares.sum()), n, float(n))

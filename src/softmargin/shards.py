@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.arguments import Floats
-from softmargin.errors import DataError
+from softmargin.errors import DataError, ParameterError
 from softmargin.sparse import ALL_COLUMNS, Columns
+from softmargin.weights import ClassWeight, check_class_weight
 
 __all__ = ["BlockPart", "Part", "Shards", "as_shards"]
 
@@ -72,11 +73,24 @@ class Shards:
         D.
     dtype : dtype
         The type of X.
+    is_sparse : bool
+        Whether the features of all parts are CSR arrays.
+    feature_names : tuple of str, or None
+        The columns of tables that are the features.
+    label_column, weights_column : str, or None
+        The columns of tables that hold labels and weights.
+    class_weight : dict or "balanced", optional
+        Factors on the weights per class; see `weighted`.
     """
 
     parts: Sequence[Part]
     n_features: int
     dtype: np.dtype[Any]
+    is_sparse: bool = False
+    feature_names: tuple[str, ...] | None = None
+    label_column: str | None = None
+    weights_column: str | None = None
+    class_weight: ClassWeight = None
     columns: ClassVar[Columns] = ALL_COLUMNS
 
     @property
@@ -89,10 +103,17 @@ class Shards:
         """The shape of X."""
         return self.n_samples, self.n_features
 
-    @property
-    def is_sparse(self) -> bool:
-        """Whether X is sparse, which it never is."""
-        return False
+    def weighted(self, class_weight: ClassWeight) -> Shards:
+        """Return the data set with factors on the weights per class, as in `LinearClassifier`.
+
+        Scores such as the accuracy use the weights without these factors.
+
+        Raises
+        ------
+        ParameterError
+            If ``class_weight`` is not a dict of weights, "balanced" or None.
+        """
+        return replace(self, class_weight=check_class_weight(class_weight))
 
     def widened(self) -> Shards:
         """Return the data set with all columns, which it already has."""
@@ -133,29 +154,50 @@ class BlockPart:
 
     def of(self, *blocks: Any) -> BlockPart:
         """Return the part with arrays as its blocks, or with none; raise a `DataError` if they do not fit."""
-        lengths = {np.shape(block)[0] if np.ndim(block) else 0 for block in blocks}
-        if lengths - {self.n_rows} or any(not isinstance(block, np.ndarray) for block in blocks):
-            raise DataError(f"{self.name} must be NumPy arrays of {self.n_rows} rows, got {sorted(lengths)}.")
+        for block in blocks:
+            self._check(block)
         return replace(self, blocks=tuple(blocks) if blocks else None)
 
     def _block(self, k: int) -> Any:
         assert self.blocks is not None, "the blocks are passed by the cluster"
         block = self.blocks[k]
-        return block.compute() if hasattr(block, "compute") else block
+        return self._check(block.compute() if hasattr(block, "compute") else block)
+
+    def _check(self, block: Any) -> Any:
+        if not isinstance(block, np.ndarray) or block.shape[:1] != (self.n_rows,):
+            found = f"{type(block).__name__} of shape {np.shape(block)}"
+            raise DataError(f"{self.name} must be NumPy arrays of {self.n_rows} rows, got {found}.")
+        return block
 
 
-def as_shards(X: Any, y: Any) -> Shards | None:
+def as_shards(X: Any, y: Any, sample_weight: Any = None) -> Shards | None:
     """Return X if it is `Shards`, the blocks of X and y if they are dask arrays, and None for anything else.
 
     Raises
     ------
     DataError
-        If dask arrays do not have the same chunks of rows, or X has several chunks of columns.
+        If dask arrays do not have the same chunks of rows, X has several chunks of columns, or its blocks are not
+        NumPy arrays.
+    ParameterError
+        If labels are given beside `Shards`, or weights beside `Shards` or dask arrays.
     """
     if isinstance(X, Shards):
+        if y is not None or sample_weight is not None:
+            raise ParameterError("y and sample_weight must be None for shards, which come with their labels.")
         return X
     if not all(hasattr(array, "to_delayed") and hasattr(array, "chunks") for array in (X, y)):
         return None
+    if sample_weight is not None:
+        raise ParameterError(
+            "sample_weight must be None for dask arrays; write weights to a column of parquet files, and use "
+            "open_shards(weights_column=...)."
+        )
+    kind = type(getattr(X, "_meta", np.empty(0)))
+    if not issubclass(kind, np.ndarray):
+        raise DataError(
+            f"X must be a dask array of NumPy blocks, got blocks of type {kind.__name__}; save sparse blocks with "
+            f"scipy.sparse.save_npz as CSR shards, and open them with open_shards."
+        )
     if X.ndim != 2 or y.ndim != 1 or len(X.chunks[1]) != 1:
         raise DataError(
             f"X and y must be dask arrays of two and one dimensions, and X must not be divided by columns, got "

@@ -14,7 +14,7 @@ from softmargin.errors import DataError
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["ALL_COLUMNS", "Columns", "canonical_csr", "issparse", "without_empty_columns"]
+__all__ = ["ALL_COLUMNS", "Columns", "canonical_csr", "csr_view", "issparse", "without_empty_columns"]
 
 _LARGEST_SHARE = 0.5
 """Empty columns are left out if at most this share of the columns holds entries."""
@@ -114,6 +114,15 @@ def canonical_csr(X: Any, name: str = "X") -> csr_array:
         csr = csr.copy()
         csr.sum_duplicates()
     return csr
+
+
+def csr_view(X: Any, rows: slice) -> csr_array:
+    """Return some consecutive rows of a CSR array, whose entries are not copied."""
+    start, stop = X.indptr[rows.start], X.indptr[rows.stop]
+    view = scipy.sparse.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    view.data, view.indices = X.data[start:stop], X.indices[start:stop]
+    view.indptr = X.indptr[rows.start : rows.stop + 1] - start
+    return view
 
 
 def _check_sparse(X: Any, name: str) -> None:

@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from softmargin.arguments import Floats, Ints, as_floats, brief, check_nonnegative
 from softmargin.errors import DataError, ParameterError
 
-__all__ = ["ClassWeight", "balanced_weights", "check_class_weight", "check_weights", "class_factors"]
+__all__ = [
+    "ClassWeight", "balanced_weights", "check_class_weight", "check_weights", "class_factors",
+    "factors_of_classes",
+]  # fmt: skip
 
 ClassWeight = dict[Any, float] | str | None
 """Factors on the sample weights, by label; or "balanced"."""
@@ -87,3 +90,35 @@ def balanced_weights(weights: Floats, y: Ints, n_classes: int) -> Floats:
     borders = np.cumsum(np.bincount(y, minlength=n_classes))[:-1]
     parts = np.split(weights[np.argsort(y, kind="stable")], borders)
     return np.asarray(weights / np.array([math.fsum(part) for part in parts])[y])
+
+
+def factors_of_classes(class_weight: ClassWeight, labels: NDArray[Any], totals: Floats) -> Floats:
+    """Return the factor on the weights of the samples of each class, of which the largest is 1.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+    labels : ndarray of shape (C,)
+        The labels of positive weight.
+    totals : ndarray of shape (C,)
+        The weight of each class.
+
+    Raises
+    ------
+    ParameterError
+        If ``class_weight`` is invalid.
+    DataError
+        If a factor is positive, but so small that it underflows.
+    """
+    if check_class_weight(class_weight) is None:
+        return np.ones(len(labels))
+    if isinstance(class_weight, dict):
+        given = class_factors(class_weight, labels.tolist(), labels)
+    else:
+        given = totals.min(initial=np.inf) / totals
+    factors = given / (given.max(initial=0.0) or 1.0)
+    lost = np.flatnonzero((given > 0.0) & (factors * totals == 0.0))
+    if lost.size:
+        label = labels.tolist()[lost[0]]
+        raise DataError(f"class_weight must leave a positive weight for each class, got 0 for {brief(label)}.")
+    return np.asarray(factors)

@@ -27,6 +27,7 @@ DOCUMENTS = {
     "export": ("export", "m.safetensors", "-o", "m.npz"),
     "model": ("info", "m.safetensors"),
     "data": ("info", "d.npz"),
+    "check": ("check", "losses.py:loss", "--loss", "hinge"),
     "command": ("info", "m.safetensors", "--command"),
     "cache": ("info", "--cache"),
     "environment": ("info", "--env"),
@@ -48,6 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X, y = rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
     np.savez(folder / "d.npz", X_train=X, y_train=y, X_test=X[:30], y_test=y[:30])
     np.savez(folder / "pictures.npz", X=rng.integers(0, 256, (12, 16, 16), np.uint8), y=np.arange(12) % 2)
+    (folder / "losses.py").write_text("from softmargin.textbook import svm_loss_vectorized as loss")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert run("fit", "d.npz", "-o", "m.safetensors", *SOFT).status == 0

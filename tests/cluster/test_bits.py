@@ -7,12 +7,15 @@ import signal
 import threading
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import softmargin as sm
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.runner import InProcess
 from tests.cluster.conftest import cluster
+from tests.selection.test_search_shards import outcome
 
 LOSSES = {sm.CrossEntropy(): 1e-3, sm.SquaredHinge(): 1e-3, sm.Hinge(): 1e-2}
 
@@ -75,6 +78,32 @@ def test_two_workers_have_the_same_bits_also_while_they_are_killed(folder, expec
             client.wait_for_workers(2, timeout=60)
 
 
+def test_parquet_files_in_a_spool_folder_have_the_same_bits(tmp_path, expected_of_tables):
+    """Two processes on one machine decode into one folder, while workers are killed."""
+    path, expected = expected_of_tables
+    data = sm.open_shards(path, spool=tmp_path / "spool")
+    with cluster(2) as client:
+        with killer(client, n_kills=1) as killed:
+            assert bits(sm.minimize(objective(sm.CrossEntropy(), 1e-3, data))) == expected
+        assert killed
+        client.wait_for_workers(2, timeout=60)
+        in_memory = sm.open_shards(path)
+        assert bits(sm.minimize(objective(sm.CrossEntropy(), 1e-3, in_memory))) == expected
+    names = [file.name for file in (tmp_path / "spool").glob("*.npy")]
+    assert len(names) == 2 * len(data.parts)  # X and y
+
+
+@pytest.fixture
+def expected_of_tables(folder, tmp_path):
+    path = tmp_path / "tables"
+    path.mkdir()
+    for file in folder.glob("part-?.npy"):
+        X, y = np.load(file), np.load(file.with_name(f"{file.stem}_y.npy"))
+        columns = {f"x{k}": X[:, k] for k in range(X.shape[1])} | {"label": y}
+        pq.write_table(pa.table(columns), path / f"{file.stem}.parquet", row_group_size=2500)
+    return path, bits(sm.minimize(objective(sm.CrossEntropy(), 1e-3, sm.open_shards(path), "chunked")))
+
+
 class killer:
     """Kills a worker now and then, the first as soon as a fit has begun."""
 
@@ -109,3 +138,12 @@ def test_a_path_has_the_same_bits(folder):
     for one, other in zip(here, there, strict=True):
         assert np.array_equal(one.fit.W, other.fit.W)
         assert one.fit.gap == other.fit.gap
+
+
+def test_a_cross_validation_has_the_same_bits(folder):
+    data, losses, options = sm.open_shards(folder), ["cross_entropy", "hinge"], {"regs": [0.1, 0.01], "cv": 2}
+    here = outcome(sm.compare(data, None, losses, **options))
+    with cluster(2, processes=False):
+        assert outcome(sm.compare(data, None, losses, engine="dask", **options)) == here
+        chosen = sm.LinearClassifierCV(losses, **options, engine="dask").fit(data, None)
+    assert chosen.coef_.tobytes() == sm.LinearClassifierCV(losses, **options).fit(data, None).coef_.tobytes()

@@ -7,6 +7,7 @@ import pickle
 import dask.array as da
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import softmargin as sm
 from softmargin.engines.shard import Piece, Recipe
@@ -60,6 +61,37 @@ def test_chunks_that_do_not_fit_are_refused():
         sm.LinearClassifier().fit(dask_X.rechunk({1: 4}), dask_y)
     with pytest.raises(sm.DataError, match="X and y must have the same chunks of rows"):
         sm.LinearClassifier().fit(dask_X, dask_y.rechunk(750))
+
+
+def test_weights_and_sparse_blocks_are_refused():
+    _, _, dask_X, dask_y = arrays()
+    for fit in (
+        lambda: sm.LinearClassifier().fit(dask_X, dask_y, np.ones(750)),
+        lambda: sm.Objective(sm.Hinge(), dask_X, dask_y, 0.1, np.ones(750)),
+    ):
+        with pytest.raises(
+            sm.ParameterError, match=r"sample_weight must be None for dask arrays; write weights to"
+        ):
+            fit()
+    sparse = dask_X.map_blocks(csr_array)
+    with pytest.raises(
+        sm.DataError, match=r"X must be a dask array of NumPy blocks, got blocks of type csr_array; "
+    ):
+        sm.LinearClassifier().fit(sparse, dask_y)
+    hidden = dask_X.map_blocks(csr_array, meta=np.empty((0, 0)))
+    with pytest.raises(sm.DataError, match=r"block 0 of X and y must be NumPy arrays of 300 rows, got csr_array"):
+        sm.LinearClassifier().fit(hidden, dask_y)
+
+
+def test_class_weights_are_those_of_arrays():
+    X, y, dask_X, dask_y = arrays()
+    for class_weight in ("balanced", {0: 3.0, 1: 0.0}):
+        options = {"reg": 0.01, "class_weight": class_weight, "tol": 1e-6}
+        here = sm.LinearClassifier(**options).fit(dask_X, dask_y)
+        expected = sm.LinearClassifier(**options).fit(X, y)
+        np.testing.assert_array_equal(here.classes_, expected.classes_)
+        assert here.lower_bound_ <= expected.value_ * (1 + 1e-12)
+        assert expected.lower_bound_ <= here.value_ * (1 + 1e-12)
 
 
 def test_a_block_at_an_odd_address_has_the_same_bits():

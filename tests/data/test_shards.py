@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 import softmargin as sm
+from softmargin.engines import make_engine
+from softmargin.losses import make_loss
+from softmargin.samples import Labelled
 
 
 def save(folder, name, X, y=None):
@@ -58,7 +63,9 @@ def test_a_fit_from_files_is_that_of_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, r"must hold \.npy files of features, got none"),
+        ({}, r"must hold shards of one format \(\.npy, \.npz, \.parquet\), got none; give the folder"),
+        ({"a": np.ones((0, 3)), "a_y": []}, r"must have rows, got none\."),
+        ({"a": np.ones((2, 0)), "a_y": [0, 1]}, r"must hold rows of real numbers in native byte order"),
         ({"a": np.ones((2, 3))}, r"a\.npy must have a file of labels beside it, a_y\.npy\."),
         ({"a": np.ones((2, 3)), "a_y": np.ones(3)}, r"a_y\.npy must hold 2 labels, got shape \(3,\)\."),
         ({"a": np.array(["x", "y"]), "a_y": [0, 1]}, r"a\.npy must hold rows of real numbers"),
@@ -102,6 +109,141 @@ def test_the_estimator_refuses_what_shards_lack(named):
     shards, _, y = named
     with pytest.raises(sm.ParameterError, match="y and sample_weight must be None for shards"):
         sm.LinearClassifier().fit(shards, y)
-    for options in ({"class_weight": "balanced"}, {"normalize_rows": True}):
-        with pytest.raises(sm.CapabilityError, match="Shards support neither class_weight nor normalize_rows"):
-            sm.LinearClassifier(**options).fit(shards, None)
+    with pytest.raises(sm.ParameterError, match="y and sample_weight must be None for shards"):
+        sm.Objective(sm.Hinge(), shards, None, 0.1, np.ones(200))
+    with pytest.raises(sm.CapabilityError, match="Shards do not support normalize_rows"):
+        sm.LinearClassifier(normalize_rows=True).fit(shards, None)
+
+
+def test_shards_without_rows_add_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
+    save(tmp_path, "1", X, y)
+    alone = sm.LinearClassifier(reg=0.1).fit(sm.open_shards(tmp_path), None)
+    save(tmp_path, "0", X[:0], y[:0])
+    save(tmp_path, "2", X[:0], y[:0].astype(np.str_))
+    data = sm.open_shards(tmp_path)
+    assert [part.n_rows for part in data.parts] == [0, 60, 0]
+    assert data.parts[0].features(slice(0, 0)).shape == (0, 4)
+    assert sm.LinearClassifier(reg=0.1).fit(data, None).coef_.tobytes() == alone.coef_.tobytes()
+
+
+def test_labels_of_several_types(tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    save(tmp_path, "0", X, np.repeat([0, 1], 20).astype(np.int8))
+    save(tmp_path, "1", X + 1, np.repeat([2.0, 1.0], 20))
+    save(tmp_path, "2", X - 1, np.repeat([True, False], 20))
+    fitted = sm.LinearClassifier(reg=0.1).fit(sm.open_shards(tmp_path), None)
+    np.testing.assert_array_equal(fitted.classes_, [0, 1, 2])
+    assert fitted.classes_.dtype == np.int64
+    save(tmp_path, "3", X, np.repeat(["0", "1"], 20))
+    with pytest.raises(sm.DataError, match="must have the same type, numbers or strings, got both"):
+        sm.LinearClassifier().fit(sm.open_shards(tmp_path), None)
+    save(tmp_path, "3", X, np.repeat([0.5, 1], 20))
+    with pytest.raises(sm.DataError, match=r"3_y\.npy row 0: labels must be integers or strings, got 0\.5"):
+        sm.LinearClassifier().fit(sm.open_shards(tmp_path), None)
+
+
+def test_a_shard_of_one_class(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 4)), np.sort(rng.integers(0, 3, 90))
+    for k in range(3):
+        save(tmp_path, f"{k}", X[y == k], y[y == k])
+    check_against_cpu(sm.open_shards(tmp_path), X, y)
+
+
+def check_against_cpu(shards, X, y, sample_weight=None, class_weight=None, loss="cross_entropy", **options):
+    """Check the objective at a point, and the optimum, against the CPU engine on the same rows."""
+    options = {"reg": 0.01, "class_weight": class_weight, "tol": 1e-6} | options
+    fitted = sm.LinearClassifier(loss, **options).fit(shards, None)
+    expected = sm.LinearClassifier(loss, engine="cpu", **options).fit(X, y, sample_weight)
+    np.testing.assert_array_equal(fitted.classes_, expected.classes_)
+    assert fitted.converged_
+    assert fitted.preprocessing_.scaling == expected.preprocessing_.scaling
+    np.testing.assert_allclose(fitted.preprocessing_.scale, expected.preprocessing_.scale, rtol=1e-9)
+    assert fitted.lower_bound_ <= expected.value_ * (1 + 1e-12)
+    assert expected.lower_bound_ <= fitted.value_ * (1 + 1e-12)
+    shards, objectives = shards.weighted(class_weight), []
+    labelled = Labelled.check(X, y, sample_weight).of_classes(class_weight)
+    for data, engine in ((shards, "chunked"), (labelled.samples(class_weight), "cpu")):
+        objectives.append(sm.Objective.of(make_loss(loss), data, 0.01, engine=engine))
+    rng = np.random.default_rng(1)
+    W, b = rng.normal(size=expected.coef_.T.shape), rng.normal(size=len(expected.classes_))
+    (value, *gradients), (right, *others) = (one.value_and_grad(W, b) for one in objectives)
+    assert value == pytest.approx(right, rel=1e-12)
+    for one, other in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    return fitted
+
+
+@pytest.mark.parametrize(
+    "class_weight",
+    ["balanced", {"ant": 2.0, "bee": 0.5}, {"ant": 0.0}, {"ant": 1, "bee": 1e-2, "cat": 1, "dog": 9}],
+)
+def test_class_weights_are_those_of_arrays(named, class_weight):
+    shards, X, y = named
+    check_against_cpu(shards, X, y, class_weight=class_weight)
+
+
+def test_the_accuracy_is_that_of_the_given_weights(named):
+    shards, X, y = named
+    made = make_engine("chunked", shards.weighted({"ant": 5.0, "bee": 0.0}))
+    loss, rng = sm.CrossEntropy(), np.random.default_rng(0)
+    W, b = rng.normal(size=(4, 2)), np.zeros(2)
+    quality, kept = made.quality(loss, W, b, "training"), y != "bee"
+    codes = (y[kept] == "cat").astype(int)
+    assert quality.accuracy == pytest.approx(((X[kept] @ W + b).argmax(axis=1) == codes).mean())
+    assert made.shape.n_active == kept.sum()
+    np.testing.assert_array_equal(made.labels, ["ant", "cat"])
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "error", "message"),
+    [
+        ("even", sm.ParameterError, "class_weight must be a dict or 'balanced', got 'even'"),
+        ({"ant": -1}, sm.ParameterError, r"class_weight\['ant'\] must be"),
+        ({"wasp": 2}, sm.ParameterError, "class_weight must have only labels of y as keys, got 'wasp'"),
+        ({"ant": 0, "bee": 0}, sm.DataError, "at least two classes of positive weight, got only one class, 'cat'"),
+        ({"ant": 0, "bee": 0, "cat": 0}, sm.DataError, "at least two classes of positive weight, got none"),
+        (
+            {"ant": 5e-324, "bee": 1e300},
+            sm.DataError,
+            "must leave a positive weight for each class, got 0 for 'ant'",
+        ),
+    ],
+)
+def test_class_weights_that_are_refused(named, class_weight, error, message):
+    with pytest.raises(error, match=message):
+        sm.LinearClassifier(class_weight=class_weight).fit(named[0], None)
+
+
+def test_options_of_tables_and_unknown_files_are_refused(tmp_path):
+    save(tmp_path, "a", np.ones((2, 3)), [0, 1])
+    for name in ("label_column", "weights_column", "spool"):
+        with pytest.raises(
+            sm.ParameterError, match=rf"{name}= needs shards that are parquet files, got \.npy files"
+        ):
+            sm.open_shards(tmp_path, **{name: "a"})
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(
+        sm.DataError, match=r"must hold shards of one format \(\.npy, \.npz, \.parquet\), got none"
+    ):
+        sm.open_shards(tmp_path / "a.csv")
+    with pytest.raises(sm.DataError, match=r"nothing\.npy does not exist\."):
+        sm.open_shards(tmp_path / "nothing.npy")
+    np.savez(tmp_path / "b.npz", X=np.ones((2, 3)))
+    with pytest.raises(sm.DataError, match=r"got \.npy and \.npz; give the folder or the file of one format\."):
+        sm.open_shards(tmp_path)
+
+
+def test_a_file_that_was_replaced_is_an_error(tmp_path):
+    save(tmp_path, "a", np.ones((2, 3)), np.arange(2))
+    data = sm.open_shards(tmp_path)
+    np.save(tmp_path / "a_y.npy", np.arange(2.0))
+    os.utime(tmp_path / "a_y.npy", ns=(1, 1))
+    with pytest.raises(sm.DataError, match=r"a_y\.npy has changed since it was opened; open the shards again\."):
+        data.parts[0].labels(slice(0, 2))
+    (tmp_path / "a.npy").unlink()
+    for read in (data.parts[0].check, lambda: data.parts[0].features(slice(0, 1))):
+        with pytest.raises(sm.DataError, match=r"a\.npy cannot be read \(No such file or directory\)"):
+            read()

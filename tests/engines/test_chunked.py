@@ -15,11 +15,12 @@ import softmargin as sm
 from softmargin.affine import Affine
 from softmargin.engines import GivenRows, Gradients
 from softmargin.engines.array_part import ArrayPart
-from softmargin.engines.chunked import ChunkedEngine, chunk_rows
+from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.engines.rows import ArrayRows
 from softmargin.engines.runner import InProcess
-from softmargin.engines.shard import Request, value
+from softmargin.engines.shard import chunk_rows
+from softmargin.engines.shard_sums import Request, value
 from softmargin.engines.tree import Tree, added
 from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses import SmoothedHinge
@@ -255,15 +256,21 @@ def test_what_needs_rows_is_refused_in_a_sentence_that_says_what_to_do():
     for call, purpose in [
         (lambda: objective.scores(W, b), "scores"),
         (lambda: objective.fold(0), "folds"),
-        (lambda: objective.values_and_grads(W[None], b[None], folds=[0]), "folds"),
         (lambda: sm.minimize(objective, solver=sm.SGD()), "mini-batches"),
     ]:
         with pytest.raises(CapabilityError, match=rf"^Data in shards do not support {purpose}{advice}\.$"):
             call()
     with pytest.raises(CapabilityError, match="do not support dual ascent;"):
         engine(WHOLE).dual_sums(sm.Hinge(), W, b, GivenRows(ArrayRows(W), b))
-    with pytest.raises(ParameterError, match="part must be 'training', as shards have no folds, got 'held_out'"):
-        objective.quality(W, b, "held_out")
+    for call in (
+        lambda: objective.fold(0),
+        lambda: objective.values_and_grads(W[None], b[None], folds=[0]),
+        lambda: objective.quality(W, b, "held_out"),
+    ):
+        with pytest.raises(ParameterError, match=r"^These samples (have no folds|are not a fold)"):
+            call()
+    with pytest.raises(ParameterError, match="part must be 'training' or 'held_out', got 'test'"):
+        objective.quality(W, b, "test")
     with pytest.raises(CapabilityError, match="engine must be 'chunked' or 'dask' for data in shards, got 'cpu'"):
         sm.Objective(sm.Hinge(), shards(WHOLE), None, 0.1, engine="cpu")
 

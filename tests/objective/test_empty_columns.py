@@ -8,9 +8,9 @@ import scipy.sparse as sp
 from sklearn.metrics import make_scorer
 
 import softmargin as sm
+from softmargin.content import content_hashes
 from softmargin.data import Dataset
 from softmargin.estimators import LinearClassifier, LinearClassifierCV
-from softmargin.selection.folds import content_hashes
 from softmargin.sparse import without_empty_columns
 from tests.support.problems import n_cases
 

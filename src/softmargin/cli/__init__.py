@@ -18,6 +18,7 @@ import click
 
 from softmargin._version import __version__
 from softmargin.cli.arguments import GIVEN, config_option
+from softmargin.cli.check import check
 from softmargin.cli.compare import compare
 from softmargin.cli.completion import completion
 from softmargin.cli.curve import curve
@@ -71,7 +72,7 @@ def softmargin() -> None:
         default_threads()
 
 
-for command in (fit, compare, curve, embed, evaluate, predict, report, export, info, completion):
+for command in (fit, compare, curve, embed, evaluate, predict, report, export, info, check, completion):
     if command is not completion:
         command.params.append(config_option())
     complete_files(command)

@@ -1,4 +1,4 @@
-"""``--cluster``: fits and predictions on the workers of a Dask cluster, from a folder of shards."""
+"""``--cluster``: fits, comparisons and predictions on the workers of a Dask cluster, from a folder of shards."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from softmargin.cli import wording
+from softmargin.cli import sampling, wording
 from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job
 from softmargin.cli.progress import Progress, stage
@@ -20,35 +21,50 @@ from softmargin.errors import ConvergenceWarning, ParameterError, missing_packag
 from softmargin.text import pluralize
 
 if TYPE_CHECKING:
+    from softmargin.engines.chunked import ChunkedEngine
+    from softmargin.features import FeatureExtractor
     from softmargin.model import Model
+    from softmargin.selection import Comparison
     from softmargin.shards import Shards
 
-__all__ = ["check_job", "fit_shards", "on_parts", "option", "print_shards"]
+__all__ = ["check_job", "client_of", "compare_shards", "fit_shards", "option", "print_shards"]
 
-option = click.option(
-    "--cluster",
-    "where",
-    metavar="WHERE",
-    help="Run on a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
-)
+_MIXED = "softmargin.mixed"
+
+
+def option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a cluster to a command, which receives only ``where``."""
+    command = click.option(
+        "--mixed",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _, mixed: context.meta.update({_MIXED: mixed}),
+        help="With --cluster, allow workers of several versions or processors: proved, but other last bits.",
+    )(command)
+    return click.option(
+        "--cluster",
+        "where",
+        metavar="WHERE",
+        help="Run on a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
+    )(command)
+
 
 _PREPARED = {
-    "groups": "--groups", "group_by": "--group-by", "class_weight": "--class-weight", "weights": "--weights",
-    "limit": "--limit", "normalize_rows": "--normalize-rows", "specs": "--features", "image_size": "--image-size",
-    "labels_file": "--labels-file", "label_column": "--label-column", "columns": "--columns", "text": "--text",
+    "groups": "--groups", "group_by": "--group-by", "limit": "--limit", "normalize_rows": "--normalize-rows",
+    "specs": "--features", "image_size": "--image-size", "labels_file": "--labels-file", "text": "--text",
 }  # fmt: skip
 """Options that would change the data, by the fields of `Job`."""
 
 
-def check_job(job: Job, page: str | None) -> None:
-    """Raise a `ParameterError` for options that a cluster does not support."""
-    if len(set(job.names)) != 1 or job.reg is None:
-        raise ParameterError("--cluster needs one --loss and --reg, since nothing is selected on a cluster.")
+def check_job(job: Job, **others: str | None) -> None:
+    """Raise a `ParameterError` for options that a cluster does not support; ``others`` are not fields of `Job`."""
     for name, flag in _PREPARED.items():
         if getattr(job, name) not in (None, False, ()):
             raise ParameterError(f"{flag} is not supported with --cluster; prepare the shards instead.")
-    if page is not None:
-        raise ParameterError("--report is not supported with --cluster; run softmargin report afterwards.")
+    for name, value in others.items():
+        if value is not None:
+            flag = name.replace("_", "-")
+            raise ParameterError(f"--{flag} is not supported with --cluster; use data in memory of one machine.")
 
 
 @contextmanager
@@ -61,28 +77,65 @@ def client_of(where: str) -> Iterator[None]:
         from softmargin.engines.dask import connected, local_cluster
     except ModuleNotFoundError as error:
         raise missing_package("--cluster", "distributed", "dask") from error
-    with connected(where) if local is None else local_cluster(int(local[1])):
+    if mixed := click.get_current_context().meta[_MIXED]:
+        wording.say_err("Note: workers may differ (--mixed), so the last bits of W are not reproducible.")
+    with connected(where, mixed) if local is None else local_cluster(int(local[1])):
         yield
 
 
-def fit_shards(
-    job: Job, where: str, checkpoint: str | None, progress: Progress
-) -> tuple[Model, float, Shards, str, float]:
-    """Return the model, its training accuracy, the data, the status of the fit and the seconds that all took."""
+class _Opened(NamedTuple):
+    """A job with its scaling, its data, their engine, and what computed the features."""
+
+    job: Job
+    shards: Shards
+    engine: ChunkedEngine
+    extractor: FeatureExtractor | None
+
+
+@contextmanager
+def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
+    """Connect to a cluster, and let its workers read the shards."""
     from softmargin.data.shards import open_shards
-    from softmargin.engines import make_engine
+
+    progress("opening the shards")
+    columns, made_by = job.options()["columns"], _extractor_of(job.data)
+    shards = open_shards(job.data, label_column=job.label_column, columns=columns, weights_column=job.weights)
+    factors = sampling.factors_of_shards(sampling.read_factors(job.class_weight), shards, job.class_weight)
+    shards = shards.weighted(factors)
+    if made_by is not None and job.scaling == "auto":
+        job = replace(job, scaling=made_by.scaling)
+    with client_of(where):
+        from softmargin.engines.dask import dask_engine
+
+        progress("waiting for the workers (kernels are compiled if not cached)")
+        yield _Opened(job, shards, dask_engine(shards, job.threads), made_by)
+
+
+class Fitted(NamedTuple):
+    """What a fit on a cluster returns: the seconds are those without the start of the cluster."""
+
+    model: Model
+    accuracy: float
+    shards: Shards
+    choice: Comparison | None
+    status: str
+    seconds: float
+
+
+def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress) -> Fitted:
+    """Fit the given loss and λ, or those that are selected, to all samples."""
     from softmargin.model import Model
     from softmargin.training import train_on
 
-    (loss,), reg = job.losses(), job.reg
-    assert reg is not None, "check_job was called"
-    job.note_unused()
-    progress("opening the shards")
-    shards = open_shards(job.data)
-    with client_of(where):
-        started = time.perf_counter()
-        progress("waiting for the workers (kernels are compiled if not cached)")
-        engine = make_engine("dask", shards, job.threads)
+    losses = job.losses()
+    with _opened(job, where, progress) as (job, shards, engine, made_by):
+        started, choice = time.perf_counter(), None
+        if len(losses) > 1 or job.reg is None:
+            choice = job.search_shards(shards, losses, progress, lambda *_: engine)
+        else:
+            job.note_unused()
+        loss, reg = (losses[0], job.reg) if choice is None else (choice.loss, choice.reg)
+        assert reg is not None, "without a choice, λ was given"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # reported by the command
             trained = train_on(
@@ -94,19 +147,45 @@ def fit_shards(
         accuracy = engine.quality(loss, trained.W, trained.b, "training").accuracy
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
-            data_name=os.path.basename(os.path.normpath(job.data)), history=trained.fit.record(),
-            command=command_line(),
+            data_name=_name(job), history=trained.fit.record(), command=command_line(), extractor=made_by,
+            feature_names=shards.feature_names, label_column=shards.label_column,
+            weights_column=shards.weights_column, selection={} if choice is None else choice.record(),
         )  # fmt: skip
-        return model, accuracy, shards, trained.fit.status, time.perf_counter() - started
+        return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
 
 
-def on_parts(where: str, shards: Shards, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-    """Return ``task(part, *arguments)`` for each part, run by the workers; the columns hold the arguments."""
-    with client_of(where):
-        from softmargin.engines.dask import current_runner
+def compare_shards(job: Job, where: str, progress: Progress) -> tuple[Comparison, Shards, dict[str, Any], float]:
+    """Return the comparison of the losses, the data, their record for JSON, and the seconds that it took."""
+    losses = job.losses()
+    with _opened(job, where, progress) as (job, shards, engine, _):
+        started = time.perf_counter()
+        found = job.search_shards(shards, losses, progress, lambda *_: engine)
+        return found, shards, _described(job, shards, engine), time.perf_counter() - started
 
-        runner = current_runner(shards.parts)
-        return runner.collect(runner.run(task, shards.parts, *columns))
+
+def _name(job: Job) -> str:
+    return os.path.basename(os.path.normpath(job.data))
+
+
+def _extractor_of(folder: str) -> FeatureExtractor | None:
+    """Return the extractor of a folder of features, if it names one."""
+    from softmargin.data.embedded import read_origin
+
+    if read_origin(folder) is None:
+        return None
+    from softmargin.features.shards import stored_extractor  # slow to import
+
+    return stored_extractor(folder)
+
+
+def _described(job: Job, shards: Shards, engine: ChunkedEngine) -> dict[str, Any]:
+    """Return what `reading.describe` returns for data in memory."""
+    assert engine.labels is not None, "shards have labels"
+    return {
+        "name": _name(job), "n_samples": shards.n_samples, "n_features": shards.n_features, "image_shape": None,
+        "dtype": str(shards.dtype), "fingerprint": engine.fingerprint(),
+        "classes": dict(zip(map(str, engine.labels.tolist()), engine.class_counts.tolist(), strict=True)),
+    }  # fmt: skip
 
 
 def print_shards(source: str, shards: Shards, n_classes: int) -> None:

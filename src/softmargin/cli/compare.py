@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmargin.cli import files, held_out, options, wording
+from softmargin.cli import cluster, files, held_out, options, wording
 from softmargin.cli.job import Job, Task
 from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import describe
@@ -31,8 +31,11 @@ __all__ = ["compare"]
 )
 @options.search
 @options.job
+@cluster.option
 @options.gathered(Job, "job")
-def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool, quiet: bool) -> int:
+def compare(
+    job: Job, output: str | None, out_of_fold: str | None, where: str | None, as_json: bool, quiet: bool
+) -> int:
     """Compare the losses on DATA by cross-validation, each at its best λ.
 
     For each loss, λ decreases from the largest useful value until the held-out score no longer improves. Every fit
@@ -46,6 +49,8 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
     set. These accuracies do not influence the selection.
     """
     job.check()
+    if where is not None:
+        cluster.check_job(job, out_of_fold=out_of_fold)
     extractors = job.extractors()
     inputs = job.inputs(extractors)
     if out_of_fold is not None:
@@ -54,6 +59,9 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
     if output is not None:
         files.check_name(output, (".json",))
         files.check_output(output, *inputs, written=[out_of_fold])
+    if where is not None:
+        _compare_shards(job, where, output, as_json, quiet)
+        return 0
     with reporter(quiet) as progress:
         losses = job.losses()
         tasks = job.read(extractors, progress)
@@ -73,11 +81,7 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
         "test": next(iter(tests.values())) if several is None else tests,
         "seconds": seconds,
     }
-    if output is not None:
-        text = (
-            json.dumps(wording.document("compare", record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        )
-        files.save(output, [text.encode()])
+    _save(output, record)
     if out_of_fold is not None:
         held_out.save(out_of_fold, task, one)
     if as_json:
@@ -93,6 +97,31 @@ def compare(job: Job, output: str | None, out_of_fold: str | None, as_json: bool
     if out_of_fold is not None:
         wording.say(f"Out-of-fold scores written to {out_of_fold}.")
     return 0
+
+
+def _compare_shards(job: Job, where: str, output: str | None, as_json: bool, quiet: bool) -> None:
+    with reporter(quiet) as progress:
+        found, shards, described, seconds = cluster.compare_shards(job, where, progress)
+    record = {
+        "data": described, "comparison": found.record(),
+        "settings": job.settings(None), "test": {}, "seconds": seconds,
+    }  # fmt: skip
+    _save(output, record)
+    if as_json:
+        wording.print_json("compare", record)
+        return
+    cluster.print_shards(job.data, shards, len(described["classes"]))
+    wording.print_comparison(found)
+    if output is not None:
+        wording.say(f"Results written to {output}.")
+
+
+def _save(output: str | None, record: dict[str, Any]) -> None:
+    """Write all results to a JSON file, if there is a name for it."""
+    if output is not None:
+        document = wording.document("compare", record)
+        text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        files.save(output, [text.encode()])
 
 
 def _test_accuracies(job: Job, task: Task, found: Comparison, progress: Progress) -> dict[str, float]:

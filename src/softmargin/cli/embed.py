@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmargin.cli import files, options
+from softmargin.cli import cluster, files, options
+from softmargin.cli.embed_shards import embed_shards
 from softmargin.cli.job import Extraction
 from softmargin.cli.progress import reporter
 from softmargin.cli.reading import describe, read_data
@@ -22,24 +25,38 @@ __all__ = ["embed"]
 
 @click.command(short_help="Compute features of pictures or texts, and save them.")
 @options.data
-@click.option("-o", "--output", metavar="FILE", required=True, help="File to write: .safetensors.")
+@click.option(
+    "-o", "--output", metavar="FILE", required=True, help="File to write: .safetensors; with --cluster a folder."
+)
 @options.embedding
 @options.reading
 @options.threads
 @options.as_json
 @options.quiet
+@cluster.option
 @options.gathered(Extraction, "job")
-def embed(job: Extraction, output: str, as_json: bool, quiet: bool) -> None:
+def embed(job: Extraction, output: str, as_json: bool, quiet: bool, where: str | None) -> None:
     """Compute features of the pictures or texts of DATA, and save them.
 
     FILE holds the features (X_train, X_test), labels, ids and the identity of the extractor. `softmargin fit FILE`
     takes it, and the model then applies the extractor to new pictures or texts.
+
+    With --cluster, DATA is a folder of shards: .npy files of pictures, tables or archives of pictures. The workers
+    write NAME.npy and NAME_y.npy into the folder FILE for each, for `fit --cluster`. The same command resumes.
     """
-    files.check_name(output, (".safetensors",))
+    if where is None:
+        files.check_name(output, (".safetensors",))
+    else:  # workers have other current folders
+        job = replace(
+            job, specs=tuple(os.path.abspath(s) if s.lower().endswith(".onnx") else s for s in job.specs)
+        )
     extractors = job.extractors()
     [extractor] = extractors.values() if len(extractors) == 1 else [None]
     if extractor is None:
         raise ParameterError("embed needs one --features, such as hog or FILE.onnx.")
+    if where is not None:
+        embed_shards(where, job, extractor, output, as_json, quiet)
+        return
     files.check_output(output, *job.inputs(extractors))
     with reporter(quiet) as progress:
         settings: dict[str, Any] = {"features": extractor, "cache": not job.no_cache, "n_workers": job.threads}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmargin.cli import options
+from softmargin.cli import cluster, options
 from softmargin.cli.groups import groups_of
-from softmargin.cli.progress import reporter
+from softmargin.cli.on_cluster import evaluate_shards
+from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import Reading, labels_of, naming, part_of, read_for_model, read_model
 from softmargin.cli.wording import print_json, print_table, say, say_err, unknown_sentence
 from softmargin.errors import ParameterError
@@ -17,6 +18,7 @@ from softmargin.text import pluralize, printable
 
 if TYPE_CHECKING:
     from softmargin.evaluation import Evaluation, Metric, Share
+    from softmargin.model import Model
 
 __all__ = ["evaluate"]
 
@@ -74,6 +76,7 @@ def _limits(context: Any, option: Any, texts: tuple[str, ...]) -> dict[str, floa
     callback=_limits,
     help="Exit with status 1 if the accuracy, or METRIC, is lower; may be repeated.",
 )
+@cluster.option
 @options.gathered(Reading, "reading")
 def evaluate(
     model: str,
@@ -83,6 +86,7 @@ def evaluate(
     top_k: int | None,
     groups: str | None,
     limits: dict[str, float],
+    where: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -91,21 +95,21 @@ def evaluate(
     Prints metrics with their 95 % intervals (omitted if MODEL was trained on these samples), the classes with the
     lowest recall and the most frequent confusions. With --json it prints all numbers, with the confusion matrix.
 
+    With --cluster, DATA is a folder of shards of features, which the workers count one by one. AUROC, which needs
+    all scores in one place, is not defined there.
+
     METRIC is accuracy, top_k_accuracy, balanced_accuracy, macro_f1, auroc, worst_class or worst_group.
     """
     if "worst_group" in limits and groups is None:
         raise ParameterError("--fail-under worst_group=LIMIT needs --metric-groups.")
+    if where is not None and groups is not None:
+        raise ParameterError("--metric-groups is not supported with --cluster; evaluate the groups separately.")
     loaded = read_model(model)
     with reporter(quiet) as progress:
-        dataset = part_of(read_for_model(data, loaded, reading, progress), data, part)
-        y = labels_of(dataset, data)
-        values = None if groups is None else groups_of(groups, data, dataset, loaded, reading, part)
-        on_training = dataset.n_samples == loaded.n_samples and dataset.fingerprint() == loaded.fingerprint
-        progress("evaluating")
-        from softmargin.evaluation import evaluate as evaluated
-
-        with naming(data):
-            found = evaluated(loaded, dataset.X, y, values, top_k=top_k)
+        if where is None:
+            found, on_training = _evaluated(loaded, data, top_k, groups, reading, part, progress)
+        else:
+            found, on_training = evaluate_shards(where, loaded, data, top_k, reading, part, progress)
     failures = _below(found, limits)
     if on_training:
         say_err("Note: the model was trained on these samples; expect a lower accuracy on new samples.")
@@ -117,6 +121,21 @@ def evaluate(
     for failure in failures:
         say_err(f"Failed: {failure}.")
     return 1 if failures else 0
+
+
+def _evaluated(
+    model: Model, data: str, top_k: int | None, groups: str | None, reading: Reading, part: str, progress: Progress
+) -> tuple[Evaluation, bool]:
+    """Return the evaluation, and whether the samples are those that the model was trained on."""
+    dataset = part_of(read_for_model(data, model, reading, progress), data, part)
+    y = labels_of(dataset, data)
+    values = None if groups is None else groups_of(groups, data, dataset, model, reading, part)
+    on_training = dataset.n_samples == model.n_samples and dataset.fingerprint() == model.fingerprint
+    progress("evaluating")
+    from softmargin.evaluation import evaluate as evaluated
+
+    with naming(data):
+        return evaluated(model, dataset.X, y, values, top_k=top_k), on_training
 
 
 def _print(data: str, found: Evaluation) -> None:

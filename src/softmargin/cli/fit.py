@@ -55,7 +55,8 @@ def fit(
     Loss and λ are selected by cross-validation unless both are given. For each loss, λ decreases from the largest
     useful value until the held-out accuracy no longer improves. Of several --features, the best are selected, too.
     The selected loss is then fitted to the whole training set until the relative duality gap is at most --tol. If
-    DATA has a test set, it is used only at the end, for the accuracy. With --cluster, one loss and λ are fitted.
+    DATA has a test set, it is used only at the end, for the accuracy. With --cluster, DATA are shards, of which
+    only those for training are used.
 
     Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
@@ -65,7 +66,7 @@ def fit(
     if page is not None:
         files.check_name(page, (".html", ".htm"), "HTML")
     if where is not None:
-        cluster.check_job(job, page)
+        cluster.check_job(job, report=page)
     written = [path for path in (output, page, checkpoint) if path is not None]
     extractors = job.extractors()
     inputs = job.inputs(extractors)
@@ -79,14 +80,18 @@ def fit(
             raise ModelFileError(f"{target} already exists; choose the model file with -o FILE.")
     if where is not None:
         with reporter(quiet) as progress, _noting(checkpoint):
-            model, accuracy, shards, status, seconds = cluster.fit_shards(job, where, checkpoint, progress)
+            fitted = cluster.fit_shards(job, where, checkpoint, progress)
+            model, accuracies, seconds = fitted.model, {"training": fitted.accuracy}, fitted.seconds
             model.save(target)
         if as_json:
-            _print_json(job, None, model, target, {"training": accuracy}, seconds)
+            _print_json(job, None, model, target, accuracies, seconds)
         else:
-            cluster.print_shards(job.data, shards, model.n_classes)
-            _print_model(model, target, {"training": accuracy}, seconds, None)
-        return _exit_status(model, job.tol, status)
+            cluster.print_shards(job.data, fitted.shards, model.n_classes)
+            if fitted.choice is not None:
+                wording.print_comparison(fitted.choice)
+                wording.say()
+            _print_model(model, target, accuracies, seconds, None)
+        return _exit_status(model, job.tol, fitted.status)
     with reporter(quiet) as progress:
         from softmargin.training import extractor_of, train
 

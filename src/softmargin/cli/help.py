@@ -36,6 +36,7 @@ EXAMPLES = {
         "softmargin info digits.safetensors --command",
         "softmargin info --env",
     ),
+    "check": ("softmargin check my_losses.py:svm_loss --loss hinge",),
     "completion": (
         'eval "$(softmargin completion bash)"',
         "softmargin completion fish > ~/.config/fish/completions/softmargin.fish",

@@ -17,6 +17,7 @@ VERBS = {
     "embed": ("features", "extract", "encode", "transform"),
     "export": ("convert", "save"),
     "info": ("show", "describe", "inspect", "summary", "version"),
+    "check": ("verify", "gradcheck", "grade"),
 }
 """Commands of other tools, by the command that does the same here."""
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from softmargin.data import Dataset
+    from softmargin.engines.registry import EngineFactory
     from softmargin.features import FeatureExtractor
     from softmargin.losses import Loss
     from softmargin.samples import Labelled
     from softmargin.selection import Comparison, FeatureComparison
+    from softmargin.shards import Shards
 
 __all__ = ["Extraction", "Job", "Task"]
 
@@ -162,7 +164,9 @@ class Job(Extraction):
             "max_passes",
             "weights",
         )
-        weight, groups = (None, None) if task is None else (task.class_weight, task.groups)
+        weight, groups = sampling.read_factors(self.class_weight), None
+        if task is not None:
+            weight, groups = task.class_weight, task.groups
         if isinstance(weight, dict):
             weight = {str(label): factor for label, factor in weight.items()}
         return {name: getattr(self, name) for name in names} | {
@@ -235,12 +239,12 @@ class Job(Extraction):
             return sampling.read_groups(self.groups, data.n_samples, f"training samples of {self.data}")
         return data.groups
 
-    def _search_options(self, task: Task) -> dict[str, Any]:
+    def _search_options(self, groups: Any, class_weight: Any) -> dict[str, Any]:
         """Return the arguments that all functions of `softmargin.selection` share."""
         regs: Any = "auto" if self.regs is None else self.regs
         options = {
-            "regs": regs if self.reg is None else [self.reg], "groups": task.groups, "rule": self.rule,
-            "class_weight": task.class_weight, "scoring": self.scoring, "seed": self.seed,
+            "regs": regs if self.reg is None else [self.reg], "groups": groups, "rule": self.rule,
+            "class_weight": class_weight, "scoring": self.scoring, "seed": self.seed,
             "n_threads": self.threads,
         }  # fmt: skip
         return options if self.max_passes is None else options | {"max_passes": self.max_passes}
@@ -249,18 +253,26 @@ class Job(Extraction):
         self, task: Task, losses: list[Loss], progress: Progress, *, keep_out_of_fold: bool = False
     ) -> Comparison:
         """Select loss and λ by cross-validation; if ``quick``, on a single held-out fifth."""
+        options = self._search_options(task.groups, task.class_weight) | {"scaling": self.scaling_of(task.data)}
+        options["keep_out_of_fold"] = keep_out_of_fold
+        return self._search(task.samples, task.samples.labels, losses, progress, options)
+
+    def search_shards(
+        self, shards: Shards, losses: list[Loss], progress: Progress, engine: EngineFactory
+    ) -> Comparison:
+        """Select loss and λ as `search` does, on samples in shards."""
+        options = self._search_options(None, None) | {"scaling": self.scaling, "engine": engine}
+        return self._search(shards, None, losses, progress, options)
+
+    def _search(
+        self, X: Labelled | Shards, y: Any, losses: list[Loss], progress: Progress, options: dict[str, Any]
+    ) -> Comparison:
         from softmargin.selection import choose, compare
 
         n_folds = 1 if self.quick else self.folds or 5
-        samples = task.samples
-        options = self._search_options(task) | {"scaling": self.scaling_of(task.data)}
-        options["keep_out_of_fold"] = keep_out_of_fold
         options["callback"] = lambda loss, reg, fold, step: progress(stage(loss, reg, step, fold, n_folds))
         with _noting():
-            if self.quick:
-                found = choose(samples, samples.labels, losses, **options)
-            else:
-                found = compare(samples, samples.labels, losses, cv=n_folds, **options)
+            found = choose(X, y, losses, **options) if self.quick else compare(X, y, losses, cv=n_folds, **options)
         self._warn([found], found, n_folds)
         return found
 
@@ -277,7 +289,8 @@ class Job(Extraction):
 
         n_folds = 1 if self.quick else self.folds or 5
         sets = {spec: task.samples for spec, task in tasks.items()}
-        options = self._search_options(next(iter(tasks.values())))
+        first = next(iter(tasks.values()))
+        options = self._search_options(first.groups, first.class_weight)
         options["keep_out_of_fold"] = keep_out_of_fold
         options["scaling"] = {spec: self.scaling_of(task.data) for spec, task in tasks.items()}
         options["callback"] = lambda name, loss, reg, fold, step: progress(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from softmargin.model import Model
 
 __all__ = [
-    "Reading", "check_classes", "check_data_for", "check_origin", "describe", "extractor_for", "files_of",
-    "labels_of", "naming", "part_of", "read_data", "read_for_model", "read_model",
+    "Reading", "check_classes", "check_data_for", "check_extractor", "check_origin", "describe", "extractor_for",
+    "files_of", "labels_of", "naming", "part_of", "read_data", "read_for_model", "read_model",
 ]  # fmt: skip
 
 _FEW_SAMPLES = 10
@@ -169,7 +169,11 @@ def check_origin(extractor: FeatureExtractor, data: Dataset, source: str) -> Non
     """Raise an error if a file of features was made by another extractor."""
     from softmargin.features import extractor_of
 
-    made_by = None if data.stored is None else extractor_of(data)
+    check_extractor(extractor, None if data.stored is None else extractor_of(data), source)
+
+
+def check_extractor(extractor: FeatureExtractor, made_by: FeatureExtractor | None, source: str) -> None:
+    """Raise an error if another extractor than that of the model made the features."""
     if made_by is not None and made_by.identity() != extractor.identity():
         raise DataError(
             f"{source} must hold features of {extractor.describe()} as in training, got features of "

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from softmargin.data import Dataset
+    from softmargin.shards import Shards
 
 __all__ = [
     "check_pattern",
     "factors_by_class",
+    "factors_of_shards",
     "groups_by_name",
     "is_file",
     "limited",
@@ -155,6 +157,24 @@ def factors_by_class(
             f"{printable(option or '')} must have labels of the data ({known}), got {quoted(unknown)}."
         )
     return {labels[label]: factor for label, factor in factors.items()}
+
+
+def factors_of_shards(
+    factors: dict[str, float] | str | None, shards: Shards, option: str | None
+) -> dict[Any, float] | str | None:
+    """Return the factors by label of shards, whose first label tells whether labels are integers."""
+    if not isinstance(factors, dict):
+        return factors
+    first = next(part for part in shards.parts if part.n_rows).labels(slice(0, 1))
+    found: dict[Any, float] = dict(factors)
+    if first.dtype.kind in "iu":
+        wrong = next((label for label in factors if not re.fullmatch(r"-?[0-9]{1,18}", label)), None)
+        if wrong is not None:
+            raise DataError(
+                f"{printable(option or '')} must have labels of the data, which are integers, got {quoted(wrong)}."
+            )
+        found = {int(label): factor for label, factor in factors.items()}
+    return found
 
 
 def limited(data: Dataset, limit: int, seed: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from softmargin.errors import missing_package
 
-__all__ = ["ParquetPieces", "pyarrow"]
+__all__ = ["ParquetPieces", "pyarrow", "release_memory"]
 
 
 def pyarrow(what: str) -> Any:
@@ -32,6 +32,11 @@ def pyarrow(what: str) -> Any:
     except ImportError as error:
         raise missing_package(what, "pyarrow", "frames") from error
     return pa
+
+
+def release_memory() -> None:
+    """Return memory of pyarrow that is not in use to the system."""
+    pyarrow("Reading tables").default_memory_pool().release_unused()
 
 
 class ParquetPieces:

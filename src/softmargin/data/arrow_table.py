@@ -21,11 +21,11 @@ from softmargin.data.arrow_types import (
 )
 from softmargin.data.column_names import is_index
 from softmargin.data.counters import without_counters
-from softmargin.data.dataset import Dataset, ReadOptions, join_parts, no_features
+from softmargin.data.dataset import Dataset, ImageShape, ReadOptions, join_parts, no_features
 from softmargin.data.files import check_unique, one_line
 from softmargin.data.images import SKIP, FilePictures, pixels_of, undamaged
 from softmargin.data.inputs import Inputs, Texts
-from softmargin.data.labels import Unlabelled, as_labels, is_missing, name_labels
+from softmargin.data.labels import Unlabelled, as_labels, is_missing, name_labels, nfc
 from softmargin.data.tables import ADVICE, LABELS, Kind, Plan, plan
 from softmargin.errors import DataError, SoftmarginError
 from softmargin.text import quoted
@@ -54,7 +54,7 @@ class Table:
         check_unique(schema.names, where, "column")  # before columns are found by their names
         index = self._index()
         self.names = [name for name in schema.names if name not in index]
-        kinds = [self._kind(schema.field(name)) for name in self.names]
+        kinds = self.kinds = [self._kind(schema.field(name)) for name in self.names]
         self.plan: Plan = plan(self.names, kinds, where, options)
         made = self.plan
         self.ids = index if made.ids is None else [self.names[made.ids]]
@@ -67,6 +67,11 @@ class Table:
     def label(self) -> str | None:
         """The name of the label column, if there is one."""
         return None if self.plan.label is None else self.names[self.plan.label]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the feature columns."""
+        return [self.names[k] for k in self.plan.features]
 
     def dataset(self, batches: Iterable[Any], name: str) -> Dataset:
         """Return the data set of all rows of some batches."""
@@ -88,15 +93,46 @@ class Table:
                 column = plain(batch.column(self.ids[0]))
                 self.ids = self.ids if len(column.unique()) == len(column) else []
             if batch.num_rows:
-                try:
-                    yield self._part(batch, name, start)
-                except _ColumnProblem as problem:
-                    raise self._error(problem.column, start + problem.row, problem.reason) from problem
+                with self._located(start):
+                    part = self._part(batch, name, start)
+                yield part
                 start += batch.num_rows
+
+    def features(self, batch: Any, start: int, names: list[str]) -> NDArray[Any]:
+        """Return some columns of features, (n, D), of a batch whose first row has the number ``start``."""
+        with self._located(start):
+            return self._rows(batch, start, names)[0]
+
+    def labels(self, batch: Any, start: int) -> NDArray[Any]:
+        """Return the labels of a batch whose first row has the number ``start``."""
+        assert self.label is not None, "the table has labels"
+        with self._located(start):
+            return nfc(self._labels(batch, self.label, start))
+
+    def weights(self, batch: Any, start: int) -> NDArray[np.float64]:
+        """Return the weights of a batch whose first row has the number ``start``; they are not checked."""
+        assert self.plan.weights is not None, "the table has weights"
+        with self._located(start):
+            return self._numbers(batch, self.names[self.plan.weights]).astype(np.float64)
+
+    @contextmanager
+    def _located(self, start: int) -> Iterator[None]:
+        """Raise a `_ColumnProblem` as the error that names the row of the file."""
+        try:
+            yield
+        except _ColumnProblem as problem:
+            raise self._error(problem.column, start + problem.row, problem.reason) from problem
+
+    def _rows(self, batch: Any, start: int, names: list[str]) -> tuple[NDArray[Any], ImageShape | None]:
+        """Return columns of numbers or of lists as rows, and the shape of pictures."""
+        if self.plan.kind == "number":
+            return np.stack([self._numbers(batch, column) for column in names], axis=1), None
+        with _problems_of(names[0]):
+            return rows_of(self._column(batch, names[0]), start)
 
     def _part(self, batch: Any, name: str, start: int) -> Dataset:
         made = self.plan
-        names = [self.names[k] for k in made.features]
+        names = self.feature_names
         X: NDArray[Any]
         image_shape = None
         inputs: Inputs | None = None
@@ -105,11 +141,8 @@ class Table:
         text = names[0] if made.kind == "text" else None
         if text is not None:
             X, inputs = no_features(batch.num_rows), Texts(self._words(batch, text), self.where)
-        elif made.kind == "number":
-            X = np.stack([self._numbers(batch, column) for column in names], axis=1)
-        elif made.kind == "list":
-            with _problems_of(names[0]):
-                X, image_shape = rows_of(self._column(batch, names[0]), start)
+        elif made.kind in ("number", "list"):
+            X, image_shape = self._rows(batch, start, names)
         else:
             pictures: Inputs = self._pictures(batch, names[0], start)
             options = replace(self.options, progress=None)
@@ -175,11 +208,8 @@ class Table:
         return kind_of(field.type)
 
     def _error(self, name: str, row: int, text: str) -> DataError:
-        kind = Unlabelled if name == self.label and name not in self._feature_names() else DataError
+        kind = Unlabelled if name == self.label and name not in self.feature_names else DataError
         return kind(f"{self.where} row {row}, column {quoted(name)}: {text}.")
-
-    def _feature_names(self) -> list[str]:
-        return [self.names[k] for k in self.plan.features]
 
     def _column(self, batch: Any, name: str) -> Any:
         """Return a column as a plain array without missing values."""

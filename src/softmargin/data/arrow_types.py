@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,18 @@ from softmargin.data.arrow import pyarrow
 from softmargin.data.dataset import ImageShape
 from softmargin.data.tables import Kind
 
-__all__ = ["RowProblem", "is_binary", "is_text", "kind_of", "numbers_of", "plain", "rows_of", "words_of"]
+__all__ = [
+    "RowProblem", "dtype_of", "is_binary", "is_text", "kind_of", "numbers_of", "plain", "rows_of", "words_of",
+]  # fmt: skip
 
 _LISTS = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
 _TEXTS = ("string", "large_string", "string_view")
 _BYTES = ("binary", "large_binary", "binary_view")
 _NUMBERS = ("integer", "floating", "boolean", "decimal")
+
+
+_by_type = lru_cache(maxsize=1024)
+"""Columns are many, and their types are few."""
 
 
 class RowProblem(Exception):
@@ -34,16 +41,19 @@ def _is(kind: Any, names: tuple[str, ...]) -> bool:
     return any(hasattr(types, f"is_{name}") and getattr(types, f"is_{name}")(kind) for name in names)
 
 
+@_by_type
 def is_text(kind: Any) -> bool:
     """Return whether a type is text, of any encoding of its lengths."""
     return _is(_storage(kind), _TEXTS)
 
 
+@_by_type
 def is_binary(kind: Any) -> bool:
     """Return whether a type is bytes of any length."""
     return _is(_storage(kind), _BYTES)
 
 
+@_by_type
 def kind_of(kind: Any) -> Kind:
     """Return what a column of a type holds, as `softmargin.data.tables.plan` takes it; bytes are "other"."""
     kind = _storage(kind)
@@ -60,6 +70,15 @@ def kind_of(kind: Any) -> Kind:
     if _is(kind, ("struct",)) and "bytes" in {kind.field(k).name for k in range(kind.num_fields)}:
         return "image"
     return "other"
+
+
+@_by_type
+def dtype_of(kind: Any) -> np.dtype[Any]:
+    """Return the dtype of the numbers in a column, of numbers or of lists, as `numbers_of` reads it."""
+    kind = _storage(kind)
+    while _is(kind, _LISTS):
+        kind = _storage(kind.value_type)
+    return np.dtype(np.float64 if _is(kind, ("decimal",)) else kind.to_pandas_dtype())
 
 
 def _storage(kind: Any) -> Any:

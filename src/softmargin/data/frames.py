@@ -16,7 +16,10 @@ from softmargin.data.tables import ROLES
 from softmargin.errors import DataError
 from softmargin.text import printable
 
-__all__ = ["FORMAT", "OPTIONS", "SUFFIXES", "accepts", "chunks", "read", "read_shards"]
+__all__ = [
+    "FORMAT", "OPTIONS", "PARQUET", "ROWS_AT_ONCE", "SUFFIXES", "accepts", "chunks", "class_names_of",
+    "parquet_file", "read", "read_shards",
+]  # fmt: skip
 
 FORMAT = "a .parquet, .feather or .arrow file (or a folder saved by datasets)"
 OPTIONS = (
@@ -28,6 +31,8 @@ SUFFIXES = (*PARQUET, ".feather", ".arrow", ".ipc")
 STATE, INFO, PARTS = "state.json", "dataset_info.json", "dataset_dict.json"
 """Files that describe a folder written by ``save_to_disk`` of `datasets`."""
 ROWS_AT_ONCE = 16384
+_BUFFER_BYTES = 1 << 16
+"""Compressed bytes of a column that are in memory at a time, instead of those of a row group."""
 
 
 class _Part(NamedTuple):
@@ -89,7 +94,7 @@ def chunks(path: Path, options: ReadOptions) -> Iterator[Dataset]:
     """Yield the rows of a single file in chunks."""
     with arrow_errors(printable(path)), ExitStack() as opened:
         schema, batches = _open(path, opened)
-        table = Table(schema, printable(path), options, _class_names_of(schema))
+        table = Table(schema, printable(path), options, class_names_of(schema))
         yield from table.chunks(batches(table.columns), path.stem)
 
 
@@ -149,7 +154,7 @@ def _read(part: _Part, name: str, options: ReadOptions) -> Dataset:
         for file, (schema, _) in zip(part.files, tables, strict=True):
             if (schema.names, schema.types) != (first.names, first.types):
                 raise DataError(f"{printable(file)} must have the same columns as {printable(part.files[0])}.")
-        class_names = _class_names_of(first) if part.class_names is None else part.class_names
+        class_names = class_names_of(first) if part.class_names is None else part.class_names
         table = Table(first, part.where, options, class_names)
         return table.dataset((batch for _, batches in tables for batch in batches(table.columns)), name)
 
@@ -158,7 +163,7 @@ def _open(path: Path, opened: ExitStack) -> tuple[Any, Callable[[list[str]], Ite
     """Return the schema of a file, and a function that yields its batches with at least the given columns."""
     pa = pyarrow(f"Reading {printable(path)}")
     if path.suffix.lower() in PARQUET:
-        file = opened.enter_context(pa.parquet.ParquetFile(path, memory_map=False, pre_buffer=False))
+        file = parquet_file(path, opened)
         return file.schema_arrow, lambda used: file.iter_batches(ROWS_AT_ONCE, columns=used, use_threads=False)
     stream = opened.enter_context(pa.memory_map(str(path)))
     is_file = stream.read(6) == b"ARROW1"
@@ -168,12 +173,20 @@ def _open(path: Path, opened: ExitStack) -> tuple[Any, Callable[[list[str]], Ite
     return reader.schema, lambda _: map(_valid, batches)
 
 
+def parquet_file(path: Path, opened: ExitStack) -> Any:
+    """Return an open parquet file of pyarrow."""
+    parquet = pyarrow(f"Reading {printable(path)}").parquet
+    return opened.enter_context(
+        parquet.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    )
+
+
 def _valid(batch: Any) -> Any:
     batch.validate(full=True)  # pyarrow does not check offsets when it reads a batch
     return batch
 
 
-def _class_names_of(schema: Any) -> dict[str, list[str]]:
+def class_names_of(schema: Any) -> dict[str, list[str]]:
     """Return the class names that `datasets` stores in the metadata."""
     try:
         return _class_names(json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data.dataset import Dataset, ImageShape, ReadOptions, as_features
+from softmargin.data.embedded import stored_features
 from softmargin.data.files import left_out, list_files, swap_word
 from softmargin.data.labels import read_labels
 from softmargin.data.npy_header import map_npy
@@ -84,18 +85,19 @@ def _read_shards(folder: Path, options: ReadOptions) -> Dataset:
     notes = [several] if len(main) > 1 else []
     notes += left_out(folder, [file.name for file in others])
     X, y, image_shape = _join(main, options.labels_file)
-    held = None
+    held, stored = None, stored_features(folder, main)
     if test:
         X_test, y_test, test_shape = _join(test, None)
         if y_test is not None or options.only_features:
-            held = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape)
-    return Dataset(X, y, folder.name, image_shape=image_shape, test=held, notes=tuple(notes))
+            origin = stored_features(folder, test)
+            held = Dataset(X_test, y_test, f"{folder.name} (test)", image_shape=test_shape, stored=origin)
+    return Dataset(X, y, folder.name, image_shape=image_shape, test=held, notes=tuple(notes), stored=stored)
 
 
-def shard_files(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+def shard_files(folder: Path, suffix: str = ".npy") -> tuple[list[Path], list[Path], list[Path]]:
     """Return the shards of a folder, those of its test set if it has one, and files left out for its sake."""
-    files = list_files(folder, ".npy")
-    labels = {labels_beside(file) for file in files}
+    files = list_files(folder, suffix)
+    labels = {labels_beside(file.with_suffix(".npy")) for file in files}
     shards = [file for file in files if file not in labels]
     train = [file for file in shards if swap_word(file, "train", "train")]
     test = [file for file in shards if swap_word(file, "test", "test") and file not in train]

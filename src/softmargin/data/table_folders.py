@@ -18,7 +18,7 @@ from softmargin.data.tables import LABELS
 from softmargin.errors import DataError, ParameterError
 from softmargin.text import pluralize, printable, some_of
 
-__all__ = ["FORMAT", "OPTIONS", "accepts", "read"]
+__all__ = ["FORMAT", "OPTIONS", "accepts", "read", "tables_of"]
 
 FORMAT = "a folder of tables"
 OPTIONS = csv.OPTIONS | frames.OPTIONS
@@ -56,15 +56,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     DataError
         The files differ in their columns or formats, or it is not clear which of them belong together.
     """
-    found = [_found(path, file) for file in _walk(path, 0, (*_TEXT, *frames.SUFFIXES))]
-    found = sorted(found, key=lambda one: natural_order(one.path.relative_to(path).as_posix()))
-    extra = [one for one in found if "submission" in one.path.name.lower()]
-    found = [one for one in found if one not in extra]
-    if not found:
-        raise DataError(f"{printable(path)} must hold a table, got only {printable(extra[0].path.name)}.")
-    parts = {one.part for one in found}
-    main = next(part for part in (TRAIN, None, TEST, VALIDATION) if part in parts)
-    groups = {part: [one for one in found if one.part == part] for part in parts}
+    main, groups, extra = _groups(path, (*_TEXT, *frames.SUFFIXES))
     data = _read_group(path, groups.pop(main), options)
     if main not in (TRAIN, None):
         data = replace(data, notes=(f"only the part {main} was found", *data.notes))
@@ -78,6 +70,37 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         extra += groups[None]
     unused += [printable(one.path.relative_to(path)) for one in extra]
     return replace(data, name=_short(path), test=test, notes=(*data.notes, *notes, *left_out(path, unused)))
+
+
+def tables_of(path: Path, suffixes: tuple[str, ...], part: str = TRAIN) -> list[Path]:
+    """Return the tables of the training or the test part of a folder, in the order of their names; may be none.
+
+    Raises
+    ------
+    DataError
+        It is not clear which tables belong together.
+    """
+    if next(_walk(path, 0, suffixes), None) is None:
+        return []
+    main, groups, _ = _groups(path, suffixes)
+    if part == TEST:
+        return _in_one_place(path, groups[TEST]) if TEST in groups and main != TEST else []
+    return _in_one_place(path, groups[main])
+
+
+def _groups(
+    path: Path, suffixes: tuple[str, ...]
+) -> tuple[str | None, dict[str | None, list[_Found]], list[_Found]]:
+    """Return the part that is the training data, the tables of each part, and submissions."""
+    found = [_found(path, file) for file in _walk(path, 0, suffixes)]
+    found = sorted(found, key=lambda one: natural_order(one.path.relative_to(path).as_posix()))
+    extra = [one for one in found if "submission" in one.path.name.lower()]
+    found = [one for one in found if one not in extra]
+    if not found:
+        raise DataError(f"{printable(path)} must hold a table, got only {printable(extra[0].path.name)}.")
+    parts = {one.part for one in found}
+    main = next(part for part in (TRAIN, None, TEST, VALIDATION) if part in parts)
+    return main, {part: [one for one in found if one.part == part] for part in parts}, extra
 
 
 def _walk(folder: Path, depth: int, suffixes: tuple[str, ...]) -> Iterator[Path]:
@@ -114,12 +137,7 @@ def _found(root: Path, file: Path) -> _Found:
 
 def _read_group(root: Path, group: list[_Found], options: ReadOptions) -> Dataset:
     """Read the files of one part as one table."""
-    places = list(dict.fromkeys(one.place for one in group))
-    if len(places) > 1:
-        raise DataError(
-            f"{printable(root)} has tables in several folders ({_some(places)}); give one of them as the data."
-        )
-    files = [one.path for one in group]
+    files = _in_one_place(root, group)
     is_text = [file.name.lower().endswith(_TEXT) for file in files]
     if len(set(is_text)) > 1:
         names = _some([file.name for file in files])
@@ -131,6 +149,16 @@ def _read_group(root: Path, group: list[_Found], options: ReadOptions) -> Datase
         return data
     joined = f"{pluralize(len(files), 'shard')} of {printable(_short(root))} joined in the order of their names"
     return replace(data, notes=(joined, *data.notes))
+
+
+def _in_one_place(root: Path, group: list[_Found]) -> list[Path]:
+    """Return the files of a part, or raise a `DataError` if they are in folders that tell them apart."""
+    places = list(dict.fromkeys(one.place for one in group))
+    if len(places) > 1:
+        raise DataError(
+            f"{printable(root)} has tables in several folders ({_some(places)}); give one of them as the data."
+        )
+    return [one.path for one in group]
 
 
 def _read_texts(root: Path, files: list[Path], options: ReadOptions) -> Dataset:

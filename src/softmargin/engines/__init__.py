@@ -15,9 +15,9 @@ from softmargin.engines.base import (
     RowState,
     Shape,
 )
-from softmargin.engines.registry import ENGINES, make_engine
+from softmargin.engines.registry import ENGINES, make_engine, runner_of
 
 __all__ = [
     "ENGINES", "Capability", "DualSource", "DualState", "DualSums", "Engine", "Evaluation", "GivenRows",
-    "Gradients", "Moments", "Preconditioner", "Quality", "RowState", "Shape", "make_engine",
+    "Gradients", "Moments", "Preconditioner", "Quality", "RowState", "Shape", "make_engine", "runner_of",
 ]  # fmt: skip

@@ -52,4 +52,4 @@ class ArrayPart:
 
 def shards_of(samples: Samples) -> Shards:
     """Return samples in memory as a single part, whose labels are the class numbers."""
-    return Shards([ArrayPart(samples)], samples.X.shape[1], samples.dtype)
+    return Shards([ArrayPart(samples)], samples.X.shape[1], samples.dtype, samples.is_sparse)

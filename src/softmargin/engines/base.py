@@ -260,7 +260,7 @@ class Engine(ABC):
 
     @property
     def n_threads(self) -> int:
-        """Number of threads of this process that read X."""
+        """Number of threads in which fits may run concurrently: those of this process that read X."""
         return 1
 
     def asarray(self, array: Any) -> Vector:

@@ -3,25 +3,27 @@
 A `Runner` decides where the sums over shards are computed. Results have the same bits for any runner, number of
 workers and size of shards, on one type of processor. They depend on how the data are divided into parts.
 
-Nothing of length N is here: labels, weights, offsets and multipliers stay with the shards. Therefore mini-batches,
-dual ascent and folds are not supported; L-BFGS and the augmented Lagrangian are.
+Nothing of length N is here: labels, weights, offsets and multipliers stay with the shards. Therefore mini-batches
+and dual ascent are not supported; L-BFGS and the augmented Lagrangian are. A fold is known by its number, and the
+tasks find its samples by the hashes of their rows.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from softmargin.affine import Affine
-from softmargin.arguments import brief
-from softmargin.engines import shard as tasks
+from softmargin.arguments import brief, check_count
+from softmargin.engines import shard_sums as tasks
 from softmargin.engines.base import (
     Capability,
     DualSource,
@@ -34,15 +36,29 @@ from softmargin.engines.base import (
     Preconditioner,
     Quality,
     RowState,
-    Shape,
 )
 from softmargin.engines.curvature import mean_of, step_between
-from softmargin.engines.rows import ArrayRows, aligned
+from softmargin.engines.division import Division
+from softmargin.engines.readings import Readings
+from softmargin.engines.rows import aligned
 from softmargin.engines.runner import Runner
-from softmargin.engines.shard import Counts, Piece, Recipe, Request
-from softmargin.engines.shard_rows import Origin, ShardRows, restored
-from softmargin.engines.tree import Add, Tree, added
-from softmargin.errors import CapabilityError, ClusterError, DataError, ParameterError
+from softmargin.engines.shard import (
+    Fold,
+    FoldRule,
+    Piece,
+    Recipe,
+    chunk_rows,
+    classes_of,
+    describe,
+    divided,
+    fingerprints,
+    pick,
+    survey,
+)
+from softmargin.engines.shard_rows import Flags, Origin, ShardRows, restored
+from softmargin.engines.shard_sums import Request
+from softmargin.engines.tree import Add, added
+from softmargin.errors import CapabilityError, ClusterError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
 from softmargin.samples import Samples
 from softmargin.shards import Shards
@@ -50,14 +66,15 @@ from softmargin.threads import default_threads
 
 __all__ = ["ChunkedEngine"]
 
-_CHUNK_BYTES, _LEAST_ROWS, _MOST_ROWS = 1 << 26, 1 << 12, 1 << 20
-"""The number of rows of a chunk is the largest power of two of at most this size in bytes, within these bounds."""
-
-_TASKS_PER_WORKER = 4
-"""Number of shards per worker at the start, so that the others can take over those of a slow or lost one."""
+_TASKS_PER_WORKER = 2
+"""Number of shards per thread of the workers, or up to twice as many: others take over those of a lost worker.
+On a cluster, each costs about 1.5 ms per pass, one after the other."""
 
 _DRIVER_BYTES, _MERGED = 1 << 26, 8
 """If the sums of all shards are larger than this, tasks first add those of this many shards."""
+
+_CONCURRENT = 16
+"""Number of fits that run concurrently, so that one reading serves several points."""
 
 _ROW_ARRAYS = 3
 """Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and offsets."""
@@ -80,6 +97,11 @@ class ChunkedEngine(Engine):
     group : int, optional
         Number of chunks per shard; by default it depends on the number of workers. Results do not depend on it.
 
+    Attributes
+    ----------
+    class_counts : ndarray of shape (C,)
+        Number of samples of positive weight of each class.
+
     Raises
     ------
     DataError
@@ -99,24 +121,38 @@ class ChunkedEngine(Engine):
             for part, size, number in zip(shards.parts, rows, first, strict=False)
             for start in range(0, part.n_rows, size * group)
         ]
-        counts = [each for found in runner.collect(runner.run(tasks.survey, self._pieces)) for each in found]
-        self._n_active = np.array([each.n_active.sum() for each in counts])
-        labels, factors, self.shape = _classes(counts, shards)
+        counts = [each for found in runner.collect(runner.run(survey, self._pieces)) for each in found]
+        labels, self.class_counts, self._factors, self.shape = classes_of(counts, shards)
+        self._n_active: Ints = np.array([each.n_active[np.isin(each.labels, labels)].sum() for each in counts])
         self.labels = labels
+        D, C = self.shape.n_features, self.shape.n_classes
+        if (size := 8 * D * C) > runner.point_bytes:
+            raise ClusterError(
+                f"W has {size / 1e6:.0f} MB ({D:,} features, {C:,} classes), but each pass sends it to workers "
+                f"and back, at most {runner.point_bytes / 1e6:.0f} MB; use fewer features, or engine='chunked'."
+            )
         self._n_read = 0
-        recipes = [Recipe(piece, self._n_chunks, labels, factors, n_threads) for piece in self._pieces]
+        recipes = [Recipe(piece, self._n_chunks, labels, self._factors, n_threads) for piece in self._pieces]
         self._loaded = runner.load(recipes)
-        described = runner.collect(runner.run(tasks.describe, self._loaded))
+        described = runner.collect(runner.run(describe, self._loaded))
         depth = (self._n_chunks - 1).bit_length()
         # Half as much again, since errors of the means of the chunks come on top of those of their variances.
         self._rounding = 1.5 * max(bound for bound, _ in described) + 4.0 * _EPS * depth
         if all(has_single for _, has_single in described):
             self.supports = frozenset({Capability.SINGLE})
+        self._fold: Fold | None = None
+        self.division: Division | None = None
+        self._readings = Readings(self._read)
 
     @property
     def n_passes(self) -> float:
         """Number of passes over X so far; reading some of the rows counts as a fraction of a pass."""
         return self._n_read / self.shape.n_active
+
+    @property
+    def n_threads(self) -> int:
+        """Number of threads in which fits may run concurrently; their sums share readings."""
+        return _CONCURRENT
 
     def require(self, capability: Capability, purpose: str) -> None:
         """Raise a `CapabilityError` unless the engine supports a capability."""
@@ -131,25 +167,28 @@ class ChunkedEngine(Engine):
         add: Add = added,
         n_read: int | None = None,
     ) -> tuple[Any, ...]:
-        """Return the sum over all chunks of what a function of ``shard.py`` returns for one."""
-        nodes = self._run(tasks.sums, Request(term, arguments, add), offsets)
-        return self._total(nodes, add, n_read)
-
-    def _run(self, task: Callable[..., Any], request: Request, offsets: RowState | None) -> list[Any]:
+        """Return the sum over all chunks of what a function of ``shard_sums.py`` returns for one."""
         assert offsets is None or isinstance(offsets, ShardRows)
-        columns = [self._loaded, [self._runner.share(request)] * len(self._loaded)]
-        return self._runner.run(task, *columns, *([] if offsets is None else [offsets.parts]))
+        [total] = self._readings.get([(Request(term, arguments, add, self._fold), offsets)])
+        self._n_read += self.shape.n_active if n_read is None else n_read
+        return cast(tuple[Any, ...], total)
 
-    def _total(self, nodes: Sequence[Any], add: Add, n_read: int | None = None) -> tuple[Any, ...]:
-        size = 8 * self.shape.n_features * self.shape.n_classes
+    def _read(self, wanted: Sequence[tuple[Request, ShardRows | None]]) -> list[tuple[Any, ...]]:
+        """Return the totals of several requests, each with its offsets, from one reading."""
+        n = len(self._loaded)
+        requests = [self._runner.share(request) for request, _ in wanted]
+        offsets = [[rows and rows.parts[k] for _, rows in wanted] for k in range(n)]
+        nodes = self._runner.run(tasks.sums, self._loaded, [requests] * n, offsets)
+        return self._totals(nodes, [request.add for request, _ in wanted])
+
+    def _totals(self, nodes: Sequence[Any], add: Sequence[Add]) -> list[tuple[Any, ...]]:
+        size = 8 * self.shape.n_features * self.shape.n_classes * len(add)
         while len(nodes) > _MERGED and size * len(nodes) > _DRIVER_BYTES:
             groups = [nodes[k : k + _MERGED] for k in range(0, len(nodes), _MERGED)]
             nodes = self._runner.run(tasks.merged, groups, [self._n_chunks] * len(groups), [add] * len(groups))
-        tree = Tree(self._n_chunks, add)
-        for found in self._runner.collect(nodes):
-            tree.update(found)
-        self._n_read += self.shape.n_active if n_read is None else n_read
-        return tuple(aligned(each) if isinstance(each, np.ndarray) else each for each in tree.total)
+        [found] = [tasks.merged(self._runner.collect(nodes), self._n_chunks, add)]
+        totals = [next(iter(of_request.values())) for of_request in found]
+        return [tuple(aligned(x) if isinstance(x, np.ndarray) else x for x in total) for total in totals]
 
     # -- the protocol ----------------------------------------------------------------------------------
 
@@ -182,7 +221,7 @@ class ChunkedEngine(Engine):
     ) -> list[Evaluation]:
         """Return the values and gradients at several points, from a single pass."""
         if folds is not None:
-            _refuse("folds")
+            return super().evaluate_many(loss, W, b, folds, single=single)
         found = self._sum(tasks.evaluation, loss, np.array(W), np.array(b), single)
         return [Evaluation(*point) for point in zip(W, b, found[0].tolist(), *found[1:], strict=True)]
 
@@ -201,16 +240,20 @@ class ChunkedEngine(Engine):
         if not source.keep:
             return DualSums(*self._sum(tasks.dual, *arguments, offsets=source.offsets))
         assert source.offsets is None or isinstance(source.offsets, ShardRows)
-        pairs = self._run(tasks.kept, Request(tasks.dual, arguments), source.offsets)
+        request = self._runner.share(Request(tasks.dual, arguments, fold=self._fold))
+        columns = [self._loaded, [request] * len(self._loaded)]
+        pairs = self._runner.run(tasks.kept, *columns, *([] if source.offsets is None else [source.offsets.parts]))
         nodes, rows = (self._runner.run(itemgetter(k), pairs) for k in (0, 1))
-        value, conjugate, square, G, classes = self._total(nodes, added)
+        [(value, conjugate, square, G, classes)] = self._totals(nodes, [added])
+        self._n_read += self.shape.n_active
         parents = () if source.offsets is None else (source.offsets.origin,)
         origin = Origin("dual", (), parents, source.loss, (W.copy(), b.copy()))
         return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, rows, origin))
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
         """Return rows of zeros in float32, or those that `ShardRows.save` described; a pass for each dual rows."""
-        needed = _ROW_ARRAYS * 4 * self.shape.n_samples * self.shape.n_classes
+        n_fits = 1 if self.division is None else self.division.n_folds
+        needed = _ROW_ARRAYS * 4 * self.shape.n_samples * self.shape.n_classes * n_fits
         if needed > self._runner.free_bytes:
             raise ClusterError(
                 f"The multipliers need {needed / 1e9:.2f} GB of memory, but the workers have "
@@ -218,7 +261,7 @@ class ChunkedEngine(Engine):
             )
         if saved is None:
             shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
-            return ShardRows(self._runner, self._runner.run(_zeros, shapes), Origin("zeros"))
+            return ShardRows(self._runner, self._runner.run(tasks.zeros, shapes), Origin("zeros"))
 
         def dual(W: Floats, b: Floats, source: Gradients) -> ShardRows:
             rows = self.dual_sums(source.loss, W, b, source).rows
@@ -248,10 +291,13 @@ class ChunkedEngine(Engine):
         return mean_of(trace / weight, self.shape.n_classes)
 
     def quality(self, loss: Loss, W: Floats, b: Floats, part: str) -> Quality:
-        """Return mean loss and accuracy on all samples, the "training" part."""
-        if part != "training":
-            raise ParameterError(f"part must be 'training', as shards have no folds, got {brief(part)}.")
-        value, hits, weight = self._sum(tasks.quality, loss, W, b)
+        """Return mean loss and accuracy on the "training" or, of a fold, on the "held_out" samples."""
+        if part not in ("training", "held_out"):
+            raise ParameterError(f"part must be 'training' or 'held_out', got {brief(part)}.")
+        if part == "held_out" and self._fold is None:
+            raise ParameterError("These samples are not a fold, so they have no held-out part.")
+        engine = self if self._fold is None or part == "training" else self._part(self._fold.number, True)
+        value, hits, weight = engine._sum(tasks.quality, loss, W, b)
         return Quality(value / weight, hits / weight)
 
     def preconditioner(self, affine: Affine, moments: Moments, single: bool) -> Preconditioner:
@@ -273,7 +319,7 @@ class ChunkedEngine(Engine):
         parts = np.split(places, np.searchsorted(places, starts[1:-1]))
         local = [part - start for part, start in zip(parts, starts, strict=False)]
         chunks = [[local[piece.first_chunk + k] for k, _ in enumerate(piece.chunks())] for piece in self._pieces]
-        found = self._runner.collect(self._runner.run(tasks.pick, self._loaded, chunks))
+        found = self._runner.collect(self._runner.run(pick, self._loaded, chunks, [self._fold] * len(chunks)))
         self._n_read += len(places)
         X, y, weights = zip(*(some for shard in found for some in shard), strict=True)
         joined = csr_array(vstack(X)) if hasattr(X[0], "indptr") else np.concatenate(X)
@@ -286,47 +332,67 @@ class ChunkedEngine(Engine):
 
     def fingerprint(self) -> str:
         """Return a hash of X, labels and weights."""
-        found = self._runner.collect(self._runner.run(tasks.fingerprints, self._loaded))
+        found = self._runner.collect(self._runner.run(fingerprints, self._loaded))
         return hashlib.sha256("".join(each for hashes in found for each in hashes).encode()).hexdigest()
 
-    def with_fold(self, k: int) -> NoReturn:
-        """Raise a `CapabilityError`."""
-        _refuse("folds")
+    # -- folds -----------------------------------------------------------------------------------------
 
+    def divided(self, rule: FoldRule, n_folds: int) -> ChunkedEngine:
+        """Return the engine with folds by the content of the rows; one pass.
 
-def chunk_rows(row_bytes: int) -> int:
-    """Return the number of rows of a chunk, from the size of a row in bytes."""
-    fitting = max(1, _CHUNK_BYTES // row_bytes)
-    return int(np.clip(1 << (fitting.bit_length() - 1), _LEAST_ROWS, _MOST_ROWS))
+        Parameters
+        ----------
+        rule : FoldRule
+        n_folds : int
+            Number of folds; the rows of any others are never held out.
 
+        Raises
+        ------
+        DataError
+            If a fold holds out no sample, or all samples of a class.
+        """
+        n = len(self._loaded)
+        counts = self._runner.collect(self._runner.run(divided, self._loaded, [rule] * n))
+        self._n_read += self.shape.n_active
+        division = Division(rule, n_folds, np.array([chunk for shard in counts for chunk in shard]))
+        assert self.labels is not None, "shards have labels"
+        division.check(self.labels.tolist())
+        other = copy.copy(self)
+        other.division = division
+        return other
 
-def _zeros(shape: tuple[int, int]) -> ArrayRows:
-    return ArrayRows(np.zeros(shape, np.float32))
+    def with_fold(self, k: int) -> ChunkedEngine:
+        """Return the engine of the training samples of a fold."""
+        if self.division is None:
+            raise ParameterError("These samples have no folds.")
+        if check_count("fold", k, 0) >= self.division.n_folds:
+            raise ParameterError(f"fold must be a whole number from 0 to {self.division.n_folds - 1}, got {k}.")
+        return self._part(k, False)
+
+    def _part(self, k: int, held_out: bool) -> ChunkedEngine:
+        assert self.division is not None
+        other = copy.copy(self)
+        other._fold, other._n_active, other.shape = self.division.part(k, held_out, self._factors, self.shape)
+        other._n_read = 0
+        return other
+
+    def held_out_sums(
+        self, term: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], add: Add = added
+    ) -> list[tuple[Any, ...]]:
+        """Return a sum over the held-out samples of each fold, by a function of ``shard_sums.py``; one reading."""
+        folds = [self._part(k, True)._fold for k in range(len(arguments))]
+        requests = [Request(term, each, add, fold) for each, fold in zip(arguments, folds, strict=True)]
+        self._n_read += self.shape.n_active
+        return list(self._readings.get([(request, None) for request in requests]))
+
+    def correct(self, points: Sequence[tuple[Floats, Floats]]) -> Flags:
+        """Return which samples are held out and classified correctly, each by the point of its fold; one pass."""
+        folds, n = [self._part(k, True)._fold for k in range(len(points))], len(self._loaded)
+        self._n_read += self.shape.n_active
+        return Flags(self._runner, self._runner.run(tasks.correct, self._loaded, [folds] * n, [points] * n))
 
 
 def _refuse(purpose: str) -> NoReturn:
     raise CapabilityError(
         f"Data in shards do not support {purpose}; read them into the memory of one machine, with engine='cpu'."
     )
-
-
-def _classes(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Floats, Shape]:
-    """Return the labels of all classes, the factors of their weights, and the sizes of the problem."""
-    kinds = {each.labels.dtype.kind for each in counts if len(each.labels)}
-    if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
-        raise DataError("The labels of all shards must have the same type, numbers or strings, got both.")
-    labels, codes = np.unique(np.concatenate([each.labels for each in counts]), return_inverse=True)
-    if len(labels) < 2:
-        only = f"only one class, {brief(labels.tolist()[0])}" if len(labels) else "none"
-        raise DataError(f"The shards must hold at least two classes of positive weight, got {only}.")
-    weights, squares = (
-        np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]))
-        for name in ("weights", "squares")
-    )
-    n_active = int(sum(each.n_active.sum() for each in counts))
-    total, C = float(weights.sum()), len(labels)
-    shape = Shape(
-        shards.n_samples, shards.n_features, C, n_active, float(squares.sum()) / total**2, weights / total,
-        np.arange(C),
-    )  # fmt: skip
-    return labels, np.full(C, 1.0 / total), shape

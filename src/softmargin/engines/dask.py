@@ -4,29 +4,33 @@ A shard is a task that reads its rows from its recipe, so Dask makes it again wh
 with all that was computed from it. Nothing is scattered or pinned to a worker, and no result depends on where a
 task ran. What arrives from another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code
 would take other paths, with other rounding errors.
-
-Dask waits for ever if no worker is left. Here, each wait is watched, and ends with a `ClusterError`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
 from typing import Any, cast
 from uuid import uuid4
 
+import dask
 from distributed import Client, KilledWorker, LocalCluster, default_client, get_worker
-from distributed.client import FutureCancelledError
+from distributed.worker import thread_state
 from numpy.typing import NDArray
 
 from softmargin.engines.chunked import ChunkedEngine
+from softmargin.engines.cluster import Cluster, difference
 from softmargin.engines.cpu.signature import signature
-from softmargin.engines.shard import Piece, Recipe, Request, Shard
-from softmargin.errors import CapabilityError, ClusterError, SoftmarginError
+from softmargin.engines.shard import Piece, Recipe, Shard
+from softmargin.engines.shard_sums import Request
+from softmargin.errors import CapabilityError, ClusterError
 from softmargin.shards import BlockPart, Part, Shards
+from softmargin.stopping import asking
 from softmargin.text import printable
 from softmargin.threads import usable_cores
 
@@ -35,28 +39,24 @@ __all__ = ["OnDask", "connected", "current_runner", "dask_engine", "local_cluste
 _LITERAL_BYTES = 1 << 23
 """Up to this size of all copies, a request is sent with each task; beyond, it is the result of its own task."""
 
-_PATIENCE = 20.0
-"""Seconds without a worker, or without an answer of the scheduler, after which a wait ends with an error."""
-
-_ANSWER, _INTERVAL = 5.0, 1.0
-"""Seconds to wait for an answer of the scheduler, and between two questions."""
+_MIXED = "softmargin.mixed"
+"""Name of the setting, in the configuration of Dask, that allows workers of several kinds."""
 
 _MOST_RETRIES = 3
 """Number of times that a task is tried again after it has ended as many workers as the scheduler allows."""
 
-_WORKER_BYTES, _USABLE = 600_000_000, 0.5
-"""Memory of a worker before it has any rows, and the fraction of the rest that rows may take."""
-
 
 class OnDask:
-    """Runs tasks on the workers of a client.
+    """Runs tasks on the workers of a client, for any number of threads at the same time.
+
+    An error or Ctrl-C in a thread cancels the tasks that it waits for, and no others.
 
     Parameters
     ----------
     client : Client
-    mixed : bool
+    mixed : bool, optional
         Whether workers of different versions or processors are allowed. Results are still certified, but their
-        last bits are not reproducible.
+        last bits are not reproducible. By default "softmargin.mixed" of the configuration of Dask, or False.
 
     Raises
     ------
@@ -64,20 +64,17 @@ class OnDask:
         If there is no worker, or if workers differ and ``mixed`` is false.
     """
 
-    def __init__(self, client: Client, mixed: bool = False) -> None:
+    point_bytes = 256e6
+    """A pass sends W to each worker and as much back, through one process: about as many seconds as MB / 100."""
+
+    def __init__(self, client: Client, mixed: bool | None = None) -> None:
         self._client: Any = client  # whose methods have no types
-        self._fit, self._n_runs, self._n_shards = uuid4().hex[:12], 0, 0
-        threads = self._watched(self._threads())
-        if not threads:
-            raise ClusterError(f"The scheduler {_address(client)} has no workers; start some and try again.")
-        self.n_workers = sum(threads.values())
-        signatures = _on_all(client, signature)
-        first, kind = next(iter(signatures.items()))
-        for address, other in signatures.items():
-            if other != kind and not mixed:
-                raise ClusterError(_difference(first, kind, address, other))
-        self._kind = None if mixed else (first, kind)
+        self._fit, self._runs, self._n_shards = uuid4().hex[:12], count(), 0
+        self.cluster = Cluster(client, self._fit)
+        self.n_workers = self.cluster.n_threads
+        self._kind = self.cluster.kind(dask.config.get(_MIXED, False) if mixed is None else mixed)
         self._blocks: dict[str, list[Any]] = {}
+        self._retrying = threading.Lock()
         self.free_bytes = float("inf")
 
     def place(self, parts: Sequence[Part]) -> None:
@@ -113,77 +110,74 @@ class OnDask:
         futures = list(handles)
         for retries in range(_MOST_RETRIES + 1):
             try:
-                return list(self._watched(self._client.gather(futures, asynchronous=True)))
+                return list(self.cluster.wait(self._client.gather(futures, asynchronous=True)))
             except KilledWorker as error:
                 if retries == _MOST_RETRIES:
                     raise ClusterError(
                         f"The task {error.task} has ended {(retries + 1) * (error.allowed_failures + 1)} workers, "
                         f"perhaps for lack of memory; start workers with more memory."
                     ) from error
-                self._client.retry([future for future in futures if future.status == "error"])
+                self._retry(futures)
             except BaseException:  # no task may run on for a fit that has ended, also on Ctrl-C
                 if self._client.status == "running":
                     self._client.cancel(futures)
                 raise
         raise AssertionError("the last try returns or raises")
 
-    def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        self._n_runs += 1
-        prefix = f"softmargin-{name}-{self._fit}-{self._n_runs}"
-        return [self._task(f"{prefix}-{k}", task, row) for k, row in enumerate(rows)]
+    def _retry(self, futures: Sequence[Any]) -> None:
+        """Try tasks again that have ended too many workers, unless another thread has done so."""
 
-    def _task(self, key: str, task: Callable[..., Any], row: tuple[Any, ...]) -> Any:
+        def failed() -> list[Any]:
+            return [future for future in futures if future.status == "error"]
+
+        with self._retrying:
+            if again := failed():
+                with suppress(KeyError):  # the client has released the future of an input that is computed again
+                    self._client.retry(again)
+            for _ in range(20):  # until the scheduler has reported it
+                if not failed():
+                    return
+                time.sleep(0.05)
+
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield ``task(*row, *shared)`` for each row of the columns, in their order; raise as `collect` does.
+
+        What is shared is sent to the scheduler once. If the iterator is closed, tasks that wait are cancelled.
+        """
+        common = [self._submit("shared", _same, [(value,)])[0] for value in shared]
+        waiting = self.run(task, *columns, *([future] * len(columns[0]) for future in common))[::-1]
+        try:
+            while waiting:
+                yield self.collect([waiting.pop()])[0]
+        finally:
+            if waiting and self._client.status == "running":
+                self._client.cancel(waiting)
+
+    def check(self, problem: Callable[..., str], *arguments: Any) -> None:
+        """Raise a `ClusterError` with what a function returns on the first worker where it is not empty."""
+        for address, why in self.cluster.on_all(problem, *arguments).items():
+            if why:
+                raise ClusterError(f"The worker {address} {why}")
+
+    def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return futures of ``task(*row)`` for each row, in one message: half the work of one for each task."""
+        number = next(self._runs)
+        keys = [f"softmargin-{name}-{self._fit}-{number}-{k}" for k in range(len(rows))]
+        found: list[Any] = self._client.map(
+            partial(_checked, self._kind, task), *zip(*map(self._with_blocks, rows), strict=True), key=keys
+        )
+        return found
+
+    def _with_blocks(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the futures of the blocks of dask arrays that a task reads, and its arguments without them."""
         first = row[0]
         if isinstance(first, Piece | Recipe) and isinstance(part := first.part, BlockPart):
-            blocks, empty = self._blocks[part.name], first.with_part(part.of())
-            return self._client.submit(_on_blocks, self._kind, task, *blocks, empty, *row[1:], key=key)
-        return self._client.submit(_checked, self._kind, task, *row, key=key)
-
-    def _watched(self, answer: Coroutine[Any, Any, Any]) -> Any:
-        """Return the result of a coroutine of the client, or raise a `ClusterError` if it cannot come."""
-        loop: asyncio.AbstractEventLoop = self._client.loop.asyncio_loop
-        waiting, alive = asyncio.run_coroutine_threadsafe(answer, loop), time.monotonic()
-        try:
-            while True:
-                try:
-                    return waiting.result(_INTERVAL)
-                except TimeoutError:
-                    if waiting.done():
-                        raise
-                threads = self._n_threads(loop)
-                if threads:
-                    alive = time.monotonic()
-                elif time.monotonic() - alive > _PATIENCE:
-                    raise ClusterError(self._lost(threads))
-        except (FutureCancelledError, OSError) as error:
-            if isinstance(error, FutureCancelledError) or self._n_threads(loop) is None:
-                raise ClusterError(self._lost(None)) from error
-            raise  # of a task
-        finally:
-            waiting.cancel()
-
-    def _n_threads(self, loop: asyncio.AbstractEventLoop) -> int | None:
-        """Return the number of threads of all workers, or None if the scheduler does not answer."""
-        if self._client.status != "running":
-            return None
-        question = asyncio.run_coroutine_threadsafe(self._threads(), loop)
-        try:
-            return sum(question.result(_ANSWER).values())
-        except (TimeoutError, OSError):
-            return None
-        finally:
-            question.cancel()
-
-    def _threads(self) -> Coroutine[Any, Any, dict[str, int]]:
-        return self._client.nthreads(asynchronous=True)
-
-    def _lost(self, threads: int | None) -> str:
-        what = "is lost" if threads is None else f"has had no workers for {_PATIENCE:.0f} seconds"
-        return f"The scheduler {_address(self._client)} {what}; start it again, or resume from a checkpoint."
+            return self._blocks[part.name], first.with_part(part.of()), *row[1:]
+        return None, *row
 
 
 def dask_engine(
-    data: Shards, n_threads: int | None = None, client: Client | None = None, mixed: bool = False
+    data: Shards, n_threads: int | None = None, client: Client | None = None, mixed: bool | None = None
 ) -> ChunkedEngine:
     """Return the engine for shards on a cluster.
 
@@ -195,7 +189,7 @@ def dask_engine(
         Number of threads per task, by default one: a worker runs as many tasks as it has threads.
     client : Client, optional
         By default the current client of Dask.
-    mixed : bool, default False
+    mixed : bool, optional
         As in `OnDask`.
 
     Raises
@@ -207,16 +201,17 @@ def dask_engine(
     """
     client = _current() if client is None else client
     runner = OnDask(client, mixed)
-    _check_files(client, data.parts)
-    runner.free_bytes = _free_bytes(client, data)
+    runner.cluster.check_files(data.parts)
+    runner.free_bytes = runner.cluster.free_bytes(data)
     runner.place(data.parts)
     return ChunkedEngine(data, runner, n_threads or 1)
 
 
 def current_runner(parts: Sequence[Part]) -> OnDask:
     """Return a runner on the current client of Dask; raise as `dask_engine` does if a worker lacks a file."""
-    runner = OnDask(client := _current())
-    _check_files(client, parts)
+    runner = OnDask(_current())
+    runner.cluster.check_files(parts)
+    runner.place(parts)
     return runner
 
 
@@ -229,16 +224,9 @@ def _current() -> Client:
         ) from None
 
 
-def _on_blocks(
-    kind: Any, task: Callable[..., Any], X: NDArray[Any], y: NDArray[Any], first: Any, *rest: Any
-) -> Any:
-    """Run a task on a part of dask arrays, whose blocks may come from another process."""
-    return _checked(kind, task, first.with_part(first.part.of(X, y)), *rest)
-
-
 @contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """Connect to a scheduler; its client is the current one of Dask.
+def connected(address: str, mixed: bool = False) -> Iterator[Client]:
+    """Connect to a scheduler; its client is the current one of Dask. ``mixed`` allows workers of several kinds.
 
     Raises
     ------
@@ -251,15 +239,25 @@ def connected(address: str) -> Iterator[Client]:
         raise ClusterError(
             f"No Dask scheduler answers at {printable(address)}; start one and try again."
         ) from error
-    with client:
-        yield client
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    with client, dask.config.set({_MIXED: True} if mixed else {}):
+        try:
+            yield client
+        finally:
+            if client.status != "running":  # closed while it tries to connect again, it would log a traceback
+                log.setLevel(logging.CRITICAL)
+    log.setLevel(level)
 
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[Client]:
     """Start worker processes on this machine, which share its cores, and stop them at the end."""
     threads = max(1, usable_cores() // n_workers)
-    options = {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": 0, "dashboard_address": None}
+    # A terminal sends Ctrl-C to the workers, too, but the fit still needs them for its last step.
+    ignored = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
+    options = {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": 0, "preload": ignored}
+    options["dashboard_address"] = "127.0.0.1:0"  # any free port: 8787 may be in use
     with (
         LocalCluster(host="127.0.0.1", silence_logs=logging.CRITICAL, **options) as local,
         Client(local) as client,
@@ -271,71 +269,18 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _checked(kind: tuple[str, dict[str, str]] | None, task: Callable[..., Any], *arguments: Any) -> Any:
+def _checked(
+    kind: tuple[str, dict[str, str]] | None,
+    task: Callable[..., Any],
+    blocks: tuple[NDArray[Any], NDArray[Any]] | None,
+    *arguments: Any,
+) -> Any:
     """Run a task on a worker that is of the kind of the worker that was there first."""
     if kind is not None and signature() != kind[1]:
-        raise ClusterError(_difference(*kind, get_worker().address, signature()))
-    return task(*arguments)
-
-
-def _difference(address: str, kind: dict[str, str], other_address: str, other: dict[str, str]) -> str:
-    name = next(name for name in kind if kind[name] != other.get(name))
-    values = "" if name == "processor features" else f" ({kind[name]} and {other.get(name)})"
-    return (
-        f"Workers must be of one kind, but {address} and {other_address} differ in {name}{values}; stop one of "
-        f"them, or set mixed=True and give up reproducible bits."
-    )
-
-
-def _on_all(client: Any, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """Return what a function returns on each worker, without those that are lost meanwhile."""
-    found = client.run(function, *arguments, on_error="return")
-    for answer in found.values():
-        if isinstance(answer, Exception) and not isinstance(answer, OSError):
-            raise answer
-    answers = {address: answer for address, answer in found.items() if not isinstance(answer, OSError)}
-    if not answers:
-        raise ClusterError(f"The scheduler {_address(client)} has no workers left; start some and try again.")
-    return answers
-
-
-def _address(client: Client) -> str:
-    return str(getattr(client.scheduler, "address", "of the client"))
-
-
-def _unreadable(parts: Sequence[Part]) -> str:
-    """Return why this worker cannot read the parts; empty if it can."""
-    for part in parts:
-        try:
-            part.check()
-        except SoftmarginError as error:
-            return str(error)
-    return ""
-
-
-def _check_files(client: Client, parts: Sequence[Part]) -> None:
-    for address, why in _on_all(client, _unreadable, list(parts)).items():
-        if why:
-            raise ClusterError(f"The worker {address} cannot read the data: {why}")
-
-
-def _free_bytes(client: Client, data: Shards) -> float:
-    """Return the memory that the shards leave, or raise a `ClusterError` if the workers have too little."""
-    limits = {address: worker["memory_limit"] for address, worker in client.scheduler_info()["workers"].items()}
-    limited = {address: limit for address, limit in limits.items() if limit}
-    mapped = [part for part in data.parts if part.mapped]
-    if mapped and limited:
-        raise ClusterError(
-            f"Workers must have no memory limit to map files, since Dask counts mapped pages as memory; start "
-            f"{next(iter(limited))} and the others with --memory-limit 0."
-        )
-    if len(limited) < len(limits):
-        return float("inf")
-    needed = sum(part.n_rows * (part.row_bytes + 24) for part in data.parts if not part.mapped)
-    usable = _USABLE * sum(max(0, limit - _WORKER_BYTES) for limit in limited.values())
-    if needed > usable:
-        raise ClusterError(
-            f"The shards need {needed / 1e9:.2f} GB of memory, but {len(limited)} workers can hold "
-            f"{usable / 1e9:.2f} GB; add workers, or map the files."
-        )
-    return usable - needed
+        raise ClusterError(difference(*kind, get_worker().address, signature()))
+    if blocks is not None:
+        first, *rest = arguments
+        arguments = first.with_part(first.part.of(*blocks)), *rest
+    tasks, key = get_worker().state.tasks, thread_state.key
+    with asking(lambda: key in tasks and tasks[key].state != "cancelled"):
+        return task(*arguments)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from softmargin.arguments import brief, check_choice, check_count
 from softmargin.engines.base import Engine
 from softmargin.engines.reference import ReferenceEngine
+from softmargin.engines.runner import InProcess, Runner
 from softmargin.errors import CapabilityError, missing_package
 from softmargin.samples import Samples
-from softmargin.shards import Shards
+from softmargin.shards import Part, Shards
 from softmargin.sparse import issparse
 from softmargin.threads import default_threads
 
-__all__ = ["ENGINES", "EngineFactory", "make_engine"]
+__all__ = ["ENGINES", "EngineFactory", "make_engine", "runner_of"]
 
 EngineFactory = Callable[[Any, int | None], Engine]
 """A function that creates an engine from validated samples (or `Shards`, in the case of `SHARD_ENGINES`) and a
@@ -55,7 +56,6 @@ def _auto(samples: Samples, n_threads: int | None) -> Engine:
 def _chunked(data: Samples | Shards, n_threads: int | None) -> Engine:
     from softmargin.engines.array_part import shards_of
     from softmargin.engines.chunked import ChunkedEngine
-    from softmargin.engines.runner import InProcess
 
     shards = data if isinstance(data, Shards) else shards_of(data)
     return ChunkedEngine(shards, InProcess(), n_threads or default_threads())
@@ -64,11 +64,15 @@ def _chunked(data: Samples | Shards, n_threads: int | None) -> Engine:
 def _dask(data: Samples | Shards, n_threads: int | None) -> Engine:
     if not isinstance(data, Shards):
         raise CapabilityError("engine='dask' requires data in shards or dask arrays; use engine='cpu' for others.")
+    return _on_dask().dask_engine(data, n_threads)
+
+
+def _on_dask() -> Any:
     try:
-        from softmargin.engines.dask import dask_engine
+        from softmargin.engines import dask
     except ModuleNotFoundError as error:
         raise missing_package("engine='dask'", "distributed", "dask") from error
-    return dask_engine(data, n_threads)
+    return dask
 
 
 ENGINES: dict[str, EngineFactory] = {
@@ -108,3 +112,21 @@ def make_engine(engine: str | EngineFactory, samples: Samples | Shards, n_thread
             names = " or ".join(map(repr, SHARD_ENGINES))
             raise CapabilityError(f"engine must be {names} for data in shards, got {brief(name)}.")
     return ENGINES[name](samples, n_threads)
+
+
+def runner_of(engine: str, parts: Sequence[Part]) -> Runner:
+    """Return where an engine of `SHARD_ENGINES` runs tasks on these parts; "auto" is "chunked".
+
+    Raises
+    ------
+    ParameterError
+        If ``engine`` is not one of these names.
+    CapabilityError
+        If a package is missing, or there is no current client of Dask.
+    ClusterError
+        If a worker cannot read the parts.
+    """
+    if check_choice("engine", engine, ("auto", *SHARD_ENGINES)) != "dask":
+        return InProcess()
+    runner: Runner = _on_dask().current_runner(parts)
+    return runner

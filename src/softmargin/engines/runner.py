@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from softmargin.engines.shard import Recipe, Request, Shard
+from softmargin.engines.shard import Recipe, Shard
+from softmargin.engines.shard_sums import Request
 
 __all__ = ["InProcess", "Runner"]
 
@@ -19,10 +20,13 @@ class Runner(Protocol):
         Number of threads that run tasks.
     free_bytes : float
         Memory of all workers for rows beside the shards; infinite if it is not limited.
+    point_bytes : float
+        Largest size of W.
     """
 
     n_workers: int
     free_bytes: float
+    point_bytes: float
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return handles of the shards of these recipes; a shard that is lost is read again."""
@@ -36,12 +40,15 @@ class Runner(Protocol):
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values of handles."""
 
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield ``task(*row, *shared)`` for each row of the columns, in their order; all end with the iterator."""
+
 
 class InProcess:
     """Runs tasks in this process, one after the other."""
 
     n_workers = 1
-    free_bytes = float("inf")
+    free_bytes = point_bytes = float("inf")
 
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return the shards."""
@@ -58,3 +65,7 @@ class InProcess:
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values, which the handles are."""
         return list(handles)
+
+    def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the results one after the other."""
+        return (task(*row, *shared) for row in zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""What a task does with a shard: it reads some chunks of rows, and adds up the sums over them.
+"""Shards: rows that one task reads, with the engines of their chunks.
 
 A *chunk* is a fixed number of consecutive rows of a part, and today's CPU engine sums over it. A *shard* is some
 consecutive chunks of a part, which one task reads. Which chunks form a shard does not change any sum.
@@ -6,34 +6,43 @@ consecutive chunks of a part, which one task reads. Which chunks form a shard do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import Gradients
-from softmargin.engines.curvature import traces
+from softmargin.arguments import brief
+from softmargin.content import content_hashes
 from softmargin.engines.in_memory import InMemoryEngine
-from softmargin.engines.records import Capability
-from softmargin.engines.rows import ArrayRows, aligned
-from softmargin.engines.tree import Add, Nodes, Tree, added
+from softmargin.engines.records import Capability, Shape
+from softmargin.engines.rows import aligned
 from softmargin.errors import DataError
 from softmargin.labels import labels_of_rows
-from softmargin.losses.base import Floats, Ints, Loss
-from softmargin.samples import Samples, check_finite
-from softmargin.shards import Part
-from softmargin.sparse import issparse
+from softmargin.losses.base import Floats, Ints
+from softmargin.samples import Samples
+from softmargin.shards import Part, Shards
+from softmargin.sparse import csr_view, issparse
 from softmargin.text import printable
-from softmargin.threads import Workers, one_blas_thread
+from softmargin.threads import Workers
+from softmargin.weights import factors_of_classes
 
 __all__ = [
-    "Counts", "Piece", "Recipe", "Request", "Shard", "curvature", "describe", "dual", "evaluation", "features",
-    "fingerprints", "hessian", "kept", "merged", "merged_moments", "moments", "pick", "quality", "square", "sums",
-    "survey", "value",
+    "Chunk", "Counts", "Fold", "FoldRule", "Piece", "Recipe", "Shard", "chunk_rows", "classes_of", "describe",
+    "divided", "fingerprints", "pick", "survey",
 ]  # fmt: skip
+
+
+_CHUNK_BYTES, _LEAST_ROWS, _MOST_ROWS = 1 << 26, 1 << 12, 1 << 20
+"""The number of rows of a chunk is the largest power of two of at most this size in bytes, within these bounds."""
+
+
+def chunk_rows(row_bytes: int) -> int:
+    """Return the number of rows of a chunk, from the size of a row in bytes."""
+    fitting = max(1, _CHUNK_BYTES // row_bytes)
+    return int(np.clip(1 << (fitting.bit_length() - 1), _LEAST_ROWS, _MOST_ROWS))
 
 
 class Piece(NamedTuple):
@@ -103,6 +112,33 @@ def survey(piece: Piece) -> list[Counts]:
     return found
 
 
+def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Ints, Floats, Shape]:
+    """Return labels of all classes, their numbers of samples, factors of their weights, and the sizes of all."""
+    counts = [each for each in counts if len(each.labels)] or counts  # labels of weight 0 may be of another type
+    kinds = {each.labels.dtype.kind for each in counts}
+    if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
+        raise DataError("The labels of all shards must have the same type, numbers or strings, got both.")
+    labels, codes = np.unique(np.concatenate([each.labels for each in counts]), return_inverse=True)
+    weights, squares, n_active = (
+        np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]), len(labels)).astype(
+            np.float64
+        )
+        for name in ("weights", "squares", "n_active")
+    )
+    factors = factors_of_classes(shards.class_weight, labels, weights)
+    used = factors > 0.0
+    labels, factors, weights = labels[used], factors[used], weights[used]
+    if len(labels) < 2:
+        only = f"only one class, {brief(labels.tolist()[0])}" if len(labels) else "none"
+        raise DataError(f"The shards must hold at least two classes of positive weight, got {only}.")
+    factors = factors / (factors * weights).sum()
+    shape = Shape(
+        shards.n_samples, shards.n_features, len(labels), int(n_active[used].sum()),
+        float((factors**2 * squares[used]).sum()), factors * weights, np.arange(len(labels)),
+    )  # fmt: skip
+    return labels, n_active[used].astype(np.int64), factors, shape
+
+
 class Recipe(NamedTuple):
     """All that a task needs to read a shard.
 
@@ -134,6 +170,39 @@ class Recipe(NamedTuple):
         return self._replace(piece=self.piece.with_part(part))
 
 
+class FoldRule(NamedTuple):
+    """Folds by the hash of the content of each row.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the hashes.
+    borders : tuple of int
+        Ascending. A row is in fold k if k borders are at most as large as its hash, which has 64 bits.
+    """
+
+    seed: int
+    borders: tuple[int, ...]
+
+
+class Fold(NamedTuple):
+    """The training samples of a fold, or its held-out samples.
+
+    Attributes
+    ----------
+    rule : FoldRule
+    number : int
+    held_out : bool
+    factors : ndarray of shape (C,)
+        Factor of the weights of each class.
+    """
+
+    rule: FoldRule
+    number: int
+    held_out: bool
+    factors: Floats
+
+
 class Chunk(NamedTuple):
     """A chunk of a shard: its number, its rows in the shard, and its engine."""
 
@@ -155,7 +224,9 @@ class Shard:
             self.X = aligned(self.X)
         found, weights = piece.part.labels(piece.rows), piece.part.weights(piece.rows)
         self.y = np.minimum(np.searchsorted(labels, found), len(labels) - 1).astype(np.int64)
-        self._given, self.weights = weights, weights * factors[self.y]
+        self.given = np.where(labels[self.y] == found, weights, 0.0)  # a class may have been left out
+        self.weights = self.given * factors[self.y]
+        self._numbers: dict[FoldRule, Ints] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shard, (self.recipe,)
@@ -163,7 +234,7 @@ class Shard:
     def __sizeof__(self) -> int:
         """Return the true size in bytes, by which a scheduler decides where a task is cheapest."""
         arrays = (self.X.data, self.X.indices, self.X.indptr) if issparse(self.X) else (self.X,)
-        return int(sum(array.nbytes for array in (*arrays, self.y, self._given, self.weights)))
+        return int(sum(array.nbytes for array in (*arrays, self.y, self.given, self.weights)))
 
     @cached_property
     def chunks(self) -> list[Chunk]:
@@ -173,12 +244,32 @@ class Shard:
         recipe, kind = self.recipe, SparseEngine if issparse(self.X) else DenseEngine
         workers, found = _workers(recipe.n_threads), []
         for k, rows in enumerate(recipe.piece.chunks()):
+            X = csr_view(self.X, rows) if issparse(self.X) else self.X[rows]
             samples = Samples(
-                self.X[rows], self.y[rows], self.weights[rows], len(recipe.labels),
-                scoring_weights=self._given[rows],
+                X, self.y[rows], self.weights[rows], len(recipe.labels),
+                scoring_weights=self.given[rows],
             )  # fmt: skip
             found.append(Chunk(recipe.piece.first_chunk + k, rows, kind(samples, workers)))
         return found
+
+    def numbers(self, rule: FoldRule) -> Ints:
+        """Return the fold of each row; computed once."""
+        if rule not in self._numbers:
+            borders = np.array(rule.borders, np.uint64)
+            self._numbers[rule] = np.searchsorted(borders, content_hashes(self.X, rule.seed), side="right")
+        return self._numbers[rule]
+
+    def chunks_of(self, fold: Fold | None) -> Iterator[Chunk]:
+        """Yield the chunks, with other weights if they are for a fold."""
+        if fold is None:
+            yield from self.chunks
+            return
+        numbers = self.numbers(fold.rule)
+        for number, rows, whole in self.chunks:
+            chosen = (numbers[rows] == fold.number) == fold.held_out
+            weights = np.where(chosen, self.given[rows] * fold.factors[self.y[rows]], 0.0)
+            samples = replace(whole.samples, weights=weights)
+            yield Chunk(number, rows, whole._with_samples(samples, whole.shape.classes))
 
 
 _workers = cache(Workers)
@@ -196,184 +287,25 @@ def fingerprints(shard: Shard) -> list[str]:
     return [chunk.engine.fingerprint() for chunk in shard.chunks]
 
 
-def pick(shard: Shard, places: Sequence[Ints]) -> list[tuple[Any, Ints, Floats]]:
+def divided(shard: Shard, rule: FoldRule) -> list[NDArray[Any]]:
+    """Return for each chunk, by fold and class (F, C, 3): the sums of ω and ω², and the number of samples."""
+    found, n_folds, n_classes = [], len(rule.borders) + 1, len(shard.recipe.labels)
+    for chunk in shard.chunks:
+        active = chunk.rows.start + np.flatnonzero(shard.given[chunk.rows] > 0.0)
+        places = shard.numbers(rule)[active] * n_classes + shard.y[active]
+        w = shard.given[active]
+        sums = [np.bincount(places, each, n_folds * n_classes) for each in (w, w * w, np.ones(len(w)))]
+        found.append(np.stack(sums, axis=-1).reshape(n_folds, n_classes, 3))
+    return found
+
+
+def pick(shard: Shard, places: Sequence[Ints], fold: Fold | None) -> list[tuple[Any, Ints, Floats]]:
     """Return features, classes and weights of some samples of each chunk.
 
     ``places`` are their numbers among the samples of positive weight of a chunk.
     """
     found = []
-    for chunk, some in zip(shard.chunks, places, strict=True):
+    for chunk, some in zip(shard.chunks_of(fold), places, strict=True):
         samples, rows = chunk.engine.samples, chunk.engine.rows[some]
         found.append((samples.X[rows], samples.y[rows], samples.weights[rows]))
     return found
-
-
-# -- sums ----------------------------------------------------------------------------------------------------
-
-
-class Request:
-    """A sum over all samples: a function of the engine of a chunk and its offsets, and further arguments.
-
-    Arrays are stored contiguous and aligned. What arrives from another process may be neither, and the engine
-    would then take a path with other rounding errors.
-
-    Parameters
-    ----------
-    term : callable
-        Called with the engine of a chunk, its offsets or None, and the ``arguments``.
-    arguments : tuple
-    add : callable
-        Adds the results of two chunks.
-    """
-
-    def __init__(self, term: Callable[..., Any], arguments: tuple[Any, ...] = (), add: Add = added) -> None:
-        self.term, self.add = term, add
-        self.arguments = tuple(aligned(each) if isinstance(each, np.ndarray) else each for each in arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Request, (self.term, self.arguments, self.add)
-
-    def __sizeof__(self) -> int:
-        return self.n_bytes + 1000
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the arrays in bytes."""
-        return sum(each.nbytes for each in self.arguments if isinstance(each, np.ndarray))
-
-
-def sums(shard: Shard, request: Request, offsets: ArrayRows | None = None) -> Nodes:
-    """Return the nodes of the sum that the chunks of a shard determine."""
-    return _sums(shard, request, offsets, None)
-
-
-def kept(shard: Shard, request: Request, offsets: ArrayRows | None = None) -> tuple[Nodes, ArrayRows]:
-    """Return the nodes as `sums` does, and the dual rows of the shard; the term is `dual`."""
-    rows = np.zeros((len(shard.y), len(shard.recipe.labels)), np.float32)
-    return _sums(shard, request, offsets, rows), ArrayRows(rows)
-
-
-def _sums(shard: Shard, request: Request, offsets: ArrayRows | None, rows_out: NDArray[Any] | None) -> Nodes:
-    shard.recipe.piece.part.check()
-    tree = Tree(shard.recipe.n_chunks, request.add)
-    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
-        for number, rows, engine in shard.chunks:
-            if not len(engine.rows):
-                tree.put(0, number, None)
-                continue
-            added_to = None if offsets is None else ArrayRows(offsets.array[rows])
-            try:
-                value = request.term(engine, added_to, *request.arguments)
-            except _NotFinite:
-                piece = shard.recipe.piece
-                raise _not_finite(piece.part.name, engine.samples.X, piece.first_row + rows.start) from None
-            if rows_out is not None:
-                *value, found = value
-                rows_out[rows] = found.array
-            tree.put(0, number, tuple(value))
-    return tree.nodes
-
-
-def merged(parts: Sequence[Nodes], n_chunks: int, add: Add) -> Nodes:
-    """Return the nodes of several shards, added as far as possible."""
-    tree = Tree(n_chunks, add)
-    for nodes in parts:
-        tree.update(nodes)
-    return tree.nodes
-
-
-_Rows: TypeAlias = ArrayRows | None
-
-
-def value(engine: InMemoryEngine, offsets: _Rows, loss: Loss, W: Floats, b: Floats) -> tuple[float]:
-    """Return the loss."""
-    return (engine.value(loss, W, b),)
-
-
-def evaluation(
-    engine: InMemoryEngine, offsets: _Rows, loss: Loss, W: Floats, b: Floats, single: bool
-) -> tuple[Any, ...]:
-    """Return the loss and its gradient; with several points (K, D, C), arrays of K of them."""
-    if W.ndim == 2:
-        return tuple(engine.evaluate(loss, W, b, offsets, single=single)[2:5])
-    found = engine.evaluate_many(loss, list(W), list(b), single=single)
-    return tuple(np.array(part) for part in zip(*(each[2:5] for each in found), strict=True))
-
-
-def hessian(
-    engine: InMemoryEngine, offsets: _Rows, loss: Loss, W: Floats, b: Floats, V: Floats, c: Floats
-) -> tuple[Floats, Floats]:
-    """Return a product with the Hessian."""
-    return engine.hessian_product(loss, W, b, V, c, offsets)
-
-
-def dual(
-    engine: InMemoryEngine, offsets: _Rows, loss: Loss, W: Floats, b: Floats, source: Loss, keep: bool
-) -> tuple[Any, ...]:
-    """Return the `DualSums` for the gradients of another loss, without the rows unless ``keep``."""
-    found = engine.dual_sums(loss, W, b, Gradients(source, offsets, keep))
-    return tuple(found) if keep else tuple(found[:-1])
-
-
-def moments(engine: InMemoryEngine, offsets: _Rows) -> tuple[float, Floats, Floats]:
-    """Return the weight, and the mean and variance of the features."""
-    samples = engine.samples
-    weight = float(samples.weights.sum())
-    alone = engine._with_samples(replace(samples, weights=samples.weights / weight), engine.shape.classes)
-    mean, variance = alone.moments()
-    if not np.isfinite(mean).all():
-        raise _NotFinite
-    return weight, mean, variance
-
-
-def merged_moments(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[float, Floats, Floats]:
-    """Return the moments of two sets of samples together (Chan, Golub and LeVeque, 1979)."""
-    (w0, mean0, variance0), (w1, mean1, variance1) = left, right
-    weight = w0 + w1
-    share, apart = w1 / weight, mean1 - mean0
-    variance = (w0 / weight) * variance0 + share * variance1 + (w0 / weight) * share * apart * apart
-    return weight, mean0 + share * apart, variance
-
-
-def features(engine: InMemoryEngine, offsets: _Rows) -> tuple[Floats]:
-    """Return the features of each class."""
-    return (engine.class_features(),)
-
-
-def square(engine: InMemoryEngine, offsets: _Rows, G: Floats, b: Floats) -> tuple[float]:
-    """Return the mean squares of scores."""
-    return (engine.score_square(G, b),)
-
-
-def curvature(
-    engine: InMemoryEngine, offsets: _Rows, loss: Loss, W: Floats, b: Floats, step: int
-) -> tuple[float, float]:
-    """Return the traces of the Hessians and the weights of every ``step``-th sample."""
-    rows = engine.rows[::step]
-    scores, weights = engine.scores(W, b, rows), engine.samples.weights[rows]
-    if offsets is not None:
-        scores += offsets.array[rows]
-    return float(weights @ traces(loss, scores, engine.samples.y[rows])), float(weights.sum())
-
-
-def quality(engine: InMemoryEngine, offsets: _Rows, loss: Loss, W: Floats, b: Floats) -> tuple[float, ...]:
-    """Return the loss, the weight of the samples that are classified correctly, and the weight of all."""
-    weights, y = engine._scoring_weights[engine.rows], engine.samples.y[engine.rows]
-    value = hits = 0.0
-    for part, scores in engine._score_parts(W, b, engine.rows):
-        value += float(weights[part] @ loss._values(scores, y[part]))
-        hits += float(weights[part] @ (scores.argmax(axis=1) == y[part]))
-    return value, hits, float(weights.sum())
-
-
-class _NotFinite(Exception):
-    """The features of a chunk have no finite mean."""
-
-
-def _not_finite(name: str, X: Any, first_row: int) -> DataError:
-    """Return the error for features with NaN, infinity or numbers too large to be added."""
-    try:
-        check_finite(X, first_row=first_row)
-    except DataError as error:
-        return DataError(f"{printable(name)}: {error}")
-    return DataError(f"{printable(name)} contains values too large to be added; scale the features.")

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from softmargin.engines.base import Gradients, RowState
 from softmargin.engines.rows import ArrayRows
 from softmargin.engines.runner import Runner
+from softmargin.engines.shard_sums import n_without
 from softmargin.errors import CapabilityError
 from softmargin.losses.base import Floats, Loss
 
-__all__ = ["Origin", "ShardRows", "restored"]
+__all__ = ["Flags", "Origin", "ShardRows", "restored"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,25 @@ class ShardRows:
         columns = [other.parts for other in others] + [[number] * len(self.parts) for number in numbers]
         origin = Origin(step, numbers, (self.origin, *(other.origin for other in others)))
         return ShardRows(self.runner, self.runner.run(task, self.parts, *columns), origin)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """A set of samples: their flags stay beside the shards.
+
+    Attributes
+    ----------
+    runner : Runner
+    parts : list
+        A handle of an array of bool per shard.
+    """
+
+    runner: Runner
+    parts: list[Any]
+
+    def n_without(self, other: Any) -> int:
+        """Return the number of samples that are in this set but not in the other."""
+        return sum(self.runner.collect(self.runner.run(n_without, self.parts, other.parts)))
 
 
 def restored(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -15,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmargin.arguments import brief, check_flag
 from softmargin.data import Dataset
-from softmargin.errors import CapabilityError, DataError, ParameterError
+from softmargin.errors import CapabilityError, DataError
 from softmargin.labels import labels_of_rows
 from softmargin.losses import Loss, softmax
 from softmargin.losses.base import Floats
@@ -66,12 +65,16 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         labelled: Labelled | None,
         scaling: str,
         checkpoint: str | os.PathLike[str] | None = None,
+        **options: Any,
     ) -> None:
-        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards."""
+        """Fit one loss with one λ to the ``samples`` that were made from ``labelled``, or to shards.
+
+        The ``options`` are arguments of `Objective` that replace those of the estimator.
+        """
         found = train_on(
             samples, labelled, loss, reg, scaling,
             tol=self.tol, max_passes=self.max_passes, checkpoint=checkpoint, callback=self.callback,
-            **self._options,
+            **(self._options | options),
         )  # fmt: skip
         # No attribute is set before this line, so that an interrupted fit leaves the estimator unchanged.
         fit, self.classes_ = found.fit, found.classes
@@ -160,7 +163,11 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         X : array-like or sparse array of shape (N, D)
         """
         logits = self._logits(X)  # not log_softmax of SciPy, which rounds tiny losses to zero
-        return np.asarray(logits - logsumexp(logits, axis=1, keepdims=True))
+        largest = logits.argmax(axis=1)[:, np.newaxis]
+        logits = logits - np.take_along_axis(logits, largest, axis=1)
+        others = np.exp(logits)
+        np.put_along_axis(others, largest, 0.0, axis=1)
+        return np.asarray(logits - np.log1p(others.sum(axis=1, keepdims=True)))
 
     def score(self, X: ArrayLike | csr_array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the weighted fraction of the samples that are classified correctly.
@@ -236,13 +243,14 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         self._note_columns(labelled.X if labelled is X else X, reset=True)
         return labelled.with_unit_rows() if normalize else labelled
 
-    def _check_for_shards(self, shards: Shards, y: Any, sample_weight: Any) -> None:
-        """Check that the other arguments fit to shards, and store their number of columns."""
-        if y is not None or sample_weight is not None:
-            raise ParameterError("y and sample_weight must be None for shards, which come with their labels.")
-        if self.class_weight is not None or self.normalize_rows:
-            raise CapabilityError("Shards support neither class_weight nor normalize_rows; prepare their files.")
+    def _weighted(self, shards: Shards) -> Shards:
+        """Return shards with the class weights, and store the number and names of their columns."""
+        if self.normalize_rows:
+            raise CapabilityError("Shards do not support normalize_rows; prepare their files.")
         self._note_columns(shards, reset=True)
+        if shards.feature_names is not None:
+            self.feature_names_in_ = np.array(shards.feature_names, dtype=object)
+        return shards.weighted(self.class_weight)
 
     def _note_columns(self, X: Any, reset: bool) -> None:
         """Store the number and names of the columns, or check that they are those of the fit."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmargin.arguments import brief, check_count
+from softmargin.engines import make_engine
 from softmargin.errors import CapabilityError, ParameterError, SoftmarginError
 from softmargin.estimators.base import FittedClassifier
 from softmargin.estimators.linear import LinearClassifier
@@ -31,6 +32,8 @@ from softmargin.selection import (
     recorded,
     warn_unconverged,
 )
+from softmargin.selection.compare import check_scoring, compare_shards, refuse_for_shards
+from softmargin.shards import Shards, as_shards
 from softmargin.solvers import Callback
 
 if TYPE_CHECKING:
@@ -89,8 +92,8 @@ class LinearClassifierCV(FittedClassifier):
     class_weight : dict or "balanced", optional
         Factors on the sample weights per class, as in `LinearClassifier`, for fitting and not for scoring. Only a
         factor of 0 counts for both.
-    engine : {"auto", "cpu", "reference"}, default "auto"
-        The implementation that reads X.
+    engine : {"auto", "cpu", "reference", "chunked", "dask"}, default "auto"
+        The implementation that reads X, as in `LinearClassifier`.
     n_threads : int, optional
         Number of threads; results do not depend on it.
     random_state : int, default 0
@@ -202,8 +205,8 @@ class LinearClassifierCV(FittedClassifier):
 
     def fit(
         self,
-        X: ArrayLike | csr_array,
-        y: ArrayLike,
+        X: ArrayLike | csr_array | Shards,
+        y: Any,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
@@ -211,11 +214,12 @@ class LinearClassifierCV(FittedClassifier):
 
         Parameters
         ----------
-        X : array-like or sparse array of shape (N, D)
+        X : array-like, sparse array, dask array or Shards of shape (N, D)
             Features of any real type. X of up to 128 MB is copied into an order that depends on the content of its
-            rows only. Larger X is read in place.
+            rows only. Larger X is read in place. Shards and dask arrays are as for `LinearClassifier`; their folds
+            are not stratified.
         y : array-like of shape (N,)
-            Labels: strings or integers.
+            Labels: strings or integers. None for shards, which come with their labels.
         sample_weight : array-like of shape (N,), optional
             Non-negative weights, for fitting and for scoring.
         groups : array-like of shape (N,), optional
@@ -240,6 +244,9 @@ class LinearClassifierCV(FittedClassifier):
         """
         losses = [make_loss(loss, self.delta) for loss in check_losses(self.losses)]
         seed = check_count("random_state", self.random_state, 0)
+        if (shards := as_shards(X, y, sample_weight)) is not None:
+            refuse_for_shards(groups=groups, keep_out_of_fold=self.keep_out_of_fold or None)
+            return self._fit_shards(self._weighted(shards), losses, seed)
         labelled = self._labelled(X, y, sample_weight)
         hashes = content_hashes(labelled.identity, seed)
         # Class weights are used for fitting only.
@@ -257,11 +264,28 @@ class LinearClassifierCV(FittedClassifier):
         chosen, _, scaling = cross_validate(search, losses, settings, scaling, **self._options)
         self._fit_one(chosen.loss, chosen.reg, gather(labelled, hashes, [], fitted).samples, labelled, scaling)
         warn_unconverged(chosen)
+        return self._choose(chosen)
+
+    def _fit_shards(self, shards: Shards, losses: Sequence[Loss], seed: int) -> Self:
+        """Select the loss and λ, and fit them to all samples in shards, which are read by one engine."""
+        settings = Settings(
+            self.regs, self.rule, check_scoring(self.scoring), "", self.path_tol, self.max_passes, self.calibrate,
+            fit_all=self.fit_all,
+        )  # fmt: skip
+        engine = make_engine(self.engine, shards, self.n_threads)
+        options: dict[str, Any] = {"engine": lambda *_: engine}
+        own, scaling = self._options | options, requested_scaling(self.scaling, "none")
+        chosen = compare_shards(shards, self.cv, None, losses, settings, seed, scaling, own)
+        self._fit_one(chosen.loss, chosen.reg, shards, None, scaling, **options)
+        return self._choose(chosen)
+
+    def _choose(self, chosen: Comparison) -> Self:
+        """Store the result of the selection."""
         path = chosen.chosen_path
         self.path_: Comparison = chosen
         self.best_loss_, self.best_reg_, self.best_score_ = chosen.loss, chosen.reg, path.chosen.score
         self.calibration_ = path.calibration
-        self.n_splits_ = len(folds)
+        self.n_splits_ = len(chosen.folds)
         self._keep(chosen.out_of_fold)
         return self
 

@@ -152,9 +152,8 @@ class LinearClassifier(FittedClassifier):
             If the fit did not converge.
         """
         loss = make_loss(self.loss, self.delta)
-        if (shards := as_shards(X, y)) is not None:
-            self._check_for_shards(shards, None if shards is not X else y, sample_weight)
-            scaling = requested_scaling(self.scaling, "none")
+        if (shards := as_shards(X, y, sample_weight)) is not None:
+            shards, scaling = self._weighted(shards), requested_scaling(self.scaling, "none")
             self._fit_one(loss, self.reg, shards, None, scaling, self.checkpoint)
             return self
         labelled = self._labelled(X, y, sample_weight)

@@ -54,6 +54,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     """Increases when the features change, so that cached ones are not used any more."""
     learns: ClassVar[bool] = False
     """Whether training samples are needed before features can be computed."""
+    one_suffices: ClassVar[bool] = False
+    """Whether one training sample, whichever it is, teaches the same as all."""
     scaling: ClassVar[str] = "none"
     """The scaling that suits the features: the meaning of ``scaling="auto"`` on the command line."""
 

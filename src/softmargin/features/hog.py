@@ -51,6 +51,7 @@ class HOG(SizedExtractor):
     """
 
     name = "hog"
+    one_suffices = True  # the size of the pictures
 
     def __init__(
         self,

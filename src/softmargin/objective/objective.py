@@ -105,7 +105,7 @@ class Objective:
         engine: str | EngineFactory = "auto",
         n_threads: int | None = None,
     ) -> None:
-        samples: Samples | Shards | None = X if isinstance(X, Samples) else as_shards(X, y)
+        samples: Samples | Shards | None = X if isinstance(X, Samples) else as_shards(X, y, sample_weight)
         samples = samples or Samples.check(X, y, sample_weight, n_classes)
         loss, reg, fit_intercept = check_loss(loss), check_reg(reg), check_flag("fit_intercept", fit_intercept)
         if mean is not None:  # a shifted column is not empty
@@ -147,7 +147,7 @@ class Objective:
 
     @property
     def n_threads(self) -> int:
-        """Number of threads that read X."""
+        """Number of threads in which fits may run concurrently."""
         return self._engine.n_threads
 
     @property
@@ -284,8 +284,7 @@ class Objective:
         if folds is not None and np.shape(folds) != (n_points,):
             raise ParameterError(f"folds must contain one fold number per point ({n_points}), got {brief(folds)}.")
         at = [self._checked(*point) for point in zip(points, biases, strict=True)]
-        folded = [self._problem.features.affine.fold(*point) for point in at]
-        raw, shifts = ([point[k] for point in folded] for k in (0, 1))
+        raw, shifts = zip(*(self._problem.features.affine.fold(*point) for point in at), strict=True)
         data = self._engine.evaluate_many(self.loss, raw, shifts, folds, single=single)
         found = []
         for point, (W_k, _), of_data, reg in zip(points, at, data, penalties.tolist(), strict=True):
@@ -343,18 +342,18 @@ class Objective:
     @quietly
     def quality(self, W: ArrayLike, b: ArrayLike, part: str) -> Quality:
         """Return mean loss and accuracy of (W, b) on a part: the "training" or "held_out" samples of a fold."""
-        return self._engine.quality(self.loss, *self._folded(W, b), part)
+        return self._engine.quality(self.loss, *self.stored(W, b), part)
 
     @quietly
     def held_out_scores(self, W: ArrayLike, b: ArrayLike) -> tuple[Floats, Ints, Floats, Ints]:
         """Return scores at (W, b), classes, weights and row numbers of held-out samples of known classes."""
         self._engine.require(Capability.ROWS, "held-out scores")
-        return self._engine.held_out_scores(*self._folded(W, b))
+        return self._engine.held_out_scores(*self.stored(W, b))
 
     @quietly
     def score_square(self, W: ArrayLike, b: ArrayLike) -> float:
         """Return the weighted mean square of the scores at W (D, C) and b (C,); one pass."""
-        return self._engine.score_square(*self._folded(W, b))
+        return self._engine.score_square(*self.stored(W, b))
 
     @quietly
     def scores(self, W: ArrayLike, b: ArrayLike, rows: ArrayLike | None = None) -> Floats:
@@ -373,7 +372,7 @@ class Objective:
             If the engine does not support access to rows.
         """
         self._engine.require(Capability.ROWS, "scores")
-        folded = self._folded(W, b)
+        folded = self.stored(W, b)
         numbers = np.arange(self.n_samples) if rows is None else np.asarray(rows)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
             raise DataError(f"rows must be a vector of integers, got {numbers.dtype} of shape {numbers.shape}.")
@@ -396,5 +395,6 @@ class Objective:
     def _point(self, W: ArrayLike, b: ArrayLike) -> Vector:
         return stack(*self._checked(W, b))
 
-    def _folded(self, W: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
+    def stored(self, W: ArrayLike, b: ArrayLike) -> tuple[Vector, Vector]:
+        """Return W and b for the features as they are stored, as vectors of the engine."""
         return self._problem.features.affine.fold(*self._checked(W, b))

@@ -9,27 +9,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count, check_number
-from softmargin.errors import ConvergenceWarning, ParameterError, warn
+from softmargin.content import content_hashes
+from softmargin.errors import CapabilityError, ConvergenceWarning, ParameterError, warn
 from softmargin.losses import Loss
 from softmargin.memory import release_freed
 from softmargin.preprocessing import requested_scaling
 from softmargin.samples import Fold, Labelled
 from softmargin.selection.cross_validation import cross_validate
-from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
+from softmargin.selection.folds import held_out, make_folds
 from softmargin.selection.groups import group_numbers
 from softmargin.selection.records import Comparison, Recorded
+from softmargin.selection.search_samples import gather
 from softmargin.selection.settings import FoldCallback, Settings
 from softmargin.selection.wording import unconverged_sentence
+from softmargin.shards import Shards, as_shards
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["check_fraction", "check_scoring", "choose", "compare", "recorded", "warn_unconverged"]
+__all__ = [
+    "check_fraction", "check_scoring", "choose", "compare", "compare_shards", "recorded", "refuse_for_shards",
+    "warn_unconverged",
+]  # fmt: skip
 
 
 def compare(
-    X: NDArray[Any] | csr_array | Labelled,
-    y: ArrayLike,
+    X: NDArray[Any] | csr_array | Labelled | Shards,
+    y: Any,
     losses: Sequence[Loss | str],
     regs: str | int | Sequence[float] = "auto",
     *,
@@ -55,10 +61,11 @@ def compare(
 
     Parameters
     ----------
-    X : ndarray or sparse array of shape (N, D), or Labelled
-        Features. If ``X`` is a `Labelled` record, ``y`` and ``sample_weight`` are ignored.
+    X : ndarray, sparse array or dask array of shape (N, D), Labelled or Shards
+        Features. If ``X`` is a `Labelled` record, ``y`` and ``sample_weight`` are ignored. Shards of `open_shards`
+        and dask arrays are read by ``engine="dask"``, or in this process.
     y : array-like of shape (N,)
-        Labels: strings or integers.
+        Labels: strings or integers. None for shards, which come with their labels.
     losses : sequence of Loss, or of "cross_entropy", "squared_hinge" and "hinge"
         Losses to compare on the same folds. Between equal scores the first in the list is selected.
     regs, cv : optional
@@ -127,13 +134,17 @@ def compare(
         return make_folds(cv, labelled, hashes, groups)
 
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
+    if (shards := as_shards(X, y, sample_weight)) is not None:
+        refuse_for_shards(groups=groups, keep_out_of_fold=keep_out_of_fold or None)
+        shards = shards if class_weight is None else shards.weighted(class_weight)
+        return compare_shards(shards, cv, None, losses, settings, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
 
 
 def choose(
-    X: NDArray[Any] | csr_array | Labelled,
-    y: ArrayLike,
+    X: NDArray[Any] | csr_array | Labelled | Shards,
+    y: Any,
     losses: Sequence[Loss | str],
     regs: str | int | Sequence[float] = "auto",
     *,
@@ -202,8 +213,45 @@ def choose(
         return [held_out(labelled.y, labelled.weights, fraction, hashes, groups)]
 
     options = {"fit_intercept": fit_intercept, "engine": engine, "n_threads": n_threads}
+    if (shards := as_shards(X, y, sample_weight)) is not None:
+        refuse_for_shards(groups=groups, keep_out_of_fold=keep_out_of_fold or None)
+        shards = shards if class_weight is None else shards.weighted(class_weight)
+        return compare_shards(shards, 2, fraction, losses, settings, seed, scaling, options)
     labelled = Labelled.check(X, y, sample_weight)
     return _compared(labelled, deal, losses, settings, groups, class_weight, seed, scaling, options)
+
+
+def compare_shards(
+    shards: Shards,
+    cv: object,
+    fraction: float | None,
+    losses: Sequence[Loss | str],
+    settings: Settings,
+    seed: int,
+    scaling: str,
+    options: dict[str, Any],
+) -> Comparison:
+    """Compare the losses on samples in shards; ``cv`` and ``fraction`` are those of `SearchShards.divided`."""
+    from softmargin.selection.search_shards import SearchShards
+
+    names = ("engine", "n_threads")
+    search = SearchShards.divided(shards, cv, fraction, seed, *(options[name] for name in names))
+    factors = shards.class_weight
+    if isinstance(factors, dict):
+        factors = {str(label): float(factor) for label, factor in factors.items()}
+    record = Recorded(int(seed), None, factors, shards.weights_column is not None)
+    settings = settings._replace(record=record)
+    own = options | {"engine": lambda *_: search.engine}
+    found = cross_validate(search, losses, settings, requested_scaling(scaling, "none"), **own).comparison
+    warn_unconverged(found)
+    return found
+
+
+def refuse_for_shards(**given: Any) -> None:
+    """Raise a `CapabilityError` if one of these arguments, by name, is not None."""
+    for name, value in given.items():
+        if value is not None:
+            raise CapabilityError(f"Data in shards do not support {name}; use engine='cpu' for data in memory.")
 
 
 def _compared(

@@ -11,25 +11,22 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softmargin.arguments import check_choice
 from softmargin.errors import DataError, ParameterError, warn
 from softmargin.losses import LOSSES, Loss
-from softmargin.losses.base import Floats, Ints
 from softmargin.losses.registry import check_losses
 from softmargin.objective import Objective
 from softmargin.preprocessing import SCALINGS, Preprocessing, needs_moments, scale_for
 from softmargin.samples import Samples
 from softmargin.selection import rules
-from softmargin.selection.calibration import calibrate
 from softmargin.selection.fitter import PathFitter
-from softmargin.selection.folds import SearchSamples
 from softmargin.selection.grid import fixed_grid, reg_grid
-from softmargin.selection.out_of_fold import OutOfFold, collect
+from softmargin.selection.out_of_fold import OutOfFold
 from softmargin.selection.paired import Candidate, paired_test
-from softmargin.selection.records import Calibration, Comparison, FoldPoint, LossPath, PathPoint
+from softmargin.selection.records import Comparison, FoldPoint, LossPath, PathPoint
 from softmargin.selection.schedule import fit_concurrently
+from softmargin.selection.search import FoldFit, Judged, Search
 from softmargin.selection.settings import Settings
 from softmargin.selection.wording import unique_name
 from softmargin.shards import Shards
@@ -62,13 +59,13 @@ class CrossValidated(NamedTuple):
 
 @one_blas_thread()
 def cross_validate(
-    search: SearchSamples, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
+    search: Search, losses: Sequence[Loss | str], settings: Settings, scaling: str, **options: Any
 ) -> CrossValidated:
     """Fit all paths, and select λ for each loss and one of the losses.
 
     Parameters
     ----------
-    search : SearchSamples
+    search : Search
     losses : sequence of Loss or str
     settings : Settings
     scaling : str
@@ -84,7 +81,7 @@ def cross_validate(
     whole = whole.replace(scale=scale)
     if whole.is_uninformative:
         warn("W = 0 is optimal for every reg, up to rounding: all classes have equal mean features.", UserWarning)
-    folds = [_Fold.of(whole, k, search, scaling) for k in range(len(search.samples.folds))]
+    folds = [_Fold.of(whole, k, search, scaling) for k in range(len(search.sizes))]
     searches = [_LossSearch(loss, whole, folds, search, settings) for loss in chosen]
     paths = [one.path() for one in searches]
     k = rules.first_best([rules.comparable_score(path.chosen, settings.scoring) for path in paths])
@@ -119,15 +116,13 @@ class _Fold(NamedTuple):
     number: int
     objective: Objective
     preprocessing: Preprocessing
-    validation: Ints
 
     @classmethod
-    def of(cls, whole: Objective, k: int, search: SearchSamples, scaling: str) -> _Fold:
+    def of(cls, whole: Objective, k: int, search: Search, scaling: str) -> _Fold:
         """Return fold number ``k``, with its features scaled by the moments of its training part."""
         objective = whole.fold(k)
         preprocessing = scaling_of(objective, scaling, search.samples)
-        validation = search.samples.folds[k].validation
-        return cls(k, objective.replace(scale=preprocessing.scale), preprocessing, validation)
+        return cls(k, objective.replace(scale=preprocessing.scale), preprocessing)
 
 
 _Found: TypeAlias = tuple[Fit, FoldPoint]
@@ -137,7 +132,7 @@ class _LossSearch:
     """The path of one loss on all folds."""
 
     def __init__(
-        self, loss: Loss, whole: Objective, folds: Sequence[_Fold], search: SearchSamples, settings: Settings
+        self, loss: Loss, whole: Objective, folds: Sequence[_Fold], search: Search, settings: Settings
     ) -> None:
         self.loss, self.folds, self._search, self._settings = loss, folds, search, settings
         self._whole = whole.replace(loss=loss)
@@ -146,7 +141,6 @@ class _LossSearch:
         self._kept: tuple[float, list[Fit]] = 0.0, []  # the fits of the best λ so far
         self._index = 0
         self._ended_at: float | None = None
-        self._calibrated: Calibration | None = None
 
     def path(self) -> LossPath:
         """Fit the path, and return it with the selected point."""
@@ -177,10 +171,10 @@ class _LossSearch:
             why = "a fold whose score is not finite" if len(self.folds) > 1 else "a single fold"
             raise ParameterError(f"rule 'one_se' needs a standard error of the score, got {why}; use rule 'best'.")
         self._index = best if settings.rule == "best" else one_se
-        self._calibrated = self._calibration() if settings.calibrate else None
+        calibration = self._judged.calibration if settings.calibrate else None
         self._restart()  # lets the dual rows go
         return LossPath(
-            self.loss, tuple(self._points), best, one_se, self._index, self._calibrated,
+            self.loss, tuple(self._points), best, one_se, self._index, calibration,
             tuple(float(reg) for reg in grid if reg < self._points[-1].reg), self._ended_at,
         )  # fmt: skip
 
@@ -191,34 +185,26 @@ class _LossSearch:
 
     def candidate(self, name: str) -> Candidate:
         """Return this loss at the selected λ, to be compared with others on the same folds."""
-        return Candidate(name, self.chosen, self._correct)
+        return Candidate(name, self.chosen, self._judged.correct)
 
     def out_of_fold(self) -> OutOfFold:
         """Return the scores of all samples at the selected λ, each from the first fold that holds it out."""
-        parts = []
-        for fold, fitter, fit in zip(self.folds, self._fitters, self._chosen_fits(), strict=True):
-            objective, rows = fitter.objective, np.unique(fold.validation)
-            parts.append((rows, objective.classes, objective.scores(fit.W, fit.b, rows)))
-        places = self._search.places
-        return collect(parts, places, self._whole.n_samples, self._whole.n_classes, self._temperature())
+        calibration = self._judged.calibration
+        temperature = None if calibration is None else calibration.temperature
+        return self._search.out_of_fold(self._chosen_fits(), 1.0 if self.loss.probabilistic else temperature)
 
-    def _temperature(self) -> float | None:
-        if self.loss.probabilistic:
-            return 1.0
-        return None if self._calibrated is None else self._calibrated.temperature
+    @cached_property
+    def _judged(self) -> Judged:
+        return self._search.judge(self._chosen_fits(), self._settings.calibrate)
 
-    def _chosen_fits(self) -> list[Fit]:
+    def _chosen_fits(self) -> list[FoldFit]:
         """Return the fit of each fold at the selected λ."""
         if self._kept[0] != self.chosen.reg:
             self._restart()
             [(reg, found)] = self._fits([self.chosen.reg])
             self._kept = reg, [fit for fit, _ in found]
-        return self._kept[1]
-
-    def _held_out_scores(self) -> list[tuple[Floats, Ints, Floats, Ints]]:
-        """Return `Objective.held_out_scores` of each fold at the selected λ."""
-        pairs = zip(self._fitters, self._chosen_fits(), strict=True)
-        return [fitter.objective.held_out_scores(fit.W, fit.b) for fitter, fit in pairs]
+        pairs = zip(self._fitters, self._kept[1], strict=True)
+        return [FoldFit(fitter.objective, fit) for fitter, fit in pairs]
 
     def _best(self) -> int:
         return rules.best_of(self._points)
@@ -298,9 +284,11 @@ class _LossSearch:
 
     def _scored(self, fold: _Fold, fit: Fit, point: FoldPoint, reg: float) -> FoldPoint:
         """Return the point with the score of a custom scorer, which is called in the calling thread."""
+        samples = self._search.samples
         assert callable(self._settings.scoring)
-        W, b = fold.preprocessing.fold(fit.W, fit.b)
-        score = float(self._settings.scoring(self.loss, W, b, fold.objective.classes, fold.validation))
+        assert isinstance(samples, Samples)
+        rows, (W, b) = samples.folds[fold.number].validation, fold.preprocessing.fold(fit.W, fit.b)
+        score = float(self._settings.scoring(self.loss, W, b, fold.objective.classes, rows))
         if not np.isfinite(score):
             raise DataError(
                 f"scoring {self._settings.scoring_name!r} must return a finite number, got {score} for "
@@ -310,14 +298,11 @@ class _LossSearch:
 
     def _error_of_one_fold(self, fit: Fit, point: FoldPoint) -> float:
         """Return the standard error of the score of a single fold; NaN for a custom scorer."""
-        counts = self._search.counts
         if self._settings.scoring == "accuracy":
-            return standard_error(point.validation_accuracy, int(counts[self.folds[0].validation].sum()))
+            return standard_error(point.validation_accuracy, self._search.sizes[0][1])
         if self._settings.scoring != "loss":
             return np.nan
-        scores, y, _, rows = self._fitters[0].objective.held_out_scores(fit.W, fit.b)
-        losses = self.loss.values(scores, y).repeat(counts[rows])
-        return float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else np.inf
+        return self._search.loss_error(FoldFit(self._fitters[0].objective, fit))
 
     def _share_out(self, seconds: float) -> None:
         """Divide the elapsed time among the fits, some of which ran concurrently."""
@@ -341,34 +326,3 @@ class _LossSearch:
         """Start the next fits from zero: some folds may be ahead by one λ."""
         for fitter in self._fitters:
             fitter.restart()
-
-    def _calibration(self) -> Calibration | None:
-        n_classes, parts, search = self._whole.n_classes, [], self._search
-        found = self._held_out_scores()
-        self._correct = self._correct_of(found)
-        for fold, (scores, codes, weights, rows) in zip(self.folds, found, strict=True):
-            classes = fold.objective.classes
-            if len(classes) < n_classes:  # a class without training samples gets the lowest score
-                lowest = scores.min(axis=1, keepdims=True, initial=0.0)
-                known, scores = scores, np.repeat(lowest, n_classes, axis=1)
-                scores[:, classes] = known
-            parts.append((scores, classes[codes], weights, rows))
-        scores, y, weights, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if not len(rows):  # all held-out samples are of classes without training samples
-            return None
-        kinds = np.column_stack((search.hashes[rows].view(np.int64), search.samples.y[rows]))
-        n_different = len(np.unique(kinds, axis=0))
-        return calibrate(self.loss, scores, y, weights, n_different, int(search.counts[rows].sum()))
-
-    @cached_property
-    def _correct(self) -> NDArray[np.bool_]:
-        return self._correct_of(self._held_out_scores())
-
-    def _correct_of(self, found: Iterable[tuple[Floats, Ints, Floats, Ints]]) -> NDArray[np.bool_]:
-        """Return which given samples are classified correctly by the first fold that holds them out."""
-        correct = np.zeros(self._whole.n_samples, bool)
-        new = np.ones(self._whole.n_samples, bool)
-        for fold, (scores, y, _, rows) in zip(self.folds, found, strict=True):
-            correct[rows] |= new[rows] & (scores.argmax(axis=1) == y)
-            new[fold.validation] = False
-        return self._search.of_given(correct)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from softmargin.content import content_hashes
 from softmargin.errors import DataError, ParameterError
 from softmargin.labels import labels_of_rows
 from softmargin.losses.base import Floats, Ints
 from softmargin.preprocessing import unit_rows
 from softmargin.samples import Labelled, check_features
-from softmargin.selection.folds import content_hashes, held_out
+from softmargin.selection.folds import held_out
 from softmargin.sparse import issparse
 from softmargin.threads import one_blas_thread
 

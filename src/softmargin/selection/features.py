@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count
+from softmargin.content import content_hashes
 from softmargin.errors import DataError, ParameterError
 from softmargin.losses import Loss
 from softmargin.losses.base import Ints
@@ -24,9 +25,10 @@ from softmargin.selection import rules
 from softmargin.selection.compare import check_fraction, check_scoring, recorded, warn_unconverged
 from softmargin.selection.cross_validation import cross_validate
 from softmargin.selection.feature_records import FeatureChoice, FeatureSet
-from softmargin.selection.folds import content_hashes, gather, held_out, make_folds
+from softmargin.selection.folds import held_out, make_folds
 from softmargin.selection.paired import Candidate, paired_test
 from softmargin.selection.records import Comparison
+from softmargin.selection.search_samples import gather
 from softmargin.selection.settings import Settings
 from softmargin.solvers import Step
 from softmargin.text import to_json

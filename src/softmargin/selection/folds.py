@@ -10,7 +10,6 @@ different samples.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -20,20 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from softmargin.arguments import brief, check_count
 from softmargin.errors import DataError, ParameterError
-from softmargin.io.mapped import MappedFile
 from softmargin.losses.base import Floats, Ints
-from softmargin.samples import Fold, Labelled, Samples
+from softmargin.samples import Fold, Labelled
 from softmargin.selection.groups import WHOLE, deal_groups, group_numbers
-from softmargin.sparse import issparse
 from softmargin.text import truncate
 
-__all__ = ["SearchSamples", "content_hashes", "fold_signs", "gather", "held_out", "make_folds"]
-
-
-_COPIED = 1 << 27
-"""X of at most this many bytes is copied into an order that depends on its rows alone."""
-
-_BLOCK_NUMBERS = 1 << 18
+__all__ = ["fold_signs", "held_out", "make_folds"]
 
 _NOTHING = (
     "At least one class must have two samples with different features, got none: nothing can be held out; give "
@@ -43,74 +34,6 @@ _NO_GROUPS = (
     "At least one class must have samples in two groups, got none: nothing can be held out; use other groups, or "
     "give the loss and reg."
 )
-
-
-class SearchSamples(NamedTuple):
-    """The samples of a search, in an order that depends on their content and not on the order of the rows.
-
-    Attributes
-    ----------
-    samples : Samples
-        With the folds, the training weights and the scoring weights.
-    labels : ndarray of shape (N,)
-        Labels of the user.
-    hashes : ndarray of shape (N,)
-        Hash of the features, per sample.
-    sizes : tuple of tuple of int
-        Number of given samples in the training and held-out part, per fold.
-    counts : ndarray of shape (N,)
-        Number of given samples that each row represents.
-    places : ndarray of shape (number of given samples,)
-        The row that represents each given sample; -1 if its weight is 0.
-    """
-
-    samples: Samples
-    labels: NDArray[Any]
-    hashes: NDArray[np.uint64]
-    sizes: tuple[tuple[int, int], ...]
-    counts: Ints
-    places: Ints
-
-    def of_given(self, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return what was found for the rows, for the given samples in their order; False if the weight is 0."""
-        return found[self.places] & (self.places >= 0)
-
-
-def content_hashes(X: Any, seed: int = 0) -> NDArray[np.uint64]:
-    """Return a 64-bit hash per row that depends only on its content and the seed.
-
-    Parameters
-    ----------
-    X : ndarray or csr_array of shape (N, D)
-        Features, or the keys of samples: `Labelled.identity`.
-    seed : int
-    """
-    MappedFile(X).check(DataError)
-    key = int(seed).to_bytes(16, "little")
-    hashes = np.empty(X.shape[0], np.uint64)
-    step = max(1, _BLOCK_NUMBERS // max(1, X.shape[1]))
-    numbers = np.arange(0 if issparse(X) else X.shape[1], dtype="<i8")
-    full = hashlib.blake2b(numbers.tobytes(), digest_size=8, key=key)  # of dense rows without zeros
-    for start in range(0, X.shape[0], step):
-        block = X[start : start + step]
-        # Only entries that are not 0, with their columns: sparse and dense rows get the same hash.
-        if issparse(block):
-            nonzero = block.data != 0
-            counts = np.bincount(block.tocoo().row[nonzero], minlength=block.shape[0])
-            columns, values = block.indices[nonzero].astype("<i8"), block.data[nonzero]
-        else:
-            nonzero = block != 0
-            counts = np.count_nonzero(nonzero, axis=1)
-            columns, values = np.broadcast_to(numbers, block.shape)[nonzero], block[nonzero]
-        values = values.astype(X.dtype.newbyteorder("<"), copy=False)
-        ends = np.cumsum(counts)
-        for i in range(block.shape[0]):
-            part = slice(ends[i] - counts[i], ends[i])
-            is_full = counts[i] == len(numbers)
-            digest = full.copy() if is_full else hashlib.blake2b(columns[part].tobytes(), digest_size=8, key=key)
-            digest.update(values[part].tobytes())
-            hashes[start + i] = int.from_bytes(digest.digest(), "little")
-    return hashes
 
 
 def fold_signs(folds: Sequence[Fold], n_samples: int) -> NDArray[np.uint64]:
@@ -335,61 +258,3 @@ def _checked(training: Any, validation: Any, number: int, weights: Floats) -> Fo
     if both.size:
         raise DataError(f"Fold {number} of cv must have disjoint parts, got sample {both[0]} in both of them.")
     return Fold(*parts)
-
-
-def gather(
-    labelled: Labelled,
-    hashes: NDArray[np.uint64],
-    folds: Sequence[Fold],
-    training_weights: Floats | None = None,
-    merge: bool = True,
-) -> SearchSamples:
-    """Return the samples and folds of a search.
-
-    Equal samples in the same folds are merged, with the sum of their weights. Copies are then the same as weights,
-    to the last bit. X of more than 128 MB is neither copied nor merged. Samples are equal if their hashes and
-    labels are; with keys, the features of a picture are assumed to depend on the picture alone.
-
-    Parameters
-    ----------
-    labelled : Labelled
-    hashes : ndarray of shape (N,)
-    folds : sequence of Fold
-    training_weights : ndarray of shape (N,), optional
-        By default the scoring weights.
-    merge : bool
-        Whether to merge equal samples.
-    """
-    X, y, labels, weights = labelled.X, labelled.y, labelled.labels, labelled.weights
-    fitted = weights if training_weights is None else training_weights
-    same = fitted is weights
-    sizes = tuple((len(fold.training), len(fold.validation)) for fold in folds)
-    counts = np.ones(len(y), np.int64)
-    places = np.where(weights > 0.0, np.arange(len(y)), -1)
-    if (X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes) <= _COPIED:
-        signs = fold_signs(folds, len(y))
-        order = np.lexsort((fitted, weights, signs, y, hashes))
-        order = order[weights[order] > 0.0]
-        first = np.ones(len(order), bool)
-        if merge:
-            first[1:] = np.any([np.diff(key[order]) != 0 for key in (hashes, y, signs)], axis=0)
-        places[order] = np.cumsum(first) - 1
-        rows = order[first]
-        weights, fitted = (
-            np.bincount(places[order], given[order]).astype(np.float64) for given in (weights, fitted)
-        )
-        counts = np.bincount(places[order]).astype(np.int64)
-        folds = [Fold(*(_moved(part, places, merge) for part in fold)) for fold in folds]
-        X, y, labels, hashes = X[rows], y[rows], labels[rows], hashes[rows]
-    scored = None if same else weights / weights.max()
-    samples = Samples.weighted(X, y, fitted / fitted.max(), len(labelled.classes), tuple(folds), scored)
-    return SearchSamples(samples, labels, hashes, sizes, counts, places)
-
-
-def _moved(part: Ints, places: Ints, merge: bool) -> Ints:
-    """Return the new row numbers of one part of a fold; merged samples count once."""
-    if not merge:
-        return np.sort(places[part])
-    numbers, counts = np.unique(part, return_counts=True)
-    found, at = np.unique(places[numbers], return_index=True)
-    return np.repeat(found, counts[at])

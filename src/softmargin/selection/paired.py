@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from softmargin.statistics import mcnemar
 if TYPE_CHECKING:
     from softmargin.selection.records import PathPoint
 
-__all__ = ["Candidate", "PairedTest", "paired_test"]
+__all__ = ["Candidate", "Correct", "CorrectRows", "PairedTest", "paired_test"]
 
 _SIGNIFICANT = 0.05
 
@@ -59,27 +59,44 @@ class PairedTest:
         return asdict(self) | {"sentence": self.sentence()}
 
 
-class Candidate(NamedTuple):
-    """A classifier at its selected λ, and its held-out predictions.
+class Correct(Protocol):
+    """Which samples are held out and classified correctly."""
+
+    def n_without(self, other: Correct) -> int:
+        """Return how many of these samples another classifier misclassifies."""
+
+
+@dataclass(frozen=True)
+class CorrectRows:
+    """Samples in memory that are held out and classified correctly.
 
     Attributes
     ----------
-    name : str
-    point : PathPoint
-    correct : ndarray of bool, shape (N,)
-        Which of the given samples, in their order, are held out and classified correctly. A sample that several
-        folds hold out counts in the first of them.
+    rows : ndarray of bool, shape (N,)
+        In the order in which the samples were given. A sample that several folds hold out counts in the first of
+        them.
     """
+
+    rows: NDArray[np.bool_]
+
+    def n_without(self, other: Correct) -> int:
+        """Return how many of these samples another classifier misclassifies."""
+        assert isinstance(other, CorrectRows)
+        return int((self.rows & ~other.rows).sum())
+
+
+class Candidate(NamedTuple):
+    """A classifier at its selected λ, and which held-out samples it classifies correctly."""
 
     name: str
     point: PathPoint
-    correct: NDArray[np.bool_]
+    correct: Correct
 
 
 def paired_test(first: Candidate, second: Candidate) -> PairedTest:
     """Compare two classifiers that were evaluated on the same folds of the same samples."""
-    only_first = int((first.correct & ~second.correct).sum())
-    only_second = int((second.correct & ~first.correct).sum())
+    only_first = first.correct.n_without(second.correct)
+    only_second = second.correct.n_without(first.correct)
     pairs = zip(first.point.folds, second.point.folds, strict=True)
     differences = np.array([mine.validation_accuracy - theirs.validation_accuracy for mine, theirs in pairs])
     error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
