@@ -136,6 +136,9 @@ def test_labels_of_several_types(tmp_path):
     fitted = sm.LinearClassifier(reg=0.1).fit(sm.open_shards(tmp_path), None)
     np.testing.assert_array_equal(fitted.classes_, [0, 1, 2])
     assert fitted.classes_.dtype == np.int64
+    save(tmp_path, "3", X, np.repeat([2**63, 2**63 + 1], 20).astype(np.uint64))  # with int64: equal as float64
+    with pytest.raises(sm.DataError, match="must have a common type of integers, got bool and int64 and uint64"):
+        sm.LinearClassifier().fit(sm.open_shards(tmp_path), None)
     save(tmp_path, "3", X, np.repeat(["0", "1"], 20))
     with pytest.raises(sm.DataError, match="must have the same type, numbers or strings, got both"):
         sm.LinearClassifier().fit(sm.open_shards(tmp_path), None)

@@ -173,6 +173,10 @@ def test_what_shards_do_not_support_is_refused(folder):
     groups = np.arange(sum(SIZES))
     with pytest.raises(sm.ParameterError, match="cv must be a number of folds for data in shards, got"):
         compare(shards, None, ["hinge"], cv=[([0], [1])])
+    with pytest.raises(
+        sm.ParameterError, match=f"cv must be at most the number of samples, {sum(SIZES)}, got 100"
+    ):
+        compare(shards, None, ["hinge"], cv=10**9)
     with pytest.raises(CapabilityError, match="Data in shards do not support groups; use engine='cpu'"):
         compare(shards, None, ["hinge"], groups=groups)
     with pytest.raises(CapabilityError, match="Data in shards do not support keep_out_of_fold; use engine='cpu'"):

@@ -52,6 +52,8 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
 _PREPARED = {
     "groups": "--groups", "group_by": "--group-by", "limit": "--limit", "normalize_rows": "--normalize-rows",
     "specs": "--features", "image_size": "--image-size", "labels_file": "--labels-file", "text": "--text",
+    "header": "--header or --no-header", "decimal": "--decimal", "encoding": "--encoding",
+    "keep_counters": "--keep-counters", "skip_damaged": "--skip-damaged",
 }  # fmt: skip
 """Options that would change the data, by the fields of `Job`."""
 
@@ -59,7 +61,8 @@ _PREPARED = {
 def check_job(job: Job, **others: str | None) -> None:
     """Raise a `ParameterError` for options that a cluster does not support; ``others`` are not fields of `Job`."""
     for name, flag in _PREPARED.items():
-        if getattr(job, name) not in (None, False, ()):
+        value = getattr(job, name)
+        if value not in (None, False, ()) or (name == "header" and value is False):
             raise ParameterError(f"{flag} is not supported with --cluster; prepare the shards instead.")
     for name, value in others.items():
         if value is not None:
@@ -104,6 +107,7 @@ def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     shards = shards.weighted(factors)
     if made_by is not None and job.scaling == "auto":
         job = replace(job, scaling=made_by.scaling)
+    progress("connecting to the cluster")
     with client_of(where):
         from softmargin.engines.dask import dask_engine
 

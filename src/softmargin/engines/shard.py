@@ -118,7 +118,14 @@ def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Ints
     kinds = {each.labels.dtype.kind for each in counts}
     if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
         raise DataError("The labels of all shards must have the same type, numbers or strings, got both.")
-    labels, codes = np.unique(np.concatenate([each.labels for each in counts]), return_inverse=True)
+    given = np.concatenate([each.labels for each in counts])
+    if given.dtype.kind == "f" and "f" not in kinds:
+        types = sorted({str(each.labels.dtype) for each in counts})
+        raise DataError(
+            f"The labels of all shards must have a common type of integers, got {' and '.join(types)}; convert "
+            f"them."
+        )
+    labels, codes = np.unique(given, return_inverse=True)
     weights, squares, n_active = (
         np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]), len(labels)).astype(
             np.float64
