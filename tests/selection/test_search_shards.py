@@ -14,7 +14,7 @@ from softmargin.content import content_hashes
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.readings import Readings
 from softmargin.engines.runner import InProcess
-from softmargin.errors import CapabilityError
+from softmargin.errors import CapabilityError, ClusterError
 from softmargin.selection import compare
 from tests.cluster.conftest import write_shards
 
@@ -221,6 +221,31 @@ def test_requests_that_come_during_a_reading_share_the_next_one():
     ask("fail")
     assert found["fail"] == "a reading"
     assert readings.get([1, 2]) == [10, 20]
+
+
+def test_a_lost_cluster_ends_all_requests_at_once():
+    n_readings, found, readings = 0, [], None
+
+    def read(requests):
+        nonlocal n_readings
+        n_readings += 1
+        while len(readings._waiting) < 3:
+            time.sleep(0.001)
+        raise ClusterError("lost")
+
+    readings = Readings(read)
+
+    def ask():
+        with pytest.raises(ClusterError, match="lost") as caught:
+            readings.get([0])
+        found.append(caught)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (n_readings, len(found)) == (1, 4)
 
 
 def test_ctrl_c_before_a_reading_does_not_block_the_next_one(monkeypatch):

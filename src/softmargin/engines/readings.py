@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from softmargin.errors import ClusterError
+
 __all__ = ["Readings"]
 
 
@@ -48,7 +50,7 @@ class Readings:
         self._moment = 0.0
 
     def get(self, requests: Sequence[Any]) -> Sequence[Any]:
-        """Return the results of some requests, or raise the error of their reading.
+        """Return the results of some requests, or raise the error of their reading, or of a lost cluster.
 
         One of the threads that wait reads for all of them.
         """
@@ -80,6 +82,9 @@ class Readings:
             for each in taken:
                 each.results = list(islice(found, len(each.requests)))
         except BaseException as error:
+            if isinstance(error, ClusterError):  # the next reading would wait in vain as long as this one
+                with self._changed:
+                    taken, self._waiting = taken + self._waiting, []
             for each in taken:
                 each.error = error
             raise
