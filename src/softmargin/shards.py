@@ -62,7 +62,7 @@ class Part(Protocol):
         """Raise a `DataError` if the file has changed since it was opened."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shards:
     """The parts of a data set, in the order of its rows.
 
@@ -92,6 +92,10 @@ class Shards:
     weights_column: str | None = None
     class_weight: ClassWeight = None
     columns: ClassVar[Columns] = ALL_COLUMNS
+
+    def __repr__(self) -> str:
+        sparse = ", sparse" if self.is_sparse else ""
+        return f"Shards(shape={self.shape}, dtype={self.dtype}{sparse}, n_parts={len(self.parts)})"
 
     @property
     def n_samples(self) -> int:

@@ -80,5 +80,5 @@ def test_compiled_for_hopper_nothing_is_spilled(name, more, slopes, tmp_path):
 def test_spilling_is_seen(tmp_path):
     """The exponential of float64 with fewer lanes."""
     cubin = tmp_path / "kernel.cubin"
-    cubin.write_bytes(machine_code("exponential_rows", {"KEEP": True}, "*fp64", 2048, 4))
+    cubin.write_bytes(machine_code("exponential_rows", {"KEEP": True}, "*fp64", 1024, 4))
     assert int(re.search(r"STACK:(\d+)", usage(cubin))[1]) > 0

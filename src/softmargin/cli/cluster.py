@@ -18,7 +18,7 @@ from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job
 from softmargin.cli.progress import Progress, stage
 from softmargin.errors import ConvergenceWarning, ParameterError, missing_package
-from softmargin.text import pluralize
+from softmargin.text import pluralize, quoted
 
 if TYPE_CHECKING:
     from softmargin.engines.chunked import ChunkedEngine
@@ -105,6 +105,11 @@ def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     shards = open_shards(job.data, label_column=job.label_column, columns=columns, weights_column=job.weights)
     factors = sampling.factors_of_shards(sampling.read_factors(job.class_weight), shards, job.class_weight)
     shards = shards.weighted(factors)
+    if job.label_column is None and shards.label_column is not None:
+        wording.say_err(
+            f"Note: labels are from the column {quoted(shards.label_column)}, and all other columns are features "
+            f"(see --label-column, --columns)."
+        )
     if made_by is not None and job.scaling == "auto":
         job = replace(job, scaling=made_by.scaling)
     progress("connecting to the cluster")
@@ -128,6 +133,7 @@ class Fitted(NamedTuple):
 
 def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress) -> Fitted:
     """Fit the given loss and λ, or those that are selected, to all samples."""
+    from softmargin.evaluation.parts import evaluate_shards
     from softmargin.model import Model
     from softmargin.training import train_on
 
@@ -148,13 +154,14 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
                 callback=lambda step: progress(stage(loss, reg, step)), engine=lambda *_: engine,
             )  # fmt: skip
         progress("evaluating")
-        accuracy = engine.quality(loss, trained.W, trained.b, "training").accuracy
         model = Model(
             **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(weighted=False),
             data_name=_name(job), history=trained.fit.record(), command=command_line(), extractor=made_by,
             feature_names=shards.feature_names, label_column=shards.label_column,
             weights_column=shards.weights_column, selection={} if choice is None else choice.record(),
         )  # fmt: skip
+        accuracy = evaluate_shards(model, shards, engine="dask").accuracy.value
+        assert accuracy is not None, "it is always defined"
         return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
 
 

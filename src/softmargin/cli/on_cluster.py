@@ -13,6 +13,7 @@ from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import Reading, check_extractor, read_model
 from softmargin.cli.wording import list_names, print_json, say, say_err
 from softmargin.errors import DataError, ModelFileError, ParameterError
+from softmargin.io.paths import same_file
 from softmargin.text import pluralize, printable
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def predict_shards(
     shards = _shards_for(model, source, reading, part, labelled=False)
     if kind == "proba":
         model.predict_proba([[0.0] * model.n_features])  # raises an error if the loss has no probabilities
+    if same_file(folder, source):
+        raise ParameterError("-o must be another folder than that of the shards.")
     targets = targets_in(folder, output_names(shards), ".csv")
     make_folder(folder)
     n_rows = 0

@@ -127,7 +127,7 @@ class Cluster:
         if mapped and limited:
             raise ClusterError(
                 f"Workers must have no memory limit to map files, since Dask counts mapped pages as memory; start "
-                f"{next(iter(limited))} and the others with --memory-limit 0."
+                f"{next(iter(limited))} and the others with --memory-limit 0 (LocalCluster: memory_limit=0)."
             )
         if len(limited) < len(limits):
             return float("inf")

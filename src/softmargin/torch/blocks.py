@@ -234,9 +234,9 @@ class _Sweep:
 def _epilogues(x: Tensor) -> Any:
     """Return the module with the functions of `tiles` for the device."""
     if x.is_cuda and find_spec("triton") is not None:
-        from softmargin.torch import kernels
+        import softmargin.torch.kernels
 
-        return kernels
+        return softmargin.torch.kernels
     return tiles
 
 

@@ -1,4 +1,4 @@
-"""The functions of `tiles` as Triton kernels, each of which reads the scores of a tile once and writes the slopes once.
+"""The functions of `tiles` as Triton kernels, which read the scores of a tile and write its slopes once.
 
 A program computes one row: its columns in steps, with one partial sum per lane. No program writes what another one
 reads or writes, so that the same call gives the same bits.

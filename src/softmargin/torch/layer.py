@@ -76,7 +76,8 @@ class Layer:
         self.bias = None if bias is None else bias.to(self.sums)
         cells = setting.budget // (2 * self.sums.itemsize)  # scores, and slopes or a block of dW beside them
         self.tile_rows, self.tile_classes = _tile(len(x), len(weight), x.shape[1], cells)
-        self._tile = x.new_empty(self.tile_rows * self.tile_classes, dtype=self.sums)
+        cells = self.tile_rows * self.tile_classes if stored == self.sums else 0
+        self._tile = x.new_empty(cells, dtype=self.sums)
 
     @property
     def is_one_tile(self) -> bool:

@@ -19,6 +19,9 @@ from softmargin.torch.layer import Setting
 
 __all__ = ["linear_loss", "linear_losses"]
 
+# Private to torch, which uses it to reuse memory itself; where it is missing, the graph is taken to be kept.
+_keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
+
 _TAGS = (torch.Tag.cudagraph_unsafe,)  # it reads targets on the host
 
 
@@ -95,10 +98,17 @@ def _keep_gradients(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
 def _scale_gradients(ctx: Any, upstream: Tensor | None, *_: None) -> tuple[Any, ...]:
     _refuse_second_derivatives()
     found = [
-        None if upstream is None or dtype is None else (saved * upstream).to(dtype)
+        None if upstream is None or dtype is None else _scaled(saved, upstream, dtype)
         for saved, dtype in zip(ctx.saved_tensors, ctx.types, strict=True)
     ]
     return found[0], found[1], None, found[2], *[None] * 10
+
+
+def _scaled(saved: Tensor, upstream: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the gradient, in the memory of the saved one if this backward pass is the last: W may be large."""
+    if type(saved) is Tensor and not _keeps_graph():
+        return saved.mul_(upstream).to(dtype)
+    return (saved * upstream).to(dtype)
 
 
 def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
