@@ -57,7 +57,9 @@ class Division:
         """Raise a `DataError` if a fold holds out no sample, or all samples of a class."""
         for k in range(self.n_folds):
             if not self._of(k, True)[..., 2].any():
-                raise DataError(f"Each fold must hold out a sample, got none for fold {k}; use fewer folds.")
+                raise DataError(
+                    f"Each fold must hold out a sample, got none for fold {k}; use fewer or larger folds."
+                )
             missing = np.flatnonzero(self._of(k, False)[..., 2].sum(axis=0) == 0)
             if len(missing):
                 raise DataError(

@@ -233,7 +233,7 @@ class Shard:
         self.y = np.minimum(np.searchsorted(labels, found), len(labels) - 1).astype(np.int64)
         self.given = np.where(labels[self.y] == found, weights, 0.0)  # a class may have been left out
         self.weights = self.given * factors[self.y]
-        self._numbers: dict[FoldRule, Ints] = {}
+        self._numbers: dict[FoldRule, NDArray[np.unsignedinteger]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shard, (self.recipe,)
@@ -259,11 +259,12 @@ class Shard:
             found.append(Chunk(recipe.piece.first_chunk + k, rows, kind(samples, workers)))
         return found
 
-    def numbers(self, rule: FoldRule) -> Ints:
+    def numbers(self, rule: FoldRule) -> NDArray[np.unsignedinteger]:
         """Return the fold of each row; computed once."""
         if rule not in self._numbers:
             borders = np.array(rule.borders, np.uint64)
-            self._numbers[rule] = np.searchsorted(borders, content_hashes(self.X, rule.seed), side="right")
+            numbers = np.searchsorted(borders, content_hashes(self.X, rule.seed), side="right")
+            self._numbers[rule] = numbers.astype(np.min_scalar_type(len(borders)))
         return self._numbers[rule]
 
     def chunks_of(self, fold: Fold | None) -> Iterator[Chunk]:
@@ -305,7 +306,7 @@ def divided(shard: Shard, rule: FoldRule) -> list[NDArray[Any]]:
     found, n_folds, n_classes = [], len(rule.borders) + 1, len(shard.recipe.labels)
     for chunk in shard.chunks:
         active = chunk.rows.start + np.flatnonzero(shard.given[chunk.rows] > 0.0)
-        places = shard.numbers(rule)[active] * n_classes + shard.y[active]
+        places = shard.numbers(rule)[active].astype(np.int64) * n_classes + shard.y[active]
         w = shard.given[active]
         sums = [np.bincount(places, each, n_folds * n_classes) for each in (w, w * w, np.ones(len(w)))]
         found.append(np.stack(sums, axis=-1).reshape(n_folds, n_classes, 3))
