@@ -41,9 +41,12 @@ def bits(_):
         paths = {}
 
         def add(where, data, y=None, **options):
-            for loss, reg in LOSSES.items():
-                value = digest(sm.minimize(objective(loss, reg, data, y, **options)))
+            values = [
+                digest(sm.minimize(objective(loss, reg, data, y, **options))) for loss, reg in LOSSES.items()
+            ]
+            for loss, value in zip(LOSSES, values, strict=True):
                 found[loss].setdefault(value, []).append(where)
+            print(f"{where:24}", *values, flush=True)
 
         def add_path(where, **options):
             for loss in LOSSES:
@@ -102,7 +105,7 @@ def kills(arguments):
         for trial in range(arguments.fits):
             loss, reg = problems[trial % 2]
             fitted, stop, killed = objective(loss, reg, data), threading.Event(), []
-            moments = sorted(rng.uniform(0.0, seconds[loss]) for _ in range(2))
+            moments = sorted(rng.uniform(0.0, 0.5 * seconds[loss]) for _ in range(2))
 
             start = time.perf_counter()
 

@@ -24,6 +24,7 @@ from softmargin.errors import DataError
 from softmargin.io.mapped import MappedFile
 from softmargin.labels import check_codes, check_labels, keys_of_rows, labels_of_rows
 from softmargin.preprocessing import unit_rows
+from softmargin.shards import Shards
 from softmargin.sparse import ALL_COLUMNS, Columns, canonical_csr, issparse, without_empty_columns
 from softmargin.text import printable
 from softmargin.weights import ClassWeight, balanced_weights, check_class_weight, check_weights, class_factors
@@ -307,6 +308,11 @@ def as_features(X: ArrayLike) -> Any:
     raise an error at once.
     """
     refuse_masked("X", X)
+    if isinstance(X, Shards):
+        raise DataError(
+            "X must be in memory, got shards; evaluate them with sm.evaluate(model, shards, None), or use "
+            "softmargin predict --cluster."
+        )
     array: Any = X if issparse(X) else _as_array(X)
     if array.ndim != 2:
         # scikit-learn's estimator checks look for the first three words.

@@ -62,7 +62,7 @@ class Part(Protocol):
         """Raise a `DataError` if the file has changed since it was opened."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shards:
     """The parts of a data set, in the order of its rows.
 
@@ -92,6 +92,10 @@ class Shards:
     weights_column: str | None = None
     class_weight: ClassWeight = None
     columns: ClassVar[Columns] = ALL_COLUMNS
+
+    def __repr__(self) -> str:
+        sparse = ", sparse" if self.is_sparse else ""
+        return f"Shards(shape={self.shape}, dtype={self.dtype}{sparse}, n_parts={len(self.parts)})"
 
     @property
     def n_samples(self) -> int:
@@ -177,7 +181,7 @@ def as_shards(X: Any, y: Any, sample_weight: Any = None) -> Shards | None:
     ------
     DataError
         If dask arrays do not have the same chunks of rows, X has several chunks of columns, or its blocks are not
-        NumPy arrays.
+        NumPy arrays of real numbers.
     ParameterError
         If labels are given beside `Shards`, or weights beside `Shards` or dask arrays.
     """
@@ -203,8 +207,12 @@ def as_shards(X: Any, y: Any, sample_weight: Any = None) -> Shards | None:
             f"X and y must be dask arrays of two and one dimensions, and X must not be divided by columns, got "
             f"chunks {X.chunks} and {y.chunks}; use X.rechunk({{1: -1}})."
         )
-    if not np.isfinite(X.chunks[0]).all():
-        X = X.compute_chunk_sizes()
+    if X.dtype.kind not in "biuf" or X.dtype.itemsize > 8 or not X.dtype.isnative:
+        raise DataError(
+            f"X must hold real numbers of at most 64 bits in native byte order, got dtype {X.dtype}; convert it "
+            f"with X.astype."
+        )
+    X, y = (each if np.isfinite(each.chunks[0]).all() else each.compute_chunk_sizes() for each in (X, y))
     if X.chunks[0] != y.chunks[0]:
         raise DataError(f"X and y must have the same chunks of rows, got {X.chunks[0]} and {y.chunks[0]}.")
     row_bytes, blocks = X.shape[1] * X.dtype.itemsize, zip(X.to_delayed()[:, 0], y.to_delayed(), strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmargin.data import Dataset
-from softmargin.engines.registry import EngineFactory
+from softmargin.engines.registry import EngineFactory, make_engine
 from softmargin.losses import Loss
 from softmargin.losses.base import Floats
 from softmargin.model import Model
@@ -68,12 +68,29 @@ class Trained:
         }  # fmt: skip
 
     def to_model(
-        self, data: Dataset, *, image_size: tuple[int, int] | None = None, choice: Comparison | None = None
+        self,
+        data: Dataset | Shards,
+        *,
+        image_size: tuple[int, int] | None = None,
+        choice: Comparison | None = None,
+        engine: str | EngineFactory = "auto",
     ) -> Model:
         """Return a model that records the fingerprint and kind of its training data.
 
-        The parameters are those of `LinearClassifier.to_model`.
+        The parameters are those of `LinearClassifier.to_model`; ``engine`` reads shards for their fingerprint.
         """
+        if isinstance(data, Shards):
+            made: Any = make_engine(engine, data)  # a `ChunkedEngine`
+            return Model(
+                **self.numbers(),
+                n_samples=data.n_samples,
+                fingerprint=made.fingerprint(weighted=False),
+                feature_names=data.feature_names,
+                label_column=data.label_column,
+                weights_column=data.weights_column,
+                selection={} if choice is None else choice.record(),
+                history=self.fit.record(),
+            )
         return Model(
             **self.numbers(),
             n_samples=data.n_samples,

@@ -59,6 +59,11 @@ def test_a_fit_and_its_predictions(folder, address, tmp_path):
         ((*HINGE, "--cluster", "nowhere"), "--cluster must be tcp://HOST:PORT or local:N, got 'nowhere'"),
         ((*HINGE, "--cluster", "local:0"), "--cluster must be tcp://HOST:PORT or local:N, got 'local:0'"),
         ((*HINGE, "--cluster", "local:1", "--limit", "9"), "--limit is not supported with --cluster; prepare"),
+        (
+            (*HINGE, "--cluster", "local:1", "--no-header"),
+            "--header or --no-header is not supported with --cluster",
+        ),
+        ((*HINGE, "--cluster", "local:1", "--keep-counters"), "--keep-counters is not supported with --cluster"),
         ((*HINGE, "--cluster", "local:1", "--report", "r.html"), "--report is not supported with --cluster"),
     ],
 )
@@ -98,6 +103,8 @@ def test_tables_with_weights_and_factors(tables, address, tmp_path):
         lines = (tmp_path / "out" / f"{k}.csv").read_text().splitlines()
         X = sm.load_dataset(tables / f"{k}.parquet", columns=["b", "a"]).X
         assert lines[1:] == [f"{row},{label}" for row, label in enumerate(model.predict(X))]
+    answer = run("evaluate", target, tables, "--cluster", address)
+    assert "the model was trained on these samples" in answer.err
     factors.write_text('{"ant": 2.5}')
     answer = run("fit", tables, *HINGE, "--cluster", address, "-o", tmp_path / "n.safetensors", *options)
     assert "factors.json must have labels of the data, which are integers, got 'ant'" in answer.err

@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import softmargin as sm
+from softmargin.engines.cluster import Cluster
 from softmargin.engines.shard import Piece, Recipe
 from softmargin.shards import BlockPart, Shards, as_shards
 from tests.cluster.conftest import cluster, processes
@@ -51,8 +52,9 @@ def test_blocks_that_move_between_processes_have_the_same_bits():
 def test_unknown_sizes_of_chunks_are_counted():
     _, _, dask_X, dask_y = arrays()
     known = dask_y >= 0
-    fit = sm.LinearClassifier(reg=0.1).fit(dask_X[known], dask_y[known].compute_chunk_sizes())
-    assert fit.coef_.tobytes() == sm.LinearClassifier(reg=0.1).fit(dask_X, dask_y).coef_.tobytes()
+    expected = sm.LinearClassifier(reg=0.1).fit(dask_X, dask_y).coef_.tobytes()
+    for y in (dask_y[known].compute_chunk_sizes(), dask_y[known]):
+        assert sm.LinearClassifier(reg=0.1).fit(dask_X[known], y).coef_.tobytes() == expected
 
 
 def test_chunks_that_do_not_fit_are_refused():
@@ -81,6 +83,23 @@ def test_weights_and_sparse_blocks_are_refused():
     hidden = dask_X.map_blocks(csr_array, meta=np.empty((0, 0)))
     with pytest.raises(sm.DataError, match=r"block 0 of X and y must be NumPy arrays of 300 rows, got csr_array"):
         sm.LinearClassifier().fit(hidden, dask_y)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", object, ">f4", "longdouble"])
+def test_other_types_of_numbers_are_refused(dtype):
+    _, _, dask_X, dask_y = arrays()
+    with pytest.raises(
+        sm.DataError, match=r"X must hold real numbers of at most 64 bits in native byte order, got"
+    ):
+        sm.LinearClassifier().fit(dask_X.astype(dtype), dask_y)
+
+
+def test_blocks_are_not_sent_with_the_names_of_files():
+    _, _, dask_X, dask_y = arrays()
+    with cluster(1, processes=False) as client:
+        asked = Cluster(client, "")
+        asked.on_all = lambda *_: pytest.fail("a block is sent")
+        asked.check_files(as_shards(dask_X, dask_y).parts)
 
 
 def test_class_weights_are_those_of_arrays():

@@ -105,6 +105,20 @@ def test_the_estimator_takes_shards(named):
     assert fitted.score(X, y) == pytest.approx(expected.score(X, y), abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "fitted", [sm.LinearClassifier("hinge", reg=0.01), sm.LinearClassifierCV(["hinge"], regs=[0.1, 0.01])]
+)
+def test_a_model_of_shards_is_saved(named, tmp_path, fitted):
+    shards, X, _ = named
+    fitted.set_params(class_weight={"ant": 2.0, "bee": 1.0, "cat": 1.0}).fit(shards, None)
+    fitted.to_model(shards).save(tmp_path / "m.safetensors")
+    model = sm.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
+    assert (model.n_samples, model.reg) == (200, fitted.reg_)
+    assert model.fingerprint == make_engine("chunked", shards).fingerprint(weighted=False)
+    assert bool(model.selection) == isinstance(fitted, sm.LinearClassifierCV)
+
+
 def test_the_estimator_refuses_what_shards_lack(named):
     shards, _, y = named
     with pytest.raises(sm.ParameterError, match="y and sample_weight must be None for shards"):
@@ -136,6 +150,9 @@ def test_labels_of_several_types(tmp_path):
     fitted = sm.LinearClassifier(reg=0.1).fit(sm.open_shards(tmp_path), None)
     np.testing.assert_array_equal(fitted.classes_, [0, 1, 2])
     assert fitted.classes_.dtype == np.int64
+    save(tmp_path, "3", X, np.repeat([2**63, 2**63 + 1], 20).astype(np.uint64))  # with int64: equal as float64
+    with pytest.raises(sm.DataError, match="must have a common type of integers, got int64 and int8 and uint64"):
+        sm.LinearClassifier().fit(sm.open_shards(tmp_path), None)
     save(tmp_path, "3", X, np.repeat(["0", "1"], 20))
     with pytest.raises(sm.DataError, match="must have the same type, numbers or strings, got both"):
         sm.LinearClassifier().fit(sm.open_shards(tmp_path), None)

@@ -246,7 +246,9 @@ def test_a_fingerprint_sees_features_labels_and_weights_but_no_grouping():
     assert engine(replace(WHOLE, X=other)).fingerprint() != first
     weights = WHOLE.weights.copy()
     weights[17] += 1e-3
-    assert engine(replace(WHOLE, weights=weights)).fingerprint() != first
+    other = engine(replace(WHOLE, weights=weights))
+    assert other.fingerprint() != first
+    assert other.fingerprint(weighted=False) == engine(WHOLE, group=8).fingerprint(weighted=False)
 
 
 def test_what_needs_rows_is_refused_in_a_sentence_that_says_what_to_do():

@@ -14,7 +14,7 @@ from softmargin.content import content_hashes
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.readings import Readings
 from softmargin.engines.runner import InProcess
-from softmargin.errors import CapabilityError
+from softmargin.errors import CapabilityError, ClusterError
 from softmargin.selection import compare
 from tests.cluster.conftest import write_shards
 
@@ -173,6 +173,10 @@ def test_what_shards_do_not_support_is_refused(folder):
     groups = np.arange(sum(SIZES))
     with pytest.raises(sm.ParameterError, match="cv must be a number of folds for data in shards, got"):
         compare(shards, None, ["hinge"], cv=[([0], [1])])
+    with pytest.raises(
+        sm.ParameterError, match=f"cv must be at most the number of samples, {sum(SIZES)}, got 100"
+    ):
+        compare(shards, None, ["hinge"], cv=10**9)
     with pytest.raises(CapabilityError, match="Data in shards do not support groups; use engine='cpu'"):
         compare(shards, None, ["hinge"], groups=groups)
     with pytest.raises(CapabilityError, match="Data in shards do not support keep_out_of_fold; use engine='cpu'"):
@@ -217,6 +221,47 @@ def test_requests_that_come_during_a_reading_share_the_next_one():
     ask("fail")
     assert found["fail"] == "a reading"
     assert readings.get([1, 2]) == [10, 20]
+
+
+def test_a_lost_cluster_ends_all_requests_at_once():
+    n_readings, found, readings = 0, [], None
+
+    def read(requests):
+        nonlocal n_readings
+        n_readings += 1
+        while len(readings._waiting) < 3:
+            time.sleep(0.001)
+        raise ClusterError("lost")
+
+    readings = Readings(read)
+
+    def ask():
+        with pytest.raises(ClusterError, match="lost") as caught:
+            readings.get([0])
+        found.append(caught)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (n_readings, len(found)) == (1, 4)
+
+
+def test_ctrl_c_before_a_reading_does_not_block_the_next_one(monkeypatch):
+    readings, found = Readings(lambda requests: requests), []
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Readings, "_wait_for_others", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            readings.get([1])
+    thread = threading.Thread(target=lambda: found.append(readings.get([2])), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found == [[2]]
 
 
 def test_folds_of_objectives_are_read_together(folder):

@@ -18,7 +18,7 @@ from softmargin.cli.arguments import command_line
 from softmargin.cli.job import MAX_PASSES, Job
 from softmargin.cli.progress import Progress, stage
 from softmargin.errors import ConvergenceWarning, ParameterError, missing_package
-from softmargin.text import pluralize
+from softmargin.text import pluralize, quoted
 
 if TYPE_CHECKING:
     from softmargin.engines.chunked import ChunkedEngine
@@ -52,6 +52,8 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
 _PREPARED = {
     "groups": "--groups", "group_by": "--group-by", "limit": "--limit", "normalize_rows": "--normalize-rows",
     "specs": "--features", "image_size": "--image-size", "labels_file": "--labels-file", "text": "--text",
+    "header": "--header or --no-header", "decimal": "--decimal", "encoding": "--encoding",
+    "keep_counters": "--keep-counters", "skip_damaged": "--skip-damaged",
 }  # fmt: skip
 """Options that would change the data, by the fields of `Job`."""
 
@@ -59,7 +61,8 @@ _PREPARED = {
 def check_job(job: Job, **others: str | None) -> None:
     """Raise a `ParameterError` for options that a cluster does not support; ``others`` are not fields of `Job`."""
     for name, flag in _PREPARED.items():
-        if getattr(job, name) not in (None, False, ()):
+        value = getattr(job, name)
+        if value not in (None, False, ()) or (name == "header" and value is False):
             raise ParameterError(f"{flag} is not supported with --cluster; prepare the shards instead.")
     for name, value in others.items():
         if value is not None:
@@ -102,8 +105,14 @@ def _opened(job: Job, where: str, progress: Progress) -> Iterator[_Opened]:
     shards = open_shards(job.data, label_column=job.label_column, columns=columns, weights_column=job.weights)
     factors = sampling.factors_of_shards(sampling.read_factors(job.class_weight), shards, job.class_weight)
     shards = shards.weighted(factors)
+    if job.label_column is None and shards.label_column is not None:
+        wording.say_err(
+            f"Note: labels are from the column {quoted(shards.label_column)}, and all other columns are features "
+            f"(see --label-column, --columns)."
+        )
     if made_by is not None and job.scaling == "auto":
         job = replace(job, scaling=made_by.scaling)
+    progress("connecting to the cluster")
     with client_of(where):
         from softmargin.engines.dask import dask_engine
 
@@ -124,6 +133,7 @@ class Fitted(NamedTuple):
 
 def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress) -> Fitted:
     """Fit the given loss and λ, or those that are selected, to all samples."""
+    from softmargin.evaluation.parts import evaluate_shards
     from softmargin.model import Model
     from softmargin.training import train_on
 
@@ -144,13 +154,14 @@ def fit_shards(job: Job, where: str, checkpoint: str | None, progress: Progress)
                 callback=lambda step: progress(stage(loss, reg, step)), engine=lambda *_: engine,
             )  # fmt: skip
         progress("evaluating")
-        accuracy = engine.quality(loss, trained.W, trained.b, "training").accuracy
         model = Model(
-            **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(),
+            **trained.numbers(), n_samples=shards.n_samples, fingerprint=engine.fingerprint(weighted=False),
             data_name=_name(job), history=trained.fit.record(), command=command_line(), extractor=made_by,
             feature_names=shards.feature_names, label_column=shards.label_column,
             weights_column=shards.weights_column, selection={} if choice is None else choice.record(),
         )  # fmt: skip
+        accuracy = evaluate_shards(model, shards, engine="dask").accuracy.value
+        assert accuracy is not None, "it is always defined"
         return Fitted(model, accuracy, shards, choice, trained.fit.status, time.perf_counter() - started)
 
 
@@ -183,7 +194,7 @@ def _described(job: Job, shards: Shards, engine: ChunkedEngine) -> dict[str, Any
     assert engine.labels is not None, "shards have labels"
     return {
         "name": _name(job), "n_samples": shards.n_samples, "n_features": shards.n_features, "image_shape": None,
-        "dtype": str(shards.dtype), "fingerprint": engine.fingerprint(),
+        "dtype": str(shards.dtype), "fingerprint": engine.fingerprint(weighted=False),
         "classes": dict(zip(map(str, engine.labels.tolist()), engine.class_counts.tolist(), strict=True)),
     }  # fmt: skip
 

@@ -46,7 +46,8 @@ def compare(
     against the others.
 
     If DATA has a test set, each loss is fitted to the whole training set at its best λ and evaluated on the test
-    set. These accuracies do not influence the selection.
+    set. These accuracies do not influence the selection. With --cluster, DATA are shards, of which only those for
+    training are used.
     """
     job.check()
     if where is not None:

@@ -13,6 +13,7 @@ from softmargin.cli.progress import Progress, reporter
 from softmargin.cli.reading import Reading, check_extractor, read_model
 from softmargin.cli.wording import list_names, print_json, say, say_err
 from softmargin.errors import DataError, ModelFileError, ParameterError
+from softmargin.io.paths import same_file
 from softmargin.text import pluralize, printable
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def evaluate_shards(
     progress("opening the shards")
     shards = _shards_for(model, source, reading, part, labelled=True)
     with cluster.client_of(where):
-        from softmargin.engines import make_engine
+        from softmargin.engines.dask import dask_engine
         from softmargin.evaluation.parts import evaluate_shards as evaluated
 
         progress("waiting for the workers")
@@ -44,7 +45,7 @@ def evaluate_shards(
         if found.n_samples != model.n_samples or len(found.labels) != len(found.classes):
             return found, False
         progress("comparing with the training samples")  # of which only a hash is in the model: another pass
-        return found, make_engine("dask", shards, 1).fingerprint() == model.fingerprint
+        return found, dask_engine(shards).fingerprint(weighted=False) == model.fingerprint
 
 
 def predict_shards(
@@ -61,6 +62,8 @@ def predict_shards(
     shards = _shards_for(model, source, reading, part, labelled=False)
     if kind == "proba":
         model.predict_proba([[0.0] * model.n_features])  # raises an error if the loss has no probabilities
+    if same_file(folder, source):
+        raise ParameterError("-o must be another folder than that of the shards.")
     targets = targets_in(folder, output_names(shards), ".csv")
     make_folder(folder)
     n_rows = 0

@@ -169,6 +169,6 @@ def _files(path: Path, part: str) -> tuple[list[Path], str]:
         got = " and ".join(formats) or "none"
         wanted = f"{'test ' if part == TEST else ''}shards of one format ({', '.join(_FORMATS)})"
         raise DataError(
-            f"{printable(path)} must hold {wanted}, got {got}; give the folder or the file of one format."
+            f"{printable(path)} must hold {wanted}, got {got}; give a folder or file of one format, or convert it."
         )
     return found[formats[0]], formats[0]

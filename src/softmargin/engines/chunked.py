@@ -330,9 +330,9 @@ class ChunkedEngine(Engine):
         """Return a bound on the relative rounding error of a sum over the samples."""
         return self._rounding
 
-    def fingerprint(self) -> str:
-        """Return a hash of X, labels and weights."""
-        found = self._runner.collect(self._runner.run(fingerprints, self._loaded))
+    def fingerprint(self, weighted: bool = True) -> str:
+        """Return a hash of X and labels, and of weights unless ``weighted`` is false, as for a model."""
+        found = self._runner.collect(self._runner.run(fingerprints, self._loaded, [weighted] * len(self._loaded)))
         return hashlib.sha256("".join(each for hashes in found for each in hashes).encode()).hexdigest()
 
     # -- folds -----------------------------------------------------------------------------------------

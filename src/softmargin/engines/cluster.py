@@ -15,7 +15,7 @@ from distributed.client import FutureCancelledError
 
 from softmargin.engines.cpu.signature import signature
 from softmargin.errors import ClusterError, SoftmarginError
-from softmargin.shards import Part, Shards
+from softmargin.shards import BlockPart, Part, Shards
 
 __all__ = ["Cluster", "difference"]
 
@@ -111,7 +111,10 @@ class Cluster:
 
     def check_files(self, parts: Sequence[Part]) -> None:
         """Raise a `ClusterError` if a worker cannot read the parts."""
-        for address, why in self.on_all(_unreadable, list(parts)).items():
+        files = [part for part in parts if not isinstance(part, BlockPart)]  # blocks may hold all rows
+        if not files:
+            return
+        for address, why in self.on_all(_unreadable, files).items():
             if why:
                 raise ClusterError(f"The worker {address} cannot read the data: {why}")
 
@@ -124,7 +127,7 @@ class Cluster:
         if mapped and limited:
             raise ClusterError(
                 f"Workers must have no memory limit to map files, since Dask counts mapped pages as memory; start "
-                f"{next(iter(limited))} and the others with --memory-limit 0."
+                f"{next(iter(limited))} and the others with --memory-limit 0 (LocalCluster: memory_limit=0)."
             )
         if len(limited) < len(limits):
             return float("inf")

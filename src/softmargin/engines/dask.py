@@ -161,6 +161,8 @@ class OnDask:
 
     def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return futures of ``task(*row)`` for each row, in one message: half the work of one for each task."""
+        if not rows:
+            return []
         number = next(self._runs)
         keys = [f"softmargin-{name}-{self._fit}-{number}-{k}" for k in range(len(rows))]
         found: list[Any] = self._client.map(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from softmargin.errors import ClusterError
+
 __all__ = ["Readings"]
 
 
@@ -48,7 +50,7 @@ class Readings:
         self._moment = 0.0
 
     def get(self, requests: Sequence[Any]) -> Sequence[Any]:
-        """Return the results of some requests, or raise the error of their reading.
+        """Return the results of some requests, or raise the error of their reading, or of a lost cluster.
 
         One of the threads that wait reads for all of them.
         """
@@ -56,14 +58,22 @@ class Readings:
         with self._changed:
             self._waiting.append(mine)
             self._changed.notify_all()
-            while self._is_reading and not mine.is_done:
-                self._changed.wait()
+            reads = False
+            try:
+                while self._is_reading and not mine.is_done:
+                    self._changed.wait()
+                if not mine.is_done:
+                    reads = self._is_reading = True
+                    self._wait_for_others()
+            except BaseException:  # Ctrl-C: no other thread may wait for this one
+                self._waiting = [each for each in self._waiting if each is not mine]
+                self._is_reading = self._is_reading and not reads
+                self._changed.notify_all()
+                raise
             if mine.is_done:
                 if mine.error is not None:
                     raise mine.error
                 return mine.results
-            self._is_reading = True
-            self._wait_for_others()
             taken, self._waiting = self._waiting, []
             self._recent.append({each.thread for each in taken})
         started = time.monotonic()
@@ -72,6 +82,9 @@ class Readings:
             for each in taken:
                 each.results = list(islice(found, len(each.requests)))
         except BaseException as error:
+            if isinstance(error, ClusterError):  # the next reading would wait in vain as long as this one
+                with self._changed:
+                    taken, self._waiting = taken + self._waiting, []
             for each in taken:
                 each.error = error
             raise

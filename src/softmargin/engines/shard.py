@@ -118,7 +118,14 @@ def classes_of(counts: list[Counts], shards: Shards) -> tuple[NDArray[Any], Ints
     kinds = {each.labels.dtype.kind for each in counts}
     if len({"i" if kind in "iub" else kind for kind in kinds}) > 1:
         raise DataError("The labels of all shards must have the same type, numbers or strings, got both.")
-    labels, codes = np.unique(np.concatenate([each.labels for each in counts]), return_inverse=True)
+    given = np.concatenate([each.labels for each in counts])
+    if given.dtype.kind == "f" and "f" not in kinds:
+        types = sorted({str(each.labels.dtype) for each in counts})
+        raise DataError(
+            f"The labels of all shards must have a common type of integers, got {' and '.join(types)}; convert "
+            f"them."
+        )
+    labels, codes = np.unique(given, return_inverse=True)
     weights, squares, n_active = (
         np.bincount(codes, np.concatenate([getattr(each, name) for each in counts]), len(labels)).astype(
             np.float64
@@ -282,9 +289,15 @@ def describe(shard: Shard) -> tuple[float, bool]:
     return max(engine.rounding() for engine in engines), Capability.SINGLE in engines[0].supports
 
 
-def fingerprints(shard: Shard) -> list[str]:
-    """Return the fingerprint of each chunk."""
-    return [chunk.engine.fingerprint() for chunk in shard.chunks]
+def fingerprints(shard: Shard, weighted: bool) -> list[str]:
+    """Return the fingerprint of each chunk, with equal weights unless ``weighted``."""
+    found = []
+    for _, _, engine in shard.chunks:
+        if not weighted:
+            samples = replace(engine.samples, weights=np.ones(len(engine.samples.y)))
+            engine = engine._with_samples(samples, engine.shape.classes)
+        found.append(engine.fingerprint())
+    return found
 
 
 def divided(shard: Shard, rule: FoldRule) -> list[NDArray[Any]]:

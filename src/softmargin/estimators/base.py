@@ -90,7 +90,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
 
     def to_model(
         self,
-        data: Dataset,
+        data: Dataset | Shards,
         *,
         image_size: tuple[int, int] | None = None,
         choice: Comparison | None = None,
@@ -99,8 +99,8 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        data : Dataset
-            The training data; the model records their fingerprint and kind.
+        data : Dataset or Shards
+            The training data; the model records their fingerprint and kind. Shards are read for it, by ``engine``.
         image_size : tuple of int (height, width), optional
             Size to which the images were resized when they were read, if they were.
         choice : Comparison, optional
@@ -111,7 +111,7 @@ class FittedClassifier(ClassifierMixin, BaseEstimator):
         found = Trained(
             self.coef_.T, self.intercept_, self.classes_, self.loss_, self.reg_, self.preprocessing_, self.fit_
         )
-        return found.to_model(data, image_size=image_size, choice=choice)
+        return found.to_model(data, image_size=image_size, choice=choice, engine=self.engine)
 
     def decision_function(self, X: ArrayLike | csr_array) -> Floats:
         """Return the scores, shape (N, C); for two classes the second score minus the first, shape (N,).

@@ -58,7 +58,7 @@ class Share:
         return {"name": self.name, "n": self.n, title: self.accuracy.value, "interval": interval}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The result of `evaluate`.
 

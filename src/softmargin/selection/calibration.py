@@ -74,7 +74,7 @@ def calibrate(
     n_samples : int
         Number of samples that these rows represent.
     """
-    step = max(1, scores.size // _MOST_NUMBERS)
+    step = max(1, -(-scores.size // _MOST_NUMBERS))
     temperature = 1.0
     if not loss.probabilistic:
         temperature = fit_temperature(scores[::step], y[::step], weights[::step], n_different)

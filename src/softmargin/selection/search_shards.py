@@ -71,11 +71,13 @@ class SearchShards:
         DataError
             If a fold holds out no sample, or all samples of a class.
         ParameterError
-            If ``cv`` is not a number of folds.
+            If ``cv`` is not a number of folds, or larger than the number of samples.
         """
         if not isinstance(cv, (int, np.integer)) or isinstance(cv, bool):
             raise ParameterError(f"cv must be a number of folds for data in shards, got {brief(cv)}.")
         n_folds = check_count("cv", int(cv), 2) if fraction is None else 1
+        if n_folds > shards.n_samples:
+            raise ParameterError(f"cv must be at most the number of samples, {shards.n_samples}, got {n_folds}.")
         shares = [1.0 / n_folds] * n_folds if fraction is None else [fraction, 1.0 - fraction]
         borders = tuple(int(total * 2.0**64) for total in list(accumulate(shares))[:-1])
         rule = FoldRule(check_count("seed", seed, 0), borders)
@@ -104,7 +106,7 @@ class SearchShards:
             return Judged(None, correct)
         loss, temperature, n = fits[0].objective.loss, 1.0, sum(held_out for _, held_out in self.sizes)
         if not loss.probabilistic:
-            step = max(1, n * len(points[0][1]) // _MOST_NUMBERS)
+            step = max(1, -(-n * len(points[0][1]) // _MOST_NUMBERS))
             found = self.engine.held_out_sums(sums.some_scores, [(*point, step) for point in points])
             parts = [[part for of_fold in found for part in of_fold[k]] for k in range(3)]
             scores, y, weights = (np.concatenate(part) for part in parts)
