@@ -257,7 +257,6 @@ def test_what_needs_rows_is_refused_in_a_sentence_that_says_what_to_do():
     advice = "; read them into the memory of one machine, with engine='cpu'"
     for call, purpose in [
         (lambda: objective.scores(W, b), "scores"),
-        (lambda: objective.fold(0), "folds"),
         (lambda: sm.minimize(objective, solver=sm.SGD()), "mini-batches"),
     ]:
         with pytest.raises(CapabilityError, match=rf"^Data in shards do not support {purpose}{advice}\.$"):
