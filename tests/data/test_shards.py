@@ -63,7 +63,7 @@ def test_a_fit_from_files_is_that_of_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, r"must hold shards of one format \(\.npy, \.npz, \.parquet\), got none; give the folder"),
+        ({}, r"must hold shards of one format \(\.npy, \.npz, \.parquet\), got none; give a folder"),
         ({"a": np.ones((0, 3)), "a_y": []}, r"must have rows, got none\."),
         ({"a": np.ones((2, 0)), "a_y": [0, 1]}, r"must hold rows of real numbers in native byte order"),
         ({"a": np.ones((2, 3))}, r"a\.npy must have a file of labels beside it, a_y\.npy\."),
@@ -249,7 +249,9 @@ def test_options_of_tables_and_unknown_files_are_refused(tmp_path):
     with pytest.raises(sm.DataError, match=r"nothing\.npy does not exist\."):
         sm.open_shards(tmp_path / "nothing.npy")
     np.savez(tmp_path / "b.npz", X=np.ones((2, 3)))
-    with pytest.raises(sm.DataError, match=r"got \.npy and \.npz; give the folder or the file of one format\."):
+    with pytest.raises(
+        sm.DataError, match=r"got \.npy and \.npz; give a folder or file of one format, or convert it\."
+    ):
         sm.open_shards(tmp_path)
 
 

@@ -73,7 +73,7 @@ def test_the_folds_are_those_of_the_keys(monkeypatch):
         for fold in search.samples.folds:
             rows = np.zeros(len(search.labels), bool)
             rows[fold.validation] = True
-            held_out.append(np.flatnonzero(search.of_given(rows)).tolist())
+            held_out.append(np.flatnonzero(rows[search.places] & (search.places >= 0)).tolist())
         seen.append(held_out)
         return real(search, *arguments, **options)
 
@@ -158,7 +158,7 @@ def brute_force(found, cv):
 @pytest.mark.parametrize("copied", [1 << 27, 0, 5000])
 @pytest.mark.parametrize("cv", [4, RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=0)], ids=type)
 def test_the_counts_are_those_of_fits_made_by_hand(monkeypatch, copied, cv):
-    monkeypatch.setattr("softmargin.selection.folds._COPIED", copied)
+    monkeypatch.setattr("softmargin.selection.search_samples._COPIED", copied)
     found = compare_features(sets_of(), ["cross_entropy", "hinge"], REGS, cv=cv, path_tol=TIGHT)
     counts = counts_of(found)
     assert counts == brute_force(found, cv)
@@ -180,7 +180,7 @@ def test_the_limit_of_5000_bytes_divides_the_sets():
 
 @pytest.mark.parametrize("copied", [1 << 27, 5000])
 def test_the_order_of_the_samples_changes_nothing(monkeypatch, found, copied):
-    monkeypatch.setattr("softmargin.selection.folds._COPIED", copied)
+    monkeypatch.setattr("softmargin.selection.search_samples._COPIED", copied)
     order = np.random.default_rng(5).permutation(240)
     other = compare_features(sets_of(order), ["cross_entropy", "hinge"], REGS, cv=4, path_tol=TIGHT)
     assert (other.selected, counts_of(other)) == (found.selected, counts_of(found))

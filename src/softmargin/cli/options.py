@@ -109,7 +109,7 @@ _SECTIONS = {
     "Output": ("output", "page", "checkpoint", "out_of_fold", "as_json", "quiet", "help"),
     "Losses and λ": ("names", "delta", "reg", "regs", "rule", "scoring"),
     "Folds and weights": ("folds", "quick", "groups", "group_by", "class_weight", "weights", "limit", "seed"),
-    "Fit": ("tol", "max_passes", "scaling", "normalize_rows", "threads", "where"),
+    "Fit": ("tol", "max_passes", "scaling", "normalize_rows", "threads", "where", "mixed"),
 }
 """Headings of the help, with the parameters below each; all others are below "Data and features"."""
 
