@@ -234,8 +234,7 @@ def compare_shards(
     """Compare the losses on samples in shards; ``cv`` and ``fraction`` are those of `SearchShards.divided`."""
     from softmargin.selection.search_shards import SearchShards
 
-    names = ("engine", "n_threads")
-    search = SearchShards.divided(shards, cv, fraction, seed, *(options[name] for name in names))
+    search = SearchShards.divided(shards, cv, fraction, seed, options["engine"], options["n_threads"])
     factors = shards.class_weight
     if isinstance(factors, dict):
         factors = {str(label): float(factor) for label, factor in factors.items()}
