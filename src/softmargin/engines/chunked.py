@@ -352,9 +352,11 @@ class ChunkedEngine(Engine):
             If a fold holds out no sample, or all samples of a class.
         """
         n = len(self._loaded)
-        counts = self._runner.collect(self._runner.run(divided, self._loaded, [rule] * n))
+        sizes, nodes = zip(*self._runner.collect(self._runner.run(divided, self._loaded, [rule] * n)), strict=True)
         self._n_read += self.shape.n_active
-        division = Division(rule, n_folds, np.array([chunk for shard in counts for chunk in shard]))
+        [sums] = tasks.merged([[each] for each in nodes], self._n_chunks, [added])
+        chunks = np.array([chunk for shard in sizes for chunk in shard])
+        division = Division(rule, n_folds, next(iter(sums.values()))[0], chunks)
         assert self.labels is not None, "shards have labels"
         division.check(self.labels.tolist())
         other = copy.copy(self)

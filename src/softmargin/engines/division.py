@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmargin.arguments import brief
 from softmargin.engines.records import Shape
@@ -25,18 +26,21 @@ class Division:
     rule : FoldRule
     n_folds : int
         Number of folds; the rows of any others are never held out.
-    chunks : ndarray of shape (n_chunks, F, C, 3)
-        By chunk, fold and class: the sums of ω and ω² before class weights, and the number of samples.
+    sums : ndarray of shape (F, C, 3)
+        By fold and class: the sums of ω and ω² before class weights, and the number of samples.
+    chunks : ndarray of shape (n_chunks, F)
+        Number of samples by chunk and fold.
     """
 
     rule: FoldRule
     n_folds: int
-    chunks: Floats
+    sums: Floats
+    chunks: Ints
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Number of training and of held-out samples, per fold."""
-        numbers = self.chunks[..., 2].sum(axis=(0, 2)).astype(np.int64).tolist()
+        numbers = self.chunks.sum(axis=0).tolist()
         return tuple((sum(numbers) - n, n) for n in numbers[: self.n_folds])
 
     def part(self, k: int, held_out: bool, factors: Floats, whole: Shape) -> tuple[Fold, Ints, Shape]:
@@ -44,30 +48,30 @@ class Division:
 
         ``factors`` (C,) are those of the classes for fitting; held-out samples keep the weights for scoring.
         """
-        counts = self._of(k, held_out)
-        weights, squares, n_active = (counts[..., i].sum(axis=0) for i in range(3))
+        chosen = self._chosen(k, held_out)
+        weights, squares, _ = self.sums[chosen].sum(axis=0).T
+        n_active = self.chunks[:, chosen].sum(axis=1)
         factors = np.ones(len(weights)) if held_out else factors / float(weights @ factors)
         shape = replace(
             whole, n_active=int(n_active.sum()), weight_square=float(squares @ factors**2),
             class_weights=weights * factors,
         )  # fmt: skip
-        return Fold(self.rule, k, held_out, factors), counts[..., 2].sum(axis=1).astype(np.int64), shape
+        return Fold(self.rule, k, held_out, factors), n_active, shape
 
     def check(self, labels: Sequence[object]) -> None:
         """Raise a `DataError` if a fold holds out no sample, or all samples of a class."""
         for k in range(self.n_folds):
-            if not self._of(k, True)[..., 2].any():
+            if not self.sums[self._chosen(k, True), :, 2].any():
                 raise DataError(
                     f"Each fold must hold out a sample, got none for fold {k}; use fewer or larger folds."
                 )
-            missing = np.flatnonzero(self._of(k, False)[..., 2].sum(axis=0) == 0)
+            missing = np.flatnonzero(self.sums[self._chosen(k, False), :, 2].sum(axis=0) == 0)
             if len(missing):
                 raise DataError(
                     f"Each fold must have training samples of each class, got none of class "
                     f"{brief(labels[missing[0]])} in fold {k}; remove this class or add samples."
                 )
 
-    def _of(self, k: int, held_out: bool) -> Floats:
-        """Return the counts (n_chunks, C, 3) of a part of a fold."""
-        chosen = (np.arange(self.chunks.shape[1]) == k) == held_out
-        return np.asarray(self.chunks[:, chosen].sum(axis=1))
+    def _chosen(self, k: int, held_out: bool) -> NDArray[np.bool_]:
+        """Return which folds form a part of fold ``k``."""
+        return np.asarray((np.arange(len(self.sums)) == k) == held_out)

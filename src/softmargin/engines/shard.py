@@ -19,6 +19,7 @@ from softmargin.content import content_hashes
 from softmargin.engines.in_memory import InMemoryEngine
 from softmargin.engines.records import Capability, Shape
 from softmargin.engines.rows import aligned
+from softmargin.engines.tree import Nodes, Tree, added
 from softmargin.errors import DataError
 from softmargin.labels import labels_of_rows
 from softmargin.losses.base import Floats, Ints
@@ -301,16 +302,22 @@ def fingerprints(shard: Shard, weighted: bool) -> list[str]:
     return found
 
 
-def divided(shard: Shard, rule: FoldRule) -> list[NDArray[Any]]:
-    """Return for each chunk, by fold and class (F, C, 3): the sums of ω and ω², and the number of samples."""
-    found, n_folds, n_classes = [], len(rule.borders) + 1, len(shard.recipe.labels)
+def divided(shard: Shard, rule: FoldRule) -> tuple[list[NDArray[Any]], Nodes]:
+    """Return the number of samples of each chunk by fold (F,), and the nodes of their sums by fold and class.
+
+    These are arrays (F, C, 3): the sums of ω and ω², and the number of samples.
+    """
+    sizes, tree = [], Tree(shard.recipe.n_chunks, added)
+    n_folds, n_classes = len(rule.borders) + 1, len(shard.recipe.labels)
     for chunk in shard.chunks:
         active = chunk.rows.start + np.flatnonzero(shard.given[chunk.rows] > 0.0)
         places = shard.numbers(rule)[active].astype(np.int64) * n_classes + shard.y[active]
         w = shard.given[active]
         sums = [np.bincount(places, each, n_folds * n_classes) for each in (w, w * w, np.ones(len(w)))]
-        found.append(np.stack(sums, axis=-1).reshape(n_folds, n_classes, 3))
-    return found
+        found = np.stack(sums, axis=-1).reshape(n_folds, n_classes, 3)
+        sizes.append(found[..., 2].sum(axis=1).astype(np.int64))
+        tree.put(0, chunk.number, (found,))
+    return sizes, tree.nodes
 
 
 def pick(shard: Shard, places: Sequence[Ints], fold: Fold | None) -> list[tuple[Any, Ints, Floats]]:
