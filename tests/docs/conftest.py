@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import pytest
 from tests.support.browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[2]
+GENERATED = ("_build", "auto_gallery", "generated", "__pycache__")
 
 
 @pytest.fixture(scope="session")
@@ -22,23 +23,34 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the built pages; the gallery is written without running its programs."""
     if find_spec("sphinx") is None:
         pytest.skip("needs the extra docs")
+    fcntl = pytest.importorskip("fcntl", reason="the lock of the build is for POSIX systems")
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # the workers have one folder each, in that of the run
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the processes have one folder each, in that of the run
         folder = folder.parent
-    pages = folder / "site"
     with (folder / "site.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "site.done").exists():
-            build = [sys.executable, "-m", "sphinx", "-W", "-q", "-D", "plot_gallery=False", "-d", str(folder / "doctrees")]
-            run = subprocess.run([*build, str(ROOT / "docs"), str(pages)], capture_output=True, text=True)
-            assert run.returncode == 0, run.stderr
+            build(folder / "repository", folder / "site")
             (folder / "site.done").touch()
-    return pages
+    return folder / "site"
+
+
+def build(repository: Path, pages: Path) -> None:
+    """Build the site from a copy of its sources, since Sphinx writes generated pages among them."""
+    shutil.rmtree(repository, ignore_errors=True)
+    repository.mkdir()
+    for path in ROOT.iterdir():
+        if path.name not in ("docs", ".git"):
+            (repository / path.name).symlink_to(path)
+    shutil.copytree(ROOT / "docs", repository / "docs", ignore=shutil.ignore_patterns(*GENERATED))
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-D", "plot_gallery=False", "docs", str(pages)]
+    run = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser; a test that needs one is skipped where none is installed."""
+    """A browser; without an installed one, the test is skipped."""
     if CHROMIUM is None:
         pytest.skip("no chromium on the path")
     browser = Browser()
