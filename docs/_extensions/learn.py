@@ -1,9 +1,9 @@
 """The pages to learn from: interactive parts, computed numbers, and links between the languages.
 
-- ```` ```{widget} NAME ```` puts the interactive part that ``learn/widgets/*.js`` registers as ``NAME``. Its option
-  ``data`` names files of ``learn/data/`` (without ``.json``) that the part needs, ``options`` is JSON for the part.
-- ``{n}`key:.3g` `` puts a number that a file of ``learn/numbers/`` computes: ``margin.total`` is ``total`` of what
-  ``numbers()`` in ``margin.py`` returns. All of them are written to ``_static/learn/numbers.json``.
+- The directive ``widget`` puts the interactive part that a file of ``learn/widgets`` registers under a name. Its
+  option ``data`` names the files of ``learn/data`` (without ``.json``) that it needs; ``options`` is JSON for it.
+- The role ``n`` puts a computed number: ``margin.total:.3g`` is ``total`` of what ``numbers()`` in
+  ``learn/numbers/margin.py`` returns. All of them are written to ``_static/learn/numbers.json``.
 
 The scripts and styles are those of the report (``softmargin.report``), with the parts of the pages.
 """
@@ -16,7 +16,7 @@ import runpy
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -66,7 +66,8 @@ class NumberRole(SphinxRole):
             message = self.inliner.reporter.error(f"no file of learn/numbers computes {key!r}", line=self.lineno)
             return [], [message]
         value = numbers[key]
-        html = f'<data class="number" data-of="{escape(key)}" value="{escape(str(value))}">{written(value, form)}</data>'
+        attributes = f'data-of="{escape(key)}" value="{escape(str(value))}"'
+        html = f'<data class="number" {attributes}>{written(value, form)}</data>'
         return [nodes.raw("", html, format="html")], []
 
 
@@ -74,7 +75,7 @@ class WidgetDirective(SphinxDirective):
     """Put an interactive part of the page."""
 
     required_arguments = 1
-    option_spec = {"data": directives.unchanged, "options": directives.unchanged}
+    option_spec: ClassVar = {"data": directives.unchanged, "options": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
         """Return the place where the script of the page builds the part."""
@@ -100,11 +101,9 @@ def script() -> str:
     own = [path.read_text("utf-8") for path in sorted((LEARN / "widgets").glob("*.js"))]
     words = json.loads((page / "zh.json").read_text("utf-8")) if (page / "zh.json").is_file() else {}
     words |= json.loads((LEARN / "widgets" / "zh.json").read_text("utf-8"))
-    begin = (
-        '"use strict";\n(() => {\n'
-        f'const WORDS = document.documentElement.lang.startsWith("zh") ? {json.dumps(words, ensure_ascii=False)} : {{}};\n'
-    )
-    return begin + "\n".join([*shared, *own]) + "\nstart();\n})();\n"
+    dictionary = f"const CHINESE = {json.dumps(words, ensure_ascii=False)};"
+    choose = 'const WORDS = document.documentElement.lang.startsWith("zh") ? CHINESE : {};'
+    return "\n".join(['"use strict";', "(() => {", dictionary, choose, *shared, *own, "start();", "})();", ""])
 
 
 def style() -> str:
