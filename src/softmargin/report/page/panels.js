@@ -131,34 +131,6 @@ function comparisonPanel() {
 
 // -- weights ------------------------------------------------------------------------------------------------
 
-const WARM = [222, 98, 26], COLD = [36, 99, 214];
-const diverging = (t) => mix(rgb("--card"), t < 0 ? COLD : WARM, Math.min(1, Math.abs(t)));
-
-// A picture of values: 3 channels as colours around grey, 1 channel as blue (negative) to orange (positive).
-function weightPicture(values, height, width, channels, most, label, size) {
-  const canvas = h("canvas", { class: "weights", width, height, role: "img", "aria-label": label });
-  const factor = size / Math.max(width, height);
-  canvas.style.width = width * factor + "px";
-  canvas.style.height = height * factor + "px";
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  const unit = most || 1;
-  for (let p = 0; p < width * height; p++) {
-    const color = channels === 3
-      ? [0, 1, 2].map((k) => 127.5 + (127.5 * values[3 * p + k]) / unit)
-      : diverging(values[p] / unit);
-    for (let k = 0; k < 3; k++) image.data[4 * p + k] = color[k];
-    image.data[4 * p + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-  return canvas;
-}
-// A robust maximum (99.5 % quantile): a few extreme pixels must not hide all others.
-function extent(values) {
-  const sizes = Float32Array.from(values, Math.abs).sort();
-  return sizes[Math.floor(0.995 * (sizes.length - 1))] || sizes[sizes.length - 1] || 1;
-}
-
 function weightsPanel() {
   const weights = R.weights;
   const pictures = weights.pictures !== "";
@@ -434,4 +406,9 @@ function dataErrorsPanel() {
         h("span", {}, pair.exact ? "identical" : ["correlation ", num(`data_errors.duplicates.${k}.similarity`, fixed, 4)], pair.leaked ? h("span", { class: "tag" }, "second: training set") : null,
           pair.first_label !== pair.second_label ? h("span", { class: "tag wrong" }, "labels differ") : null)))));
   }
+}
+
+function laboratoryPanel() {
+  panel("laboratory", "Try the losses", "These examples do not depend on the model. They use the formulas of the library.",
+    h("h3", {}, "Three scores"), scoresLab(), h("h3", {}, "A classifier of points in a plane"), planeLab());
 }

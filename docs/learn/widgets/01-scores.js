@@ -1,0 +1,2 @@
+widget("losses", () => scoresLab());
+widget("plane", () => planeLab());
