@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
 
@@ -24,11 +25,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_click",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "mathml",
     "members",
     "project",
 ]
-extensions += ["sphinx_gallery.gen_gallery"] if [*HERE.glob("gallery/plot_*.py")] else []
 extensions += ["learn"] if (HERE / "_extensions" / "learn.py").exists() else []
 exclude_patterns = ["_build", "gallery", "**/README.md"]
 templates_path = ["_templates"]
@@ -73,6 +74,7 @@ html_title = f"softmargin {version}"
 html_show_sourcelink = False
 html_copy_source = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses for files
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "softmargin"},
     "icon_links": [{"name": "Source", "url": SOURCE, "icon": "fa-brands fa-github"}],

@@ -34,7 +34,10 @@ class RepositoryLinks(SphinxTransform):
         docname = self.env.docname
         folder = ROOT if docname in INCLUDED else Path(self.env.doc2path(docname)).parent
         pages = {ROOT / file: page for page, file in INCLUDED.items()}
-        links = [*self.document.findall(addnodes.download_reference), *self.document.findall(addnodes.pending_xref)]
+        links = [
+            *self.document.findall(addnodes.download_reference),
+            *self.document.findall(addnodes.pending_xref),
+        ]
         for node in links:
             if node.get("reftype") != "myst" or node["reftarget"] in self.env.found_docs:
                 continue
@@ -70,7 +73,11 @@ class Compatibility(Directive):
 
 def pythons() -> list[str]:
     """Return the versions of Python that the classifiers name."""
-    names = [c.rpartition(" ")[2] for c in PROJECT["classifiers"] if c.startswith("Programming Language :: Python :: 3.")]
+    names = [
+        c.rpartition(" ")[2]
+        for c in PROJECT["classifiers"]
+        if c.startswith("Programming Language :: Python :: 3.")
+    ]
     return sorted(names, key=lambda name: [*map(int, name.split("."))])
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.support.browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[2]
+FOLDERS = ("benchmarks", "docs", "examples", "src")
+"""What the site shows, links to or reads."""
 GENERATED = ("_build", "auto_gallery", "generated", "__pycache__")
 
 
@@ -40,9 +42,10 @@ def build(repository: Path, pages: Path) -> None:
     shutil.rmtree(repository, ignore_errors=True)
     repository.mkdir()
     for path in ROOT.iterdir():
-        if path.name not in ("docs", ".git"):
-            (repository / path.name).symlink_to(path)
-    shutil.copytree(ROOT / "docs", repository / "docs", ignore=shutil.ignore_patterns(*GENERATED))
+        if path.is_file() and path.name != ".git":
+            shutil.copy(path, repository)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns(*GENERATED))
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-D", "plot_gallery=False", "docs", str(pages)]
     run = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
