@@ -26,11 +26,11 @@ extensions = [
     "sphinx_click",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "learn",
     "mathml",
     "members",
     "project",
 ]
-extensions += ["learn"] if (HERE / "_extensions" / "learn.py").exists() else []
 exclude_patterns = ["_build", "gallery", "**/README.md"]
 templates_path = ["_templates"]
 default_role = "py:obj"

@@ -26,7 +26,7 @@ SHOWN = ("numpy", "scipy", "scikit-learn", "numba")
 
 
 class RepositoryLinks(SphinxTransform):
-    """Resolve links that are written for the code host: to other files of the repository, or from `INCLUDED` ones."""
+    """Resolve links that are written for the code host: to other files of the repository, or in `INCLUDED`."""
 
     default_priority = 5
 
@@ -73,11 +73,8 @@ class Compatibility(Directive):
 
 def pythons() -> list[str]:
     """Return the versions of Python that the classifiers name."""
-    names = [
-        c.rpartition(" ")[2]
-        for c in PROJECT["classifiers"]
-        if c.startswith("Programming Language :: Python :: 3.")
-    ]
+    prefix = "Programming Language :: Python :: "
+    names = [name.removeprefix(prefix) for name in PROJECT["classifiers"] if name.startswith(f"{prefix}3.")]
     return sorted(names, key=lambda name: [*map(int, name.split("."))])
 
 

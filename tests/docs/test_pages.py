@@ -1,4 +1,4 @@
-"""Pages of the site in a real browser: they open without a complaint, in both themes, on wide and narrow screens."""
+"""Pages of the site in a real browser: no errors, in both themes, on wide and narrow screens."""
 
 from __future__ import annotations
 
