@@ -48,7 +48,7 @@ myst_heading_anchors = 4
 autodoc_mock_imports = ["torch", "triton"]  # softmargin.torch is described without them
 autodoc_typehints = "none"  # the docstrings give the types
 autodoc_member_order = "bysource"
-autosummary_generate = True
+autosummary_generate = [str(path) for path in HERE.glob("reference/*.rst")]
 numpydoc_show_class_members = False
 
 # Gallery
@@ -75,12 +75,12 @@ html_show_sourcelink = False
 html_copy_source = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses for files
 html_context = {"default_mode": "auto"}
+html_sidebars = {name: [] for name in ("index", "mathematics", "changelog")}
 html_theme_options = {
     "logo": {"text": "softmargin"},
     "icon_links": [{"name": "Source", "url": SOURCE, "icon": "fa-brands fa-github"}],
-    "header_links_before_dropdown": 6,
-    "navigation_with_keys": False,
-    "show_prev_next": True,
+    "navbar_persistent": ["search-button"],
+    "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
 }

@@ -22,15 +22,19 @@ SPELLINGS = {
 }
 r"""What the documents write and docutils does not read: commands that the code host needs, ``\tfrac12``."""
 
+FIXED = re.compile(r"<mo(?: class=\"mathopen\")?>(?=[⟨⟩‖|{}]</mo>)")
+r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
+
 
 def mathml(text: str, *, as_block: bool = False) -> str:
     """Return a formula of LaTeX as MathML."""
     for pattern, spelling in SPELLINGS.items():
         text = re.sub(pattern, spelling, text)
     try:
-        return tex2mathml(text, as_block=as_block)
+        formula = tex2mathml(text, as_block=as_block)
     except MathError as error:
         raise ValueError(f"A formula must be LaTeX that docutils reads, got {text!r}: {error}") from error
+    return formula if re.search(r"\\left(?![a-z])|\{cases\}", text) else FIXED.sub('<mo stretchy="false">', formula)
 
 
 def inline(translator: Any, node: nodes.math) -> None:
