@@ -22,8 +22,16 @@ SPELLINGS = {
 }
 r"""What the documents write and docutils does not read: commands that the code host needs, ``\tfrac12``."""
 
-FIXED = re.compile(r"<mo(?: class=\"mathopen\")?>(?=[⟨⟩‖|{}]</mo>)")
+BRACKETS = re.compile(r"<mo(?: class=\"mathopen\")?>(?=[⟨⟩‖|{}]</mo>)")
 r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
+
+SPACE = '<mspace width="0.17em"></mspace>'
+SPACING = {
+    r"<mo>&ApplyFunction;</mo>(?=\s*<(?:mi|mn|msub|msup|msubsup|mfrac)>)": SPACE,  # log p
+    r"(</(?:mi|mn|msub|msup|msubsup|mfrac)>)(?=\s*<mi(?: mathvariant=\"normal\")?>\w{2})": rf"\1{SPACE}",  # p log
+    r"<mo>(?=(?:max|min)</mo>\s*<mo[^>]*>[({])": '<mo rspace="0">',  # max(0, u)
+}
+"""The thin spaces of LaTeX around the names of functions."""
 
 
 def mathml(text: str, *, as_block: bool = False) -> str:
@@ -34,7 +42,10 @@ def mathml(text: str, *, as_block: bool = False) -> str:
         formula = tex2mathml(text, as_block=as_block)
     except MathError as error:
         raise ValueError(f"A formula must be LaTeX that docutils reads, got {text!r}: {error}") from error
-    return formula if re.search(r"\\left(?![a-z])|\{cases\}", text) else FIXED.sub('<mo stretchy="false">', formula)
+    for pattern, spacing in SPACING.items():
+        formula = re.sub(pattern, spacing, formula)
+    grows = re.search(r"\\left(?![a-z])|\{cases\}", text)
+    return formula if grows else BRACKETS.sub('<mo stretchy="false">', formula)
 
 
 def inline(translator: Any, node: nodes.math) -> None:
