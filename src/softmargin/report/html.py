@@ -20,7 +20,7 @@ from softmargin.text import pluralize
 
 __all__ = ["page", "style"]
 
-_PROGRAMS = ("elements", "charts", "pictures", "losses", "laboratory", "core", "panels", "start")
+_PROGRAMS = ("elements", "charts", "pictures", "losses", "laboratory", "core", "weights", "panels", "start")
 _STYLES = ("colors.css", "elements.css", "report.css")
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 

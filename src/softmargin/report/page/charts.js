@@ -79,7 +79,7 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
     const seen = [...line.x.keys()].filter((i) => usable(line.y[i])).sort((a, b) => (reverse ? line.x[b] - line.x[a] : line.x[a] - line.x[b]));
     const point = (i) => tr("{0} at {1} {2}", yFormat(line.y[i]), xLabel, xFormat(line.x[i]));
     const top = seen.reduce((best, i) => (line.y[i] > line.y[best] ? i : best), seen[0]);
-    return `${line.name}: ${[...new Set([seen[0], seen[seen.length - 1]])].map(point).join(tr(", then "))}${seen.length > 2 ? tr(", at most {0}", point(top)) : ""}.`;
+    return tr("{0}: {1}.", line.name, [...new Set([seen[0], seen[seen.length - 1]])].map(point).join(tr(", then ")) + (seen.length > 2 ? tr(", at most {0}", point(top)) : ""));
   });
   responsive(box, (width) => {
     const left = 68, right = 14, top = 12, bottom = 42;
@@ -125,10 +125,10 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
         const i = each.x.indexOf(value);
         return i >= 0 && usable(each.y[i]) ? `${each.name} ${yFormat(each.y[i])}` : null;
       }).filter(Boolean);
-      readout.textContent = `${xLabel} ${xFormat(value)}: ${values.join(", ")}`;
+      readout.textContent = tr("{0} {1}: {2}", xLabel, xFormat(value), values.join(tr(", ")));
     }
     const near = (mouse) => nearest(grid, (value) => Math.abs(x(value) - mouse));
-    box.replaceChildren(chart(width, height, [title + ".", ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
+    box.replaceChildren(chart(width, height, [tr("{0}.", title), ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
   });
   return h("figure", {}, h("figcaption", {}, title), legend, box, readout);
 }
@@ -151,7 +151,7 @@ function dots(title, rows, width, height, widest) {
   const total = rows.length * height + 24;
   const letters = Math.max(4, Math.floor((left - 12) / 7.5));
   const words = rows.map((row) => `${row.name} ${row.share.value === null ? tr("no samples") : percent(row.share.value)}`);
-  return drawing(width, total, `${title}: ${words.join(", ")}.`, { role: "img" },
+  return drawing(width, total, tr("{0}: {1}.", title, words.join(tr(", "))), { role: "img" },
     (width < 460 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: 0, y2: total - 20 }),
       s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
     rows.map((row, i) => {
@@ -197,7 +197,7 @@ function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
 
 // A matrix as a canvas, with a cursor for mouse, touch and arrow keys.
 function matrix({ title, names, size, cell, text, describe, pick, help, words }) {
-  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": tr("matrix"), "aria-label": `${title}. ${words} ${help}` });
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": tr("matrix"), "aria-label": tr("{0}. {1} {2}", title, words, help) });
   const box = h("div", { class: "scroll matrix" }, canvas);
   const readout = h("output", { class: "readout", "aria-live": "polite" }, help);
   const state = { order: [...Array(size).keys()], row: -1, column: -1, chosen: null, side: 0, left: 0, top: 0 };

@@ -2,6 +2,12 @@
 const R = JSON.parse(document.getElementById("record").textContent);
 const WORDS = R.words || {};
 const at = (path) => path.split(".").reduce((value, key) => value[key], R);
+const trs = (...texts) => texts.map((text) => tr(text));
+// The sentences of the record in the language of the page, by their place in it; names and numbers are not among them.
+for (const [path, text] of Object.entries(R.texts || {})) {
+  const keys = path.split("."), last = keys.pop();
+  keys.reduce((value, key) => value[key], R)[last] = text;
+}
 // A number of the record: the text is rounded, the element carries the full value.
 function num(path, format = short, ...options) {
   const value = at(path);
@@ -18,7 +24,7 @@ function panel(id, title, lead, ...children) {
   document.getElementById("main").append(section);
   return section;
 }
-const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→\u00a0"), unseen("predicted as "), name];
+const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→\u00a0"), unseen(tr("predicted as ")), name];
 
 // Print is always light and has another width; observers are not called before printing.
 let place = 0;
@@ -49,15 +55,15 @@ const className = (k) => R.classes[k];
 function sampleCard(i, extra) {
   const sample = R.samples[i];
   const right = sample.label === sample.predicted;
-  const result = right ? `${className(sample.label)}, correct` : `${className(sample.label)}, predicted as ${className(sample.predicted)}`;
+  const result = right ? tr("{0}, correct", className(sample.label)) : tr("{0}, predicted as {1}", className(sample.label), className(sample.predicted));
   return button([
     thumb(sample.picture, sample.name),
     h("span", { class: "card-text" },
       sample.picture === null ? h("span", { class: "muted" }, sample.name) : null,
       h("b", {}, className(sample.label)),
       right ? null : h("span", { class: "wrong" }, predictedAs(className(sample.predicted))),
-      extra === undefined ? h("span", { class: "muted" }, "loss ", short(sample.loss, 3)) : extra),
-  ], () => openSample(i), { class: "sample", title: `${sample.name}: ${result}` });
+      extra === undefined ? h("span", { class: "muted" }, tr("loss {0}", short(sample.loss, 3))) : extra),
+  ], () => openSample(i), { class: "sample", title: tr("{0}: {1}", sample.name, result) });
 }
 // Details of a selection: screen readers announce only the title.
 function detail() {
@@ -77,7 +83,7 @@ function openSample(i) {
     dialog = h("dialog", { "aria-labelledby": "sample-title", click: (event) => { if (event.target === dialog) dialog.close(); } });
     document.body.append(dialog);
   }
-  dialog.replaceChildren(h("form", { method: "dialog", class: "closer" }, h("button", { "aria-label": "Close" }, "×")),
+  dialog.replaceChildren(h("form", { method: "dialog", class: "closer" }, h("button", { "aria-label": tr("Close") }, "×")),
     h("h3", { id: "sample-title" }, R.samples[i].name), writtenOut(i));
   dialog.showModal();
 }
@@ -92,36 +98,37 @@ function writtenOut(i) {
   const power = loss === "squared_hinge" ? "²" : "";
   const rows = sample.terms.map((term, k) => {
     const mine = term.label === sample.label;
-    const name = h("span", { class: mine ? "true-class" : "" }, className(term.label), mine ? " (true)" : "",
-      term.label === sample.predicted && !mine ? " (predicted)" : "");
+    const name = h("span", { class: mine ? "true-class" : "" }, className(term.label), mine ? tr(" (true)") : "",
+      term.label === sample.predicted && !mine ? tr(" (predicted)") : "");
     const score = num(`samples.${i}.terms.${k}.score`, fixed, 3);
     const value = num(`samples.${i}.terms.${k}.value`, soft ? percent : short, soft ? 2 : 4);
     if (soft) return [name, score, value];
-    if (mine) return [name, score, "true class: no term", "–"];
+    if (mine) return [name, score, tr("true class: no term"), "–"];
     return [name, score, `max(0, ${fixed(term.score, 3)} ${own.score < 0 ? "+" : MINUS} ${fixed(Math.abs(own.score), 3)} + ${short(delta)})${power}`, value];
   });
   if (sample.n_rest) {
     const rest = num(`samples.${i}.rest`, soft ? percent : short, soft ? 2 : 4);
-    const words = sample.n_rest === 1 ? "1 other class" : `${whole(sample.n_rest)} other classes together`;
+    const words = sample.n_rest === 1 ? tr("1 other class") : tr("{0} other classes together", whole(sample.n_rest));
     rows.push(soft ? [words, "", rest] : [words, "", "", rest]);
   }
+  const loss_ = h("b", {}, num(`samples.${i}.loss`, short));
   const lead = soft
-    ? [`The loss is ${MINUS}ln of the probability of the true class: ${MINUS}ln `, num(`${ownAt}.value`, short), " = "]
-    : ["The loss is the sum of the terms: "];
+    ? parts("The loss is −ln of the probability of the true class: −ln {0} = {1}.", num(`${ownAt}.value`, short), loss_)
+    : parts("The loss is the sum of the terms: {0}.", loss_);
   const right = sample.label === sample.predicted;
   const why = right
-    ? `The prediction is correct, with a margin of ${short(sample.margin)}.`
-    : `The score of ${className(sample.predicted)} is ${short(-sample.margin)} higher than that of the true class, ${className(sample.label)}.`;
+    ? tr("The prediction is correct, with a margin of {0}.", short(sample.margin))
+    : tr("The score of {0} is {1} higher than that of the true class, {2}.", className(sample.predicted), short(-sample.margin), className(sample.label));
   // The largest term comes first: that of the rival class with the largest score.
   const first = sample.terms.find((term) => term !== own);
-  const spread = !soft && first.value < sample.loss / 2 ? ` Several classes contribute to the loss: the largest term is ${percent(first.value / sample.loss, 0)} of it.` : "";
+  const spread = !soft && first.value < sample.loss / 2 ? tr(" Several classes contribute to the loss: the largest term is {0} of it.", percent(first.value / sample.loss, 0)) : "";
   return h("div", { class: "written" },
     h("div", { class: "written-head" }, thumb(sample.picture, sample.name, 112),
       h("div", {},
-        h("p", {}, "True: ", h("b", {}, className(sample.label)), ". Predicted: ", h("b", { class: right ? "" : "wrong" }, className(sample.predicted)), "."),
-        h("p", {}, lead, h("b", {}, num(`samples.${i}.loss`, short)), "."),
+        h("p", {}, parts("True: {0}. Predicted: {1}.", h("b", {}, className(sample.label)), h("b", { class: right ? "" : "wrong" }, className(sample.predicted)))),
+        h("p", {}, lead),
         h("p", {}, why, spread),
-        h("p", { class: "muted small" }, `Row ${whole(sample.row)} of the data, counted from 0.`))),
-    table(soft ? ["class", "score", "probability"] : ["class", "score sⱼ", "term", "value"], rows,
-      { caption: "Terms of the loss, by score", left: 1, className: soft ? "" : "terms" }));
+        h("p", { class: "muted small" }, tr("Row {0} of the data, counted from 0.", whole(sample.row))))),
+    table(soft ? trs("class", "score", "probability") : trs("class", "score sⱼ", "term", "value"), rows,
+      { caption: tr("Terms of the loss, by score"), left: 1, className: soft ? "" : "terms" }));
 }

@@ -22,10 +22,11 @@ function scoresLab() {
     const rows = scores.map((score, j) => [j === y ? tr("{0} (true)", j) : String(j), fixed(score, 1),
       soft ? tr("e^{0} of the sum", fixed(score, 1)) : j === y ? tr("no term") : `max(0, ${fixed(score, 1)} ${scores[y] < 0 ? "+" : MINUS} ${fixed(Math.abs(scores[y]), 1)} + ${fixed(d, 1)})${power}`,
       h("data", { value: terms[j], class: "lab-term" }, j === y && !soft ? "–" : short(terms[j])), h("data", { value: gradient[j], class: "lab-gradient" }, short(gradient[j]))]);
-    spoken.textContent = `${lossName(name)}: ${short(value)}`;
+    const total = tr("{0}: {1}", lossName(name), short(value));
+    spoken.textContent = total;
     const all = LAB_NAMES.map((each) => h("div", { class: each === name ? "lab-loss chosen" : "lab-loss" }, h("span", {}, lossName(each)), h("data", { value: Losses[each](scores, y, d).value, class: "lab-value", "data-loss": each }, short(Losses[each](scores, y, d).value))));
     place.replaceChildren(h("div", { class: "lab-losses" }, all),
-      table([tr("class"), tr("score"), soft ? tr("weight") : tr("term"), soft ? tr("probability") : tr("value"), tr("gradient dL/ds")], rows, { caption: `${lossName(name)}: ${short(value)}`, left: 1, className: soft ? "" : "terms" }),
+      table([tr("class"), tr("score"), soft ? tr("weight") : tr("term"), soft ? tr("probability") : tr("value"), tr("gradient dL/ds")], rows, { caption: total, left: 1, className: soft ? "" : "terms" }),
       note(soft ? tr("Cross-entropy is always positive; it decreases as the margin grows.") : tr("If every margin is at least Δ, the loss and its gradient are 0.")));
   }
   draw();
