@@ -85,7 +85,7 @@ widget("product", (options) => {
     const input = h("input", { type: "number", step: "any", value: list[i], "aria-label": label, input: () => { if (input.value !== "" && Number.isFinite(Number(input.value))) { list[i] = Number(input.value); draw(); } } });
     return input;
   };
-  const place = h("div"), work = h("div", { class: "work", "aria-live": "polite" });
+  const place = h("div"), work = h("div", { "aria-live": "polite" });
   const number = (v) => (v < 0 ? `(${short(v, 6)})` : short(v, 6));
   const out = [0, 1, 2].map(() => h("span"));
   function fields() {
@@ -97,12 +97,12 @@ widget("product", (options) => {
   function draw() {
     const scores = state.W.map((row, c) => row.reduce((sum, w, d) => sum + w * state.x[d], 0) + state.b[c]);
     scores.forEach((score, c) => out[c].replaceChildren(shown(`product-${c}`, score)));
-    const lines = state.W.map((row, c) => h("div", {}, `${indexed("s", c)} = ${row.map((w, d) => `${number(w)}·${number(state.x[d])}`).join(" + ")} + ${number(state.b[c])} = ${short(scores[c])}`));
+    let lines = h("div", { class: "work" }, state.W.map((row, c) => h("div", {}, `${indexed("s", c)} = ${row.map((w, d) => `${number(w)}·${number(state.x[d])}`).join(" + ")} + ${number(state.b[c])} = ${short(scores[c])}`)));
     if (options.losses) {
       const [hinge, entropy] = ["hinge", "cross_entropy"].map((name) => Losses[name](scores, state.y, 1).value);
-      lines.push(h("p", { class: "lab-sum" }, tr("Hinge"), " ", shown("product-hinge", hinge), " · ", tr("Cross-entropy"), " ", shown("product-cross-entropy", entropy)));
+      lines = h("div", {}, lines, h("p", { class: "lab-sum" }, tr("Hinge"), " ", shown("product-hinge", hinge), " · ", tr("Cross-entropy"), " ", shown("product-cross-entropy", entropy)));
     }
-    work.replaceChildren(...lines);
+    work.replaceChildren(lines);
   }
   fields();
   draw();
