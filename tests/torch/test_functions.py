@@ -281,7 +281,7 @@ WRONG = {
     "list": ({"x": [[1.0] * 3] * 2}, "x must be a tensor, got list"),
     "order of arguments": ({"weight": LONGS[:2, 0], "target": torch.ones(4, 3)}, "x and weight must have shapes"),
     "number as bias": ({"bias": 1.0}, "bias must be a tensor, got float"),
-    "type of weight": ({"weight": HALVES}, "x must have the type of weight, torch.float16, got torch.float32; use x.to"),
+    "type of weight": ({"weight": HALVES}, "got torch.float32; use x.to.torch.float16"),
     "type of x": ({"x": LONGS[:2], "weight": LONGS}, "x must hold real numbers of a floating type"),
     "bias": ({"bias": torch.ones(3)}, r"bias must have shape \(4,\), got \(3,\)"),
     "class_weight": ({"class_weight": torch.ones(5)}, r"class_weight must have shape \(4,\), got \(5,\)"),

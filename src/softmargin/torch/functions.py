@@ -101,8 +101,8 @@ def linear_squared_hinge(
 ) -> Tensor:
     """Return the squared hinge loss of a linear layer: ``Σ_{j≠y} max(0, s_j - s_y + Δ)²`` for a row of target y.
 
-    Without class weights this is C times `torch.nn.functional.multi_margin_loss` with ``p=2``. Parameters, the type
-    of the result and errors are as in `linear_hinge`.
+    Without class weights this is C times `torch.nn.functional.multi_margin_loss` with ``p=2``. Parameters, the
+    type of the result and errors are as in `linear_hinge`.
     """
     options = _Options("squared_hinge", reduction, ignore_index, class_weight, budget, delta=delta)
     return _loss(x, weight, target, bias, options)
@@ -166,7 +166,9 @@ def _loss(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, option
     if torch.is_autocast_enabled(device) and operand != torch.float64:
         operand = torch.get_autocast_dtype(device)
     elif weight.dtype != operand:
-        raise DataError(f"x must have the type of weight, {weight.dtype}, got {operand}; use x.to({weight.dtype}).")
+        raise DataError(
+            f"x must have the type of weight, {weight.dtype}, got {operand}; use x.to({weight.dtype})."
+        )
     layer = x.reshape(-1, x.shape[-1]), weight, target.reshape(-1), bias, class_weight
     if reduction == "none":
         losses = linear_losses(*layer, loss, delta, smoothing, ignore_index, budget, operand)
