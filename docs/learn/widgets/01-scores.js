@@ -28,7 +28,7 @@ widget("digit-scores", (options, { digits }) => {
     const values = scores(), order = [...values.keys()].sort((i, j) => values[j] - values[i]);
     const range = Math.max(3, ...values.map(Math.abs));
     const [row, column] = [Math.floor(state.at / SIDE) + 1, (state.at % SIDE) + 1];
-    place.replaceChildren(table([tr("class"), state.products ? tr("weight × pixel") : tr("weights"), "", tr("score"), tr("this pixel")],
+    place.replaceChildren(table([tr("class"), "", "", tr("score"), tr("this pixel")],
       values.map((value, c) => [String(c),
         weightPicture(state.pixels.map((v, p) => weight(c, p) * (state.products ? v / 16 : 1)), SIDE, SIDE, 1, most, state.products ? tr("weight times pixel for class {0}", c) : tr("weights of class {0}", c), 36),
         barTrack(value, -range, range, c === order[0] ? "--c2" : "--c1"), shown(`score-${c}`, value, fixed), shown(`pixel-${c}`, weight(c, state.at), fixed)]),
