@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import softmargin as sm
 
-REGS = [10.0 ** (-k / 2) for k in range(4, 9)]
+REGS = [10.0 ** (-k / 2) for k in range(4, 10)]
 TOL = 1e-3
 HELD_OUT = 10_000
 
