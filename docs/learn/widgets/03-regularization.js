@@ -32,7 +32,7 @@ widget("lambda-path", (options, data) => {
   const record = Object.values(data)[0];
   const state = { loss: options.loss ?? 2, at: options.at ?? 9, same: 0 };
   const [height, width, channels] = record.shape;
-  const pictures = h("div", { class: "pictures" }), values = h("div", { "aria-live": "polite" }), charts = h("div", { class: "columns" });
+  const pictures = h("div", { class: "pictures ten" }), values = h("div", { "aria-live": "polite" }), charts = h("div", { class: "columns" });
   const path = () => record.paths[LAB_NAMES[state.loss]];
   const regs = record.paths.hinge.map((each) => each.reg);
   const last = regs.length - 1; // the largest λ is the first, and on the right of the slider
@@ -42,7 +42,7 @@ widget("lambda-path", (options, data) => {
     const most = state.same ? Math.max(...path().map((each) => each.scale)) : now.scale;
     const weights = byteWeights(now.weights, now.scale), size = height * width * channels;
     pictures.replaceChildren(...record.classes.map((name, c) => h("figure", {},
-      weightPicture(weights.subarray(c * size, (c + 1) * size), height, width, channels, most, tr("Weights of class {0}", name), 64), h("figcaption", {}, name))));
+      weightPicture(weights.subarray(c * size, (c + 1) * size), height, width, channels, most, tr("Weights of class {0}", name), 80), h("figcaption", {}, name))));
     values.replaceChildren(facts([
       ["λ", shown("path-lambda", now.reg, short, 3)],
       ["ΣW²", shown("path-square", now.square)],
