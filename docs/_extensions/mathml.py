@@ -22,19 +22,38 @@ SPELLINGS = {
 }
 r"""What the documents write and docutils does not read: commands that the code host needs, ``\tfrac12``."""
 
-FIXED = re.compile(r"<mo(?: class=\"mathopen\")?>(?=[⟨⟩‖|{}]</mo>)")
+SPACE = '<mspace width="0.17em"></mspace>'
+SPACING = {
+    r"<mo>&ApplyFunction;</mo>(?=\s*<(?:mi|mn|msub|msup|msubsup|mfrac)>)": SPACE,  # log p
+    r"(</(?:mi|mn|msub|msup|msubsup|mfrac)>)(?=\s*<mi(?: mathvariant=\"normal\")?>\w{2})": rf"\1{SPACE}",  # p log
+    r"<mo>(?=(?:max|min)</mo>\s*<mo[^>]*>[({])": '<mo rspace="0">',  # max(0, u)
+}
+"""The thin spaces of LaTeX around the names of functions."""
+
+FIXED = 'stretchy="false"'
+BRACKETS = {
+    r"<mo(?: class=\"mathopen\")?>(?=[⟨⟩{}]</mo>)": f"<mo {FIXED}>",
+    r"<mo(?: class=\"mathopen\"| stretchy=\"false\")?>(?=[|‖]</mo>)": f'<mo {FIXED} lspace="0" rspace="0">',
+}
 r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
 
 
 def mathml(text: str, *, as_block: bool = False) -> str:
     """Return a formula of LaTeX as MathML."""
-    for pattern, spelling in SPELLINGS.items():
-        text = re.sub(pattern, spelling, text)
+    text = replaced(text, SPELLINGS)
     try:
         formula = tex2mathml(text, as_block=as_block)
     except MathError as error:
         raise ValueError(f"A formula must be LaTeX that docutils reads, got {text!r}: {error}") from error
-    return formula if re.search(r"\\left(?![a-z])|\{cases\}", text) else FIXED.sub('<mo stretchy="false">', formula)
+    grow = re.search(r"\\left(?![a-z])|\{cases\}", text)
+    return replaced(formula, SPACING if grow else SPACING | BRACKETS)
+
+
+def replaced(text: str, patterns: dict[str, str]) -> str:
+    """Return the text with each pattern replaced."""
+    for pattern, replacement in patterns.items():
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def inline(translator: Any, node: nodes.math) -> None:

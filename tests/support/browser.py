@@ -117,12 +117,17 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[scheme, still])
         begun = time.monotonic()
         self.call("Page.navigate", url=path.resolve().as_uri())
+        self.wait(ready)
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        return time.monotonic() - begun
+
+    def wait(self, ready: str) -> None:
+        """Wait until the expression is true on the page."""
+        begun = time.monotonic()
         while not self.run(ready):
             assert time.monotonic() < begun + PATIENCE, f"the page is never ready: {self.problems}"
             assert not any("exception" in said for said in self.problems), self.problems
             time.sleep(0.02)
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
-        return time.monotonic() - begun
 
     def run(self, code: str) -> Any:
         """Return the value of an expression of the page; promises are waited for."""
