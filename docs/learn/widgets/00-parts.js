@@ -16,7 +16,7 @@ function livePlot({ title, xLabel, yLabel, xRange, yRange, yLog, height = 260, p
   let place = null;
   const drawn = responsive(box, (width) => {
     const { words, lines, points = [], verticals = [] } = now();
-    const left = 58, right = 14, top = 14, bottom = 40;
+    const left = 68, right = 14, top = 14, bottom = 40;
     const x = scale(xRange, left, width - right), y = scale(yRange, height - bottom, top, yLog);
     place = (pixel) => xRange[0] + ((pixel - left) / (width - right - left)) * (xRange[1] - xRange[0]);
     const inside = (v) => Number.isFinite(v) && (!yLog || v > 0) && v >= yRange[0] && v <= yRange[1];

@@ -28,7 +28,7 @@ widget("digit-scores", (options, { digits }) => {
     const values = scores(), order = [...values.keys()].sort((i, j) => values[j] - values[i]);
     const range = Math.max(3, ...values.map(Math.abs));
     const [row, column] = [Math.floor(state.at / SIDE) + 1, (state.at % SIDE) + 1];
-    place.replaceChildren(table([tr("class"), state.products ? tr("weight × pixel") : tr("weights"), "", tr("score"), tr("this pixel")],
+    place.replaceChildren(table([tr("class"), "", "", tr("score"), tr("this pixel")],
       values.map((value, c) => [String(c),
         weightPicture(state.pixels.map((v, p) => weight(c, p) * (state.products ? v / 16 : 1)), SIDE, SIDE, 1, most, state.products ? tr("weight times pixel for class {0}", c) : tr("weights of class {0}", c), 36),
         barTrack(value, -range, range, c === order[0] ? "--c2" : "--c1"), shown(`score-${c}`, value, fixed), shown(`pixel-${c}`, weight(c, state.at), fixed)]),
@@ -85,7 +85,7 @@ widget("product", (options) => {
     const input = h("input", { type: "number", step: "any", value: list[i], "aria-label": label, input: () => { if (input.value !== "" && Number.isFinite(Number(input.value))) { list[i] = Number(input.value); draw(); } } });
     return input;
   };
-  const place = h("div"), work = h("div", { class: "work", "aria-live": "polite" });
+  const place = h("div"), work = h("div", { "aria-live": "polite" });
   const number = (v) => (v < 0 ? `(${short(v, 6)})` : short(v, 6));
   const out = [0, 1, 2].map(() => h("span"));
   function fields() {
@@ -97,12 +97,12 @@ widget("product", (options) => {
   function draw() {
     const scores = state.W.map((row, c) => row.reduce((sum, w, d) => sum + w * state.x[d], 0) + state.b[c]);
     scores.forEach((score, c) => out[c].replaceChildren(shown(`product-${c}`, score)));
-    const lines = state.W.map((row, c) => h("div", {}, `${indexed("s", c)} = ${row.map((w, d) => `${number(w)}·${number(state.x[d])}`).join(" + ")} + ${number(state.b[c])} = ${short(scores[c])}`));
+    let lines = h("div", { class: "work" }, state.W.map((row, c) => h("div", {}, `${indexed("s", c)} = ${row.map((w, d) => `${number(w)}·${number(state.x[d])}`).join(" + ")} + ${number(state.b[c])} = ${short(scores[c])}`)));
     if (options.losses) {
       const [hinge, entropy] = ["hinge", "cross_entropy"].map((name) => Losses[name](scores, state.y, 1).value);
-      lines.push(h("p", { class: "lab-sum" }, tr("Hinge"), " ", shown("product-hinge", hinge), " · ", tr("Cross-entropy"), " ", shown("product-cross-entropy", entropy)));
+      lines = h("div", {}, lines, h("p", { class: "lab-sum" }, tr("Hinge"), " ", shown("product-hinge", hinge), " · ", tr("Cross-entropy"), " ", shown("product-cross-entropy", entropy)));
     }
-    work.replaceChildren(...lines);
+    work.replaceChildren(lines);
   }
   fields();
   draw();

@@ -43,7 +43,7 @@ widget("payers", (options) => {
     delta.set(state.delta);
     draw();
   });
-  return h("div", { class: "columns lab two" }, h("div", {}, sliders, delta, h("div", { class: "controls" }, truth, reset)), h("div", {}, which, box, place));
+  return h("div", { class: "columns lab two" }, h("div", {}, sliders, delta, h("div", { class: "controls" }, truth, reset)), h("div", {}, which, box), h("div", { class: "whole" }, place));
 });
 
 // Both hinges as functions of the margin over one rival.
