@@ -2,8 +2,8 @@
 How is λ chosen?
 ================
 
-The training accuracy only rises as λ decreases, so it cannot tell which λ is best. Held-out samples can: each of ten folds
-is predicted by a fit to the other nine. Two rules read the curve: the best mean, or the strongest regularization within
+The training accuracy only rises as λ decreases, so it cannot tell which λ is best. Held-out samples can: each of five folds
+is predicted by a fit to the other four. Two rules read the curve: the best mean, or the strongest regularization within
 one standard error of it.
 """
 
@@ -14,7 +14,7 @@ import softmargin as sm
 
 data = sm.load_dataset("digits")
 regs = np.geomspace(1, 1e-6, 13)
-search = sm.LinearClassifierCV(["cross_entropy"], regs=regs, cv=10, scaling="none").fit(data.X, data.y)
+search = sm.LinearClassifierCV(["cross_entropy"], regs=regs, scaling="none").fit(data.X, data.y)
 path = search.path_.chosen_path
 best, one_se = path.points[path.best], path.points[path.one_se]
 for name, point in (("best", best), ("one_se", one_se)):

@@ -24,7 +24,7 @@ tiles = np.concatenate(
         for photo in photos
     ]
 )
-filters = sm.features.KMeansPatches(n_centroids=60, patch=8, pooling=1, n_patches=20_000, mirror=False).fit(tiles)
+filters = sm.features.KMeansPatches(n_centroids=60, patch=8, pooling=1, n_patches=10_000, mirror=False).fit(tiles)
 features = filters.transform(tiles)
 print(f"{len(tiles)} tiles of two photographs, {features.shape[1]} features per tile")
 
