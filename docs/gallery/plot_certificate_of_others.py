@@ -2,8 +2,9 @@
 How close to the optimum does scikit-learn stop?
 ================================================
 
-``LogisticRegression`` minimizes the same function as softmargin, with λ = 1/(2NC). It stops when its gradient is small,
-and calls that converged. How far above the minimum is it then? A certified lower bound answers this for any program.
+``LogisticRegression`` minimizes the same function as softmargin, with λ = 1/(2NC). It stops when its gradient
+is small, and calls that converged. How far above the minimum is it then? A certified lower bound answers this
+for any program.
 """
 
 import matplotlib.pyplot as plt
@@ -30,8 +31,8 @@ for name, values in gaps.items():
     print(f"{name:24} at most {max(values):.1e} above the lower bound")
 
 # %%
-# All fits "converged" by the criterion of their own program. The gap of softmargin is at most its ``tol`` for every λ. The
-# same ``tol`` of the gradient means another distance for each λ, and for each data set.
+# All fits "converged" by the criterion of their own program. The gap of softmargin is at most its ``tol`` for
+# every λ. The same ``tol`` of the gradient means another distance for each λ, and for each data set.
 
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 colors = ("#f0b27a", "#d55e00", "#8a2b06", "#2563d6")

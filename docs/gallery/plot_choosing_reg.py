@@ -2,9 +2,9 @@
 How is λ chosen?
 ================
 
-The training accuracy only rises as λ decreases, so it cannot tell which λ is best. Held-out samples can: each of five folds
-is predicted by a fit to the other four. Two rules read the curve: the best mean, or the strongest regularization within
-one standard error of it.
+The training accuracy only rises as λ decreases, so it cannot tell which λ is best. Held-out samples can: each
+of five folds is predicted by a fit to the other four. Two rules read the curve: the best mean, or the strongest
+regularization within one standard error of it.
 """
 
 import matplotlib.pyplot as plt
@@ -21,8 +21,8 @@ for name, point in (("best", best), ("one_se", one_se)):
     print(f'rule="{name}": λ = {point.reg:.2g}, held-out accuracy {point.score:.4f} ± {point.standard_error:.4f}')
 
 # %%
-# Left of the best λ the classifier is too simple; right of it, it fits details of the training samples that do not repeat.
-# The shaded band is one standard error over the folds.
+# Left of the best λ the classifier is too simple; right of it, it fits details of the training samples that do
+# not repeat. The shaded band is one standard error over the folds.
 
 regs = [point.reg for point in path.points]
 held_out = np.array([point.validation_accuracy for point in path.points])

@@ -2,8 +2,8 @@
 Does a better feature or a better loss help more?
 =================================================
 
-Three features of the digits are compared, each with two losses, on the same folds: the pixels, histograms of oriented
-gradients (HOG), and similarities to patches learned by k-means.
+Three features of the digits are compared, each with two losses, on the same folds: the pixels, histograms of
+oriented gradients (HOG), and similarities to patches learned by k-means.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,9 @@ found = compare_features(sets, list(COLORS), regs=[1e-2, 1e-3, 1e-4], cv=3, scal
 print("\n".join(found.choice.sentences()))
 
 # %%
-# Each point is the held-out accuracy at the λ that is best for this feature and loss, with its standard error. The columns
-# differ much more than the colours. Pictures of larger objects need richer features still; see the guide on features.
+# Each point is the held-out accuracy at the λ that is best for this feature and loss, with its standard error.
+# The columns differ much more than the colours. Pictures of larger objects need richer features still; see the
+# guide on features.
 
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 spread = {}
@@ -38,7 +39,13 @@ for place, (name, comparison) in enumerate(found.comparisons.items()):
         error = comparison.accuracy_error(path.chosen)
         label = path.loss.name if place == 0 else None
         axes.errorbar(
-            place + 0.2 * (k - 0.5), accuracies[k], error, fmt=marker, color=COLORS[path.loss.name], capsize=3, label=label
+            place + 0.2 * (k - 0.5),
+            accuracies[k],
+            error,
+            fmt=marker,
+            color=COLORS[path.loss.name],
+            capsize=3,
+            label=label,
         )
     spread[name] = max(accuracies) - min(accuracies)
     print(f"{name:15} {features[name].shape[1]:3} columns, held-out accuracy up to {max(accuracies):.3f}")

@@ -2,9 +2,9 @@
 What do the three losses ask for?
 =================================
 
-The losses differ in what they charge for a margin, the score of the true class minus the score of another one. The
-hinge charges nothing for margins of at least Δ. The squared hinge forgives small violations and punishes large ones.
-Cross-entropy is never quite satisfied.
+The losses differ in what they charge for a margin, the score of the true class minus the score of another one.
+The hinge charges nothing for margins of at least Δ. The squared hinge forgives small violations and punishes
+large ones. Cross-entropy is never quite satisfied.
 """
 
 import matplotlib.pyplot as plt
@@ -32,11 +32,11 @@ axes.set_title("Three losses of two classes, as functions of the margin")
 axes.legend(frameon=False)
 
 # %%
-# Three clouds of points in the plane, and four points of the orange class with a wrong label, far on the other side. The
-# dashed lines are the borders without these four. Filled points have a loss above 0.01.
+# Three clouds of points in the plane, and four points of the orange class with a wrong label, far on the other
+# side. The dashed lines are the borders without these four. Filled points have a loss above 0.01.
 #
-# The wrong labels tilt the borders of all three losses: each loss grows without limit, so none ignores an outlier. But the
-# hinge ignores most of the other points. Its borders depend on the filled ones only.
+# The wrong labels tilt the borders of all three losses: each loss grows without limit, so none ignores an
+# outlier. But the hinge ignores most of the other points. Its borders depend on the filled ones only.
 
 X, y = make_blobs(90, centers=[(-1.6, -0.8), (1.6, -0.8), (0, 1.7)], cluster_std=0.6, random_state=3)
 X_wrong = np.array([(-3.4, -0.5), (-3.6, -1.0), (-3.2, -1.4), (-3.7, -1.7)])
@@ -50,7 +50,9 @@ for axes, loss in zip(row, losses, strict=True):
     clean = sm.LinearClassifier(loss, reg=1e-3, scaling="none").fit(X, y).predict(plane)
     fit = sm.LinearClassifier(loss, reg=1e-3, scaling="none").fit(X_all, y_all)
     regions, high = fit.predict(plane), fit.sample_losses(X_all, y_all) > 0.01
-    axes.contourf(x1, x2, regions.reshape(x1.shape), [-0.5, 0.5, 1.5, 2.5], colors=["#cfe0fb", "#fbdcc6", "#cdeadd"])
+    axes.contourf(
+        x1, x2, regions.reshape(x1.shape), [-0.5, 0.5, 1.5, 2.5], colors=["#cfe0fb", "#fbdcc6", "#cdeadd"]
+    )
     for label, (color, marker) in enumerate(zip(("#2563d6", "#cf5a14", "#16855f"), "os^", strict=True)):
         axes.contour(x1, x2, clean.reshape(x1.shape) == label, [0.5], colors="k", linewidths=0.7, linestyles="--")
         for filled in (False, True):

@@ -2,8 +2,8 @@
 Which words decide?
 ===================
 
-Texts become sparse features, one per word, so the weights of a class are a list of words. The texts are generated: short
-notes on three topics that share many words.
+Texts become sparse features, one per word, so the weights of a class are a list of words. The texts are
+generated: short notes on three topics that share many words.
 """
 
 import matplotlib.pyplot as plt
@@ -17,12 +17,13 @@ TOPICS = {
     "hiking": "trail summit boots ridge tent valley backpack climb river map",
     "sailing": "mast harbour anchor tide sail deck rope wind river map",
 }
-SHARED = "we then the a long day early started finally again with good some salt wind butter knots".split()
+SHARED = "we then the long day early started finally again with good some salt wind butter knots"
 
 rng = np.random.default_rng(0)
 labels = rng.choice(list(TOPICS), 900)
 texts = [
-    " ".join(rng.permutation([*rng.choice(TOPICS[label].split(), 3), *rng.choice(SHARED, 10)])) for label in labels
+    " ".join(rng.permutation([*rng.choice(TOPICS[label].split(), 3), *rng.choice(SHARED.split(), 10)]))
+    for label in labels
 ]
 vectorizer = TfidfVectorizer()
 X = vectorizer.fit_transform(texts)
@@ -32,8 +33,8 @@ print(f"{X.shape[1]} words, {X.nnz / len(texts):.1f} different ones per text")
 print(f"Test accuracy {fit.score(X[600:], labels[600:]):.3f}, certified gap {fit.gap_:.1e}")
 
 # %%
-# Bars to the right vote for the class, bars to the left against it. Words that two topics share, such as "river", have a
-# small weight in both and vote against the third one.
+# Bars to the right vote for the class, bars to the left against it. Words that two topics share, such as
+# "river", have a small weight in both and vote against the third one.
 
 words = vectorizer.get_feature_names_out()
 most = abs(fit.coef_).max() * 1.05
@@ -48,5 +49,5 @@ for axes, name, weights in zip(row, fit.classes_, fit.coef_, strict=True):
 figure.suptitle("Words with the largest weights of each class")
 
 river = fit.coef_[:, words == "river"].ravel()
-print("Weights of the word river:", dict(zip(fit.classes_, river.round(2).tolist(), strict=True)))
+print("Weights of river:", ", ".join(f"{name} {w:.2f}" for name, w in zip(fit.classes_, river, strict=True)))
 assert river[0] < 0 < min(river[1:])
