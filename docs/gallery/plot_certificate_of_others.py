@@ -3,8 +3,7 @@ How close to the optimum does scikit-learn stop?
 ================================================
 
 ``LogisticRegression`` minimizes the same function as softmargin, with λ = 1/(2NC). It stops when its gradient
-is small, and calls that converged. How far above the minimum is it then? A certified lower bound answers this
-for any program.
+is small. How far above the minimum is it then? A certified lower bound answers this for any program.
 """
 
 import matplotlib.pyplot as plt
@@ -31,8 +30,8 @@ for name, values in gaps.items():
     print(f"{name:24} at most {max(values):.1e} above the lower bound")
 
 # %%
-# All fits "converged" by the criterion of their own program. The gap of softmargin is at most its ``tol`` for
-# every λ. The same ``tol`` of the gradient means another distance for each λ, and for each data set.
+# All fits converged by the criterion of their own program. The gap of softmargin is at most its ``tol`` for
+# every λ. A ``tol`` on the gradient means another distance for each λ.
 
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 colors = ("#f0b27a", "#d55e00", "#8a2b06", "#2563d6")

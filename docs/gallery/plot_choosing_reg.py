@@ -2,9 +2,9 @@
 How is λ chosen?
 ================
 
-The training accuracy only rises as λ decreases, so it cannot tell which λ is best. Held-out samples can: each
-of five folds is predicted by a fit to the other four. Two rules read the curve: the best mean, or the strongest
-regularization within one standard error of it.
+The training accuracy rises to 1 as λ decreases, so it cannot tell which λ is best. Held-out samples can: each
+of five folds is predicted by a fit to the other four. Two rules select a point: the best mean, or the largest λ
+within one standard error of it. See :doc:`/guides/choosing`.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ for name, point in (("best", best), ("one_se", one_se)):
 
 # %%
 # Left of the best λ the classifier is too simple; right of it, it fits details of the training samples that do
-# not repeat. The shaded band is one standard error over the folds.
+# not repeat. The band is one standard error over the folds.
 
 regs = [point.reg for point in path.points]
 held_out = np.array([point.validation_accuracy for point in path.points])
@@ -45,5 +45,6 @@ axes.legend(frameon=False, loc="lower right")
 # The test set was not used for any of this. It is used once, at the end.
 
 print(f"Test accuracy at the best λ: {search.score(data.test.X, data.test.y):.4f}")
+assert path.points[-1].training_accuracy == 1.0
 assert one_se.reg >= best.reg
 assert one_se.score >= best.score - best.standard_error

@@ -53,6 +53,7 @@ for axes, title, label in (
 ):
     axes.set(title=title, ylabel=label, ylim=(0, 1))
     axes.set_xticks(range(3), result.labels)
+figure.suptitle("Recall and precision of each class, for three weightings")
 left.legend(frameon=False, loc="lower left")
 
 for name in weightings:

@@ -4,7 +4,7 @@ Must the margin Δ be searched, too?
 
 The hinge losses have two settings, the margin Δ and the penalty λ. But they are exchangeable. For the hinge
 W*(Δ, λ) = Δ·W*(1, Δλ), and for the squared hinge W*(Δ, λ) = Δ·W*(1, λ). So a search over λ is enough. Here is
-the experiment.
+the experiment; the proof is in :doc:`/mathematics`.
 """
 
 import matplotlib.pyplot as plt

@@ -28,8 +28,7 @@ print("\n".join(found.choice.sentences()))
 
 # %%
 # Each point is the held-out accuracy at the λ that is best for this feature and loss, with its standard error.
-# The columns differ much more than the colours. Pictures of larger objects need richer features still; see the
-# guide on features.
+# The columns differ much more than the colours. For photographs, see :doc:`/guides/features`.
 
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 spread = {}

@@ -30,8 +30,8 @@ features = filters.transform(tiles)
 print(f"{len(tiles)} tiles of two photographs, {features.shape[1]} features per tile")
 
 # %%
-# The centroids are the patches that the filters look for. Most are edges of several directions and positions;
-# some are differences of colour.
+# The centroids are the patches that the filters look for. Some are edges of several directions, others are
+# colours or differences of colour.
 
 centroids = filters.arrays_["centroids"].reshape(-1, 3, 8, 8).transpose(0, 2, 3, 1)
 figure, grid = plt.subplots(5, 12, figsize=(6.4, 3), layout="constrained")

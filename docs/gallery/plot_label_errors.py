@@ -3,8 +3,8 @@ Which labels are probably wrong?
 ================================
 
 Data sets contain wrong labels. A sample whose label is wrong has a large loss, if the classifier did not see
-that label. So the held-out losses put the suspects in order. To measure how well this works, some labels are
-changed on purpose.
+that label. So the samples with the largest held-out losses should be checked first. To measure how well this
+works, some labels are changed on purpose.
 """
 
 import matplotlib.pyplot as plt
@@ -31,8 +31,8 @@ for name, fraction in found.items():
     print(f"{name}: the {n_wrong} largest contain {fraction[n_wrong - 1]:.1%} of them.")
 
 # %%
-# Someone who checks the samples in this order finds nearly all wrong labels early. The training losses of a fit
-# with a small λ are a worse guide, because that classifier has learned the wrong labels, too.
+# Checked in this order, nearly all wrong labels are found early. The training losses of a fit with a small λ are
+# a worse guide, because that classifier has learned the wrong labels, too.
 
 figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 checked = 100 * np.arange(1, data.n_samples + 1) / data.n_samples

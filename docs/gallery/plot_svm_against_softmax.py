@@ -3,8 +3,8 @@ Do SVM and softmax disagree?
 ============================
 
 The two classic losses often have similar accuracies. Do they also make the same errors? And is the difference
-between the accuracies more than the luck of these samples? McNemar's test answers the second question: it
-counts the samples that only one of the two classifies correctly.
+between the accuracies significant? McNemar's test answers the second question, from the number of samples that
+only one of the two classifies correctly.
 """
 
 import matplotlib.pyplot as plt

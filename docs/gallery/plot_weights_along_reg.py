@@ -25,8 +25,8 @@ for fit in fits:
     )
 
 # %%
-# Each row of pictures is one fit, with its own colour scale. Blue pixels vote for the class, red pixels against
-# it.
+# Each row of pictures is one fit, with its own colour scale. Blue pixels increase the score of the class, red
+# pixels decrease it.
 #
 # With a large λ the weights are nearly the average picture of the class minus the average of all pictures. With
 # a small λ they are larger, and single pixels matter that separate the training samples. The training accuracy

@@ -33,8 +33,8 @@ print(f"{X.shape[1]} words, {X.nnz / len(texts):.1f} different ones per text")
 print(f"Test accuracy {fit.score(X[600:], labels[600:]):.3f}, certified gap {fit.gap_:.1e}")
 
 # %%
-# Bars to the right vote for the class, bars to the left against it. Words that two topics share, such as
-# "river", have a small weight in both and vote against the third one.
+# Words with bars to the right increase the score of the class, the others decrease it. Words that two topics
+# share, such as "river", have a small weight in both and a negative one in the third.
 
 words = vectorizer.get_feature_names_out()
 most = abs(fit.coef_).max() * 1.05
