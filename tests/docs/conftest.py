@@ -22,7 +22,10 @@ GENERATED = ("_build", "auto_gallery", "generated", "__pycache__")
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the built pages; the gallery is written without running its programs."""
+    """Return the folder of the built pages; the gallery is written without running its programs.
+
+    The file ``warnings.txt`` in it holds the warnings of the build.
+    """
     if find_spec("sphinx") is None:
         pytest.skip("needs the extra docs")
     fcntl = pytest.importorskip("fcntl", reason="the lock of the build is for POSIX systems")
@@ -46,7 +49,9 @@ def build(repository: Path, pages: Path) -> None:
             shutil.copy(path, repository)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns(*GENERATED))
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-D", "plot_gallery=False", "docs", str(pages)]
+    options = ["-q", "-D", "plot_gallery=False", "-w", str(pages / "warnings.txt")]
+    pages.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "sphinx", *options, "docs", str(pages)]
     run = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 

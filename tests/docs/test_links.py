@@ -61,6 +61,10 @@ def dead(pages: dict[Path, Page]) -> Iterator[tuple[str, str]]:
                 yield path.name, address
 
 
+def test_the_build_has_no_warnings(site: Path) -> None:
+    assert (site / "warnings.txt").read_text("utf-8") == ""
+
+
 def test_links_anchors_and_images_resolve(pages: dict[Path, Page]) -> None:
     assert len(pages) > 80
     assert sum(len(page.links) for page in pages.values()) > 5000
