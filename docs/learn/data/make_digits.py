@@ -33,9 +33,9 @@ def main() -> None:
     for loss in ("hinge", "cross_entropy"):
         found[loss] = sm.LinearClassifierCV(losses=(loss,), scaling="none", tol=1e-5).fit(data.X, data.y)
     hinge, softmax = found["hinge"], found["cross_entropy"]
-    rescaled = sm.LinearClassifier(
-        "hinge", delta=FACTOR, reg=hinge.reg_ / FACTOR, scaling="none", tol=1e-5
-    ).fit(data.X, data.y)
+    rescaled = sm.LinearClassifier("hinge", delta=FACTOR, reg=hinge.reg_ / FACTOR, scaling="none", tol=1e-5).fit(
+        data.X, data.y
+    )
 
     truth = data.test.y
     first, second = hinge.predict(data.test.X), softmax.predict(data.test.X)
