@@ -24,17 +24,16 @@ def numbers() -> dict[str, Any]:
     found = {}
     for loss in ("hinge", "squared_hinge"):
         optima = np.array(stored["optima"][loss])[:, :, :6]
-        partner = base - 2 if loss == "hinge" else base
-        found[f"{loss}_left"] = float(optima[fourfold, partner, 0])
-        found[f"{loss}_right"] = float(optima[one, base, 0])
         error = 0.0
         for i, k in itertools.product(range(len(deltas)), range(len(regs))):
             to = k + round(np.log2(deltas[i])) if loss == "hinge" else k
             if 0 <= to < len(regs):
                 error = max(error, float(np.abs(optima[i, k] / (deltas[i] * optima[one, to]) - 1).max()))
         found[f"{loss}_error"] = error
-    rescaled = digits["rescaled"]
+    hinge, rescaled = stored["optima"]["hinge"], digits["rescaled"]
     return found | {
+        "left": hinge[fourfold][base - 2][0],
+        "right": hinge[one][base][0],
         "reg_left": regs[base - 2],
         "reg_right": regs[base],
         "n_fits": 2 * len(deltas) * len(regs),
@@ -43,8 +42,6 @@ def numbers() -> dict[str, Any]:
         "n_hinge": len({round(np.log10(delta * reg)) for delta in GRID for reg in GRID}),
         "n_squared": len(GRID),
         "digits_reg": digits["hinge"]["reg"],
-        "digits_delta": rescaled["delta"],
-        "digits_small_reg": rescaled["reg"],
         "digits_differ": rescaled["differ"],
         "digits_size": rescaled["size"],
         "n_test": digits["n"],

@@ -33,7 +33,6 @@ def numbers() -> dict[str, Any]:
         "n": stored["n"],
         "accuracy": stored["hinge"]["correct"] / stored["n"],
         "n_weights": weights.size + intercepts.size,
-        "first": int(first),
         "second": int(second),
         "three": float(scores[first]),
         "lead": float(scores[first] - scores[second]),
