@@ -2,11 +2,11 @@
 
     python docs/learn/data/make_sgd.py FOLDER
 
-FOLDER holds the images of CIFAR-10, one folder per class below ``train`` and ``test``. It writes ``cifar10-sgd.json``.
-λ is the one that ``softmargin compare cifar10`` selects on five folds (docs/guides/choosing.md). SGD is plain NumPy:
-batches of 200 rows, from zero weights, for 6 epochs (1,500 steps), once on pixels from 0 to 1 and once with the
-average picture subtracted. The subtraction does not change the minimum of F: the bias is not penalised. The best rate
-then gets 30 epochs, in which it decreases by 0.9 per epoch.
+FOLDER holds the images of CIFAR-10, one folder per class below ``train`` and ``test``. The result is written to
+``cifar10-sgd.json``. λ is the one that ``softmargin compare cifar10`` selects on five folds
+(docs/guides/choosing.md). SGD is plain NumPy: batches of 200 rows, from zero weights, for 6 epochs (1,500 steps),
+once on pixels from 0 to 1 and once with the average picture subtracted. The subtraction does not change the minimum
+of F: the bias is not penalised. The best rate then gets 30 epochs, in which it decreases by 0.9 per epoch.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def optimum(objective: sm.Objective, training: Rows, test: Rows) -> dict[str, An
     print(objective.loss.name, fit, file=sys.stderr, flush=True)
     return {
         "loss": objective.loss.name, "reg": objective.reg, "value": fit.value, "lower_bound": fit.lower_bound,
-        "gap": fit.gap, "accuracy": accuracy(fit.W, fit.b, training), "test_accuracy": accuracy(fit.W, fit.b, test),
-        "n_passes": fit.n_passes,
+        "gap": fit.gap, "n_passes": fit.n_passes,
+        "accuracy": accuracy(fit.W, fit.b, training), "test_accuracy": accuracy(fit.W, fit.b, test),
     }  # fmt: skip
 
 
