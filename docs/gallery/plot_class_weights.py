@@ -27,7 +27,9 @@ found = {}
 for name, class_weight in weightings.items():
     fit = sm.LinearClassifier("cross_entropy", reg=1e-4, class_weight=class_weight).fit(X, y)
     found[name] = sm.evaluate(fit, X_test, y_test)
-    print(f"{name:10} {found[name].accuracy.value:.3f} accuracy, {found[name].balanced_accuracy.value:.3f} balanced accuracy")
+    print(
+        f"{name:10} {found[name].accuracy.value:.3f} accuracy, {found[name].balanced_accuracy.value:.3f} balanced accuracy"
+    )
 
 # %%
 # The balanced accuracy is the mean of the recalls: each class counts the same. The bars are 95 % confidence intervals.

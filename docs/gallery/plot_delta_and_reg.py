@@ -35,7 +35,9 @@ for loss in (sm.Hinge, sm.SquaredHinge):
 
 figure, row = plt.subplots(1, 2, figsize=(6.4, 3.6), layout="constrained", sharey=True)
 for axes, (name, table) in zip(row, accuracies.items(), strict=True):
-    image = axes.imshow(table, origin="lower", cmap="cividis", vmin=min(map(min, accuracies["hinge"])), vmax=np.max(table))
+    image = axes.imshow(
+        table, origin="lower", cmap="cividis", vmin=min(map(min, accuracies["hinge"])), vmax=np.max(table)
+    )
     for (i, j), value in np.ndenumerate(np.array(table)):
         dark = value < np.mean(image.get_clim())
         axes.text(j, i, f"{value:.3f}", ha="center", va="center", fontsize=8, color="w" if dark else "k")

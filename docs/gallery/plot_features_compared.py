@@ -38,7 +38,13 @@ for place, (name, comparison) in enumerate(found.comparisons.items()):
         error = comparison.accuracy_error(path.chosen)
         label = path.loss.name if place == 0 else None
         axes.errorbar(
-            place + 0.15 * (k - 1), accuracies[k], error, fmt=marker, color=COLORS[path.loss.name], capsize=3, label=label
+            place + 0.15 * (k - 1),
+            accuracies[k],
+            error,
+            fmt=marker,
+            color=COLORS[path.loss.name],
+            capsize=3,
+            label=label,
         )
     spread[name] = max(accuracies) - min(accuracies)
     print(f"{name:15} {features[name].shape[1]:3} columns, held-out accuracy up to {max(accuracies):.3f}")

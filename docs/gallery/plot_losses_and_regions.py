@@ -50,7 +50,9 @@ for axes, loss in zip(row, losses, strict=True):
     clean = sm.LinearClassifier(loss, reg=1e-3, scaling="none").fit(X, y).predict(plane)
     fit = sm.LinearClassifier(loss, reg=1e-3, scaling="none").fit(X_all, y_all)
     regions, high = fit.predict(plane), fit.sample_losses(X_all, y_all) > 0.01
-    axes.contourf(x1, x2, regions.reshape(x1.shape), [-0.5, 0.5, 1.5, 2.5], colors=["#cfe0fb", "#fbdcc6", "#cdeadd"])
+    axes.contourf(
+        x1, x2, regions.reshape(x1.shape), [-0.5, 0.5, 1.5, 2.5], colors=["#cfe0fb", "#fbdcc6", "#cdeadd"]
+    )
     for label, (color, marker) in enumerate(zip(("#2563d6", "#cf5a14", "#16855f"), "os^", strict=True)):
         axes.contour(x1, x2, clean.reshape(x1.shape) == label, [0.5], colors="k", linewidths=0.7, linestyles="--")
         for filled in (False, True):

@@ -57,4 +57,6 @@ axes.legend(frameon=False, loc="lower right")
 
 before, after, _ = (error for _, _, error in found.values())
 assert after < before / 3
-assert (sm.softmax(hinge.decision_function(X_test)).argmax(axis=1) == hinge.predict_proba(X_test).argmax(axis=1)).all()
+assert (
+    sm.softmax(hinge.decision_function(X_test)).argmax(axis=1) == hinge.predict_proba(X_test).argmax(axis=1)
+).all()

@@ -16,7 +16,9 @@ data = sm.load_dataset("digits")
 search = sm.LinearClassifierCV(["cross_entropy", "hinge"], keep_out_of_fold=True).fit(data.X, data.y)
 found, test = search.path_, search.path_.tests[0]
 for path in found.paths:
-    print(f"{path.loss.name:13} held-out accuracy {path.chosen.validation_accuracy:.4f} at λ = {path.chosen.reg:.2g}")
+    print(
+        f"{path.loss.name:13} held-out accuracy {path.chosen.validation_accuracy:.4f} at λ = {path.chosen.reg:.2g}"
+    )
 print(test.sentence())
 
 # %%

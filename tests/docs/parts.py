@@ -61,15 +61,17 @@ class Part:
 
     def slide(self, place: int, value: float) -> None:
         """Move a slider, as a user does."""
-        self.run(f"(e => {{ e.value = {value}; e.dispatchEvent(new Event('input')); return 1; }})"
-                 f"(part.querySelectorAll('input[type=range]')[{place}])")  # fmt: skip
+        self._set("input[type=range]", place, value, "input")
 
     def choose(self, place: int, option: int) -> None:
-        self.run(f"(e => {{ e.value = {option}; e.dispatchEvent(new Event('change')); return 1; }})"
-                 f"(part.querySelectorAll('select')[{place}])")  # fmt: skip
+        self._set("select", place, option, "change")
+
+    def _set(self, selector: str, place: int, value: float, event: str) -> None:
+        change = f"e.value = {value}; e.dispatchEvent(new Event('{event}')); return 1;"
+        self.run(f"(e => {{ {change} }})(part.querySelectorAll('{selector}')[{place}])")
 
     def press(self, label: str) -> None:
         """Press the button with this text."""
-        found = self.run(f"(e => {{ if (e) e.click(); return !!e; }})"
-                         f"([...part.querySelectorAll('button')].find(e => e.textContent === {label!r}))")  # fmt: skip
+        button = f"[...part.querySelectorAll('button')].find(e => e.textContent === {label!r})"
+        found = self.run(f"(e => {{ if (e) e.click(); return !!e; }})({button})")
         assert found, f"there is no button {label!r}"
