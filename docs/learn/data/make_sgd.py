@@ -5,8 +5,8 @@
 FOLDER holds the images of CIFAR-10, one folder per class below ``train`` and ``test``. The result is written to
 ``cifar10-sgd.json``. λ is the one that ``softmargin compare cifar10`` selects on five folds
 (docs/guides/choosing.md). SGD is plain NumPy: batches of 200 rows, from zero weights, for 6 epochs (1,500 steps),
-once on pixels from 0 to 1 and once with the average picture subtracted. The subtraction does not change the minimum
-of F: the bias is not penalised. The best rate then gets 30 epochs, in which it decreases by 0.9 per epoch.
+once on pixels from 0 to 1 and once with the average picture subtracted. The subtraction does not change the
+minimum of F: the bias is not penalised. The best rate then gets 30 epochs, in which it decreases by 0.9 per epoch.
 """
 
 from __future__ import annotations
