@@ -86,7 +86,7 @@ def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg
     score = _score(scoring, path.chosen)
     if by_accuracy or scoring == "accuracy":
         error = "" if by_accuracy else f" ± {found.accuracy_error(path.chosen):.4f}"
-        score = Phrase("{0} {1}", _MEASURES["accuracy"], f"{path.chosen.validation_accuracy:.4f}{error}")
+        score = Phrase("{1} {0}", f"{path.chosen.validation_accuracy:.4f}{error}", _MEASURES["accuracy"])
     what = name if features is None else Phrase("features {0} and {1}", features.selected, name)
     sentences: list[str] = [
         Phrase(
@@ -119,7 +119,7 @@ def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg
     if others:
         held_out = Phrase("{0} of the other losses" if n_losses > 2 else "{0} of the other loss", measure)
         if features is not None:
-            held_out = Phrase("{0} on {1}", held_out, features.selected)
+            held_out = Phrase("{1} on {0}", features.selected, held_out)
         best_ones = found.rule == "best" and not by_accuracy
         sentences.append(
             Phrase("Best held-out {0}: {1}." if best_ones else "Held-out {0}: {1}.", held_out, _values(others))
@@ -210,7 +210,7 @@ def feature_sentences(found: FeatureChoice) -> list[str]:
 
 
 def _values(others: Sequence[tuple[str, float]]) -> str:
-    return Phrase.joined(", ", (Phrase("{0} {1}", name, f"{value:.4f}") for name, value in others))
+    return Phrase.joined(", ", (Phrase("{1} {0}", f"{value:.4f}", name) for name, value in others))
 
 
 def _ties(name: str, score: float, others: Sequence[tuple[str, float]], measure: str) -> list[str]:
@@ -226,4 +226,4 @@ def _score(scoring: str, point: PathPoint) -> str:
     """Return the name and value of a score, with its standard error; a loss was negated to be a score."""
     error = "" if math.isnan(point.standard_error) else f" ± {point.standard_error:.4f}"
     score = -point.score if scoring == "loss" else point.score
-    return Phrase("{0} {1}", _MEASURES.get(scoring, scoring), f"{score:.4f}{error}")
+    return Phrase("{1} {0}", f"{score:.4f}{error}", _MEASURES.get(scoring, scoring))
