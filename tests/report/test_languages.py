@@ -240,7 +240,7 @@ def test_sentences_of_a_selection_are_translated(digits):
     sets = {"one": Labelled.check(X[:, :20], y), "two": Labelled.check(X, y)}
     found = [
         sm.choose(X, y, losses, scoring="loss", **settings),
-        sm.compare(X, y, losses[:2], rule="one_se", groups=groups, folds=3, **settings),
+        sm.compare(X, y, losses[:2], rule="one_se", groups=groups, cv=3, **settings),
         choose_features(sets, losses[:1], **settings).comparison,
     ]
     names = {"hinge", "cross_entropy"}
