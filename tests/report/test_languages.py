@@ -237,7 +237,7 @@ def test_sentences_of_a_selection_are_translated(digits):
     X, y, groups = digits.X[:240], digits.y[:240], np.arange(240) // 4
     settings = {"regs": [1e-2, 1e-3], "scaling": "none"}
     losses = [sm.Hinge(), sm.Hinge(delta=2.0), sm.CrossEntropy()]
-    sets = {"one": Labelled.check(X[:, :20], y), "two": Labelled.check(X, y)}
+    sets = {"one": Labelled.check(X[:, :20], y, keys=X), "two": Labelled.check(X, y)}
     found = [
         sm.choose(X, y, losses, scoring="loss", **settings),
         sm.compare(X, y, losses[:2], rule="one_se", groups=groups, cv=3, **settings),
