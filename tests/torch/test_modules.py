@@ -55,6 +55,14 @@ def test_a_layer_is_a_linear_layer_with_a_loss(loss, samples):
     assert layer.to(torch.float32).class_weight.dtype == torch.float32
 
 
+@layers
+def test_a_compiled_layer_has_the_same_bits(loss, samples):
+    layer = make(loss, class_weight=torch.rand(4, dtype=torch.float64))
+    found, expected = torch.compile(layer, backend="aot_eager", fullgraph=True)(*samples), layer(*samples)
+    assert torch.equal(found, expected)
+    assert torch.equal(*(torch.autograd.grad(each, layer.weight)[0] for each in (found, expected)))
+
+
 def test_label_smoothing():
     layer = make("cross_entropy", label_smoothing=0.25)
     X, y = torch.ones(4, 5, dtype=torch.float64), torch.arange(4)

@@ -60,15 +60,14 @@ class _LinearLoss(nn.Linear):
         """The loss as an object of softmargin."""
         return self._loss()
 
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        """Arguments of the function, besides the tensors of a call."""
+    def _arguments(self) -> dict[str, Any]:  # no property: compilers know none of a parent class
+        """Return the arguments of the function, besides the tensors of a call."""
         names = ("reduction", "ignore_index", "class_weight", "budget")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         """Return the loss of x (..., D) with targets (...)."""
-        return self._function(x, self.weight, target, self.bias, **self._arguments)
+        return self._function(x, self.weight, target, self.bias, **self._arguments())
 
     def scores(self, x: Tensor) -> Tensor:
         """Return ``x @ weight.T + bias``, (..., C)."""
@@ -190,9 +189,8 @@ class _MarginLoss(_LinearLoss):
         """The loss as an object of softmargin."""
         return self._loss(self.delta)  # type: ignore[call-arg]
 
-    @property
     def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments, "delta": self.delta}
+        return {**super()._arguments(), "delta": self.delta}
 
 
 class LinearHinge(_MarginLoss):
@@ -258,9 +256,8 @@ class LinearCrossEntropy(_LinearLoss):
         super().__init__(in_features, out_features, bias, **options)
         self.label_smoothing = check_smoothing(label_smoothing)
 
-    @property
     def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments, "label_smoothing": self.label_smoothing}
+        return {**super()._arguments(), "label_smoothing": self.label_smoothing}
 
 
 def _array(values: Tensor | ArrayLike) -> NDArray[Any]:
