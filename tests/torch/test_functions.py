@@ -110,6 +110,19 @@ def test_extreme_scores(loss):
     assert found[1] == {"hinge": 3e4 + 2, "squared_hinge": 10001.0**2 + 20001.0**2, "cross_entropy": 2e4}[loss]
 
 
+@pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
+@pytest.mark.parametrize("scale", [1e8, 1e100])
+def test_probabilities_of_large_scores_are_at_most_one(scale, budget):
+    """The sum of a target's score and its loss is rounded: exp of the difference from it may be infinite."""
+    at = problem(bias=False)
+    at = at._replace(x=(at.x.detach() * scale).requires_grad_())
+    found, expected = (gradients(form, at) for form in (
+        fused("cross_entropy", at, budget=budget), unfused("cross_entropy", at)
+    ))  # fmt: skip
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13 * float(theirs.abs().max()))
+
+
 # Rows and shapes
 
 
