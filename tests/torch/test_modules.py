@@ -125,6 +125,13 @@ def test_what_does_not_match_is_named(samples):
     with pytest.raises(DataError, match=r"target must contain each class from 0 to 3, .* got \[0, 1, 2\]"):
         layer.to_model(X[y < 3], y[y < 3], reg=0.1)
     model = layer.to_model(X, y, reg=0.1)
+    with pytest.raises(ParameterError, match="bias must be True, got False"):
+        sm.torch.LinearHinge.from_model(model, bias=False)
+    with pytest.raises(ParameterError, match="model must be a Model, got LinearClassifier"):
+        sm.torch.LinearHinge.from_model(sm.LinearClassifier("hinge", reg=0.1))
+    for other in (sm.torch.LinearHinge(5, 4), make("squared_hinge"), sm.torch.LinearHinge(6, 4, delta=0.7)):
+        with pytest.raises(ParameterError, match=r"model must be of .* features and 4 classes, got Hinge"):
+            other.gap(X, y, model)
     with pytest.raises(ParameterError, match="model must have the loss 'cross_entropy', got 'hinge'"):
         sm.torch.LinearCrossEntropy.from_model(model)
     unit = sm.LinearClassifier("hinge", reg=0.1, normalize_rows=True).fit(X.numpy(), y.numpy())

@@ -87,13 +87,18 @@ class _LinearLoss(nn.Linear):
         Raises
         ------
         ParameterError
-            If the model has another loss, or normalizes rows, which a linear layer does not.
+            If the model has another loss, normalizes rows, which a linear layer does not, or has a bias and the
+            layer none.
         """
+        if not isinstance(model, Model):
+            raise ParameterError(f"model must be a Model, got {type(model).__name__}; use its method to_model.")
         if model.loss.name != cls._loss.name:
             raise ParameterError(f"model must have the loss {cls._loss.name!r}, got {model.loss.name!r}.")
         if model.preprocessing.rows != "none":
             raise ParameterError("model must be for rows as they are, got one that divides rows by their length.")
-        layer = cls(model.n_features, model.n_classes, **{**model.loss.parameters(), **options})
+        layer = cls(model.n_features, model.n_classes, **model.loss.parameters(), **options)
+        if layer.bias is None and model.b.any():
+            raise ParameterError("bias must be True, got False for a model with b other than 0.")
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(model.W.T.copy()))
             if layer.bias is not None:
@@ -139,7 +144,17 @@ class _LinearLoss(nn.Linear):
             As in `to_model`.
         model : Model
             From `to_model` for these features; its λ is used.
+
+        Raises
+        ------
+        ParameterError
+            If the model has another loss, Δ or size.
         """
+        if (model.loss, *model.W.shape) != (self.loss, self.in_features, self.out_features):
+            raise ParameterError(
+                f"model must be of {self.loss} with {self.in_features} features and {self.out_features} classes, "
+                f"got {model.loss} with {model.n_features} and {model.n_classes}."
+            )
         X, y = self._samples(features, target)
         objective = Objective(self.loss, X, y, model.reg, sample_weight=self._row_weights(y))
         W = self.weight.detach().double().cpu().numpy().T
