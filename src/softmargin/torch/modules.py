@@ -104,7 +104,8 @@ class _LinearLoss(nn.Linear):
             raise ParameterError(f"model must have the loss {cls._loss.name!r}, got {model.loss.name!r}.")
         if model.preprocessing.rows != "none":
             raise ParameterError("model must be for rows as they are, got one that divides rows by their length.")
-        layer = cls(model.n_features, model.n_classes, **model.loss.parameters(), **options)
+        parameters: dict[str, Any] = model.loss.parameters()
+        layer = cls(model.n_features, model.n_classes, **parameters, **options)
         if layer.bias is None and model.b.any():
             raise ParameterError("bias must be True, got False for a model with b other than 0.")
         with torch.no_grad():
