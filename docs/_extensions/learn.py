@@ -138,6 +138,10 @@ def add_scripts(app: Sphinx, docname: str, template: str, context: dict[str, Any
         target = app.builder.get_relative_uri(docname, other)
         link = f'<a class="other-language" lang="{language_of(other)}" href="{escape(target)}">{name}</a>'
         context["body"] = f"<p>{link}</p>\n{context['body']}"
+    _, *neighbours = app.builder.relations.get(docname, (None, None, None))
+    for key, neighbour in zip(("prev", "next"), neighbours, strict=True):
+        if neighbour and neighbour.startswith("learn/") and language_of(neighbour) != language:
+            context[key] = None  # the pages of a language are read by themselves
     if doctree is not None and "learn_data" in app.env.metadata[docname]:
         for name in dict.fromkeys(app.env.metadata[docname]["learn_data"].split()):
             app.add_js_file(f"learn/{name}.js", loading_method="defer")

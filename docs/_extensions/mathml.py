@@ -37,6 +37,10 @@ BRACKETS = {
 }
 r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
 
+PUNCTUATION = (".", ",", ":", ";", ")", "?", "!")
+WORD_JOINER = "&#8288;"
+"""Between a formula and such a mark, no line ends."""
+
 
 def mathml(text: str, *, as_block: bool = False) -> str:
     """Return a formula of LaTeX as MathML."""
@@ -58,7 +62,9 @@ def replaced(text: str, patterns: dict[str, str]) -> str:
 
 def inline(translator: Any, node: nodes.math) -> None:
     """Write a formula of a line."""
-    translator.body.append(mathml(node.astext()))
+    following = node.next_node(descend=False, siblings=True)
+    stays = isinstance(following, nodes.Text) and following.startswith(PUNCTUATION)
+    translator.body.append(mathml(node.astext()) + (WORD_JOINER if stays else ""))
     raise nodes.SkipNode
 
 
