@@ -37,9 +37,8 @@ BRACKETS = {
 }
 r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
 
-PUNCTUATION = (".", ",", ":", ";", ")", "?", "!")
-WORD_JOINER = "&#8288;"
-"""Between a formula and such a mark, no line ends."""
+PUNCTUATION = re.compile(r"[.,:;)?!]+|[，。：；、）？！]+")
+"""Between a formula and such marks, no line ends."""
 
 
 def mathml(text: str, *, as_block: bool = False) -> str:
@@ -62,10 +61,20 @@ def replaced(text: str, patterns: dict[str, str]) -> str:
 
 def inline(translator: Any, node: nodes.math) -> None:
     """Write a formula of a line."""
-    following = node.next_node(descend=False, siblings=True)
-    stays = isinstance(following, nodes.Text) and following.startswith(PUNCTUATION)
-    translator.body.append(mathml(node.astext()) + (WORD_JOINER if stays else ""))
+    translator.body.append(mathml(node.astext()))
     raise nodes.SkipNode
+
+
+def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Let no line end between a formula and the punctuation after it."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        text = parent[place + 1] if place + 1 < len(parent) else None
+        if isinstance(text, nodes.Text) and (marks := PUNCTUATION.match(text)):
+            parent[place : place + 2] = [
+                nodes.inline("", "", formula, nodes.Text(marks[0]), classes=["together"]),
+                nodes.Text(text[marks.end() :]),
+            ]
 
 
 def display(translator: Any, node: nodes.math_block) -> None:
@@ -83,4 +92,5 @@ def display(translator: Any, node: nodes.math_block) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the renderer of formulas."""
     app.add_html_math_renderer("mathml", (inline, None), (display, None))
+    app.connect("doctree-resolved", keep_together)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
