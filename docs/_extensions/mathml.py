@@ -45,7 +45,7 @@ def mathml(text: str, *, as_block: bool = False) -> str:
         formula = tex2mathml(text, as_block=as_block)
     except MathError as error:
         raise ValueError(f"A formula must be LaTeX that docutils reads, got {text!r}: {error}") from error
-    grow = re.search(r"\\left(?![a-z])|\{cases\}", text)
+    grow = re.search(r"\\left(?![a-z])", text)
     return replaced(formula, SPACING if grow else SPACING | BRACKETS)
 
 

@@ -39,8 +39,8 @@ axes.set(xticks=range(10), yticks=range(10), xlabel="predicted class", ylabel="t
 axes.set_title("Confusion matrix of held-out predictions")
 
 # %%
-# The confusions with the largest loss are those of which the classifier was most certain. For some of these pictures
-# people would hesitate, too.
+# The confusions with the largest loss are those of which the classifier was most certain. Several are hard to
+# read.
 
 losses = sm.CrossEntropy().values(search.oof_decision_function_, data.y)
 figure, grid = plt.subplots(2, 6, figsize=(6.4, 2.9), layout="constrained")

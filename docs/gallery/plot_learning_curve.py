@@ -2,8 +2,8 @@
 How many labelled samples are enough?
 =====================================
 
-A learning curve is the test accuracy by the number of training samples per class ("shots"). Where it is still rising,
-more labels will help; where it is flat, better features will help more.
+A learning curve is the test accuracy by the number of training samples per class ("shots"). Where it still
+rises, more labels help. Where it is flat, they do not.
 """
 
 import matplotlib.pyplot as plt
@@ -22,8 +22,9 @@ for curve in found.curves:
         print(f"{curve.loss:13} {point.name:>4} per class: {point.mean:.3f} ± {point.standard_error:.3f}")
 
 # %%
-# Each point is the mean of ten random subsets. A subset contains the next smaller one, so the curves are comparable from
-# point to point. The bands show how much one draw of the labelled samples can be above or below the mean.
+# Each point is the mean of ten random subsets, except the last one, which has all samples. A subset contains the
+# next smaller one, so the curves are comparable from point to point. The bands show how much one draw of the
+# labelled samples can be above or below the mean.
 
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 for curve, marker in zip(found.curves, "o^", strict=True):
