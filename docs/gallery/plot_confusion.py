@@ -25,7 +25,7 @@ true, wrong = np.unravel_index(errors.argmax(), errors.shape)
 recall = np.diag(confusion) / confusion.sum(axis=1)
 print(f"{errors.sum()} of {data.n_samples} samples are misclassified at λ = {search.best_reg_:.2g}.")
 print(f"Lowest recall: {recall.min():.3f}, of the digit {recall.argmin()}.")
-print(f"Most frequent confusion: {errors.max()} times a {true} is predicted as {wrong}.")
+print(f"Most frequent confusion: {errors.max()} samples of the digit {true} are predicted as {wrong}.")
 
 # %%
 # Rows are true classes and columns are predicted classes. Cells without samples are white.

@@ -19,7 +19,8 @@ found = sm.learning_curve(
 )
 for curve in found.curves:
     for point in curve.points:
-        print(f"{curve.loss:13} {point.name:>4} per class: {point.mean:.3f} ± {point.standard_error:.3f}")
+        error = f" ± {point.standard_error:.3f}" if len(point.accuracies) > 1 else ""
+        print(f"{curve.loss:13} {point.name:>4} per class: {point.mean:.3f}{error}")
 
 # %%
 # Each point is the mean of ten random subsets, except the last one, which has all samples. A subset contains the
@@ -39,6 +40,6 @@ axes.set(xlabel="training samples per class", ylabel="test accuracy")
 axes.set_title("Learning curves on digits")
 axes.legend(frameon=False, loc="lower right")
 
-means = [[point.mean for point in curve.points] for curve in found.curves]
-gained = means[0][1] - means[0][0], means[0][-1] - means[0][-2]
-print(f"The second sample per class adds {gained[0]:.3f} to the accuracy, the last doubling {gained[1]:.3f}.")
+means = {point.name: point.mean for point in found.curves[0].points}
+print(f"Two samples per class instead of one add {means['2'] - means['1']:.3f} to the accuracy of cross_entropy,")
+print(f"all samples instead of 64 per class add {means['all'] - means['64']:.3f}.")
