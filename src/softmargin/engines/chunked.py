@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import itemgetter
@@ -39,9 +40,10 @@ from softmargin.engines.base import (
 )
 from softmargin.engines.curvature import mean_of, step_between
 from softmargin.engines.division import Division
+from softmargin.engines.origins import Origin, loaded
 from softmargin.engines.readings import Readings
 from softmargin.engines.rows import aligned
-from softmargin.engines.runner import Runner
+from softmargin.engines.runner import ResultsLost, Runner
 from softmargin.engines.shard import (
     Fold,
     FoldRule,
@@ -55,7 +57,7 @@ from softmargin.engines.shard import (
     pick,
     survey,
 )
-from softmargin.engines.shard_rows import Flags, Origin, ShardRows, restored
+from softmargin.engines.shard_rows import Flags, ShardRows
 from softmargin.engines.shard_sums import Request
 from softmargin.engines.tree import Add, added
 from softmargin.errors import CapabilityError, ClusterError, ParameterError
@@ -77,7 +79,10 @@ _CONCURRENT = 16
 """Number of fits that run concurrently, so that one reading serves several points."""
 
 _ROW_ARRAYS = 3
-"""Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and offsets."""
+"""Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and dual rows."""
+
+_MOST_LOSSES = 8
+"""Number of times that offsets of a shard may be lost in a pass."""
 
 _SAMPLE_BYTES, _SAMPLE_ROWS = 1 << 28, 4096
 """Maximum size in bytes of the sample of rows for the preconditioner, and its minimum number of rows."""
@@ -175,13 +180,36 @@ class ChunkedEngine(Engine):
 
     def _read(self, wanted: Sequence[tuple[Request, ShardRows | None]]) -> list[tuple[Any, ...]]:
         """Return the totals of several requests, each with its offsets, from one reading."""
-        n = len(self._loaded)
         requests = [self._runner.share(request) for request, _ in wanted]
-        offsets = [[rows and rows.parts[k] for _, rows in wanted] for k in range(n)]
-        nodes = self._runner.run(tasks.sums, self._loaded, [requests] * n, offsets)
-        return self._totals(nodes, [request.add for request, _ in wanted])
 
-    def _totals(self, nodes: Sequence[Any], add: Sequence[Add]) -> list[tuple[Any, ...]]:
+        def nodes(shards: Sequence[int]) -> list[Any]:
+            offsets = [[rows and rows.of_shard(k) for _, rows in wanted] for k in shards]
+            return self._runner.run(tasks.sums, self._some(shards), [requests] * len(shards), offsets)
+
+        return self._totals(nodes, [request.add for request, _ in wanted], [rows for _, rows in wanted if rows])
+
+    def _some(self, shards: Sequence[int]) -> list[Any]:
+        return [self._loaded[k] for k in shards]
+
+    def _totals(
+        self, start: Callable[[Sequence[int]], list[Any]], add: Sequence[Add], offsets: Sequence[ShardRows]
+    ) -> list[tuple[Any, ...]]:
+        """Return the totals of nodes, which ``start`` returns for some shards; also if offsets are lost meanwhile."""
+        nodes, losses = start(range(len(self._loaded))), Counter[int]()
+        while True:
+            try:
+                return self._total(nodes, add)
+            except ResultsLost:
+                lost = self._runner.lost(nodes)
+                losses.update(lost)
+                if not lost or max(losses.values()) > _MOST_LOSSES:
+                    raise
+                for rows in offsets:
+                    rows.restore()
+                for k, node in zip(lost, start(lost), strict=True):
+                    nodes[k] = node
+
+    def _total(self, nodes: Sequence[Any], add: Sequence[Add]) -> list[tuple[Any, ...]]:
         size = 8 * self.shape.n_features * self.shape.n_classes * len(add)
         while len(nodes) > _MERGED and size * len(nodes) > _DRIVER_BYTES:
             groups = [nodes[k : k + _MERGED] for k in range(0, len(nodes), _MERGED)]
@@ -239,19 +267,24 @@ class ChunkedEngine(Engine):
         arguments = (loss, W, b, source.loss, source.keep)
         if not source.keep:
             return DualSums(*self._sum(tasks.dual, *arguments, offsets=source.offsets))
-        assert source.offsets is None or isinstance(source.offsets, ShardRows)
-        request = self._runner.share(Request(tasks.dual, arguments, fold=self._fold))
-        columns = [self._loaded, [request] * len(self._loaded)]
-        pairs = self._runner.run(tasks.kept, *columns, *([] if source.offsets is None else [source.offsets.parts]))
-        nodes, rows = (self._runner.run(itemgetter(k), pairs) for k in (0, 1))
-        [(value, conjugate, square, G, classes)] = self._totals(nodes, [added])
+        assert isinstance(source.offsets, ShardRows | None)
+        offsets = [] if source.offsets is None else [source.offsets]
+        request, pairs = self._runner.share(Request(tasks.dual, arguments, fold=self._fold)), {}
+
+        def nodes(shards: Sequence[int]) -> list[Any]:
+            columns = [[rows.of_shard(k) for k in shards] for rows in offsets]
+            found = self._runner.run(tasks.kept, self._some(shards), [request] * len(shards), *columns)
+            pairs.update(zip(shards, found, strict=True))
+            return self._runner.run(itemgetter(0), found)
+
+        [(value, conjugate, square, G, classes)] = self._totals(nodes, [added], offsets)
         self._n_read += self.shape.n_active
-        parents = () if source.offsets is None else (source.offsets.origin,)
-        origin = Origin("dual", (), parents, source.loss, (W.copy(), b.copy()))
-        return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, rows, origin))
+        parts = self._runner.run(itemgetter(1), [pairs[k] for k in range(len(pairs))])
+        origin = Origin("dual", (), tuple(rows.origin for rows in offsets), source.loss, (W.copy(), b.copy()))
+        return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, parts, origin, self._make))
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
-        """Return rows of zeros in float32, or those that `ShardRows.save` described; a pass for each dual rows."""
+        """Return rows of zeros in float32, or those that `ShardRows.save` described, from one pass."""
         n_fits = 1 if self.division is None else self.division.n_folds
         needed = _ROW_ARRAYS * 4 * self.shape.n_samples * self.shape.n_classes * n_fits
         if needed > self._runner.free_bytes:
@@ -259,16 +292,19 @@ class ChunkedEngine(Engine):
                 f"The multipliers need {needed / 1e9:.2f} GB of memory, but the workers have "
                 f"{self._runner.free_bytes / 1e9:.2f} GB; add workers, or use a smooth loss."
             )
-        if saved is None:
-            shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
-            return ShardRows(self._runner, self._runner.run(tasks.zeros, shapes), Origin("zeros"))
+        origin = Origin("zeros") if saved is None else loaded(saved)
+        if origin.step != "zeros":
+            self._n_read += self.shape.n_active
+        return ShardRows(self._runner, self._make(origin, range(len(self._loaded))), origin, self._make)
 
-        def dual(W: Floats, b: Floats, source: Gradients) -> ShardRows:
-            rows = self.dual_sums(source.loss, W, b, source).rows
-            assert isinstance(rows, ShardRows)
-            return rows
-
-        return restored(saved, lambda: self.rows_from(None), dual)
+    def _make(self, origin: Origin, shards: Sequence[int]) -> list[Any]:
+        """Return handles of rows of some shards, from one reading of them for all steps."""
+        if origin.step == "zeros":
+            shapes = [(self._pieces[k].n_rows, self.shape.n_classes) for k in shards]
+            return self._runner.final(self._runner.run(tasks.zeros, shapes))
+        request = self._runner.share(Request(tasks.replay, (origin.save(),), fold=self._fold))
+        pairs = self._runner.run(tasks.kept, self._some(shards), [request] * len(shards))
+        return self._runner.final(self._runner.run(itemgetter(1), pairs))
 
     def moments(self) -> Moments:
         """Return the mean and the variance of each feature."""

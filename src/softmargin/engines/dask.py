@@ -1,8 +1,9 @@
 """The runner of a `ChunkedEngine` on a cluster of Dask, with ordinary tasks.
 
 A shard is a task that reads its rows from its recipe, so Dask makes it again when its worker is lost, as it does
-with all that was computed from it. Nothing is scattered or pinned to a worker, and no result depends on where a
-task ran. What arrives from another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code
+with all that was computed from it. Rows beside shards are the exception: Dask would repeat the tasks of all rounds,
+one reading of the shard for each. `OnDask.final` makes it forget them, and one task repeats all rounds. No data are
+scattered, nothing is pinned to a worker, and no result depends on where a task ran. What arrives from another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code
 would take other paths, with other rounding errors.
 """
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.cluster import Cluster, difference
 from softmargin.engines.cpu.signature import signature
+from softmargin.engines.runner import ResultsLost
 from softmargin.engines.shard import Piece, Recipe, Shard
 from softmargin.engines.shard_sums import Request
 from softmargin.errors import CapabilityError, ClusterError
@@ -99,11 +101,27 @@ class OnDask:
             return request
         return self._submit("request", _same, [(request,)])[0]
 
+    def final(self, handles: Sequence[Any]) -> list[Any]:
+        """Return futures of the same results, which Dask does not make again if they are lost, nor what follows.
+
+        They depend on an empty value that is scattered and then released. So Dask forgets what they were computed
+        from, and also the tasks that follow: the tasks that the scheduler knows do not grow with the rounds.
+        """
+        name = f"softmargin-end-{self._fit}-{next(self._runs)}"
+        end = self.cluster.wait(self._client.scatter({name: None}, asynchronous=True))[name]
+        return self._submit("final", _same, [(handle, end) for handle in handles])
+
+    def lost(self, handles: Sequence[Any]) -> list[int]:
+        """Return the numbers of the futures that Dask has given up."""
+        return [number for number, future in enumerate(handles) if future.cancelled()]
+
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the results.
 
         Raises
         ------
+        ResultsLost
+            If a result is lost that depends on one of `final`; the others are still computed.
         ClusterError
             If no worker is left, the scheduler does not answer, or a task has ended too many workers.
         """
@@ -118,6 +136,8 @@ class OnDask:
                         f"perhaps for lack of memory; start workers with more memory."
                     ) from error
                 self._retry(futures)
+            except ResultsLost:
+                raise
             except BaseException:  # no task may run on for a fit that has ended, also on Ctrl-C
                 if self._client.status == "running":
                     self._client.cancel(futures)
@@ -267,7 +287,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
         yield client
 
 
-def _same(value: Any) -> Any:
+def _same(value: Any, end: None = None) -> Any:
     return value
 
 

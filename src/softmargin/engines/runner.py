@@ -7,8 +7,13 @@ from typing import Any, Protocol
 
 from softmargin.engines.shard import Recipe, Shard
 from softmargin.engines.shard_sums import Request
+from softmargin.errors import ClusterError
 
-__all__ = ["InProcess", "Runner"]
+__all__ = ["InProcess", "ResultsLost", "Runner"]
+
+
+class ResultsLost(ClusterError):
+    """Results that are not made again by themselves were lost with their worker."""
 
 
 class Runner(Protocol):
@@ -37,8 +42,14 @@ class Runner(Protocol):
     def share(self, request: Request) -> Any:
         """Return the request, or a handle of it, as an argument of many tasks."""
 
+    def final(self, handles: Sequence[Any]) -> list[Any]:
+        """Return handles of the same values, which are not made again if they are lost, nor is what follows."""
+
+    def lost(self, handles: Sequence[Any]) -> list[int]:
+        """Return the numbers of the handles whose values are lost and not made again."""
+
     def collect(self, handles: Sequence[Any]) -> list[Any]:
-        """Return the values of handles."""
+        """Return the values of handles, or raise `ResultsLost`."""
 
     def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
         """Yield ``task(*row, *shared)`` for each row of the columns, in their order; all end with the iterator."""
@@ -61,6 +72,14 @@ class InProcess:
     def share(self, request: Request) -> Request:
         """Return the request."""
         return request
+
+    def final(self, handles: Sequence[Any]) -> list[Any]:
+        """Return the values."""
+        return list(handles)
+
+    def lost(self, handles: Sequence[Any]) -> list[int]:
+        """Return nothing."""
+        return []
 
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values, which the handles are."""
