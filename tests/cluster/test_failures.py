@@ -202,7 +202,7 @@ def test_without_a_client_or_shards_the_error_says_what_to_do(folder):
 
 def test_a_shard_is_pickled_without_its_rows(folder):
     data = sm.open_shards(folder, mapped=False)
-    shard = make_engine("chunked", data)._loaded[0]
+    shard = make_engine("chunked", data)._work.loaded[0]
     packed = pickle.dumps(shard)
     assert len(packed) < 3000
     again = pickle.loads(packed)

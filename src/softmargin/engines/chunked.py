@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -32,7 +30,6 @@ from softmargin.engines.base import (
     Engine,
     Evaluation,
     GivenRows,
-    Gradients,
     Moments,
     Preconditioner,
     Quality,
@@ -42,8 +39,7 @@ from softmargin.engines.curvature import mean_of, step_between
 from softmargin.engines.division import Division
 from softmargin.engines.origins import Origin, loaded
 from softmargin.engines.readings import Readings
-from softmargin.engines.rows import aligned
-from softmargin.engines.runner import ResultsLost, Runner
+from softmargin.engines.runner import Runner
 from softmargin.engines.shard import (
     Fold,
     FoldRule,
@@ -59,6 +55,7 @@ from softmargin.engines.shard import (
 )
 from softmargin.engines.shard_rows import Flags, ShardRows
 from softmargin.engines.shard_sums import Request
+from softmargin.engines.shard_tasks import ShardTasks
 from softmargin.engines.tree import Add, added
 from softmargin.errors import CapabilityError, ClusterError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
@@ -72,17 +69,11 @@ _TASKS_PER_WORKER = 2
 """Number of shards per thread of the workers, or up to twice as many: others take over those of a lost worker.
 On a cluster, each costs about 1.5 ms per pass, one after the other."""
 
-_DRIVER_BYTES, _MERGED = 1 << 26, 8
-"""If the sums of all shards are larger than this, tasks first add those of this many shards."""
-
 _CONCURRENT = 16
 """Number of fits that run concurrently, so that one reading serves several points."""
 
 _ROW_ARRAYS = 3
 """Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and dual rows."""
-
-_MOST_LOSSES = 8
-"""Number of times that offsets of a shard may be lost in a pass."""
 
 _SAMPLE_BYTES, _SAMPLE_ROWS = 1 << 28, 4096
 """Maximum size in bytes of the sample of rows for the preconditioner, and its minimum number of rows."""
@@ -138,8 +129,8 @@ class ChunkedEngine(Engine):
             )
         self._n_read = 0
         recipes = [Recipe(piece, self._n_chunks, labels, self._factors, n_threads) for piece in self._pieces]
-        self._loaded = runner.load(recipes)
-        described = runner.collect(runner.run(describe, self._loaded))
+        self._work = ShardTasks(runner, recipes, size)
+        described = self._work.on_all(describe)
         depth = (self._n_chunks - 1).bit_length()
         # Half as much again, since errors of the means of the chunks come on top of those of their variances.
         self._rounding = 1.5 * max(bound for bound, _ in described) + 4.0 * _EPS * depth
@@ -147,7 +138,7 @@ class ChunkedEngine(Engine):
             self.supports = frozenset({Capability.SINGLE})
         self._fold: Fold | None = None
         self.division: Division | None = None
-        self._readings = Readings(self._read)
+        self._readings = Readings(self._work.sums)
 
     @property
     def n_passes(self) -> float:
@@ -177,46 +168,6 @@ class ChunkedEngine(Engine):
         [total] = self._readings.get([(Request(term, arguments, add, self._fold), offsets)])
         self._n_read += self.shape.n_active if n_read is None else n_read
         return cast(tuple[Any, ...], total)
-
-    def _read(self, wanted: Sequence[tuple[Request, ShardRows | None]]) -> list[tuple[Any, ...]]:
-        """Return the totals of several requests, each with its offsets, from one reading."""
-        requests = [self._runner.share(request) for request, _ in wanted]
-
-        def nodes(shards: Sequence[int]) -> list[Any]:
-            offsets = [[rows and rows.of_shard(k) for _, rows in wanted] for k in shards]
-            return self._runner.run(tasks.sums, self._some(shards), [requests] * len(shards), offsets)
-
-        return self._totals(nodes, [request.add for request, _ in wanted], [rows for _, rows in wanted if rows])
-
-    def _some(self, shards: Sequence[int]) -> list[Any]:
-        return [self._loaded[k] for k in shards]
-
-    def _totals(
-        self, start: Callable[[Sequence[int]], list[Any]], add: Sequence[Add], offsets: Sequence[ShardRows]
-    ) -> list[tuple[Any, ...]]:
-        """Return the totals of nodes, which ``start`` returns for some shards; also if offsets are lost meanwhile."""
-        nodes, losses = start(range(len(self._loaded))), Counter[int]()
-        while True:
-            try:
-                return self._total(nodes, add)
-            except ResultsLost:
-                lost = self._runner.lost(nodes)
-                losses.update(lost)
-                if not lost or max(losses.values()) > _MOST_LOSSES:
-                    raise
-                for rows in offsets:
-                    rows.restore()
-                for k, node in zip(lost, start(lost), strict=True):
-                    nodes[k] = node
-
-    def _total(self, nodes: Sequence[Any], add: Sequence[Add]) -> list[tuple[Any, ...]]:
-        size = 8 * self.shape.n_features * self.shape.n_classes * len(add)
-        while len(nodes) > _MERGED and size * len(nodes) > _DRIVER_BYTES:
-            groups = [nodes[k : k + _MERGED] for k in range(0, len(nodes), _MERGED)]
-            nodes = self._runner.run(tasks.merged, groups, [self._n_chunks] * len(groups), [add] * len(groups))
-        [found] = [tasks.merged(self._runner.collect(nodes), self._n_chunks, add)]
-        totals = [next(iter(of_request.values())) for of_request in found]
-        return [tuple(aligned(x) if isinstance(x, np.ndarray) else x for x in total) for total in totals]
 
     # -- the protocol ----------------------------------------------------------------------------------
 
@@ -268,20 +219,11 @@ class ChunkedEngine(Engine):
         if not source.keep:
             return DualSums(*self._sum(tasks.dual, *arguments, offsets=source.offsets))
         assert isinstance(source.offsets, ShardRows | None)
-        offsets = [] if source.offsets is None else [source.offsets]
-        request, pairs = self._runner.share(Request(tasks.dual, arguments, fold=self._fold)), {}
-
-        def nodes(shards: Sequence[int]) -> list[Any]:
-            columns = [[rows.of_shard(k) for k in shards] for rows in offsets]
-            found = self._runner.run(tasks.kept, self._some(shards), [request] * len(shards), *columns)
-            pairs.update(zip(shards, found, strict=True))
-            return self._runner.run(itemgetter(0), found)
-
-        [(value, conjugate, square, G, classes)] = self._totals(nodes, [added], offsets)
+        parents = () if source.offsets is None else (source.offsets.origin,)
+        origin = Origin("dual", (), parents, source.loss, (W.copy(), b.copy()))
+        total, rows = self._work.kept(Request(tasks.dual, arguments, fold=self._fold), source.offsets, origin)
         self._n_read += self.shape.n_active
-        parts = self._runner.run(itemgetter(1), [pairs[k] for k in range(len(pairs))])
-        origin = Origin("dual", (), tuple(rows.origin for rows in offsets), source.loss, (W.copy(), b.copy()))
-        return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, parts, origin, self._make))
+        return DualSums(*total, rows)
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
         """Return rows of zeros in float32, or those that `ShardRows.save` described, from one pass."""
@@ -295,16 +237,7 @@ class ChunkedEngine(Engine):
         origin = Origin("zeros") if saved is None else loaded(saved)
         if origin.step != "zeros":
             self._n_read += self.shape.n_active
-        return ShardRows(self._runner, self._make(origin, range(len(self._loaded))), origin, self._make)
-
-    def _make(self, origin: Origin, shards: Sequence[int]) -> list[Any]:
-        """Return handles of rows of some shards, from one reading of them for all steps."""
-        if origin.step == "zeros":
-            shapes = [(self._pieces[k].n_rows, self.shape.n_classes) for k in shards]
-            return self._runner.final(self._runner.run(tasks.zeros, shapes))
-        request = self._runner.share(Request(tasks.replay, (origin.save(),), fold=self._fold))
-        pairs = self._runner.run(tasks.kept, self._some(shards), [request] * len(shards))
-        return self._runner.final(self._runner.run(itemgetter(1), pairs))
+        return self._work.rows(origin, self._fold)
 
     def moments(self) -> Moments:
         """Return the mean and the variance of each feature."""
@@ -355,7 +288,7 @@ class ChunkedEngine(Engine):
         parts = np.split(places, np.searchsorted(places, starts[1:-1]))
         local = [part - start for part, start in zip(parts, starts, strict=False)]
         chunks = [[local[piece.first_chunk + k] for k, _ in enumerate(piece.chunks())] for piece in self._pieces]
-        found = self._runner.collect(self._runner.run(pick, self._loaded, chunks, [self._fold] * len(chunks)))
+        found = self._runner.collect(self._runner.run(pick, self._work.loaded, chunks, [self._fold] * len(chunks)))
         self._n_read += len(places)
         X, y, weights = zip(*(some for shard in found for some in shard), strict=True)
         joined = csr_array(vstack(X)) if hasattr(X[0], "indptr") else np.concatenate(X)
@@ -368,7 +301,7 @@ class ChunkedEngine(Engine):
 
     def fingerprint(self, weighted: bool = True) -> str:
         """Return a hash of X and labels, and of weights unless ``weighted`` is false, as for a model."""
-        found = self._runner.collect(self._runner.run(fingerprints, self._loaded, [weighted] * len(self._loaded)))
+        found = self._work.on_all(fingerprints, weighted)
         return hashlib.sha256("".join(each for hashes in found for each in hashes).encode()).hexdigest()
 
     # -- folds -----------------------------------------------------------------------------------------
@@ -387,8 +320,7 @@ class ChunkedEngine(Engine):
         DataError
             If a fold holds out no sample, or all samples of a class.
         """
-        n = len(self._loaded)
-        sizes, nodes = zip(*self._runner.collect(self._runner.run(divided, self._loaded, [rule] * n)), strict=True)
+        sizes, nodes = zip(*self._work.on_all(divided, rule), strict=True)
         self._n_read += self.shape.n_active
         [sums] = tasks.merged([[each] for each in nodes], self._n_chunks, [added])
         chunks = np.array([chunk for shard in sizes for chunk in shard])
@@ -425,9 +357,9 @@ class ChunkedEngine(Engine):
 
     def correct(self, points: Sequence[tuple[Floats, Floats]]) -> Flags:
         """Return which samples are held out and classified correctly, each by the point of its fold; one pass."""
-        folds, n = [self._part(k, True)._fold for k in range(len(points))], len(self._loaded)
+        folds = [self._part(k, True)._fold for k in range(len(points))]
         self._n_read += self.shape.n_active
-        return Flags(self._runner, self._runner.run(tasks.correct, self._loaded, [folds] * n, [points] * n))
+        return Flags(self._runner, self._work.started(tasks.correct, folds, points))
 
 
 def _refuse(purpose: str) -> NoReturn:

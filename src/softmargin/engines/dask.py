@@ -1,10 +1,12 @@
 """The runner of a `ChunkedEngine` on a cluster of Dask, with ordinary tasks.
 
 A shard is a task that reads its rows from its recipe, so Dask makes it again when its worker is lost, as it does
-with all that was computed from it. Rows beside shards are the exception: Dask would repeat the tasks of all rounds,
-one reading of the shard for each. `OnDask.final` makes it forget them, and one task repeats all rounds. No data are
-scattered, nothing is pinned to a worker, and no result depends on where a task ran. What arrives from another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code
-would take other paths, with other rounding errors.
+with all that was computed from it. Rows beside shards are the exception: Dask would repeat the tasks of each round
+and read the shard for each. So `OnDask.final` makes Dask forget these tasks, and a single one repeats all rounds.
+
+No data are scattered, nothing is pinned to a worker, and no result depends on where a task ran. What arrives from
+another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code would take other paths, with
+other rounding errors.
 """
 
 from __future__ import annotations

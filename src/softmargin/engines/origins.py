@@ -1,7 +1,7 @@
 """How rows beside shards came about: the few points from which they follow, to the same bits.
 
-A checkpoint holds no row, and a lost worker takes its rows with it. From their `Origin`, a task computes the rows of
-a shard again, chunk by chunk: it reads each chunk once and repeats all steps on it.
+A checkpoint holds no row, and rows are lost with their worker. From their `Origin`, a task computes the rows of a
+shard again, chunk by chunk: it reads each chunk once and repeats all steps on it.
 """
 
 from __future__ import annotations
