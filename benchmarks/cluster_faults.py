@@ -99,10 +99,8 @@ def kills(arguments):
             assert all(n_runs == n for n_runs, n in found.values())
             n_tasks[loss] = read(found)
             n_shards = found["shard"][0]
-            print(
-                f"{loss!r}: {expected[loss]}, {n_shards} shards, {n_passes[loss]:.0f} passes, {seconds[loss]:.1f} s",
-                flush=True,
-            )
+            print(f"{loss!r}: {expected[loss]}, {n_shards} shards, {n_passes[loss]:.0f} passes, "
+                  f"{seconds[loss]:.1f} s", flush=True)  # fmt: skip
         worst, total, n_kills, n_equal = {loss: 0.0 for loss, _ in problems}, 0.0, 0, 0
         for trial in range(arguments.fits):
             loss, reg = problems[trial % len(problems)]
@@ -134,8 +132,8 @@ def kills(arguments):
             worst[loss], total = max(worst[loss], lost), total + lost * len(killed)
             n_kills, n_equal = n_kills + len(killed), n_equal + (digest(fit) == expected[loss])
             moments = ", ".join(f"{moment:.0f}" for moment in killed)
-            print(f"{trial:3} {loss!r:14} {digest(fit)} {took:5.1f} s, killed at passes {moments}; lost {lost:.2f} "
-                  f"passes per kill", flush=True)  # fmt: skip
+            print(f"{trial:3} {loss!r:14} {digest(fit)} {took:5.1f} s, killed at passes {moments}; lost "
+                  f"{lost:.2f} passes per kill", flush=True)  # fmt: skip
             client.wait_for_workers(2, timeout=120)
         print(f"{n_equal} of {arguments.fits} fits proved with the same bits, {n_kills} kills; passes lost "
               f"per kill: {total / n_kills:.2f} on average, at most {worst}")  # fmt: skip
