@@ -344,7 +344,7 @@ class Losing(InProcess):
     def __init__(self, n_losses=0):
         self.n_losses, self.n_read, self.is_lost = n_losses, 0, False
 
-    def run(self, task, *columns):
+    def run(self, task, *columns, final=False):
         self.n_read += len(columns[0]) if task in (sums, kept) else 0
         return super().run(task, *columns)
 

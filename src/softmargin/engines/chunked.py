@@ -221,9 +221,9 @@ class ChunkedEngine(Engine):
         assert isinstance(source.offsets, ShardRows | None)
         parents = () if source.offsets is None else (source.offsets.origin,)
         origin = Origin("dual", (), parents, source.loss, (W.copy(), b.copy()))
-        total, rows = self._work.kept(Request(tasks.dual, arguments, fold=self._fold), source.offsets, origin)
+        sums, rows = self._work.kept(Request(tasks.dual, arguments, fold=self._fold), source.offsets, origin)
         self._n_read += self.shape.n_active
-        return DualSums(*total, rows)
+        return DualSums(*sums)._replace(rows=rows)
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
         """Return rows of zeros in float32, or those that `ShardRows.save` described, from one pass."""

@@ -78,6 +78,7 @@ class Cluster:
                 elif time.monotonic() - alive > _PATIENCE:
                     raise ClusterError(obstacle)
         except FutureCancelledError as error:
+            error.__traceback__ = None  # Dask keeps the error, whose frames would keep rows of all shards
             if self._client.status != "running" or error.reason.startswith("scheduler"):
                 raise ClusterError(self._lost) from error
             raise ResultsLost(

@@ -2,7 +2,7 @@
 
 A shard is a task that reads its rows from its recipe, so Dask makes it again when its worker is lost, as it does
 with all that was computed from it. Rows beside shards are the exception: Dask would repeat the tasks of each round
-and read the shard for each. So `OnDask.final` makes Dask forget these tasks, and a single one repeats all rounds.
+and read the shard for each. So `OnDask.run` makes Dask forget these tasks, and a single one repeats all rounds.
 
 No data are scattered, nothing is pinned to a worker, and no result depends on where a task ran. What arrives from
 another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code would take other paths, with
@@ -92,26 +92,25 @@ class OnDask:
         self._n_shards = len(recipes)
         return self._submit("shard", Shard, [(recipe,) for recipe in recipes])
 
-    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-        """Return futures of the results."""
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any], final: bool = False) -> list[Any]:
+        """Return futures of the results.
+
+        The ``final`` ones depend on an empty value that is scattered and released. So Dask cannot make them again,
+        and forgets what they were computed from: the tasks that the scheduler keeps do not grow with the rounds.
+        """
         name = getattr(task, "__name__", type(task).__name__)
-        return self._submit(name, task, list(zip(*columns, strict=True)))
+        end = self._end() if final else None
+        return self._submit(name, task, list(zip(*columns, strict=True)), end)
+
+    def _end(self) -> Any:
+        key = f"softmargin-end-{self._fit}-{next(self._runs)}"
+        return self.cluster.wait(self._client.scatter({key: None}, asynchronous=True))[key]
 
     def share(self, request: Request) -> Any:
         """Return the request if it is small, otherwise a future of it."""
         if request.n_bytes * self._n_shards <= _LITERAL_BYTES:
             return request
         return self._submit("request", _same, [(request,)])[0]
-
-    def final(self, handles: Sequence[Any]) -> list[Any]:
-        """Return futures of the same results, which Dask does not make again if they are lost, nor what follows.
-
-        They depend on an empty value that is scattered and then released. So Dask forgets what they were computed
-        from, and also the tasks that follow: the tasks that the scheduler knows do not grow with the rounds.
-        """
-        name = f"softmargin-end-{self._fit}-{next(self._runs)}"
-        end = self.cluster.wait(self._client.scatter({name: None}, asynchronous=True))[name]
-        return self._submit("final", _same, [(handle, end) for handle in handles])
 
     def lost(self, handles: Sequence[Any]) -> list[int]:
         """Return the numbers of the futures that Dask has given up."""
@@ -123,7 +122,7 @@ class OnDask:
         Raises
         ------
         ResultsLost
-            If a result is lost that depends on one of `final`; the others are still computed.
+            If a result of a final task is lost, or what follows from it; the others are still computed.
         ClusterError
             If no worker is left, the scheduler does not answer, or a task has ended too many workers.
         """
@@ -181,14 +180,17 @@ class OnDask:
             if why:
                 raise ClusterError(f"The worker {address} {why}")
 
-    def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _submit(
+        self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]], end: Any = None
+    ) -> list[Any]:
         """Return futures of ``task(*row)`` for each row, in one message: half the work of one for each task."""
         if not rows:
             return []
         number = next(self._runs)
         keys = [f"softmargin-{name}-{self._fit}-{number}-{k}" for k in range(len(rows))]
+        columns = zip(*map(self._with_blocks, rows), strict=True)
         found: list[Any] = self._client.map(
-            partial(_checked, self._kind, task), *zip(*map(self._with_blocks, rows), strict=True), key=keys
+            partial(_checked, self._kind, task), [end] * len(rows), *columns, key=keys
         )
         return found
 
@@ -289,13 +291,14 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
         yield client
 
 
-def _same(value: Any, end: None = None) -> Any:
+def _same(value: Any) -> Any:
     return value
 
 
 def _checked(
     kind: tuple[str, dict[str, str]] | None,
     task: Callable[..., Any],
+    end: None,
     blocks: tuple[NDArray[Any], NDArray[Any]] | None,
     *arguments: Any,
 ) -> Any:

@@ -36,14 +36,14 @@ class Runner(Protocol):
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return handles of the shards of these recipes; a shard that is lost is read again."""
 
-    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-        """Return handles of ``task(*arguments)``, one per row of the ``columns``, whose handles become values."""
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any], final: bool = False) -> list[Any]:
+        """Return handles of ``task(*arguments)``, one per row of the ``columns``, whose handles become values.
+
+        If a result of a ``final`` task is lost, it is not made again, nor is what was computed from it.
+        """
 
     def share(self, request: Request) -> Any:
         """Return the request, or a handle of it, as an argument of many tasks."""
-
-    def final(self, handles: Sequence[Any]) -> list[Any]:
-        """Return handles of the same values, which are not made again if they are lost, nor is what follows."""
 
     def lost(self, handles: Sequence[Any]) -> list[int]:
         """Return the numbers of the handles whose values are lost and not made again."""
@@ -65,17 +65,13 @@ class InProcess:
         """Return the shards."""
         return [Shard(recipe) for recipe in recipes]
 
-    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any], final: bool = False) -> list[Any]:
         """Return the results."""
         return [task(*arguments) for arguments in zip(*columns, strict=True)]
 
     def share(self, request: Request) -> Request:
         """Return the request."""
         return request
-
-    def final(self, handles: Sequence[Any]) -> list[Any]:
-        """Return the values."""
-        return list(handles)
 
     def lost(self, handles: Sequence[Any]) -> list[int]:
         """Return nothing."""

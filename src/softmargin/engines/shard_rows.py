@@ -87,7 +87,7 @@ class ShardRows:
         return parts
 
     def _after(self, task: Callable[..., ArrayRows], columns: list[list[Any]], origin: Origin) -> ShardRows:
-        parts = self.runner.run(task, self._products(), *columns)
+        parts = self.runner.run(task, self._products(), *columns, final=True)
         return ShardRows(self.runner, parts, origin, self.make)
 
 

@@ -92,10 +92,10 @@ class ShardTasks:
         if origin.step == "zeros":
             recipes = [self._recipes[k] for k in shards]
             shapes = [(recipe.piece.n_rows, len(recipe.labels)) for recipe in recipes]
-            return self._runner.final(self._runner.run(tasks.zeros, shapes))
+            return self._runner.run(tasks.zeros, shapes, final=True)
         request = self._runner.share(Request(tasks.replay, (origin.save(),), fold=fold))
         pairs = self._runner.run(tasks.kept, self._some(shards), [request] * len(shards))
-        return self._runner.final(self._runner.run(itemgetter(1), pairs))
+        return self._runner.run(itemgetter(1), pairs, final=True)
 
     def _some(self, shards: Sequence[int]) -> list[Any]:
         return [self.loaded[k] for k in shards]
