@@ -1,15 +1,15 @@
-"""A small network with each of the three losses as its last layer, and how far SGD is from the best last layer.
+"""Networks trained with each loss, and the certified optimum of the last layer.
 
-    python examples/last_layer.py [DATA] [--epochs N] [--reg λ] [--seed S] [--threads N]
+For each loss, a network of three convolutions is trained by SGD with that loss.
+Then its features are frozen, and the last layer is fitted to a certified
+optimum of the same objective on them. The table shows
 
-DATA is a folder of images with one folder per class below ``train`` and ``test``, as of CIFAR-10, or a data set of
-softmargin; by default the digits that come with it, which take seconds. For each loss, a network of three
-convolutions is trained by SGD with that loss. Then its features are frozen, and the last layer is fitted to a
-certified optimum of the same objective on them. The table shows
-
-- the accuracy on the test images, and the objective F on the training images, of the last layer as SGD left it,
-- its gap: F can be lowered by at most this share, whatever W and b,
-- F of the certified layer and its accuracy, with the number of test images whose class changes.
+- the seconds of training,
+- the accuracy on the test images, and the objective F on the training images,
+  of the last layer as SGD left it,
+- its gap: no weights and bias can lower F by more than this share,
+- F of the certified layer and its accuracy, with the number of test images
+  whose predicted class changes.
 """
 
 from __future__ import annotations
@@ -77,11 +77,12 @@ def features(body: nn.Module, x: Tensor) -> Tensor:
 def main() -> None:
     """Train, certify and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", default="digits")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--reg", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    text = "a folder with folders train and test, each with one folder of images per class; by default the digits"
+    parser.add_argument("data", nargs="?", default="digits", help=text)
+    parser.add_argument("--epochs", type=int, default=5, help="passes over the training images (5)")
+    parser.add_argument("--reg", type=float, default=1e-3, help="λ, the factor of ΣW² of the last layer (1e-3)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first weights and of the batches (0)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     data = sm.load_dataset(options.data)

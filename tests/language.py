@@ -142,6 +142,7 @@ def paragraphs(text: str, line: int = 1, *, markdown: bool = False) -> Iterator[
 
 def _markdown(text: str) -> Iterator[tuple[int, str]]:
     text = _without(r"^( *)```.*?^\1```$|<!--.*?-->|^\[[^\]]+\]: [^\n]*$", text)
+    text = _without(r"^:{3,}(?:\{[\w-]+\})?|^:[\w-]+: [^\n]*$", text)  # directives of the site and their options
     yield from paragraphs(_without(r"(?<=\n\n)    [^\n]+(?:\n    [^\n]+)*", text), markdown=True)
 
 

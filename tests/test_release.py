@@ -30,9 +30,11 @@ NAMES = (
 
 
 def released() -> list[Path]:
-    """Return the text files outside the sources and the tests."""
+    """Return the text files outside the sources and the tests, without what a build of the site writes."""
     folders = [ROOT / ".github", ROOT / ".ci", ROOT / "docs"]
-    found = [path for folder in folders for path in folder.rglob("*") if path.suffix != ".webp"]
+    built = {"_build", "auto_gallery", "generated", "__pycache__"}
+    found = [path for folder in folders for path in folder.rglob("*") if not built & set(path.parts)]
+    found = [path for path in found if path.suffix not in (".webp", ".woff2")]
     return [
         path for path in [*found, *ROOT.glob("*.*"), *ROOT.glob(".*")] if path.is_file() and path.name != ".git"
     ]
@@ -104,7 +106,9 @@ def test_the_sdist_has_what_a_distribution_needs(dist: Path) -> None:
     with tarfile.open(dist / f"softmargin-{__version__}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {*NAMES, "pyproject.toml", "tests/conftest.py", "docs/mathematics.md"} <= names
+    assert {"docs/conf.py", "docs/_static/fonts/math.woff2", "docs/_static/fonts/LICENSE"} <= names
     assert not [name for name in names if name.endswith((".pyc", ".webp", ".nbi", ".nbc"))]
+    assert not [name for name in names if re.match(r"docs/(_build|auto_gallery|reference/generated)/", name)]
 
 
 def test_the_wheel_has_the_package_alone(dist: Path) -> None:

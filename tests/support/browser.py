@@ -22,6 +22,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
 ]  # fmt: skip
 PATIENCE = 180.0
+REPORT_READY = "!!(window.softmarginReport && window.softmarginReport.ready)"
+LOADED = "document.readyState === 'complete'"
 
 PLUG = """
 import os, sys
@@ -99,8 +101,10 @@ class Browser:
             if not url.startswith(("file:", "data:", "about:")):
                 self.problems.append("request: " + url)
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> float:
-        """Open a page, wait until it says that it is ready, and return the seconds that took."""
+    def open(
+        self, path: Path, width: int = 1280, height: int = 900, dark: bool = False, ready: str = REPORT_READY
+    ) -> float:
+        """Open a page, wait until the expression `ready` is true there, and return the seconds that took."""
         self.problems.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
@@ -113,12 +117,17 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[scheme, still])
         begun = time.monotonic()
         self.call("Page.navigate", url=path.resolve().as_uri())
-        while not self.run("!!(window.softmarginReport && window.softmarginReport.ready)"):
+        self.wait(ready)
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        return time.monotonic() - begun
+
+    def wait(self, ready: str) -> None:
+        """Wait until the expression is true on the page."""
+        begun = time.monotonic()
+        while not self.run(ready):
             assert time.monotonic() < begun + PATIENCE, f"the page is never ready: {self.problems}"
             assert not any("exception" in said for said in self.problems), self.problems
             time.sleep(0.02)
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
-        return time.monotonic() - begun
 
     def run(self, code: str) -> Any:
         """Return the value of an expression of the page; promises are waited for."""

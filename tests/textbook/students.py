@@ -168,6 +168,8 @@ MISTAKES: list[tuple[str, str, list[str], list[tuple[str, str]]]] = [
     ("cross_entropy", "naive", ["gradient does not subtract 1 at the target class"], [(" - (j == y[i])", "")]),
     ("cross_entropy", "vectorized", ["gradient does not subtract 1 at the target class"],
      [("    P[rows, y] -= 1\n", "")]),
+    ("cross_entropy", "vectorized", ["gradient subtracts 1 in whole columns"],
+     [("P[rows, y] -= 1", "P[:, y] -= 1")]),
     ("cross_entropy", "vectorized", ["gradient lacks the other classes"],
      [("P[rows, y] -= 1", "P = np.where(np.arange(P.shape[1]) == y[:, None], P - 1, 0)")]),
     ("cross_entropy", "naive", ["gradient takes the probability of the target for every class"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -272,10 +273,15 @@ def test_gradients_in_float16_do_not_underflow():
 
 LONGS, HALVES = torch.ones(4, 3, dtype=torch.int64), torch.ones(4, 3).half()
 WRONG = {
-    "shape of weight": ({"weight": torch.ones(4, 9)}, "weight and x must have shapes"),
+    "shape of weight": ({"weight": torch.ones(4, 9)}, "x and weight must have shapes"),
     "shape of target": ({"target": LONGS[0]}, r"target must have shape \(2,\), got \(3,\)"),
-    "type of target": ({"target": torch.zeros(2)}, "target must hold integers"),
-    "type of weight": ({"weight": HALVES}, "weight must have the type of x, torch.float32"),
+    "type of target": ({"target": torch.zeros(2)}, "target must hold integers .* use target.long"),
+    "one-hot target": ({"target": torch.eye(4)[:2]}, r"got \(2, 4\); for one-hot rows use target.argmax"),
+    "array": ({"target": np.zeros(2, int)}, "target must be a tensor, got ndarray; use torch.as_tensor"),
+    "list": ({"x": [[1.0] * 3] * 2}, "x must be a tensor, got list"),
+    "order of arguments": ({"weight": LONGS[:2, 0], "target": torch.ones(4, 3)}, "x and weight must have shapes"),
+    "number as bias": ({"bias": 1.0}, "bias must be a tensor, got float"),
+    "type of weight": ({"weight": HALVES}, "got torch.float32; use x.to.torch.float16"),
     "type of x": ({"x": LONGS[:2], "weight": LONGS}, "x must hold real numbers of a floating type"),
     "bias": ({"bias": torch.ones(3)}, r"bias must have shape \(4,\), got \(3,\)"),
     "class_weight": ({"class_weight": torch.ones(5)}, r"class_weight must have shape \(4,\), got \(5,\)"),

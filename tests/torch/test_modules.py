@@ -119,6 +119,8 @@ def test_what_does_not_match_is_named(samples):
     model = layer.to_model(X, y, reg=0.1)
     with pytest.raises(ParameterError, match="model must have the loss 'cross_entropy', got 'hinge'"):
         sm.torch.LinearCrossEntropy.from_model(model)
+    with pytest.raises(ParameterError, match=r"model must be a Model, got '.*'; softmargin"):
+        sm.torch.LinearHinge.from_model("m.safetensors")
     unit = sm.LinearClassifier("hinge", reg=0.1, normalize_rows=True).fit(X.numpy(), y.numpy())
     with pytest.raises(ParameterError, match="divides rows by their length"):
         sm.torch.LinearHinge.from_model(unit.to_model(sm.Dataset(X.numpy(), y.numpy(), "x")))

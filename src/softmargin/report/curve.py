@@ -7,8 +7,8 @@ import hashlib
 import math
 from collections.abc import Iterator
 from html import escape
-from importlib.resources import files
 
+from softmargin.report.html import style
 from softmargin.report.wording import loss_name, percent
 from softmargin.selection import CurvePoint, LearningCurve
 from softmargin.text import pluralize, printable
@@ -23,8 +23,6 @@ _COLORS = 4
 _LETTER, _LABEL_GAP = 7.0, 8.0
 """Width of a letter of the labels of the x axis, and least space between two labels."""
 
-_STYLES = ("report.css", "curve.css")
-
 
 def curve_page(found: LearningCurve, data_name: str) -> Iterator[bytes]:
     """Yield the page in pieces.
@@ -35,8 +33,8 @@ def curve_page(found: LearningCurve, data_name: str) -> Iterator[bytes]:
     data_name : str
         Name of the data.
     """
-    style = "".join((files("softmargin.report") / "page" / name).read_text("utf-8") for name in _STYLES)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    styles = style("curve.css")
+    digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     name = escape(printable(data_name))
     where = "held out of all subsets" if found.held_out else "of the test set"
@@ -47,7 +45,7 @@ def curve_page(found: LearningCurve, data_name: str) -> Iterator[bytes]:
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="referrer" content="no-referrer">\n<title>Learning curve of {name}</title>\n'
-        f"<style>{style}</style>\n</head>\n<body>\n<header><h1>Learning curve of {name}</h1>\n"
+        f"<style>{styles}</style>\n</head>\n<body>\n<header><h1>Learning curve of {name}</h1>\n"
         f"<p>{sizes}; evaluated on {pluralize(found.n_test, 'sample')} {where}</p></header>\n<main>\n"
     ).encode()
     yield f'<section class="panel">\n<h2>Accuracy by training samples per class</h2>\n{_lead(found)}\n'.encode()

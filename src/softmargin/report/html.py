@@ -18,9 +18,10 @@ from importlib.resources import files
 from softmargin.report.records import Report
 from softmargin.text import pluralize
 
-__all__ = ["page"]
+__all__ = ["page", "style"]
 
-_PROGRAMS = ("core.js", "charts.js", "losses.js", "panels.js", "laboratory.js", "start.js")
+_PROGRAMS = ("elements", "charts", "pictures", "losses", "laboratory", "core", "weights", "panels", "start")
+_STYLES = ("colors.css", "elements.css", "report.css")
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -33,10 +34,10 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
     summary : str
         Shown without JavaScript.
     """
-    style = _file("report.css")
-    program = '"use strict";\n(() => {\n' + "\n".join(map(_file, _PROGRAMS)) + "})();\n"
+    styles = style()
+    program = '"use strict";\n(() => {\n' + "\n".join(_file(f"{name}.js") for name in _PROGRAMS) + "})();\n"
     policy = (
-        f"default-src 'none'; script-src '{_hash(program)}'; style-src '{_hash(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{_hash(program)}'; style-src '{_hash(styles)}'; img-src data:; "
         f"base-uri 'none'; form-action 'none'"
     )
     record = json.dumps(report.record(), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -47,7 +48,7 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="referrer" content="no-referrer">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n'
+        f'<meta name="referrer" content="no-referrer">\n<title>{title}</title>\n<style>{styles}</style>\n</head>\n'
         f'<body>\n<a class="skip" href="#main">Skip to the report</a>\n'
         f"<header><h1>{title}</h1>\n<p>Evaluated on {samples}, {time:%Y-%m-%d %H:%M} UTC</p></header>\n"
         f'<nav aria-label="Contents"><div id="nav"></div></nav>\n<main id="main" tabindex="-1">\n'
@@ -58,6 +59,11 @@ def page(report: Report, summary: str) -> Iterator[bytes]:
     yield b'<script type="application/json" id="record">'
     yield record.translate(_UNSAFE).encode()
     yield f"</script>\n<script>{program}</script>\n</body>\n</html>\n".encode()
+
+
+def style(*more: str) -> str:
+    """Return the style of a page, with further files of the folder ``page``."""
+    return "".join(map(_file, (*_STYLES, *more)))
 
 
 def _file(name: str) -> str:

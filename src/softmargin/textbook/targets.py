@@ -91,6 +91,11 @@ def targets(loss: str) -> tuple[Target, ...]:
                 lambda G, t, S: _over_samples(S - S.max(axis=1, keepdims=True)) - t,
             ),
             Target("does not normalize the probabilities", classes, lambda G, t, S: np.exp(S) - t),
+            Target(
+                "subtracts 1 in whole columns",
+                "P[:, y] is all rows of these columns; take one entry of each row, P[np.arange(N), y].",
+                lambda G, t, S: np.where(t, G, G - t.any(axis=0)),
+            ),
             Target("subtracts 1 at every class", less_one, lambda G, t, S: np.where(t, G, G - 1.0)),
             Target("adds 1 at the target class", less_one, lambda G, t, S: np.where(t, G + 2.0, G)),
             Target("subtracts 1 at the other classes", less_one, lambda G, t, S: np.where(t, G + 1.0, G - 1.0)),

@@ -39,8 +39,8 @@ def linear_hinge(
 ) -> Tensor:
     """Return the multiclass SVM loss of a linear layer, without ever storing its scores.
 
-    With ``s = x @ weight.T + bias`` the loss of a row of target y is ``Σ_{j≠y} max(0, s_j - s_y + Δ)``. This is C
-    times `torch.nn.functional.multi_margin_loss`, which divides by the number of classes.
+    With ``s = x @ weight.T + bias`` the loss of a row of target y is ``Σ_{j≠y} max(0, s_j - s_y + Δ)``. Without
+    class weights this is C times `torch.nn.functional.multi_margin_loss`, which divides by the number of classes.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def linear_hinge(
     weight : Tensor of shape (C, D)
         As in `torch.nn.Linear`.
     target : Tensor of shape (...)
-        Classes 0 to C - 1, or ``ignore_index``; int64 or int32.
+        Class numbers 0 to C - 1, or ``ignore_index``; int64 or int32, not one-hot.
     bias : Tensor of shape (C,), optional
     delta : float, default 1.0
         The margin Δ > 0.
@@ -59,9 +59,9 @@ def linear_hinge(
     ignore_index : int, default -100
         Rows with this target have loss 0 and no gradient.
     class_weight : Tensor of shape (C,), optional
-        Factors of the rows, by their target.
+        Factors of the rows, by their target: the ``weight`` of losses in torch.
     budget : int, default 256_000_000
-        Memory for a tile of scores in bytes.
+        Memory in bytes for the scores that are computed at a time.
 
     Returns
     -------
@@ -101,7 +101,8 @@ def linear_squared_hinge(
 ) -> Tensor:
     """Return the squared hinge loss of a linear layer: ``Σ_{j≠y} max(0, s_j - s_y + Δ)²`` for a row of target y.
 
-    This is C times `torch.nn.functional.multi_margin_loss` with ``p=2``; parameters as in `linear_hinge`.
+    Without class weights this is C times `torch.nn.functional.multi_margin_loss` with ``p=2``. Parameters, the
+    type of the result and errors are as in `linear_hinge`.
     """
     options = _Options("squared_hinge", reduction, ignore_index, class_weight, budget, delta=delta)
     return _loss(x, weight, target, bias, options)
@@ -120,6 +121,8 @@ def linear_cross_entropy(
     budget: int = BUDGET,
 ) -> Tensor:
     """Return the cross-entropy of a linear layer, ``log Σ_j exp s_j - s_y`` for a row of target y.
+
+    The type of the result and errors are as in `linear_hinge`.
 
     Parameters
     ----------
@@ -158,12 +161,14 @@ def _loss(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, option
     check_choice("reduction", reduction, _REDUCTIONS)
     check_count("budget", budget)
     check_delta(delta)
+    _check_shapes(x, weight, target, bias, class_weight)
     operand, device = x.dtype, x.device.type
     if torch.is_autocast_enabled(device) and operand != torch.float64:
         operand = torch.get_autocast_dtype(device)
     elif weight.dtype != operand:
-        raise DataError(f"weight must have the type of x, {operand}, got {weight.dtype}.")
-    _check_shapes(x, weight, target, bias, class_weight)
+        raise DataError(
+            f"x must have the type of weight, {weight.dtype}, got {operand}; use x.to({weight.dtype})."
+        )
     layer = x.reshape(-1, x.shape[-1]), weight, target.reshape(-1), bias, class_weight
     if reduction == "none":
         losses = linear_losses(*layer, loss, delta, smoothing, ignore_index, budget, operand)
@@ -176,15 +181,21 @@ def _loss(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, option
 def _check_shapes(
     x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, class_weight: Tensor | None
 ) -> None:
+    named = {"x": x, "weight": weight, "target": target, "bias": bias, "class_weight": class_weight}
+    for name, part in named.items():
+        if not isinstance(part, Tensor) and (part is not None or name in ("x", "weight", "target")):
+            raise DataError(f"{name} must be a tensor, got {type(part).__name__}; use torch.as_tensor.")
+    if weight.ndim != 2 or x.ndim < 1 or weight.shape[1] != x.shape[-1]:
+        shapes = f"{_shape(x)} and {_shape(weight)}"
+        raise DataError(f"x and weight must have shapes (..., D) and (C, D), got {shapes}.")
     if not x.dtype.is_floating_point:
         raise DataError(f"x must hold real numbers of a floating type, got {x.dtype}.")
-    if weight.ndim != 2 or x.ndim < 1 or weight.shape[1] != x.shape[-1]:
-        shapes = f"{_shape(weight)} and {_shape(x)}"
-        raise DataError(f"weight and x must have shapes (C, D) and (..., D), got {shapes}.")
     if target.shape != x.shape[:-1]:
-        raise DataError(f"target must have shape {_shape(x[..., 0])}, got {_shape(target)}.")
+        one_hot = target.shape == (*x.shape[:-1], len(weight))
+        hint = "; for one-hot rows use target.argmax(-1)" if one_hot else ""
+        raise DataError(f"target must have shape {_shape(x[..., 0])}, got {_shape(target)}{hint}.")
     if target.dtype not in _TARGETS:
-        raise DataError(f"target must hold integers (int64 or int32), got {target.dtype}.")
+        raise DataError(f"target must hold integers (int64 or int32), got {target.dtype}; use target.long().")
     for name, part in (("bias", bias), ("class_weight", class_weight)):
         if part is not None and part.shape != weight.shape[:1]:
             raise DataError(f"{name} must have shape ({weight.shape[0]},), got {_shape(part)}.")

@@ -67,16 +67,19 @@ class _LinearLoss(nn.Linear):
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
-        """Return the loss of x (..., D) with targets (...)."""
+        """Return the loss of x (..., D) with targets (...), class numbers; for predictions call `scores`."""
         return self._function(x, self.weight, target, self.bias, **self._arguments)
 
     def scores(self, x: Tensor) -> Tensor:
-        """Return ``x @ weight.T + bias``, (..., C)."""
+        """Return ``x @ weight.T + bias``, (..., C); ``argmax(-1)`` of them is the predicted class."""
         return super().forward(x)
 
     @classmethod
     def from_model(cls, model: Model, **options: Any) -> Self:
-        """Return a layer with the weights of a model; its classes are numbered as the columns of ``model.W``.
+        """Return a new layer with the weights of a model; its classes are numbered as the columns of ``model.W``.
+
+        It has the default ``class_weight``, ``reduction``, type and device, unless they are given. To keep a layer
+        and its optimizer, copy only the weights: ``layer.load_state_dict(best.state_dict())``.
 
         Parameters
         ----------
@@ -85,11 +88,18 @@ class _LinearLoss(nn.Linear):
         **options
             Arguments of the class, except the sizes and Δ, such as ``dtype`` and ``device``.
 
+        Returns
+        -------
+        LinearHinge, LinearSquaredHinge or LinearCrossEntropy
+            A layer of this class.
+
         Raises
         ------
         ParameterError
             If the model has another loss, or normalizes rows, which a linear layer does not.
         """
+        if not isinstance(model, Model):
+            raise ParameterError(f"model must be a Model, got {brief(model)}; softmargin.load_model reads a file.")
         if model.loss.name != cls._loss.name:
             raise ParameterError(f"model must have the loss {cls._loss.name!r}, got {model.loss.name!r}.")
         if model.preprocessing.rows != "none":
@@ -106,24 +116,32 @@ class _LinearLoss(nn.Linear):
     ) -> Model:
         """Return the certified optimum of a layer of this kind on frozen features.
 
-        It minimizes the mean loss plus λΣW². `gap` tells how far this layer is from it, and `from_model` makes a
-        layer of it.
+        It minimizes F, the mean loss plus λΣW² without label smoothing; the weights of this layer are not used.
+        `gap` tells how far this layer is from it, and `from_model` makes a layer of it. Compute the features in
+        evaluation mode (``body.eval()``). The first fit compiles kernels, which takes up to half a minute.
 
         Parameters
         ----------
         features : Tensor or array-like of shape (N, D)
             The inputs of this layer.
         target : Tensor or array-like of shape (N,)
-            Classes 0 to C - 1, each of which must occur; rows with ``ignore_index`` are left out.
+            Class numbers 0 to C - 1, each of which must occur; rows with ``ignore_index`` are left out.
         reg : float
-            λ > 0. A weight decay of 2λ in SGD is the same penalty.
+            λ > 0. A ``weight_decay`` of 2λ of `torch.optim.SGD` is the same penalty.
         tol : float, default 1e-4
             Tolerance of the relative duality gap.
+
+        Returns
+        -------
+        Model
+            With ``value`` (F), ``lower_bound`` and ``gap``, and methods such as ``predict`` and ``save``.
 
         Raises
         ------
         DataError
-            If features or targets are invalid.
+            If features, targets or class weights are invalid.
+        ParameterError
+            If ``reg`` or ``tol`` is invalid.
         """
         X, y = self._samples(features, target)
         data = Dataset(X, y, "features")
@@ -134,12 +152,24 @@ class _LinearLoss(nn.Linear):
     def gap(self, features: Tensor | ArrayLike, target: Tensor | ArrayLike, model: Model) -> float:
         """Return the relative duality gap (F - lower bound) / F of this layer, with the lower bound of a model.
 
+        No weights on these features can lower F, as in `to_model`, by more than this share.
+
         Parameters
         ----------
         features, target
             As in `to_model`.
         model : Model
-            From `to_model` for these features; its λ is used.
+            From `to_model` of this layer for the same features and targets; its λ is used.
+
+        Returns
+        -------
+        float
+            From 0 for an optimal layer to 1.
+
+        Raises
+        ------
+        DataError
+            If features, targets or class weights are invalid.
         """
         X, y = self._samples(features, target)
         objective = Objective(self.loss, X, y, model.reg, sample_weight=self._row_weights(y))
@@ -198,18 +228,21 @@ class _MarginLoss(_LinearLoss):
 class LinearHinge(_MarginLoss):
     """A linear layer with the multiclass SVM loss: the last `torch.nn.Linear` of a network and its loss in one.
 
-    ``layer(x, target)`` is `linear_hinge` of its weights, and ``layer.scores(x)`` are the scores. Its
+    ``layer(x, target)`` is the loss `linear_hinge` of its weights, and ``layer.scores(x)`` are the scores. Its
     ``state_dict`` is that of a `torch.nn.Linear`.
 
     Parameters
     ----------
     in_features, out_features : int
-        D and C.
+        The numbers of features D and of classes C.
     bias : bool, default True
     delta : float, default 1.0
-        The margin Δ.
-    reduction, ignore_index, class_weight, budget
-        As in `linear_hinge`.
+        The margin Δ > 0.
+    reduction : {"mean", "sum", "none"}, default "mean"
+    ignore_index : int, default -100
+    class_weight : Tensor of shape (C,), optional
+    budget : int, default 256_000_000
+        These four as in `linear_hinge`.
     device, dtype
         As in `torch.nn.Linear`.
 
@@ -230,6 +263,8 @@ class LinearHinge(_MarginLoss):
 class LinearSquaredHinge(_MarginLoss):
     """A linear layer with the squared hinge loss, `linear_squared_hinge`.
 
+    ``layer(x, target)`` is the loss, ``Σ_{j≠y} max(0, s_j - s_y + Δ)²``, and ``layer.scores(x)`` are the scores.
+
     Parameters
     ----------
     in_features, out_features, bias, delta, reduction, ignore_index, class_weight, budget, device, dtype
@@ -241,6 +276,8 @@ class LinearSquaredHinge(_MarginLoss):
 
 class LinearCrossEntropy(_LinearLoss):
     """A linear layer with the cross-entropy of its scores, `linear_cross_entropy`.
+
+    ``layer(x, target)`` is the loss, ``log Σ_j exp s_j - s_y``, and ``layer.scores(x)`` are the scores.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ const drawing = (width, height, words, attributes, ...children) =>
   s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-label": words, ...attributes }, s("g", { "aria-hidden": true }, children));
 // A drawing with a cursor: the pointer moves it to the nearest value, the arrow keys to the next; `say` shows it.
 function chart(width, height, words, { count, near, say, start = -1 }, ...children) {
-  const svg = drawing(width, height, words + " Use the arrow keys to read the values.", { role: "application", "aria-roledescription": "chart", tabindex: 0 }, ...children);
+  const svg = drawing(width, height, words + " " + tr("Use the arrow keys to read the values."), { role: "application", "aria-roledescription": tr("chart"), tabindex: 0 }, ...children);
   let place = start;
   const show = (k) => { place = Math.max(0, Math.min(count - 1, k)); say(place); };
   svg.addEventListener("pointermove", (event) => {
@@ -77,9 +77,9 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
   const grid = [...new Set(xs)].sort((a, b) => (reverse ? b - a : a - b));
   const told = series.map((line) => {
     const seen = [...line.x.keys()].filter((i) => usable(line.y[i])).sort((a, b) => (reverse ? line.x[b] - line.x[a] : line.x[a] - line.x[b]));
-    const point = (i) => `${yFormat(line.y[i])} at ${xLabel} ${xFormat(line.x[i])}`;
+    const point = (i) => tr("{0} at {1} {2}", yFormat(line.y[i]), xLabel, xFormat(line.x[i]));
     const top = seen.reduce((best, i) => (line.y[i] > line.y[best] ? i : best), seen[0]);
-    return `${line.name}: ${[...new Set([seen[0], seen[seen.length - 1]])].map(point).join(", then ")}${seen.length > 2 ? `, at most ${point(top)}` : ""}.`;
+    return tr("{0}: {1}.", line.name, [...new Set([seen[0], seen[seen.length - 1]])].map(point).join(tr(", then ")) + (seen.length > 2 ? tr(", at most {0}", point(top)) : ""));
   });
   responsive(box, (width) => {
     const left = 68, right = 14, top = 12, bottom = 42;
@@ -125,10 +125,10 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
         const i = each.x.indexOf(value);
         return i >= 0 && usable(each.y[i]) ? `${each.name} ${yFormat(each.y[i])}` : null;
       }).filter(Boolean);
-      readout.textContent = `${xLabel} ${xFormat(value)}: ${values.join(", ")}`;
+      readout.textContent = tr("{0} {1}: {2}", xLabel, xFormat(value), values.join(tr(", ")));
     }
     const near = (mouse) => nearest(grid, (value) => Math.abs(x(value) - mouse));
-    box.replaceChildren(chart(width, height, [title + ".", ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
+    box.replaceChildren(chart(width, height, [tr("{0}.", title), ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
   });
   return h("figure", {}, h("figcaption", {}, title), legend, box, readout);
 }
@@ -150,16 +150,16 @@ function dots(title, rows, width, height, widest) {
   const x = (v) => left + v * (width - left - right);
   const total = rows.length * height + 24;
   const letters = Math.max(4, Math.floor((left - 12) / 7.5));
-  const words = rows.map((row) => `${row.name} ${row.share.value === null ? "no samples" : percent(row.share.value)}`);
-  return drawing(width, total, `${title}: ${words.join(", ")}.`, { role: "img" },
+  const words = rows.map((row) => `${row.name} ${row.share.value === null ? tr("no samples") : percent(row.share.value)}`);
+  return drawing(width, total, tr("{0}: {1}.", title, words.join(tr(", "))), { role: "img" },
     (width < 460 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: 0, y2: total - 20 }),
       s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
     rows.map((row, i) => {
       const y = i * height + height / 2;
       const name = row.name.length > letters ? row.name.slice(0, letters - 1) + "…" : row.name;
-      const tip = s("title", {}, `${row.name}: ${percent(row.share.value)} (${whole(row.share.n_correct)} of ${whole(row.share.n)})`);
+      const tip = s("title", {}, tr("{0}: {1} ({2} of {3})", row.name, percent(row.share.value), whole(row.share.n_correct), whole(row.share.n)));
       const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
-      if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, "no samples"));
+      if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, tr("no samples")));
       return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
         row.share.low === null ? null : s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),
         s("circle", { class: "row-dot", cx: x(row.share.value), cy: y, r: row.strong ? 6 : 4 }),
@@ -172,8 +172,8 @@ function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
   const box = h("div", { class: "chart" });
   const readout = readings();
   const state = { counts, height };
-  const name = (i) => (i === 0 ? "below " + short(edges[1], 3) : i === state.counts.length - 1 ? "above " + short(edges[i], 3) : `${short(edges[i], 3)} to ${short(edges[i + 1], 3)}`);
-  const say = (i) => { readout.textContent = `${name(i)}: ${whole(state.counts[i])} samples`; };
+  const name = (i) => (i === 0 ? tr("below {0}", short(edges[1], 3)) : i === state.counts.length - 1 ? tr("above {0}", short(edges[i], 3)) : tr("{0} to {1}", short(edges[i], 3), short(edges[i + 1], 3)));
+  const say = (i) => { readout.textContent = tr("{0}: {1} samples", name(i), whole(state.counts[i])); };
   const drawn = responsive(box, (width) => {
     const left = 48, right = 12, top = 22, bottom = 42;
     const most = Math.max(1, ...state.counts);
@@ -181,7 +181,7 @@ function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
     const y = (v) => state.height - bottom - (v / most) * (state.height - bottom - top);
     const fullest = nearest(state.counts, (n) => -n);
     const near = (mouse) => edges.findIndex((edge, i) => mouse < x(edges[i + 1] ?? Infinity));
-    const words = `${title}: ${whole(state.counts.reduce((a, b) => a + b, 0))} samples; most of them, ${whole(state.counts[fullest])}, have a ${xLabel} of ${name(fullest)}.`;
+    const words = tr("{0}: {1} samples; most of them, {2}, have a {3} of {4}.", title, whole(state.counts.reduce((a, b) => a + b, 0)), whole(state.counts[fullest]), xLabel, name(fullest));
     box.replaceChildren(chart(width, state.height, words, { count: state.counts.length, near, say },
       ticks(0, most, 4).map((t) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(t), y2: y(t) }),
         s("text", { class: "tick", x: left - 7, y: y(t) + 4, "text-anchor": "end" }, whole(t))]),
@@ -197,7 +197,7 @@ function histogram({ title, edges, counts, marks = [], xLabel, height = 240 }) {
 
 // A matrix as a canvas, with a cursor for mouse, touch and arrow keys.
 function matrix({ title, names, size, cell, text, describe, pick, help, words }) {
-  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "matrix", "aria-label": `${title}. ${words} ${help}` });
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": tr("matrix"), "aria-label": tr("{0}. {1} {2}", title, words, help) });
   const box = h("div", { class: "scroll matrix" }, canvas);
   const readout = h("output", { class: "readout", "aria-live": "polite" }, help);
   const state = { order: [...Array(size).keys()], row: -1, column: -1, chosen: null, side: 0, left: 0, top: 0 };

@@ -1,59 +1,13 @@
 // What every panel uses. Text enters the page only as text nodes, since names are untrusted.
 const R = JSON.parse(document.getElementById("record").textContent);
-const SVG = "http://www.w3.org/2000/svg";
-const LOSS_NAMES = { hinge: "Hinge", squared_hinge: "Squared hinge", cross_entropy: "Cross-entropy" };
-const lossName = (name) => LOSS_NAMES[name] || name;
-
-function build(node, attributes, children) {
-  for (const [key, value] of Object.entries(attributes || {})) {
-    if (value === null || value === undefined) continue;
-    if (key.startsWith("aria-")) { node.setAttribute(key, String(value)); continue; }
-    if (value === false) continue;
-    if (typeof value === "function") node.addEventListener(key, value);
-    else if (key === "style") for (const [name, v] of Object.entries(value)) node.style.setProperty(name, v);
-    else node.setAttribute(key, value === true ? "" : String(value));
-  }
-  for (const child of children.flat(Infinity)) {
-    if (child === null || child === undefined || child === false) continue;
-    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
-  }
-  return node;
-}
-const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
-const s = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
-
-// -- numbers ----------------------------------------------------------------------------------------------
-
-const MINUS = "\u2212";
-const signed = (text) => text.replace(/-/g, MINUS);
-const whole = (x) => signed(Math.round(x).toLocaleString("en-US"));
-function short(x, digits = 4) {
-  if (x === null || x === undefined || !Number.isFinite(x)) return "–";
-  if (x === 0) return "0";
-  const size = Math.abs(x);
-  if (size >= 1e5 || size < 1e-3) {
-    const [mantissa, exponent] = x.toExponential(Math.max(0, digits - 2)).split("e");
-    return signed(`${Number(mantissa)}e${Number(exponent)}`);
-  }
-  return signed(String(Number(x.toPrecision(digits))));
-}
-function fixed(x, digits = 2) {
-  return x === null || x === undefined || !Number.isFinite(x) ? "–" : signed(x.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"));
-}
-function percent(x, digits = 1) {
-  if (x === null || x === undefined) return "–";
-  let text = (100 * x).toFixed(digits);
-  if (Number(text) === 100 && x < 1) text = "> " + (100 - 10 ** -digits).toFixed(digits);
-  else if (Number(text) === 0 && x > 0) text = "< " + (10 ** -digits).toFixed(digits);
-  return text + "\u00a0%";
-}
-// A time in ISO form as 2026-11-29 14:07 UTC; any other text unchanged.
-function moment(text) {
-  const time = new Date(text);
-  if (!text || Number.isNaN(time.getTime())) return text;
-  return time.toISOString().slice(0, 16).replace("T", " ") + " UTC";
-}
+const WORDS = R.words || {};
 const at = (path) => path.split(".").reduce((value, key) => value[key], R);
+const trs = (...texts) => texts.map((text) => tr(text));
+// The sentences of the record in the language of the page, by their place in it; names and numbers are not among them.
+for (const [path, text] of Object.entries(R.texts || {})) {
+  const keys = path.split("."), last = keys.pop();
+  keys.reduce((value, key) => value[key], R)[last] = text;
+}
 // A number of the record: the text is rounded, the element carries the full value.
 function num(path, format = short, ...options) {
   const value = at(path);
@@ -70,87 +24,8 @@ function panel(id, title, lead, ...children) {
   document.getElementById("main").append(section);
   return section;
 }
-const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) =>
-  h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-const note = (...children) => h("p", { class: "note" }, ...children);
-const unseen = (...children) => h("span", { class: "unseen" }, ...children); // for screen readers
-const onScreen = (...children) => h("span", { class: "on-screen" }, ...children); // not printed
-const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→\u00a0"), unseen("predicted as "), name];
+const predictedAs = (name) => [h("span", { "aria-hidden": true }, "→\u00a0"), unseen(tr("predicted as ")), name];
 
-// A part that may overflow: it then gets keyboard focus, for scrolling.
-function scrolls(label, attributes, ...children) {
-  const box = h("div", { role: "group", "aria-label": label, ...attributes }, ...children);
-  new ResizeObserver(() => {
-    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  }).observe(box);
-  return box;
-}
-// The first cell of a row is its name.
-function table(headings, rows, { caption, left = 1, className = "" }) {
-  const cell = (content, i, scope) => h(scope ? "th" : "td", { class: i < left ? null : "number", scope }, content);
-  return scrolls(caption, { class: "scroll" },
-    h("table", { class: className }, h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, headings.map((name, i) => cell(name, i, "col")))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, i) => cell(content, i, i ? null : "row")))))));
-}
-const numbers = (headings, rows, options) =>
-  h("details", { class: "numbers" }, h("summary", {}, "Table of values"), table(headings, rows, options));
-
-function choice(label, options, change, chosen = 0) {
-  const select = h("select", { change: () => change(Number(select.value)) },
-    options.map((name, i) => h("option", { value: i, selected: i === chosen }, name)));
-  return Object.assign(h("label", { class: "control" }, h("span", {}, label), select), { select });
-}
-function slider(label, { min, max, step, value, format = short }, change) {
-  const shown = h("span", { class: "value", "aria-hidden": true });
-  const input = h("input", { type: "range", min, max, step, value, input: () => { say(); change(Number(input.value)); } });
-  const say = () => { shown.textContent = format(Number(input.value)); input.setAttribute("aria-valuetext", shown.textContent); };
-  const set = (x) => { input.value = x; say(); };
-  say();
-  return Object.assign(h("label", { class: "control slider" }, h("span", {}, label, " ", shown), input), { input, set });
-}
-const button = (label, click, attributes = {}) => h("button", { type: "button", click, ...attributes }, label);
-function tabs(label, names, change, chosen = 0) {
-  const buttons = names.map((name, i) => button(name, () => pick(i), { "aria-pressed": i === chosen }));
-  function pick(i) {
-    buttons.forEach((b, k) => b.setAttribute("aria-pressed", k === i));
-    change(i);
-  }
-  return Object.assign(h("div", { class: "tabs", role: "group", "aria-label": label }, buttons), { pick });
-}
-
-// Draws once the width is known, and again when it changes.
-const fits = new Map();
-function responsive(node, draw) {
-  let width = 0;
-  const fit = () => {
-    const now = Math.floor(node.clientWidth);
-    if (now > 0 && now !== width) { width = now; draw(width); }
-  };
-  fits.set(node, fit);
-  new ResizeObserver(fit).observe(node);
-  return { again: () => width && draw(width) };
-}
-const redraws = [];
-function onTheme(draw) { redraws.push(draw); }
-const seenStyles = new Map(), seenColors = new Map();
-function css(name) {
-  if (!seenStyles.has(name)) seenStyles.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
-  return seenStyles.get(name);
-}
-function rgb(name) {
-  if (!seenColors.has(name)) {
-    const hex = css(name).replace("#", "");
-    seenColors.set(name, [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16)));
-  }
-  return seenColors.get(name);
-}
-function themeChanged() {
-  seenStyles.clear();
-  seenColors.clear();
-  redraws.forEach((draw) => draw());
-}
 // Print is always light and has another width; observers are not called before printing.
 let place = 0;
 function onPaper(paper) {
@@ -161,38 +36,9 @@ function onPaper(paper) {
   themeChanged();
   if (!paper) scrollTo({ top: place, behavior: "instant" });
 }
-const mix = (a, b, t) => a.map((x, k) => Math.round(x + (b[k] - x) * t));
-// Black or white, whichever has more contrast: at least 4.58 to 1.
-const inkOn = (color) => {
-  const [r, g, b] = color.map((c) => (c <= 10 ? c / 3295 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
-};
-const paint = (c) => `rgb(${c[0]},${c[1]},${c[2]})`;
-
-// A canvas of this size in CSS pixels, sharp on any screen.
-function sharp(canvas, width, height) {
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.width = width + "px";
-  canvas.style.height = height + "px";
-  const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  return context;
-}
-
 // -- pictures ---------------------------------------------------------------------------------------------
 
 const sheet = R.sheet ? new Image() : null;
-function floats(base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  const view = new DataView(bytes.buffer);
-  const values = new Float32Array(bytes.length / 4);
-  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(4 * i, true);
-  return values;
-}
 function thumb(picture, label, size) {
   if (!sheet || picture === null) return null;
   const { height, width, columns } = R.sheet;
@@ -209,15 +55,15 @@ const className = (k) => R.classes[k];
 function sampleCard(i, extra) {
   const sample = R.samples[i];
   const right = sample.label === sample.predicted;
-  const result = right ? `${className(sample.label)}, correct` : `${className(sample.label)}, predicted as ${className(sample.predicted)}`;
+  const result = right ? tr("{0}, correct", className(sample.label)) : tr("{0}, predicted as {1}", className(sample.label), className(sample.predicted));
   return button([
     thumb(sample.picture, sample.name),
     h("span", { class: "card-text" },
       sample.picture === null ? h("span", { class: "muted" }, sample.name) : null,
       h("b", {}, className(sample.label)),
       right ? null : h("span", { class: "wrong" }, predictedAs(className(sample.predicted))),
-      extra === undefined ? h("span", { class: "muted" }, "loss ", short(sample.loss, 3)) : extra),
-  ], () => openSample(i), { class: "sample", title: `${sample.name}: ${result}` });
+      extra === undefined ? h("span", { class: "muted" }, tr("loss {0}", short(sample.loss, 3))) : extra),
+  ], () => openSample(i), { class: "sample", title: tr("{0}: {1}", sample.name, result) });
 }
 // Details of a selection: screen readers announce only the title.
 function detail() {
@@ -237,7 +83,7 @@ function openSample(i) {
     dialog = h("dialog", { "aria-labelledby": "sample-title", click: (event) => { if (event.target === dialog) dialog.close(); } });
     document.body.append(dialog);
   }
-  dialog.replaceChildren(h("form", { method: "dialog", class: "closer" }, h("button", { "aria-label": "Close" }, "×")),
+  dialog.replaceChildren(h("form", { method: "dialog", class: "closer" }, h("button", { "aria-label": tr("Close") }, "×")),
     h("h3", { id: "sample-title" }, R.samples[i].name), writtenOut(i));
   dialog.showModal();
 }
@@ -252,36 +98,37 @@ function writtenOut(i) {
   const power = loss === "squared_hinge" ? "²" : "";
   const rows = sample.terms.map((term, k) => {
     const mine = term.label === sample.label;
-    const name = h("span", { class: mine ? "true-class" : "" }, className(term.label), mine ? " (true)" : "",
-      term.label === sample.predicted && !mine ? " (predicted)" : "");
+    const name = h("span", { class: mine ? "true-class" : "" }, className(term.label), mine ? tr(" (true)") : "",
+      term.label === sample.predicted && !mine ? tr(" (predicted)") : "");
     const score = num(`samples.${i}.terms.${k}.score`, fixed, 3);
     const value = num(`samples.${i}.terms.${k}.value`, soft ? percent : short, soft ? 2 : 4);
     if (soft) return [name, score, value];
-    if (mine) return [name, score, "true class: no term", "–"];
+    if (mine) return [name, score, tr("true class: no term"), "–"];
     return [name, score, `max(0, ${fixed(term.score, 3)} ${own.score < 0 ? "+" : MINUS} ${fixed(Math.abs(own.score), 3)} + ${short(delta)})${power}`, value];
   });
   if (sample.n_rest) {
     const rest = num(`samples.${i}.rest`, soft ? percent : short, soft ? 2 : 4);
-    const words = sample.n_rest === 1 ? "1 other class" : `${whole(sample.n_rest)} other classes together`;
+    const words = sample.n_rest === 1 ? tr("1 other class") : tr("{0} other classes together", whole(sample.n_rest));
     rows.push(soft ? [words, "", rest] : [words, "", "", rest]);
   }
+  const loss_ = h("b", {}, num(`samples.${i}.loss`, short));
   const lead = soft
-    ? [`The loss is ${MINUS}ln of the probability of the true class: ${MINUS}ln `, num(`${ownAt}.value`, short), " = "]
-    : ["The loss is the sum of the terms: "];
+    ? parts("The loss is −ln of the probability of the true class: −ln {0} = {1}.", num(`${ownAt}.value`, short), loss_)
+    : parts("The loss is the sum of the terms: {0}.", loss_);
   const right = sample.label === sample.predicted;
   const why = right
-    ? `The prediction is correct, with a margin of ${short(sample.margin)}.`
-    : `The score of ${className(sample.predicted)} is ${short(-sample.margin)} higher than that of the true class, ${className(sample.label)}.`;
+    ? tr("The prediction is correct, with a margin of {0}.", short(sample.margin))
+    : tr("The score of {0} is {1} higher than that of the true class, {2}.", className(sample.predicted), short(-sample.margin), className(sample.label));
   // The largest term comes first: that of the rival class with the largest score.
   const first = sample.terms.find((term) => term !== own);
-  const spread = !soft && first.value < sample.loss / 2 ? ` Several classes contribute to the loss: the largest term is ${percent(first.value / sample.loss, 0)} of it.` : "";
+  const spread = !soft && first.value < sample.loss / 2 ? tr(" Several classes contribute to the loss: the largest term is {0} of it.", percent(first.value / sample.loss, 0)) : "";
   return h("div", { class: "written" },
     h("div", { class: "written-head" }, thumb(sample.picture, sample.name, 112),
       h("div", {},
-        h("p", {}, "True: ", h("b", {}, className(sample.label)), ". Predicted: ", h("b", { class: right ? "" : "wrong" }, className(sample.predicted)), "."),
-        h("p", {}, lead, h("b", {}, num(`samples.${i}.loss`, short)), "."),
+        h("p", {}, parts("True: {0}. Predicted: {1}.", h("b", {}, className(sample.label)), h("b", { class: right ? "" : "wrong" }, className(sample.predicted)))),
+        h("p", {}, lead),
         h("p", {}, why, spread),
-        h("p", { class: "muted small" }, `Row ${whole(sample.row)} of the data, counted from 0.`))),
-    table(soft ? ["class", "score", "probability"] : ["class", "score sⱼ", "term", "value"], rows,
-      { caption: "Terms of the loss, by score", left: 1, className: soft ? "" : "terms" }));
+        h("p", { class: "muted small" }, tr("Row {0} of the data, counted from 0.", whole(sample.row))))),
+    table(soft ? trs("class", "score", "probability") : trs("class", "score sⱼ", "term", "value"), rows,
+      { caption: tr("Terms of the loss, by score"), left: 1, className: soft ? "" : "terms" }));
 }

@@ -1,40 +1,36 @@
 // Interactive losses: three scores on sliders, and a linear classifier of points in a plane.
 const LAB_NAMES = Object.keys(LOSS_NAMES);
 
-function laboratoryPanel() {
-  panel("laboratory", "Try the losses", "These examples do not depend on the model. They use the formulas of the library.",
-    h("h3", {}, "Three scores"), scoresLab(), h("h3", {}, "A classifier of points in a plane"), planeLab());
-}
-
 function scoresLab() {
   const state = { scores: [10, -2, 3], y: 0, delta: 1, loss: 0 };
   const place = h("div", { id: "lab-scores" }), spoken = h("p", { class: "unseen", "aria-live": "polite" });
-  const sliders = [0, 1, 2].map((k) => slider(`Score s${"₀₁₂"[k]}`, { min: -100, max: 20, step: 0.5, value: state.scores[k], format: (x) => fixed(x, 1) }, (x) => { state.scores[k] = x; draw(); }));
-  const truth = choice("True class", ["0", "1", "2"], (i) => { state.y = i; draw(); });
+  const sliders = [0, 1, 2].map((k) => slider(tr("Score s{0}", "₀₁₂"[k]), { min: -100, max: 20, step: 0.5, value: state.scores[k], format: (x) => fixed(x, 1) }, (x) => { state.scores[k] = x; draw(); }));
+  const truth = choice(tr("True class"), ["0", "1", "2"], (i) => { state.y = i; draw(); });
   const delta = slider("Δ", { min: 0.5, max: 20, step: 0.5, value: 1, format: (x) => fixed(x, 1) }, (x) => { state.delta = x; draw(); });
   const start = (scores) => button(`[${scores.map((x) => fixed(x, 0)).join(", ")}]`, () => {
     state.scores = [...scores];
     sliders.forEach((one, k) => one.set(scores[k]));
     draw();
   });
-  const which = tabs("Loss", LAB_NAMES.map(lossName), (i) => { state.loss = i; draw(); });
+  const which = tabs(tr("Loss"), LAB_NAMES.map(lossName), (i) => { state.loss = i; draw(); });
   function draw() {
     const { scores, y, delta: d } = state;
     const name = LAB_NAMES[state.loss];
     const soft = name === "cross_entropy";
     const { terms, value, gradient } = Losses[name](scores, y, d);
     const power = name === "squared_hinge" ? "²" : "";
-    const rows = scores.map((score, j) => [`${j}${j === y ? " (true)" : ""}`, fixed(score, 1),
-      soft ? `e^${fixed(score, 1)} of the sum` : j === y ? "no term" : `max(0, ${fixed(score, 1)} ${scores[y] < 0 ? "+" : MINUS} ${fixed(Math.abs(scores[y]), 1)} + ${fixed(d, 1)})${power}`,
+    const rows = scores.map((score, j) => [j === y ? tr("{0} (true)", j) : String(j), fixed(score, 1),
+      soft ? tr("e^{0} of the sum", fixed(score, 1)) : j === y ? tr("no term") : `max(0, ${fixed(score, 1)} ${scores[y] < 0 ? "+" : MINUS} ${fixed(Math.abs(scores[y]), 1)} + ${fixed(d, 1)})${power}`,
       h("data", { value: terms[j], class: "lab-term" }, j === y && !soft ? "–" : short(terms[j])), h("data", { value: gradient[j], class: "lab-gradient" }, short(gradient[j]))]);
-    spoken.textContent = `${lossName(name)}: ${short(value)}`;
+    const total = tr("{0}: {1}", lossName(name), short(value));
+    spoken.textContent = total;
     const all = LAB_NAMES.map((each) => h("div", { class: each === name ? "lab-loss chosen" : "lab-loss" }, h("span", {}, lossName(each)), h("data", { value: Losses[each](scores, y, d).value, class: "lab-value", "data-loss": each }, short(Losses[each](scores, y, d).value))));
     place.replaceChildren(h("div", { class: "lab-losses" }, all),
-      table(["class", "score", soft ? "weight" : "term", soft ? "probability" : "value", "gradient dL/ds"], rows, { caption: `${lossName(name)}: ${short(value)}`, left: 1, className: soft ? "" : "terms" }),
-      note(soft ? "Cross-entropy is always positive; it decreases as the margin grows." : "If every margin is at least Δ, the loss and its gradient are 0."));
+      table([tr("class"), tr("score"), soft ? tr("weight") : tr("term"), soft ? tr("probability") : tr("value"), tr("gradient dL/ds")], rows, { caption: total, left: 1, className: soft ? "" : "terms" }),
+      note(soft ? tr("Cross-entropy is always positive; it decreases as the margin grows.") : tr("If every margin is at least Δ, the loss and its gradient are 0.")));
   }
   draw();
-  return h("div", { class: "columns" }, h("div", {}, h("div", { class: "controls" }, h("span", { class: "muted" }, "Examples"), start([10, -2, 3]), start([10, 9, 9]), start([10, -100, -100])),
+  return h("div", { class: "columns lab" }, h("div", {}, h("div", { class: "controls" }, h("span", { class: "muted" }, tr("Examples")), start([10, -2, 3]), start([10, 9, 9]), start([10, -100, -100])),
     sliders, h("div", { class: "controls" }, truth), delta), h("div", {}, which, place, spoken));
 }
 
@@ -45,7 +41,7 @@ function planeLab() {
   const copy = () => JSON.parse(JSON.stringify(START));
   let { X, y, W, b } = copy();
   const state = { loss: 0, delta: 1, reg: 0.1, step: 0.1, chosen: 0, running: 0 };
-  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "plane", "aria-label": "Nine points of three classes; the background shows the predicted class. N selects the next point, the arrow keys move it." });
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": tr("plane"), "aria-label": tr("Nine points of three classes; the background shows the predicted class. N selects the next point, the arrow keys move it.") });
   const box = h("div", { class: "chart" }, canvas);
   const sums = h("p", { class: "lab-sum", "aria-live": "polite", id: "lab-plane" });
   const points = h("div"), chosen = readings();
@@ -53,10 +49,10 @@ function planeLab() {
     const input = h("input", { type: "number", step: "0.01", value: fixed(get(), 2).replace(MINUS, "-"), "aria-label": label, change: () => { const x = Number(input.value); if (Number.isFinite(x)) { set(x); update(); } } });
     return Object.assign(input, { refresh: () => { if (document.activeElement !== input) input.value = get().toFixed(2); } });
   };
-  const fields = [0, 1, 2].map((c) => [field(() => W[0][c], (x) => { W[0][c] = x; }, `weight of x for class ${c}`), field(() => W[1][c], (x) => { W[1][c] = x; }, `weight of y for class ${c}`), field(() => b[c], (x) => { b[c] = x; }, `bias of class ${c}`)]);
+  const fields = [0, 1, 2].map((c) => [field(() => W[0][c], (x) => { W[0][c] = x; }, tr("weight of x for class {0}", c)), field(() => W[1][c], (x) => { W[1][c] = x; }, tr("weight of y for class {0}", c)), field(() => b[c], (x) => { b[c] = x; }, tr("intercept of class {0}", c))]);
   const slopes = [0, 1, 2].map(() => [0, 1, 2].map(() => h("data", { class: "slope" })));
   const COLOURS = ["--c1", "--c2", "--c3"];
-  const weights = table(["class", "w for x", "w for y", "intercept"], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: "Weights, each with its partial derivative of the objective" });
+  const weights = table([tr("class"), tr("w for x"), tr("w for y"), tr("intercept")], fields.map((row, c) => [h("span", {}, h("span", { class: "key", style: { "--key": `var(${COLOURS[c]})` } }), ` ${c}`), ...row.map((input, k) => h("span", { class: "field" }, input, slopes[c][k]))]), { caption: tr("Weights, each with its partial derivative of the objective") });
   const now = () => objectiveAt(LAB_NAMES[state.loss], state.delta, X, y, W, b, state.reg);
   let side = 0;
   const drawing = responsive(box, (width) => { side = Math.min(width, 460); paintPlane(); });
@@ -86,11 +82,11 @@ function planeLab() {
   }
   function update() {
     const at_ = now();
-    sums.replaceChildren("Data loss ", h("data", { value: at_.data, class: "lab-data" }, fixed(at_.data, 3)), " + λΣW² ", h("data", { value: at_.penalty, class: "lab-penalty" }, fixed(at_.penalty, 3)), " = ", h("b", {}, h("data", { value: at_.value, class: "lab-total" }, fixed(at_.value, 3))));
+    sums.replaceChildren(tr("Data loss"), " ", h("data", { value: at_.data, class: "lab-data" }, fixed(at_.data, 3)), " + λΣW² ", h("data", { value: at_.penalty, class: "lab-penalty" }, fixed(at_.penalty, 3)), " = ", h("b", {}, h("data", { value: at_.value, class: "lab-total" }, fixed(at_.value, 3))));
     fields.flat().forEach((input) => input.refresh());
     slopes.forEach((row, c) => [at_.dW[0][c], at_.dW[1][c], at_.db[c]].forEach((slope, k) => { row[k].value = String(slope); row[k].textContent = (slope > 0 ? "+" : "") + fixed(slope, 3); }));
-    points.replaceChildren(table(["point", "class", "scores", "loss"], at_.rows.map((row, i) => [`(${fixed(X[i][0], 2)}, ${fixed(X[i][1], 2)})`, String(y[i]), row.scores.map((x) => fixed(x, 2)).join("  "), fixed(row.value, 3)]), { caption: "Points", left: 1 }));
-    chosen.textContent = `Point ${state.chosen + 1} of ${X.length}: class ${y[state.chosen]}, at (${X[state.chosen].map((x) => fixed(x, 2)).join(", ")})`;
+    points.replaceChildren(table([tr("point"), tr("class"), tr("scores"), tr("loss")], at_.rows.map((row, i) => [`(${fixed(X[i][0], 2)}, ${fixed(X[i][1], 2)})`, String(y[i]), row.scores.map((x) => fixed(x, 2)).join("  "), fixed(row.value, 3)]), { caption: tr("Points"), left: 1 }));
+    chosen.textContent = tr("Point {0} of {1}: class {2}, at ({3})", state.chosen + 1, X.length, y[state.chosen], X[state.chosen].map((x) => fixed(x, 2)).join(", "));
     if (side) paintPlane();
   }
   function step() {
@@ -100,12 +96,12 @@ function planeLab() {
     update();
   }
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const runButton = button("Run", () => (state.running ? stop() : run()));
+  const runButton = button(tr("Run"), () => (state.running ? stop() : run()));
   function stop() { clearInterval(state.running); started(0); }
   function run() { started(setInterval(step, still ? 400 : 60)); }
   function started(running) {
     state.running = running;
-    runButton.textContent = running ? "Pause" : "Run";
+    runButton.textContent = running ? tr("Pause") : tr("Run");
     sums.setAttribute("aria-live", running ? "off" : "polite"); // too fast for a screen reader
   }
   const move = (i, u, v) => { X[i] = [u, v].map((x) => Math.max(-1, Math.min(1, x))); update(); };
@@ -135,12 +131,12 @@ function planeLab() {
   });
   const deltaSlider = slider("Δ", { min: 0.1, max: 5, step: 0.1, value: 1, format: (x) => fixed(x, 1) }, (x) => { state.delta = x; update(); });
   const regSlider = slider("λ", { min: -4, max: 0, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.reg = 10 ** x; update(); });
-  const stepSlider = slider("Step size", { min: -3, max: 0.5, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.step = 10 ** x; });
+  const stepSlider = slider(tr("Step size"), { min: -3, max: 0.5, step: 0.1, value: -1, format: (x) => short(10 ** x, 3) }, (x) => { state.step = 10 ** x; });
   update();
-  return h("div", { class: "columns" },
-    h("div", {}, box, chosen, note("Drag a point, or focus the plane: N selects the next point, the arrow keys move it. A deeper colour means a larger difference of the two largest scores.")),
-    h("div", {}, tabs("Loss", LAB_NAMES.map(lossName), (i) => { state.loss = i; update(); }), sums,
-      h("div", { class: "controls" }, button("One step", step), runButton, button("Reset", () => { stop(); ({ X, y, W, b } = copy()); update(); }), button("Random weights", () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
+  return h("div", { class: "columns lab" },
+    h("div", {}, box, chosen, note(tr("Drag a point, or focus the plane: N selects the next point, the arrow keys move it. A deeper colour means a larger difference of the two largest scores."))),
+    h("div", {}, tabs(tr("Loss"), LAB_NAMES.map(lossName), (i) => { state.loss = i; update(); }), sums,
+      h("div", { class: "controls" }, button(tr("One step"), step), runButton, button(tr("Reset"), () => { stop(); ({ X, y, W, b } = copy()); update(); }), button(tr("Random weights"), () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
       h("div", { class: "controls" }, regSlider, deltaSlider, stepSlider), weights,
-      h("details", { class: "numbers" }, h("summary", {}, "The points"), points)));
+      h("details", { class: "numbers" }, h("summary", {}, tr("The points")), points)));
 }

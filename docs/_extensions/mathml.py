@@ -1,0 +1,80 @@
+"""Formulas as MathML, which browsers draw without a script or a font from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+
+TAG = re.compile(r"\s*\\tag\{([^}]*)\}\s*")
+"""The number of an equation."""
+
+SPELLINGS = {
+    r"\\lt(?![a-zA-Z])": "<",
+    r"\\gt(?![a-zA-Z])": ">",
+    r"\\dots(?![a-zA-Z])": r"\\ldots",
+    r"(?<!\{)\\textstyle\s*\\sum": r"{\\textstyle\\sum}",
+    r"\\(t?frac)\s*(\\[a-zA-Z]+|[^\s{\\])\s*(\\[a-zA-Z]+|[^\s{\\])": r"\\\1{\2}{\3}",
+}
+r"""What the documents write and docutils does not read: commands that the code host needs, ``\tfrac12``."""
+
+SPACE = '<mspace width="0.17em"></mspace>'
+SPACING = {
+    r"<mo>&ApplyFunction;</mo>(?=\s*<(?:mi|mn|msub|msup|msubsup|mfrac)>)": SPACE,  # log p
+    r"(</(?:mi|mn|msub|msup|msubsup|mfrac)>)(?=\s*<mi(?: mathvariant=\"normal\")?>\w{2})": rf"\1{SPACE}",  # p log
+    r"<mo>(?=(?:max|min)</mo>\s*<mo[^>]*>[({])": '<mo rspace="0">',  # max(0, u)
+}
+"""The thin spaces of LaTeX around the names of functions."""
+
+FIXED = 'stretchy="false"'
+BRACKETS = {
+    r"<mo(?: class=\"mathopen\")?>(?=[⟨⟩{}]</mo>)": f"<mo {FIXED}>",
+    r"<mo(?: class=\"mathopen\"| stretchy=\"false\")?>(?=[|‖]</mo>)": f'<mo {FIXED} lspace="0" rspace="0">',
+}
+r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
+
+
+def mathml(text: str, *, as_block: bool = False) -> str:
+    """Return a formula of LaTeX as MathML."""
+    text = replaced(text, SPELLINGS)
+    try:
+        formula = tex2mathml(text, as_block=as_block)
+    except MathError as error:
+        raise ValueError(f"A formula must be LaTeX that docutils reads, got {text!r}: {error}") from error
+    grow = re.search(r"\\left(?![a-z])|\{cases\}", text)
+    return replaced(formula, SPACING if grow else SPACING | BRACKETS)
+
+
+def replaced(text: str, patterns: dict[str, str]) -> str:
+    """Return the text with each pattern replaced."""
+    for pattern, replacement in patterns.items():
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def inline(translator: Any, node: nodes.math) -> None:
+    """Write a formula of a line."""
+    translator.body.append(mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def display(translator: Any, node: nodes.math_block) -> None:
+    """Write a displayed formula, with its number on the right."""
+    text = node.astext()
+    number = TAG.search(text)
+    translator.body.append(translator.starttag(node, "div", CLASS="formula"))
+    translator.body.append(f'<div class="formula-body">{mathml(TAG.sub("", text), as_block=True)}</div>')
+    if number:
+        translator.body.append(f'<span class="formula-number">({number[1]})</span>')
+    translator.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the renderer of formulas."""
+    app.add_html_math_renderer("mathml", (inline, None), (display, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

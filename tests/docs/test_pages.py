@@ -1,0 +1,56 @@
+"""Pages of the site in a real browser: no errors in both themes on wide and narrow screens; formulas; search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import LOADED, Browser
+
+PAGES = [
+    "index.html",
+    "mathematics.html",
+    "guides/choosing.html",
+    "guides/command-line.html",
+    "reference/index.html",
+    "reference/command-line.html",
+    "reference/generated/softmargin.LinearClassifierCV.html",
+    "auto_gallery/index.html",
+    "changelog.html",
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_page_opens_without_errors(page: str, width: int, dark: bool, site: Path, browser: Browser) -> None:
+    browser.open(site / page, width, dark=dark, ready=LOADED)
+    assert browser.problems == []
+    assert browser.run("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    broken = "[...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src)"
+    assert browser.run(broken) == []
+
+
+def test_formulas_are_drawn(site: Path, browser: Browser) -> None:
+    browser.open(site / "mathematics.html", ready=LOADED)
+    assert browser.run("document.querySelectorAll('math').length") > 400
+    assert browser.run("document.querySelectorAll('.formula-number').length") > 10
+    assert browser.run("document.fonts.ready.then(() => document.fonts.check('16px \"softmargin math\"'))")
+    text = browser.run("document.querySelector('article').innerText")
+    assert "\\" not in text
+    assert "$" not in text
+    # A sum of a display is larger than one in a line: the font has the sizes of mathematics.
+    height = "Math.max(...[...document.querySelectorAll('%s mo')].filter(e => e.textContent === '∑')"
+    height += ".map(e => e.getBoundingClientRect().height))"
+    assert browser.run(height % ".formula") > 1.2 * browser.run(height % "p")
+
+
+def test_the_search_finds_pages_without_a_server(site: Path, browser: Browser) -> None:
+    found = "[...document.querySelectorAll('#search-results li a')].map(e => e.getAttribute('href'))"
+    ready = f"{found}.some(e => e.startsWith('mathematics.html'))"
+    browser.open(site / "search.html", ready=LOADED)
+    browser.call("Page.navigate", url=(site / "search.html").as_uri() + "?q=preconditioner")
+    browser.wait(ready)
+    assert browser.problems == []
