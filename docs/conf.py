@@ -71,6 +71,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
+html_favicon = "_static/logo.svg"
 html_css_files = ["site.css"]
 html_title = f"softmargin {version}"
 html_show_sourcelink = False
@@ -79,7 +80,7 @@ html_show_search_summary = False  # it fetches pages, which a browser refuses fo
 html_context = {"default_mode": "auto"}
 html_sidebars = {name: [] for name in ("index", "mathematics", "changelog")}
 html_theme_options = {
-    "logo": {"text": "softmargin"},
+    "logo": {"text": "softmargin", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},
     "icon_links": [{"name": "Source", "url": SOURCE, "icon": "fa-brands fa-github"}],
     "navbar_persistent": ["search-button"],
     "show_toc_level": 2,

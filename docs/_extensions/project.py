@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ class RepositoryLinks(SphinxTransform):
             else:
                 continue
             node.replace_self(link)
+        for node in [*self.document.findall(nodes.literal)]:
+            match = re.fullmatch(r"docs/(.+)\.md", node.astext())
+            if match and match[1] in self.env.found_docs:  # as docstrings name a document
+                node.replace_self(self.link_to(match[1]))
+
+    def link_to(self, docname: str) -> nodes.Element:
+        """Return a link to a page, with its title."""
+        page = {"refdomain": "std", "reftype": "doc", "reftarget": f"/{docname}", "refexplicit": False}
+        return addnodes.pending_xref("", nodes.inline(), refdoc=self.env.docname, **page)
 
 
 class Compatibility(Directive):

@@ -2,8 +2,9 @@
 What does ``class_weight="balanced"`` change?
 =============================================
 
-If one class is rare, a classifier can be accurate and miss most of it. Class weights multiply the losses of a class, so
-that errors on rare classes cost more. They find more of the rare samples, at the cost of more false alarms.
+If one class is rare, a classifier can be accurate and miss most of it. Class weights multiply the losses of a
+class, so that errors on rare classes cost more. They find more of the rare samples, at the cost of more false
+alarms.
 """
 
 import matplotlib.pyplot as plt
@@ -27,10 +28,12 @@ found = {}
 for name, class_weight in weightings.items():
     fit = sm.LinearClassifier("cross_entropy", reg=1e-4, class_weight=class_weight).fit(X, y)
     found[name] = sm.evaluate(fit, X_test, y_test)
-    print(f"{name:10} {found[name].accuracy.value:.3f} accuracy, {found[name].balanced_accuracy.value:.3f} balanced accuracy")
+    accuracy, balanced = found[name].accuracy.value, found[name].balanced_accuracy.value
+    print(f"{name:10} accuracy {accuracy:.3f}, balanced accuracy {balanced:.3f}")
 
 # %%
-# The balanced accuracy is the mean of the recalls: each class counts the same. The bars are 95 % confidence intervals.
+# The balanced accuracy is the mean of the recalls: each class counts the same. The bars are 95 % confidence
+# intervals.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.6), layout="constrained")
 recall, precision = {}, {}
@@ -50,6 +53,7 @@ for axes, title, label in (
 ):
     axes.set(title=title, ylabel=label, ylim=(0, 1))
     axes.set_xticks(range(3), result.labels)
+figure.suptitle("Recall and precision of each class, for three weightings")
 left.legend(frameon=False, loc="lower left")
 
 for name in weightings:

@@ -25,7 +25,7 @@ true, wrong = np.unravel_index(errors.argmax(), errors.shape)
 recall = np.diag(confusion) / confusion.sum(axis=1)
 print(f"{errors.sum()} of {data.n_samples} samples are misclassified at λ = {search.best_reg_:.2g}.")
 print(f"Lowest recall: {recall.min():.3f}, of the digit {recall.argmin()}.")
-print(f"Most frequent confusion: {errors.max()} times a {true} is predicted as {wrong}.")
+print(f"Most frequent confusion: {errors.max()} samples of the digit {true} are predicted as {wrong}.")
 
 # %%
 # Rows are true classes and columns are predicted classes. Cells without samples are white.
@@ -39,8 +39,8 @@ axes.set(xticks=range(10), yticks=range(10), xlabel="predicted class", ylabel="t
 axes.set_title("Confusion matrix of held-out predictions")
 
 # %%
-# The confusions with the largest loss are those of which the classifier was most certain. For some of these pictures
-# people would hesitate, too.
+# The confusions with the largest loss are those of which the classifier was most certain. Several are hard to
+# read.
 
 losses = sm.CrossEntropy().values(search.oof_decision_function_, data.y)
 figure, grid = plt.subplots(2, 6, figsize=(6.4, 2.9), layout="constrained")

@@ -2,8 +2,8 @@
 How many passes until the optimum is proved?
 ============================================
 
-A fit ends when its relative duality gap is at most ``tol``: the value is then at most this far above the minimum.
-How much work does a tighter tolerance cost, and how close does mini-batch SGD come with the same work?
+A fit ends when its relative duality gap is at most ``tol``: the value is then at most this far above the
+minimum. How much work does a tighter tolerance cost, and how close does mini-batch SGD come with the same work?
 """
 
 import warnings
@@ -46,9 +46,10 @@ axes.legend(frameon=False)
 assert needed["cross_entropy"] < needed["squared_hinge"] < needed["hinge"]
 
 # %%
-# Other methods for the same problem follow: L-BFGS, Newton, and SGD with three learning rates. SGD has no certificate of
-# its own, but a lower bound on the minimum holds for every method. So the bound of the first fit shows how far above the
-# minimum each epoch is. SGD ends after its number of epochs, above the tolerance, and softmargin warns about that.
+# Other methods for the same problem follow: L-BFGS, Newton, and SGD with three learning rates. SGD has no
+# certificate of its own, but a lower bound on the minimum holds for every method. So the bound of the first fit
+# shows how far above the minimum each epoch is. SGD ends after its number of epochs, above the tolerance, and
+# softmargin warns about that.
 
 objective = sm.Objective(sm.CrossEntropy(), data.X, data.y, reg=1e-3)
 bound = sm.minimize(objective, tol=1e-8).lower_bound

@@ -2,8 +2,9 @@
 What do k-means filters look for?
 =================================
 
-``KMeansPatches`` learns features from pictures without labels. It cuts small patches from them, removes their mean,
-contrast and correlations ("whitening"), and groups them by k-means. A feature is the similarity to one group.
+``KMeansPatches`` learns features from pictures without labels. It cuts small patches from them, removes their
+mean, contrast and correlations ("whitening"), and groups them by k-means. A feature is the similarity to one
+group.
 """
 
 import matplotlib.pyplot as plt
@@ -24,13 +25,13 @@ tiles = np.concatenate(
         for photo in photos
     ]
 )
-filters = sm.features.KMeansPatches(n_centroids=60, patch=8, pooling=1, n_patches=20_000, mirror=False).fit(tiles)
+filters = sm.features.KMeansPatches(n_centroids=60, patch=8, pooling=1, n_patches=10_000, mirror=False).fit(tiles)
 features = filters.transform(tiles)
 print(f"{len(tiles)} tiles of two photographs, {features.shape[1]} features per tile")
 
 # %%
-# The centroids are the patches that the filters look for. Most are edges of several directions and positions; some
-# are differences of colour.
+# The centroids are the patches that the filters look for. Some are edges of several directions, others are
+# colours or differences of colour.
 
 centroids = filters.arrays_["centroids"].reshape(-1, 3, 8, 8).transpose(0, 2, 3, 1)
 figure, grid = plt.subplots(5, 12, figsize=(6.4, 3), layout="constrained")

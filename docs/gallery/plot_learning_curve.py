@@ -2,8 +2,8 @@
 How many labelled samples are enough?
 =====================================
 
-A learning curve is the test accuracy by the number of training samples per class ("shots"). Where it is still rising,
-more labels will help; where it is flat, better features will help more.
+A learning curve is the test accuracy by the number of training samples per class ("shots"). Where it still
+rises, more labels help. Where it is flat, they do not.
 """
 
 import matplotlib.pyplot as plt
@@ -19,11 +19,13 @@ found = sm.learning_curve(
 )
 for curve in found.curves:
     for point in curve.points:
-        print(f"{curve.loss:13} {point.name:>4} per class: {point.mean:.3f} ± {point.standard_error:.3f}")
+        error = f" ± {point.standard_error:.3f}" if len(point.accuracies) > 1 else ""
+        print(f"{curve.loss:13} {point.name:>4} per class: {point.mean:.3f}{error}")
 
 # %%
-# Each point is the mean of ten random subsets. A subset contains the next smaller one, so the curves are comparable from
-# point to point. The bands show how much one draw of the labelled samples can be above or below the mean.
+# Each point is the mean of ten random subsets, except the last one, which has all samples. A subset contains the
+# next smaller one, so the curves are comparable from point to point. The bands show how much one draw of the
+# labelled samples can be above or below the mean.
 
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
 for curve, marker in zip(found.curves, "o^", strict=True):
@@ -38,6 +40,6 @@ axes.set(xlabel="training samples per class", ylabel="test accuracy")
 axes.set_title("Learning curves on digits")
 axes.legend(frameon=False, loc="lower right")
 
-means = [[point.mean for point in curve.points] for curve in found.curves]
-gained = means[0][1] - means[0][0], means[0][-1] - means[0][-2]
-print(f"The second sample per class adds {gained[0]:.3f} to the accuracy, the last doubling {gained[1]:.3f}.")
+means = {point.name: point.mean for point in found.curves[0].points}
+print(f"Two samples per class instead of one add {means['2'] - means['1']:.3f} to the accuracy of cross_entropy,")
+print(f"all samples instead of 64 per class add {means['all'] - means['64']:.3f}.")

@@ -1,10 +1,10 @@
 """
-What do the three losses ask for?
-=================================
+How do the three losses differ?
+===============================
 
-The losses differ in what they charge for a margin, the score of the true class minus the score of another one. The
-hinge charges nothing for margins of at least Δ. The squared hinge forgives small violations and punishes large ones.
-Cross-entropy is never quite satisfied.
+Each loss is a function of margins: the score of the true class minus the score of another one. The hinge is 0
+for margins of at least Δ. The squared hinge is smooth at Δ, and larger than the hinge for negative margins.
+Cross-entropy is positive for every margin.
 """
 
 import matplotlib.pyplot as plt
@@ -32,11 +32,11 @@ axes.set_title("Three losses of two classes, as functions of the margin")
 axes.legend(frameon=False)
 
 # %%
-# Three clouds of points in the plane, and four points of the orange class with a wrong label, far on the other side. The
-# dashed lines are the borders without these four. Filled points have a loss above 0.01.
+# Three clouds of points in the plane, and four points of the orange class with a wrong label, far on the other
+# side. The dashed lines are the borders without these four. Filled points have a loss above 0.01.
 #
-# The wrong labels tilt the borders of all three losses: each loss grows without limit, so none ignores an outlier. But the
-# hinge ignores most of the other points. Its borders depend on the filled ones only.
+# The wrong labels tilt the borders of all three losses: each loss grows without limit, so none ignores an
+# outlier. But points with margins above Δ have no influence on the hinge, and those are most of them.
 
 X, y = make_blobs(90, centers=[(-1.6, -0.8), (1.6, -0.8), (0, 1.7)], cluster_std=0.6, random_state=3)
 X_wrong = np.array([(-3.4, -0.5), (-3.6, -1.0), (-3.2, -1.4), (-3.7, -1.7)])
@@ -45,12 +45,14 @@ x1, x2 = np.meshgrid(np.linspace(-4.2, 3.6, 300), np.linspace(-2.8, 3.6, 300))
 plane = np.stack([x1.ravel(), x2.ravel()], axis=1)
 counts = {}
 
-figure, row = plt.subplots(1, 3, figsize=(6.4, 2.5), layout="constrained", sharey=True)
+figure, row = plt.subplots(1, 3, figsize=(6.4, 2.6), layout="constrained", sharey=True)
 for axes, loss in zip(row, losses, strict=True):
     clean = sm.LinearClassifier(loss, reg=1e-3, scaling="none").fit(X, y).predict(plane)
     fit = sm.LinearClassifier(loss, reg=1e-3, scaling="none").fit(X_all, y_all)
     regions, high = fit.predict(plane), fit.sample_losses(X_all, y_all) > 0.01
-    axes.contourf(x1, x2, regions.reshape(x1.shape), [-0.5, 0.5, 1.5, 2.5], colors=["#cfe0fb", "#fbdcc6", "#cdeadd"])
+    axes.contourf(
+        x1, x2, regions.reshape(x1.shape), [-0.5, 0.5, 1.5, 2.5], colors=["#cfe0fb", "#fbdcc6", "#cdeadd"]
+    )
     for label, (color, marker) in enumerate(zip(("#2563d6", "#cf5a14", "#16855f"), "os^", strict=True)):
         axes.contour(x1, x2, clean.reshape(x1.shape) == label, [0.5], colors="k", linewidths=0.7, linestyles="--")
         for filled in (False, True):
@@ -63,4 +65,6 @@ for axes, loss in zip(row, losses, strict=True):
         f"{np.mean(regions != clean):.1%} of the plane changes its class"
     )
 row[0].set_ylabel("second feature")
+figure.suptitle("Decision regions of three losses, with four wrong labels")
+assert counts["hinge"] < len(y) / 2
 assert counts["hinge"] < counts["squared_hinge"] < counts["cross_entropy"]

@@ -2,11 +2,11 @@
 Can the probabilities be trusted?
 =================================
 
-If a classifier is 80 % sure of 100 samples, about 80 of them should be correct. The reliability diagram checks this: the
-fraction that is correct against the mean confidence, in bins of confidence.
+If a classifier is 80 % sure of 100 samples, about 80 of them should be correct. The reliability diagram checks
+this: the fraction that is correct against the mean confidence, in bins of confidence.
 
-The data are generated: four overlapping clouds of points, so that some errors are unavoidable. λ is
-selected by the held-out loss: the accuracy does not notice probabilities that are too small or too large.
+The data are generated: four overlapping clouds of points, so that some errors are unavoidable. λ is selected by
+the held-out loss: the accuracy does not notice probabilities that are too small or too large.
 """
 
 import matplotlib.pyplot as plt
@@ -41,9 +41,9 @@ for name, (_, _, error) in found.items():
     print(f"{name:29} expected calibration error {error:.3f}")
 
 # %%
-# The hinge rewards margins of 1, not probabilities: the softmax of its scores is too cautious. Dividing the scores
-# by one number, the temperature, repairs that without changing a prediction. ``LinearClassifierCV`` fits it to held-out
-# scores. Cross-entropy needs no such step.
+# The hinge rewards margins of 1, not probabilities: the softmax of its scores is too cautious. Dividing the
+# scores by one number, the temperature, repairs that without changing a prediction. ``LinearClassifierCV`` fits
+# it to held-out scores. Cross-entropy needs no such step.
 
 figure, axes = plt.subplots(figsize=(6.4, 5), layout="constrained")
 axes.plot([0.25, 1], [0.25, 1], color="0.6", lw=1, ls="--", label="perfectly calibrated")
@@ -57,4 +57,6 @@ axes.legend(frameon=False, loc="lower right")
 
 before, after, _ = (error for _, _, error in found.values())
 assert after < before / 3
-assert (sm.softmax(hinge.decision_function(X_test)).argmax(axis=1) == hinge.predict_proba(X_test).argmax(axis=1)).all()
+assert (
+    sm.softmax(hinge.decision_function(X_test)).argmax(axis=1) == hinge.predict_proba(X_test).argmax(axis=1)
+).all()

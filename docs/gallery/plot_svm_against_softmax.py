@@ -2,8 +2,8 @@
 Do SVM and softmax disagree?
 ============================
 
-The two classic losses often have similar accuracies. Do they also make the same errors? And is the difference between
-the accuracies more than the luck of these samples? McNemar's test answers the second question: it counts the samples that
+The two classic losses often have similar accuracies. Do they also make the same errors? And is the difference
+between the accuracies significant? McNemar's test answers the second question, from the number of samples that
 only one of the two classifies correctly.
 """
 
@@ -16,12 +16,14 @@ data = sm.load_dataset("digits")
 search = sm.LinearClassifierCV(["cross_entropy", "hinge"], keep_out_of_fold=True).fit(data.X, data.y)
 found, test = search.path_, search.path_.tests[0]
 for path in found.paths:
-    print(f"{path.loss.name:13} held-out accuracy {path.chosen.validation_accuracy:.4f} at λ = {path.chosen.reg:.2g}")
+    print(
+        f"{path.loss.name:13} held-out accuracy {path.chosen.validation_accuracy:.4f} at λ = {path.chosen.reg:.2g}"
+    )
 print(test.sentence())
 
 # %%
-# The search keeps the held-out predictions of the selected loss. For the other loss they come from a second search, on the
-# same folds, with its own λ only. So every sample is predicted by fits that did not see it.
+# The search keeps the held-out predictions of the selected loss. For the other loss they come from a second
+# search, on the same folds, with its own λ only. So every sample is predicted by fits that did not see it.
 
 other = next(path for path in found.paths if path.loss.name == test.second)
 second = sm.LinearClassifierCV([other.loss], regs=[other.chosen.reg], keep_out_of_fold=True).fit(data.X, data.y)
@@ -37,8 +39,8 @@ assert (search.oof_fold_ == second.oof_fold_).all()
 assert both_wrong > len(differ)
 
 # %%
-# They agree on most of their errors: what is hard for one linear classifier is hard for the other. Here are pictures on
-# which they disagree.
+# They agree on most of their errors: what is hard for one linear classifier is hard for the other. Here are
+# pictures on which they disagree.
 
 figure, grid = plt.subplots(2, 6, figsize=(6.4, 3.6), layout="constrained")
 for axes, k in zip(grid.flat, differ, strict=False):

@@ -18,17 +18,19 @@ fits = [sm.LinearClassifier("cross_entropy", reg=reg, scaling="none").fit(data.X
 differences = [data.X[data.y == label].mean(axis=0) - data.X.mean(axis=0) for label in range(10)]
 for fit in fits:
     r = np.corrcoef(fit.coef_.ravel(), np.ravel(differences))[0, 1]
+    training, test = fit.score(data.X, data.y), fit.score(data.test.X, data.test.y)
     print(
         f"λ = {fit.reg:<6g} largest weight {abs(fit.coef_).max():.2f}, correlation with mean differences {r:.2f}, "
-        f"training accuracy {fit.score(data.X, data.y):.3f}, test accuracy {fit.score(data.test.X, data.test.y):.3f}"
+        f"accuracy {training:.3f} (training), {test:.3f} (test)"
     )
 
 # %%
-# Each row of pictures is one fit, with its own colour scale. Blue pixels vote for the class, red pixels against it.
+# Each row of pictures is one fit, with its own colour scale. Blue pixels increase the score of the class, red
+# pixels decrease it.
 #
-# With a large λ the weights are nearly the average picture of the class minus the average of all pictures. With a small
-# λ they are larger, and single pixels matter that separate the training samples. The training accuracy rises to 1,
-# while the test accuracy has its maximum before.
+# With a large λ the weights are nearly the average picture of the class minus the average of all pictures. With
+# a small λ they are larger, and single pixels matter that separate the training samples. The training accuracy
+# rises to 1, while the test accuracy has its maximum before.
 
 figure, rows = plt.subplots(len(regs), 10, figsize=(6.4, 4.3), layout="constrained")
 for fit, row in zip(fits, rows, strict=True):

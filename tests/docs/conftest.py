@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.docs.parts import Part
 from tests.support.browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +65,15 @@ def browser() -> Iterator[Browser]:
     browser = Browser()
     yield browser
     browser.close()
+
+
+@pytest.fixture
+def part(site: Path, browser: Browser) -> Iterator[Callable[..., Part]]:
+    """Return a function that opens a page and returns one of its parts; nothing may fail until the test ends."""
+
+    def opened(page: str, name: str, place: int = 0) -> Part:
+        browser.open(site / "learn" / f"{page}.html")
+        return Part(browser, name, place)
+
+    yield opened
+    assert browser.problems == []

@@ -12,7 +12,8 @@ from tests.docs.parts import LEARN, Part, stored
 
 PAGE = "learn/09-after-pixels.html"
 PAGES = ["03-regularization", "07-code", "08-sgd", "09-after-pixels"]
-NO_NUMBER = "[...document.querySelectorAll('.widget')].map(e => e.innerText).join(' ').match(/NaN|undefined|null|Infinity/)"
+NO_NUMBER = """[...document.querySelectorAll('.widget')].map(e => e.innerText).join(' ')
+    .match(/NaN|undefined|null|Infinity/)"""
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -60,7 +61,10 @@ def test_histograms_are_those_of_the_extractor(site, browser):
         browser.press("ArrowDown")
     browser.press(" ")
     check_histogram(part, (2, 2))
-    x, y = part.run("(r => [r.left + 2.5 * r.width / 16, r.top + 14.5 * r.height / 16])(part.querySelector('canvas').getBoundingClientRect())")
+    x, y = part.run(
+        "(r => [r.left + 2.5 * r.width / 16, r.top + 14.5 * r.height / 16])"
+        "(part.querySelector('canvas').getBoundingClientRect())"
+    )
     browser.mouse("mousePressed", x, y)
     browser.mouse("mouseReleased", x, y)
     check_histogram(part, (3, 0))
@@ -71,7 +75,9 @@ def test_the_ladder_shows_the_accuracies_of_the_guides(site, browser):
     part, ladder = Part(browser, "ladder"), stored("ladder")
     guide = (LEARN.parent / "guides" / "features.md").read_text("utf-8")
     rows = re.findall(r"^\| `([\w.:-]+)`[^|]*\| ([\d,]+) \| ([\d.]+) \|", guide, re.M)
-    printed = {name.removesuffix(".onnx"): (int(columns.replace(",", "")), float(share)) for name, columns, share in rows}
+    printed = {
+        name.removesuffix(".onnx"): (int(columns.replace(",", "")), float(share)) for name, columns, share in rows
+    }
     for k, rung in enumerate(ladder["rungs"]):
         part.slide(0, k)
         assert part.value("ladder-accuracy") == rung["accuracy"]
@@ -81,6 +87,8 @@ def test_the_ladder_shows_the_accuracies_of_the_guides(site, browser):
             assert printed[rung["name"]] == (rung["columns"], rung["accuracy"])
     networks = (LEARN.parent / "guides" / "networks.md").read_text("utf-8")
     for layer in ladder["last_layers"]:
-        accuracy, value, best, certified, changed = (layer[key] for key in ("sgd_accuracy", "sgd_value", "value", "accuracy", "changed"))
+        accuracy, value, best, certified, changed = (
+            layer[key] for key in ("sgd_accuracy", "sgd_value", "value", "accuracy", "changed")
+        )
         gap = f"{100 * (1 - best / value):.1f} %"
         assert f"| {accuracy:.4f} | {value:.4f} | {gap} | {best:.4f} | {certified:.4f} | {changed} |" in networks

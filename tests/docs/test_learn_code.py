@@ -15,7 +15,10 @@ from tests.docs.parts import LEARN, LOSSES, Part, stored
 from tests.test_docs import blocks
 
 PAGE = "learn/07-code.html"
-X = np.array([[0.5, 0.4], [0.8, 0.3], [0.3, 0.8], [-0.4, 0.3], [-0.3, 0.7], [-0.7, 0.2], [0.7, -0.4], [0.5, -0.6], [-0.4, -0.5]])  # fmt: skip
+X = np.array([
+    [0.5, 0.4], [0.8, 0.3], [0.3, 0.8], [-0.4, 0.3], [-0.3, 0.7], [-0.7, 0.2],
+    [0.7, -0.4], [0.5, -0.6], [-0.4, -0.5]
+])  # fmt: skip
 Y = np.repeat([0, 1, 2], 3)
 W = np.array([[2.06, 0.44, 2.27], [1.48, -1.82, -2.04]])
 
@@ -50,7 +53,13 @@ def test_each_mistake_changes_what_it_must(label, site, browser):
 def test_examples_of_mistakes(site, browser):
     browser.open(site / PAGE)
     part = Part(browser, "code-mistakes")
-    for label, options in {"Divides by features": "1100", "½λ everywhere": "0011", "½λ in the value only": "0010", "Correct": "0000"}.items():  # fmt: skip
+    examples = {
+        "Divides by features": "1100",
+        "½λ everywhere": "0011",
+        "½λ in the value only": "0010",
+        "Correct": "0000",
+    }
+    for label, options in examples.items():
         part.press(label)
         assert part.run("[...part.querySelectorAll('select')].map(e => e.value).join('')") == options
     assert part.value("code-error") == 0.0
@@ -72,5 +81,7 @@ def test_the_check_prints_what_the_page_shows(tmp_path):
     [command] = [block.text.removeprefix("$ ").split() for block in found if block.language == "console"]
     [shown] = [block.text for block in found if block.language == "text"]
     (tmp_path / source.file).write_text(source.text, "utf-8")
-    run = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+    )
     assert (run.stdout, run.returncode) == (shown, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_scores_and_penalties(site, browser):
     assert part.value("penalty-score") == pytest.approx(w.sum(), rel=1e-15)
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(["digits-optima", "cifar10-optima"]))
+@pytest.mark.parametrize(("place", "name"), [(0, "digits-optima"), (1, "cifar10-optima")])
 def test_each_step_of_the_slider_shows_its_optimum(place, name, site, browser):
     browser.open(site / PAGE)
     part, paths = Part(browser, "lambda-path", place), stored(name)["paths"]
@@ -64,14 +65,14 @@ def test_stored_optima_are_those_of_the_library():
             W = pixels * (notch["scale"] / 127)
             assert np.abs(W - fit.W).max() <= 0.01 * notch["scale"]
             rounding = objective.value(W, fit.b) - fit.value  # of the pictures
-            assert -1e-6 * fit.value <= rounding <= 0.05 * fit.value
+            assert -1e-6 * fit.value <= rounding <= 0.1 * fit.value
 
 
 def test_stored_optima_are_proved_and_small():
     for name, tol in (("digits-optima", 1e-6), ("cifar10-optima", 1e-4)):
         for path in stored(name)["paths"].values():
             assert all(0 <= notch["gap"] <= tol for notch in path)
-            assert all(a["reg"] > b["reg"] and a["value"] > b["value"] for a, b in zip(path, path[1:], strict=False))
+            assert all(a["reg"] > b["reg"] and a["value"] > b["value"] for a, b in pairwise(path))
     assert sum(path.stat().st_size for path in (LEARN / "data").glob("*.json")) < 1_000_000
 
 
@@ -83,7 +84,11 @@ def test_the_penalty_is_added_once(copies, exponent, site, browser):
     part.slide(1, exponent)
     X, y = np.repeat(SIX[0], copies, axis=0), np.repeat(SIX[1], copies)
     reg, n = 10.0**exponent, len(y)
-    meant = {"mean of losses + λΣW²": reg, "sum of losses + λΣW²": reg / n, "mean of losses + λΣW² for each sample": reg * n}
+    meant = {
+        "mean of losses + λΣW²": reg,
+        "sum of losses + λΣW²": reg / n,
+        "mean of losses + λΣW² for each sample": reg * n,
+    }
     for label, own in meant.items():
         part.press(label)
         fit = sm.minimize(sm.Objective(sm.CrossEntropy(), X, y, own, fit_intercept=False), tol=1e-10)

@@ -48,8 +48,9 @@ def check_tiles() -> None:
         digits = 64 * torch.finfo(sums).eps  # sums of 37 terms in another order, and exp of d up to 40
         arguments = tile(sums, bias=bias, seed=int(bias))
         types = (sums, *HALVES) if sums == torch.float32 else (sums,)
+        normal = torch.linspace(0.0, 40.0, 9, dtype=sums), torch.linspace(2.0**-12, 1.0, 9, dtype=sums)
         for name, dtype in itertools.product(tiles.EPILOGUES, types):
-            given = (arguments[0], *arguments[1:], dtype, 2.0**-12)
+            given = (*arguments, dtype, *(normal if name == "cross_entropy" else ()))
             ours = kernels.EPILOGUES[name](given[0].clone(), *given[1:])
             theirs = tiles.EPILOGUES[name](given[0].clone(), *given[1:])
             for found, expected in zip(ours, theirs, strict=True):
@@ -64,6 +65,19 @@ def check_tiles() -> None:
                 close(found, expected, 4 * digits)
             if keep:
                 close(own, reference, 16 * digits)
+
+
+def check_not_a_number() -> None:
+    """A comparison with a score that is not a number is false, which must not make the loss 0."""
+    for module in (kernels, tiles):
+        for name in tiles.EPILOGUES:
+            scores, *rest = tile(torch.float32, bias=True, seed=0)
+            scores[0, 5] = torch.nan
+            if name == "cross_entropy":
+                [_, found] = module.exponential_sums(scores, *rest, False)
+            else:
+                found = module.EPILOGUES[name](scores, *rest, torch.float32)[1]
+            assert found.isnan().tolist() == [True] + [False] * 8
 
 
 def check_losses() -> None:
@@ -90,5 +104,6 @@ def check_losses() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     check_tiles()
+    check_not_a_number()
     check_losses()
     print("passed")

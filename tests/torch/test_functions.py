@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 import softmargin as sm
@@ -109,6 +110,19 @@ def test_extreme_scores(loss):
     found = LOSSES[loss](x, weight, target, reduction="none")
     assert found[0] == found[2] == 0.0
     assert found[1] == {"hinge": 3e4 + 2, "squared_hinge": 10001.0**2 + 20001.0**2, "cross_entropy": 2e4}[loss]
+
+
+@pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
+@pytest.mark.parametrize("scale", [1e8, 1e100])
+def test_probabilities_of_large_scores_are_at_most_one(scale, budget):
+    """The sum of a target's score and its loss is rounded: exp of the difference from it may be infinite."""
+    at = problem(bias=False)
+    at = at._replace(x=(at.x.detach() * scale).requires_grad_())
+    found, expected = (gradients(form, at) for form in (
+        fused("cross_entropy", at, budget=budget), unfused("cross_entropy", at)
+    ))  # fmt: skip
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13 * float(theirs.abs().max()))
 
 
 # Rows and shapes
@@ -258,6 +272,38 @@ def test_second_derivatives_are_refused(loss, reduction):
         torch.autograd.grad(fused(loss, at, reduction).sum(), at.x, create_graph=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated")  # of torch, about itself
+@losses
+@reductions
+def test_tangents_are_refused(loss, reduction):
+    """They would be lost: torch takes the derivative of an operator in forward mode to be 0."""
+    at = problem()
+    with forward_ad.dual_level():
+        for k, name in enumerate(("x", "weight", "bias")):
+            parts = [part.detach() for part in at.inputs]
+            parts[k] = forward_ad.make_dual(parts[k], torch.ones_like(parts[k]))
+            with pytest.raises(CapabilityError, match=f"{name} must not have a tangent"):
+                fused(loss, at._replace(x=parts[0], weight=parts[1], bias=parts[2]), reduction)
+
+
+@losses
+def test_mapped_rows_are_refused(loss):
+    """Inside of it, x does not tell that it needs a gradient."""
+    at = problem()
+    x, target = at.x[:20].reshape(4, 5, -1), at.target[:20].reshape(4, 5)
+    with pytest.raises(CapabilityError, match=r"x must not be mapped by torch\.vmap"):
+        torch.func.vmap(lambda x, target: LOSSES[loss](x, at.weight, target))(x, target)
+
+
+@losses
+def test_no_features_and_no_data(loss):
+    x, weight, target = torch.ones(2, 3, 0), torch.ones(5, 0), torch.ones(2, 3, dtype=torch.int64)
+    expected = torch.tensor(5.0).log() if loss == "cross_entropy" else torch.tensor(4.0)
+    torch.testing.assert_close(LOSSES[loss](x, weight, target), expected, rtol=1e-7, atol=0)
+    found = LOSSES[loss](*(part.to("meta") for part in (x, weight, target)), reduction="none")
+    assert (found.shape, found.device.type) == ((2, 3), "meta")
+
+
 def test_gradients_in_float16_do_not_underflow():
     """The mean of 8,192 rows: gradients of 1e-8 before the factor of a gradient scaler, too small for float16."""
     at = problem((8192, 5, 3), torch.float16)
@@ -283,6 +329,20 @@ WRONG = {
     "number as bias": ({"bias": 1.0}, "bias must be a tensor, got float"),
     "type of weight": ({"weight": HALVES}, "got torch.float32; use x.to.torch.float16"),
     "type of x": ({"x": LONGS[:2], "weight": LONGS}, "x must hold real numbers of a floating type"),
+    "complex bias": ({"bias": torch.ones(4) * 1j}, "bias must hold real numbers, got torch.complex64"),
+    "nothing": ({"weight": None}, "weight must be a tensor, got NoneType"),
+    "device of weight": (
+        {"weight": torch.ones(4, 3, device="meta")},
+        "weight must be on the device of x, cpu, got meta",
+    ),
+    "device of target": (
+        {"target": torch.tensor([0, 1], device="meta")},
+        "target must be on the device of x, cpu",
+    ),
+    "no features": (
+        {"x": torch.ones(3, 0), "weight": torch.ones(4, 0)},
+        r"target must have shape \(3,\), got \(2,\)",
+    ),
     "bias": ({"bias": torch.ones(3)}, r"bias must have shape \(4,\), got \(3,\)"),
     "class_weight": ({"class_weight": torch.ones(5)}, r"class_weight must have shape \(4,\), got \(5,\)"),
     "gradient": ({"class_weight": torch.ones(4, requires_grad=True)}, "class_weight must not require a gradient"),
@@ -301,7 +361,14 @@ def test_what_does_not_match_is_named(loss, wrong, words):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("reduction", "max"), ("delta", 0.0), ("delta", float("nan")), ("budget", 0), ("label_smoothing", 1.5)],
+    [
+        ("reduction", "max"),
+        ("delta", 0.0),
+        ("delta", float("nan")),
+        ("budget", 0),
+        ("ignore_index", None),
+        ("label_smoothing", 1.5),
+    ],
 )
 def test_invalid_options_are_named(name, value):
     loss = "cross_entropy" if name == "label_smoothing" else "hinge"

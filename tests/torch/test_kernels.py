@@ -17,7 +17,7 @@ triton = pytest.importorskip("triton", reason="Triton is not installed")
 TYPES = {"*bf16": "*fp32", "*fp16": "*fp32", "*fp32": "*fp32", "*fp64": "*fp64"}
 """The type of the slopes, and of the scores."""
 
-VECTORS = ("offsets", "bias", "values", "others", "tops", "totals")
+VECTORS = ("offsets", "bias", "values", "others", "tops", "totals", "shares")
 KERNELS = {
     "margin_rows": [{"SQUARED": False}, {"SQUARED": True}],
     "exponential_rows": [{"KEEP": False}, {"KEEP": True}],
@@ -57,7 +57,7 @@ def machine_code(name: str, more: dict[str, bool], slopes: str, step: int, warps
 
     kernel = getattr(kernels, name)
     constants = {**more, "HAS_BIAS": True, "STEP": step}
-    given = {"scores": TYPES[slopes], "slopes": slopes, "targets": "*i64", "n_columns": "i32", "scale": "fp32"}
+    given = {"scores": TYPES[slopes], "slopes": slopes, "targets": "*i64", "n_columns": "i32"}
     given |= dict.fromkeys(VECTORS, TYPES[slopes])
     signature = {part: "constexpr" if part in constants else given[part] for part in kernel.arg_names}
     source = ASTSource(kernel, signature, constexprs=constants)

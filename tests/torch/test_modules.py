@@ -55,6 +55,14 @@ def test_a_layer_is_a_linear_layer_with_a_loss(loss, samples):
     assert layer.to(torch.float32).class_weight.dtype == torch.float32
 
 
+@layers
+def test_a_compiled_layer_has_the_same_bits(loss, samples):
+    layer = make(loss, class_weight=torch.rand(4, dtype=torch.float64))
+    found, expected = torch.compile(layer, backend="aot_eager", fullgraph=True)(*samples), layer(*samples)
+    assert torch.equal(found, expected)
+    assert torch.equal(*(torch.autograd.grad(each, layer.weight)[0] for each in (found, expected)))
+
+
 def test_label_smoothing():
     layer = make("cross_entropy", label_smoothing=0.25)
     X, y = torch.ones(4, 5, dtype=torch.float64), torch.arange(4)
@@ -117,6 +125,13 @@ def test_what_does_not_match_is_named(samples):
     with pytest.raises(DataError, match=r"target must contain each class from 0 to 3, .* got \[0, 1, 2\]"):
         layer.to_model(X[y < 3], y[y < 3], reg=0.1)
     model = layer.to_model(X, y, reg=0.1)
+    with pytest.raises(ParameterError, match="bias must be True, got False"):
+        sm.torch.LinearHinge.from_model(model, bias=False)
+    with pytest.raises(ParameterError, match="model must be a Model, got LinearClassifier"):
+        sm.torch.LinearHinge.from_model(sm.LinearClassifier("hinge", reg=0.1))
+    for other in (sm.torch.LinearHinge(5, 4), make("squared_hinge"), sm.torch.LinearHinge(6, 4, delta=0.7)):
+        with pytest.raises(ParameterError, match=r"model must be of .* features and 4 classes, got Hinge"):
+            other.gap(X, y, model)
     with pytest.raises(ParameterError, match="model must have the loss 'cross_entropy', got 'hinge'"):
         sm.torch.LinearCrossEntropy.from_model(model)
     with pytest.raises(ParameterError, match=r"model must be a Model, got '.*'; softmargin"):

@@ -2,8 +2,8 @@
 
     python docs/learn/data/make_optima.py [FOLDER]
 
-Without an argument it writes ``digits-optima.json``. FOLDER holds the images of CIFAR-10, one folder per class below
-``train`` and ``test``; it then writes ``cifar10-optima.json``, for thumbnails that average 2 × 2 pixels.
+Without an argument it writes ``digits-optima.json``. FOLDER holds the images of CIFAR-10, one folder per class
+below ``train`` and ``test``; it then writes ``cifar10-optima.json``, for thumbnails that average 2 × 2 pixels.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ DATA = Path(__file__).parents[1] / "data"
 
 def numbers() -> dict[str, Any]:
     """Return the numbers by their keys."""
-    digits, photos = (json.loads((DATA / f"{name}-optima.json").read_text("utf-8")) for name in ("digits", "cifar10"))
+    digits, photos = (
+        json.loads((DATA / f"{name}-optima.json").read_text("utf-8")) for name in ("digits", "cifar10")
+    )
     path = digits["paths"]["cross_entropy"]
     best, last = max(path, key=lambda notch: notch["test_accuracy"]), path[-1]
     x, half = np.ones(4), np.array([0.5, 0.5, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""Numbers of page 8, How far is your SGD from the best possible?"""
+"""Numbers of page 8, on SGD and the best possible."""
 
 from __future__ import annotations
 

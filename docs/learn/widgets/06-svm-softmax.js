@@ -12,7 +12,7 @@ widget("one-score", () => {
     lines: NAMES.map((name, k) => ({ name: lossName(name), color: COLOURS[k], x: grid, y: grid.map((x) => get(at(name, x))) })),
     points: NAMES.map((name, k) => ({ x: state.score, y: get(at(name, state.score)), color: COLOURS[k] })),
     verticals: [{ x: 10, text: tr("true score") }] }));
-  const plots = [curve(tr("Loss"), tr("loss"), [0, 11], (one) => one.value), curve(tr("Slope: how hard the rival is pushed down"), tr("slope"), [0, 1.1], (one) => one.gradient[1])];
+  const plots = [curve(tr("Loss"), tr("loss"), [0, 11], (one) => one.value), curve(tr("Slope: the push on the rival"), tr("slope"), [0, 1.1], (one) => one.gradient[1])];
   function draw() {
     place.replaceChildren(table([tr("loss"), tr("value"), tr("slope")], NAMES.map((name) => { const one = at(name, state.score); return [lossName(name), shown(`value-${name}`, one.value), shown(`push-${name}`, one.gradient[1])]; }),
       { caption: tr("Scores 10 (true), {0} and −2", fixed(state.score, 1)) }));
@@ -62,7 +62,7 @@ widget("mcnemar", (options) => {
   const names = [tr("Only the SVM is correct"), tr("Only softmax is correct")];
   function draw() {
     const p = mcnemar(state.first, state.second), top = Math.max(10, state.first, state.second);
-    bars.replaceChildren(table([tr("pictures"), "", tr("number")], [state.first, state.second].map((n, k) => [names[k], barTrack(n, 0, top, COLOURS_OF_TWO[k]), String(n)]), { caption: tr("Pictures on which exactly one is correct"), left: 2, className: "odds" }));
+    bars.replaceChildren(table([tr("pictures"), "", tr("number")], [state.first, state.second].map((n, k) => [names[k], barTrack(n, 0, top, COLOURS_OF_TWO[k]), String(n)]), { caption: tr("Pictures on which exactly one is correct"), left: 2, className: "counts" }));
     place.replaceChildren(...parts("p = {0}: {1}", shown("p", p), p < 0.05 ? tr("significantly different at the 5 % level.") : tr("not significantly different.")));
   }
   draw();

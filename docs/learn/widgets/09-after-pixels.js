@@ -38,7 +38,7 @@ widget("hog", () => {
   };
   const base = () => state.drawn ?? original();
   const pixels = () => base().map((v) => clip(125 + (v - 125) * state.contrast + state.light));
-  const canvas = h("canvas", { class: "pixels", tabindex: 0, role: "application", "aria-roledescription": tr("picture"), "aria-label": tr("Picture of 16 × 16 pixels with its gradients. The arrow keys select a pixel; Space makes it dark or bright.") });
+  const canvas = h("canvas", { class: "pixels fit", tabindex: 0, role: "application", "aria-roledescription": tr("picture"), "aria-label": tr("Picture of 16 × 16 pixels with its gradients. The arrow keys select a pixel; Space makes it dark or bright.") });
   const place = h("div"), where = readings();
   function paintPicture(now, gradients) {
     const context = sharp(canvas, SIDE * CELL, SIDE * CELL);

@@ -47,6 +47,7 @@ def _shots(context: Any, option: Any, text: str) -> list[int | str]:
 @options.data
 @click.option("-o", "--output", metavar="FILE", help="File for all numbers: .json, or .csv with one row per fit.")
 @click.option("--report", metavar="FILE.html", help="Page to write, with a plot of the curve.")
+@options.language
 @click.option(
     "--shots",
     metavar="LIST",
@@ -75,6 +76,7 @@ def curve(
     job: _CurveJob,
     output: str | None,
     report: str | None,
+    language: str | None,
     shots: list[int | str],
     repeats: int,
     as_json: bool,
@@ -91,6 +93,7 @@ def curve(
     is the same C for all.
     """
     job.check()
+    language = options.language_of(language, report)
     extractors = job.extractors()
     if len(extractors) > 1:
         raise ParameterError("curve takes one kind of --features; run it once for each.")
@@ -132,7 +135,7 @@ def curve(
         if report is not None:
             from softmargin.report import curve_page
 
-            files.save(report, curve_page(found, job.data))
+            files.save(report, curve_page(found, job.data, language))
     if found.n_groups is not None and not found.held_out and not found.selected:
         wording.say_err("Note: the groups have no effect, since there is a test set and --reg is given.")
     if as_json:

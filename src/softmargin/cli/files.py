@@ -95,11 +95,11 @@ def check_output(path: str, *inputs: str | None, written: Sequence[str | None] =
     raise ModelFileError(f"{path} {problem}.")
 
 
-def write_report(record: Report, output: str, figures: str | None = None) -> None:
-    """Write the page, and the figures into a folder if one is given."""
+def write_report(record: Report, output: str, figures: str | None = None, language: str = "en") -> None:
+    """Write the page in this language, and the figures into a folder if one is given."""
     from softmargin.report import draw_figures, page, summary
 
-    save(output, page(record, summary(record)))
+    save(output, page(record, summary(record), language))
     if figures is not None:
         try:
             os.makedirs(figures, exist_ok=True)

@@ -32,6 +32,7 @@ __all__ = ["fit"]
     "-o", "--output", metavar="MODEL", help="Model file to write.  [default: NAME.safetensors, NAME as in DATA]"
 )
 @click.option("--report", "page", metavar="HTML", help="Also write an HTML report, as softmargin report does.")
+@options.language
 @options.search
 @click.option(
     "--checkpoint",
@@ -45,6 +46,7 @@ def fit(
     job: Job,
     output: str | None,
     page: str | None,
+    language: str | None,
     checkpoint: str | None,
     where: str | None,
     as_json: bool,
@@ -61,6 +63,7 @@ def fit(
     Exit status: 0; 1 if the fit did not converge (the model is still saved); 2 for an error.
     """
     job.check()
+    language = options.language_of(language, page)
     if output is not None:
         files.check_name(output, (".safetensors",), "MODEL")
     if page is not None:
@@ -134,7 +137,7 @@ def fit(
             parts = {"training": dataset} | ({} if test is None else {"test": test})
             accuracies = {name: float((model.predict(p.X) == p.y).mean()) for name, p in parts.items()}
         else:
-            head = _report(job, task, test, model, target, page, progress).headline
+            head = _report(job, task, test, model, target, page, language, progress).headline
             accuracy = head.accuracy.n_correct / head.accuracy.n
             accuracies = {"training": accuracy if head.training_accuracy is None else head.training_accuracy}
             if test is not None:
@@ -213,6 +216,7 @@ def _report(
     model: Model,
     target: str,
     page: str,
+    language: str,
     progress: Progress,
 ) -> Report:
     """Write a report on the test set, or on the training data if there is none."""
@@ -234,5 +238,5 @@ def _report(
         n_threads=job.threads,
         progress=progress,
     )
-    files.write_report(record, page)
+    files.write_report(record, page, language=language)
     return record

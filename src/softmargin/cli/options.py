@@ -28,6 +28,8 @@ __all__ = [
     "groups",
     "image_size",
     "job",
+    "language",
+    "language_of",
     "losses",
     "model",
     "part",
@@ -82,6 +84,13 @@ def positive(below: float = math.inf) -> Callable[[Any], float]:
     return number
 
 
+def language_of(language: str | None, page: str | None) -> str:
+    """Return the language of a page, by default English; raise an error if a language is given without a page."""
+    if language is not None and page is None:
+        raise ParameterError("--lang is the language of the HTML report; give its file with --report FILE.html.")
+    return language or "en"
+
+
 def _regs(context: Any, option: Any, text: str | None) -> tuple[float, ...] | None:
     """Return the λ of a list such as 1e-4,1e-3."""
     if text is None:
@@ -106,7 +115,7 @@ def _size(context: Any, option: Any, text: str | None) -> tuple[int, int] | None
 
 
 _SECTIONS = {
-    "Output": ("output", "page", "checkpoint", "out_of_fold", "as_json", "quiet", "help"),
+    "Output": ("output", "page", "language", "checkpoint", "out_of_fold", "as_json", "quiet", "help"),
     "Losses and λ": ("names", "delta", "reg", "regs", "rule", "scoring"),
     "Folds and weights": ("folds", "quick", "groups", "group_by", "class_weight", "weights", "limit", "seed"),
     "Fit": ("tol", "max_passes", "scaling", "normalize_rows", "threads", "where", "mixed"),
@@ -133,6 +142,12 @@ class Command(click.Command):
 model = click.argument("model", metavar="MODEL")
 data = click.argument("data", metavar="DATA")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+language = click.option(
+    "--lang",
+    "language",
+    type=click.Choice(("en", "zh")),
+    help="Language of the HTML report: English or Chinese.  [default: en]",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress on stderr.")
 columns = click.option(
     "--columns", metavar="NAMES", help="Columns of a table to use as features, separated by commas."

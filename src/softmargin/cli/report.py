@@ -47,6 +47,7 @@ _LEFT_OUT = ("sheet", "format", "version")
 )
 @click.option("--refit", is_flag=True, help="Fit the other losses and λ that were tried, and compare them (slow).")
 @click.option("--figures", metavar="DIR", help="Folder for figures as PNG and SVG (needs matplotlib).")
+@options.language
 @options.threads
 @options.gathered(Reading, "reading")
 def report(
@@ -57,6 +58,7 @@ def report(
     against: tuple[str, ...],
     refit: bool,
     figures: str | None,
+    language: str | None,
     reading: Reading,
     part: str,
     threads: int | None,
@@ -119,7 +121,7 @@ def report(
             progress=progress,
         )
         progress("writing")
-        files.write_report(record, output, figures)
+        files.write_report(record, output, figures, language or "en")
     if as_json:
         print_json("report", {name: value for name, value in record.record().items() if name not in _LEFT_OUT})
         return

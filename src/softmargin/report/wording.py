@@ -1,10 +1,19 @@
-"""How a report writes numbers."""
+"""How a report writes numbers and losses."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["loss_name", "percent", "probabilities_from", "short"]
+from softmargin.losses import Loss
+from softmargin.text import Phrase
+
+__all__ = ["capitalized", "loss_name", "percent", "probabilities_from", "short", "title"]
+
+_NAMES = {
+    "cross_entropy": Phrase("cross-entropy"),
+    "hinge": Phrase("hinge"),
+    "squared_hinge": Phrase("squared hinge"),
+}
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -31,12 +40,28 @@ def short(value: float, digits: int = 4) -> str:
 
 def probabilities_from(temperature: float) -> str:
     """Return a sentence: how a model without probabilities of its own gets them from its scores."""
-    return (
-        f"The probabilities are the softmax of the scores / {short(temperature)}, a temperature from "
-        f"cross-validation."
+    return Phrase(
+        "The probabilities are the softmax of the scores / {0}, a temperature from cross-validation.",
+        short(temperature),
     )
 
 
 def loss_name(name: str) -> str:
     """Return a loss as the page names it: cross_entropy is "cross-entropy", squared_hinge is "squared hinge"."""
-    return "cross-entropy" if name == "cross_entropy" else name.replace("_", " ")
+    name, _, parameters = name.partition(" (")
+    plain = _NAMES.get(name, name.replace("_", " "))
+    return Phrase("{0} ({1})", plain, parameters[:-1]) if parameters else plain
+
+
+def title(loss: Loss) -> str:
+    """Return the title of a loss."""
+    return Phrase(loss.title)
+
+
+def capitalized(text: str) -> str:
+    """Return a text whose first letter is a capital, also if a value begins it."""
+    if isinstance(text, Phrase):
+        if text.template.startswith("{0}"):
+            return Phrase(text.template, capitalized(text.values[0]), *text.values[1:])
+        return Phrase(capitalized(text.template), *text.values)
+    return text[:1].upper() + text[1:]

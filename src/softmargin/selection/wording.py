@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from softmargin.losses import Loss
 from softmargin.selection.rules import as_good, comparable_score
-from softmargin.text import pluralize
+from softmargin.text import Phrase, pluralize
 
 if TYPE_CHECKING:
     from softmargin.selection.feature_records import FeatureChoice
@@ -29,21 +29,31 @@ def unique_name(loss: Loss, losses: Sequence[Loss]) -> str:
     return f"{loss.name} ({', '.join(f'{name} {number:g}' for name, number in loss.parameters().items())})"
 
 
+_MEASURES = {"accuracy": Phrase("accuracy"), "loss": Phrase("loss")}
+
+
 def paired_sentence(test: PairedTest) -> str:
     """Return one sentence that says whether two losses or feature sets differ significantly."""
     n, p = test.only_first + test.only_second, test.p_value
-    different = f"{test.first} and {test.second} are not significantly different"
+    different = Phrase("{0} and {1} are not significantly different", test.first, test.second)
     if n == 0:
-        return f"{different}: they classify the same held-out samples correctly."
+        return Phrase("{0}: they classify the same held-out samples correctly.", different)
     if test.significant:
         better, worse = test.first, test.second
         if test.only_second > test.only_first:
             better, worse = worse, better
-        different = f"{better} is significantly more accurate than {worse}"
-    return (
-        f"{different} (McNemar {_p_value(p)}): {pluralize(n, 'held-out sample')} {'is' if n == 1 else 'are'} "
-        f"classified correctly by only one of them, {test.only_first:,} by {test.first} and {test.only_second:,} "
-        f"by {test.second}."
+        different = Phrase("{0} is significantly more accurate than {1}", better, worse)
+    return Phrase(
+        "{0} (McNemar {1}): {2} is classified correctly by only one of them, {3} by {4} and {5} by {6}."
+        if n == 1
+        else "{0} (McNemar {1}): {2} are classified correctly by only one of them, {3} by {4} and {5} by {6}.",
+        different,
+        _p_value(p),
+        pluralize(n, "held-out sample"),
+        f"{test.only_first:,}",
+        test.first,
+        f"{test.only_second:,}",
+        test.second,
     )
 
 
@@ -69,59 +79,98 @@ def choice_sentences(found: Comparison, name_of: Callable[[str], str] = str, reg
     """
     path, scoring, features = found.chosen_path, found.scoring, found.features
     name = name_of(found.name_of(found.loss))
-    n_folds, n_losses = len(found.folds), len(found.paths)
-    where = f"over {n_folds} folds" if n_folds > 1 else f"on {pluralize(found.n_validation, 'sample')}"
-    if found.recorded.n_groups is not None:
-        n_groups = pluralize(found.recorded.n_groups, "group")
-        where += f" of {n_groups}" if n_folds > 1 else f"; {n_groups} in total"
-    compared = ["losses"] * (n_losses > 1) + ["features"] * (features is not None and len(features.sets) > 1)
+    n_losses = len(found.paths)
+    compared = [Phrase("losses")] * (n_losses > 1)
+    compared += [Phrase("features")] * (features is not None and len(features.sets) > 1)
     by_accuracy = scoring == "loss" and bool(compared)
     score = _score(scoring, path.chosen)
     if by_accuracy or scoring == "accuracy":
-        score = f"accuracy {path.chosen.validation_accuracy:.4f}"
-        score += "" if by_accuracy else f" ± {found.accuracy_error(path.chosen):.4f}"
-    what = name if features is None else f"features {features.selected} and {name}"
-    sentences = [f"Selected: {what} with {reg} {found.reg:.3g} (held-out {score} {where})."]
+        error = "" if by_accuracy else f" ± {found.accuracy_error(path.chosen):.4f}"
+        score = Phrase("{1} {0}", f"{path.chosen.validation_accuracy:.4f}{error}", _MEASURES["accuracy"])
+    what = name if features is None else Phrase("features {0} and {1}", features.selected, name)
+    sentences: list[str] = [
+        Phrase(
+            "Selected: {0} with {1} {2} (held-out {3} {4}).", what, reg, f"{found.reg:.3g}", score, _where(found)
+        )
+    ]
     if by_accuracy:
         sentences.append(
-            f"Each {reg} was selected by the held-out loss; the {' and '.join(compared)} were compared by "
-            f"accuracy."
+            Phrase(
+                "Each {0} was selected by the held-out loss; the {1} were compared by accuracy.",
+                reg,
+                Phrase.joined(" and ", compared),
+            )
         )
     if found.rule == "one_se":
         best = path.points[path.best]
         sentences.append(
-            f"This is the largest {reg} within one standard error of the best score "
-            f"({_score(scoring, best)} at {reg} {best.reg:.3g})."
+            Phrase(
+                "This is the largest {0} within one standard error of the best score ({1} at {0} {2}).",
+                reg,
+                _score(scoring, best),
+                f"{best.reg:.3g}",
+            )
         )
     if features is not None:
         sentences += features.sentences()
-    measure = "accuracy" if by_accuracy else scoring
+    measure = _MEASURES["accuracy"] if by_accuracy else _MEASURES.get(scoring, scoring)
     rest = [other for other in found.paths if other is not path]
     others = [(name_of(found.name_of(other.loss)), comparable_score(other.chosen, scoring)) for other in rest]
     if others:
-        held_out = "Best held-out" if found.rule == "best" and not by_accuracy else "Held-out"
-        on = "" if features is None else f" on {features.selected}"
-        values = _values(others)
+        held_out = Phrase("{0} of the other losses" if n_losses > 2 else "{0} of the other loss", measure)
+        if features is not None:
+            held_out = Phrase("{1} on {0}", features.selected, held_out)
+        best_ones = found.rule == "best" and not by_accuracy
         sentences.append(
-            f"{held_out} {measure} of the other {'losses' if n_losses > 2 else 'loss'}{on}: {values}."
+            Phrase("Best held-out {0}: {1}." if best_ones else "Held-out {0}: {1}.", held_out, _values(others))
         )
     sentences += _ties(name, comparable_score(path.chosen, scoring), others, measure)
     tests = (replace(test, first=name_of(test.first), second=name_of(test.second)) for test in found.tests)
     sentences += map(paired_sentence, tests)
     if found.tests and found.has_groups:
         sentences.append(
-            "McNemar's test counts samples as independent. Those of a group are not: the p-values are too small."
+            Phrase(
+                "McNemar's test counts samples as independent. Those of a group are not: the p-values are too "
+                "small."
+            )
         )
-    left_out = [f"{len(one.skipped)} of {name_of(found.name_of(one.loss))}" for one in found.paths if one.skipped]
+    left_out = [
+        Phrase("{1} of {0}", name_of(found.name_of(one.loss)), str(len(one.skipped)))
+        for one in found.paths
+        if one.skipped
+    ]
     if left_out:
-        worse = "loss" if scoring == "loss" else f"{scoring} and loss"
+        own = _MEASURES.get(scoring, scoring)
         sentences.append(
-            f"The smallest values of {reg} were not fitted, since held-out {worse} had become worse before them: "
-            f"{', '.join(left_out)}."
+            Phrase(
+                "The smallest values of {0} were not fitted, since held-out {1} had become worse before them: "
+                "{2}.",
+                reg,
+                own if scoring == "loss" else Phrase("{0} and {1}", own, _MEASURES["loss"]),
+                Phrase.joined(", ", left_out),
+            )
         )
     if path.at_edge:
-        sentences.append(f"The best {reg} is the {path.at_edge} tried; a wider range may contain a better one.")
+        sentences.append(
+            Phrase(
+                "The best {0} is the smallest tried; a wider range may contain a better one."
+                if path.at_edge == "smallest"
+                else "The best {0} is the largest tried; a wider range may contain a better one.",
+                reg,
+            )
+        )
     return sentences
+
+
+def _where(found: Comparison) -> str:
+    """Return on which samples the scores were computed."""
+    n_folds, n_groups = len(found.folds), found.recorded.n_groups
+    where: str = Phrase("on {0}", pluralize(found.n_validation, "sample"))
+    if n_folds > 1:
+        where = Phrase("over {0} folds", str(n_folds))
+    if n_groups is None:
+        return where
+    return Phrase("{0} of {1}" if n_folds > 1 else "{0}; {1} in total", where, pluralize(n_groups, "group"))
 
 
 def unconverged_sentence(found: Comparison) -> str:
@@ -156,21 +205,25 @@ def feature_sentences(found: FeatureChoice) -> list[str]:
     """Return sentences that compare the selected features with the others."""
     own = next(one.accuracy for one in found.sets if one.name == found.selected)
     others = [(one.name, one.accuracy) for one in found.sets if one.name != found.selected]
-    sentences = [f"Held-out accuracy of the other features: {_values(others)}."] if others else []
+    sentences = [Phrase("Held-out accuracy of the other features: {0}.", _values(others))] if others else []
     return sentences + _ties(found.selected, own, others, "accuracy") + list(map(paired_sentence, found.tests))
 
 
 def _values(others: Sequence[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in others)
+    return Phrase.joined(", ", (Phrase("{1} {0}", f"{value:.4f}", name) for name, value in others))
 
 
 def _ties(name: str, score: float, others: Sequence[tuple[str, float]], measure: str) -> list[str]:
     """Return a sentence if others are as good as the selected one, which was listed before them."""
     ties = [other for other, value in others if as_good(value, score)]
-    return [f"{name} has the same {measure} as {' and '.join(ties)}, and was listed first."] if ties else []
+    if not ties:
+        return []
+    same = Phrase.joined(" and ", ties)
+    return [Phrase("{0} has the same {1} as {2}, and was listed first.", name, measure, same)]
 
 
 def _score(scoring: str, point: PathPoint) -> str:
     """Return the name and value of a score, with its standard error; a loss was negated to be a score."""
     error = "" if math.isnan(point.standard_error) else f" ± {point.standard_error:.4f}"
-    return f"{scoring} {-point.score if scoring == 'loss' else point.score:.4f}{error}"
+    score = -point.score if scoring == "loss" else point.score
+    return Phrase("{1} {0}", f"{score:.4f}{error}", _MEASURES.get(scoring, scoring))

@@ -124,6 +124,7 @@ class _Sweep:
         self.scale = _HALF_SCALE if half else 1.0
         self.slope = _SLOPES[setting.loss] / self.scale
         self.terms: Tensor | None = None
+        self.normal: tuple[Tensor, ...] = ()
 
     def run(self) -> None:
         """Add the losses, and the gradients for which there is memory."""
@@ -132,13 +133,13 @@ class _Sweep:
         if self.setting.loss == "cross_entropy":
             values = self.log_sums(-target_scores)
             if needs_gradients:
-                self.add_gradients((-target_scores.double() - values).to(self.layer.sums))
+                self.add_gradients(-target_scores)
         else:
             values = self.add_gradients(self.setting.delta - target_scores)
         self.found.losses.copy_(self.factors.losses(values, target_scores))
 
     def log_sums(self, offset: Tensor) -> Tensor:
-        """Return log(1 + Σ_{j≠y} exp d_j), (n,) float64."""
+        """Return log(1 + Σ_{j≠y} exp d_j), (n,) float64; keep what makes probabilities of the terms."""
         layer = self.layer
         top, total = (offset.new_zeros(len(offset), dtype=torch.float64) for _ in range(2))
         for block, weights, bias in layer.blocks():
@@ -152,8 +153,10 @@ class _Sweep:
                 top[rows] = new
         # The target's term is exp(-top); if it is the largest, its 1 is left to log1p.
         values = torch.where(top == 0.0, torch.log1p(total), top + torch.log(total + torch.exp(-top)))
+        share = (torch.exp(top - values) * self.scale).to(layer.sums)
+        self.normal = top.to(layer.sums), share
         if layer.is_one_tile:
-            self.terms = scores.mul_((torch.exp(top - values) * self.scale).to(layer.sums)[:, None])
+            self.terms = scores.mul_(share[:, None])
         return values
 
     def add_gradients(self, offset: Tensor) -> Tensor:
@@ -202,7 +205,8 @@ class _Sweep:
             slopes = self.terms.to(layer.stored)
             return slopes, None, slopes.sum(1, dtype=layer.sums)
         scores, target = layer.scores(rows, weights), layer.target[rows] - block.start
-        return self.tile(scores, offset[rows], bias, target, layer.stored, self.scale)
+        normal = (part[rows] for part in self.normal)
+        return self.tile(scores, offset[rows], bias, target, layer.stored, *normal)
 
     def scaled_rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the largest factor of a row, the shares of the rows in it, and x times these shares, as stored.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from softmargin.arguments import check_choice, check_count, check_number
-from softmargin.errors import DataError, ParameterError, missing_package
+from softmargin.errors import CapabilityError, DataError, ParameterError, missing_package
 
 try:
     import torch
 except ModuleNotFoundError as error:
     raise missing_package("softmargin.torch", "torch", "torch") from error
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from softmargin.losses.base import check_delta
 from softmargin.torch.operators import linear_loss, linear_losses
@@ -160,16 +161,17 @@ def _loss(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, option
     loss, reduction, ignore_index, class_weight, budget, delta, smoothing = options
     check_choice("reduction", reduction, _REDUCTIONS)
     check_count("budget", budget)
+    check_count("ignore_index", ignore_index, least=-(1 << 63))
     check_delta(delta)
     _check_shapes(x, weight, target, bias, class_weight)
     operand, device = x.dtype, x.device.type
-    if torch.is_autocast_enabled(device) and operand != torch.float64:
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device) and operand != torch.float64:
         operand = torch.get_autocast_dtype(device)
     elif weight.dtype != operand:
         raise DataError(
             f"x must have the type of weight, {weight.dtype}, got {operand}; use x.to({weight.dtype})."
         )
-    layer = x.reshape(-1, x.shape[-1]), weight, target.reshape(-1), bias, class_weight
+    layer = x.reshape(target.numel(), x.shape[-1]), weight, target.reshape(-1), bias, class_weight
     if reduction == "none":
         losses = linear_losses(*layer, loss, delta, smoothing, ignore_index, budget, operand)
         return losses.reshape(target.shape)
@@ -178,13 +180,30 @@ def _loss(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, option
     return linear_loss(*layer, None, loss, delta, smoothing, ignore_index, mean, budget, operand, needs)[0]
 
 
+def _check_tensors(given: dict[str, Tensor | None]) -> None:
+    for name, part in given.items():
+        if part is None and name in ("bias", "class_weight"):
+            continue
+        if not isinstance(part, Tensor):
+            raise DataError(f"{name} must be a tensor, got {type(part).__name__}; use torch.as_tensor.")
+        if part.is_complex():
+            raise DataError(f"{name} must hold real numbers, got {part.dtype}.")
+        device = given["x"].device  # type: ignore[union-attr]
+        if part.device != device:
+            raise DataError(f"{name} must be on the device of x, {device}, got {part.device}.")
+        if torch.compiler.is_compiling():
+            continue
+        if forward_ad.unpack_dual(part).tangent is not None:  # type: ignore[no-untyped-call]
+            raise CapabilityError(
+                f"{name} must not have a tangent: losses of a linear layer have no derivatives in forward mode; "
+                "use torch.nn.functional.linear and the loss of its scores."
+            )
+
+
 def _check_shapes(
     x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, class_weight: Tensor | None
 ) -> None:
-    named = {"x": x, "weight": weight, "target": target, "bias": bias, "class_weight": class_weight}
-    for name, part in named.items():
-        if not isinstance(part, Tensor) and (part is not None or name in ("x", "weight", "target")):
-            raise DataError(f"{name} must be a tensor, got {type(part).__name__}; use torch.as_tensor.")
+    _check_tensors({"x": x, "weight": weight, "target": target, "bias": bias, "class_weight": class_weight})
     if weight.ndim != 2 or x.ndim < 1 or weight.shape[1] != x.shape[-1]:
         shapes = f"{_shape(x)} and {_shape(weight)}"
         raise DataError(f"x and weight must have shapes (..., D) and (C, D), got {shapes}.")
@@ -193,7 +212,7 @@ def _check_shapes(
     if target.shape != x.shape[:-1]:
         one_hot = target.shape == (*x.shape[:-1], len(weight))
         hint = "; for one-hot rows use target.argmax(-1)" if one_hot else ""
-        raise DataError(f"target must have shape {_shape(x[..., 0])}, got {_shape(target)}{hint}.")
+        raise DataError(f"target must have shape {tuple(x.shape[:-1])}, got {_shape(target)}{hint}.")
     if target.dtype not in _TARGETS:
         raise DataError(f"target must hold integers (int64 or int32), got {target.dtype}; use target.long().")
     for name, part in (("bias", bias), ("class_weight", class_weight)):

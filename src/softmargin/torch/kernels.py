@@ -47,7 +47,7 @@ def margin_rows(
     other = tl.zeros([STEP], offset.dtype)
     for start in range(0, n_columns, STEP):
         columns, d, rival = difference(scores, offset, bias, target, n_columns, start, STEP, HAS_BIAS)
-        positive = tl.where(rival & (d > 0.0), d, 0.0)
+        positive = tl.where(rival & ~(d <= 0.0), d, 0.0)  # not a number stays one
         if SQUARED:
             value += positive * positive
             slope = positive.to(slopes.dtype.element_ty)
@@ -87,43 +87,50 @@ def exponential_rows(
 
 @triton.jit
 def probability_rows(
-    scores, slopes, offsets, bias, targets, others, n_columns, scale,
+    scores, slopes, offsets, bias, targets, tops, shares, others, n_columns,
     HAS_BIAS: tl.constexpr, STEP: tl.constexpr,
 ):  # fmt: skip
-    """Write ``scale`` times exp d_j, and their sum over a row as stored."""
+    """Write share exp(d_j - top), and their sum over a row as stored."""
     row = tl.program_id(0).to(tl.int64)
     scores += row * n_columns
     slopes += row * n_columns
     offset, target = tl.load(offsets + row), tl.load(targets + row)
+    top, share = tl.load(tops + row), tl.load(shares + row)
     other = tl.zeros([STEP], offset.dtype)
     for start in range(0, n_columns, STEP):
         columns, d, rival = difference(scores, offset, bias, target, n_columns, start, STEP, HAS_BIAS)
-        slope = tl.where(rival, tl.exp(d) * scale, 0.0).to(slopes.dtype.element_ty)
+        slope = tl.where(rival, tl.exp(d - top) * share, 0.0).to(slopes.dtype.element_ty)
         other += slope.to(offset.dtype)
         tl.store(slopes + columns, slope, mask=columns < n_columns)
     tl.store(others + row, tl.sum(other))
 
 
 def hinge(
-    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype, scale: float
+    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Do what `tiles.hinge` does."""
     return _margins(scores, offset, bias, target, dtype, squared=False)
 
 
 def squared_hinge(
-    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype, scale: float
+    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Do what `tiles.squared_hinge` does."""
     return _margins(scores, offset, bias, target, dtype, squared=True)
 
 
 def cross_entropy(
-    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype, scale: float
+    scores: Tensor,
+    offset: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    dtype: torch.dtype,
+    top: Tensor,
+    share: Tensor,
 ) -> tuple[Tensor, None, Tensor]:
     """Do what `tiles.cross_entropy` does."""
     slopes, others = torch.empty_like(scores, dtype=dtype), torch.empty_like(offset)
-    _launch(probability_rows, scores, slopes, offset, bias, target, others, scores.shape[1], scale)
+    _launch(probability_rows, scores, slopes, offset, bias, target, top, share, others, scores.shape[1])
     return slopes, None, others
 
 

@@ -60,15 +60,14 @@ class _LinearLoss(nn.Linear):
         """The loss as an object of softmargin."""
         return self._loss()
 
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        """Arguments of the function, besides the tensors of a call."""
+    def _arguments(self) -> dict[str, Any]:  # no property: compilers know none of a parent class
+        """Return the arguments of the function, besides the tensors of a call."""
         names = ("reduction", "ignore_index", "class_weight", "budget")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         """Return the loss of x (..., D) with targets (...), class numbers; for predictions call `scores`."""
-        return self._function(x, self.weight, target, self.bias, **self._arguments)
+        return self._function(x, self.weight, target, self.bias, **self._arguments())
 
     def scores(self, x: Tensor) -> Tensor:
         """Return ``x @ weight.T + bias``, (..., C); ``argmax(-1)`` of them is the predicted class."""
@@ -96,7 +95,8 @@ class _LinearLoss(nn.Linear):
         Raises
         ------
         ParameterError
-            If the model has another loss, or normalizes rows, which a linear layer does not.
+            If the model has another loss, normalizes rows, which a linear layer does not, or has a bias and the
+            layer none.
         """
         if not isinstance(model, Model):
             raise ParameterError(f"model must be a Model, got {brief(model)}; softmargin.load_model reads a file.")
@@ -104,7 +104,10 @@ class _LinearLoss(nn.Linear):
             raise ParameterError(f"model must have the loss {cls._loss.name!r}, got {model.loss.name!r}.")
         if model.preprocessing.rows != "none":
             raise ParameterError("model must be for rows as they are, got one that divides rows by their length.")
-        layer = cls(model.n_features, model.n_classes, **{**model.loss.parameters(), **options})
+        parameters: dict[str, Any] = model.loss.parameters()
+        layer = cls(model.n_features, model.n_classes, **parameters, **options)
+        if layer.bias is None and model.b.any():
+            raise ParameterError("bias must be True, got False for a model with b other than 0.")
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(model.W.T.copy()))
             if layer.bias is not None:
@@ -170,7 +173,14 @@ class _LinearLoss(nn.Linear):
         ------
         DataError
             If features, targets or class weights are invalid.
+        ParameterError
+            If the model has another loss, Δ or size.
         """
+        if (model.loss, *model.W.shape) != (self.loss, self.in_features, self.out_features):
+            raise ParameterError(
+                f"model must be of {self.loss} with {self.in_features} features and {self.out_features} classes, "
+                f"got {model.loss} with {model.n_features} and {model.n_classes}."
+            )
         X, y = self._samples(features, target)
         objective = Objective(self.loss, X, y, model.reg, sample_weight=self._row_weights(y))
         W = self.weight.detach().double().cpu().numpy().T
@@ -220,9 +230,8 @@ class _MarginLoss(_LinearLoss):
         """The loss as an object of softmargin."""
         return self._loss(self.delta)  # type: ignore[call-arg]
 
-    @property
     def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments, "delta": self.delta}
+        return {**super()._arguments(), "delta": self.delta}
 
 
 class LinearHinge(_MarginLoss):
@@ -295,9 +304,8 @@ class LinearCrossEntropy(_LinearLoss):
         super().__init__(in_features, out_features, bias, **options)
         self.label_smoothing = check_smoothing(label_smoothing)
 
-    @property
     def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments, "label_smoothing": self.label_smoothing}
+        return {**super()._arguments(), "label_smoothing": self.label_smoothing}
 
 
 def _array(values: Tensor | ArrayLike) -> NDArray[Any]:

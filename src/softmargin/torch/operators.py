@@ -139,5 +139,13 @@ def _refuse_second_derivatives() -> None:
         )
 
 
+def _refuse_vmap(*_: Any) -> None:
+    raise CapabilityError(
+        "x must not be mapped by torch.vmap: it hides which gradients of a mean or sum are needed; give x its "
+        'leading dimensions, with reduction="none".'
+    )
+
+
+linear_loss.register_vmap(_refuse_vmap)
 linear_loss.register_autograd(_scale_gradients, setup_context=_keep_gradients)
 linear_losses.register_autograd(_gradients_of_rows, setup_context=_keep_inputs)

@@ -20,7 +20,7 @@ __all__ = ["EPILOGUES", "cross_entropy", "exponential_sums", "hinge", "squared_h
 
 
 def hinge(
-    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype, scale: float
+    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the slopes ``[d_ij > 0]`` (r, c) in ``dtype``, and the sums over c of d⁺ and of the slopes, (r,)."""
     positive = _differences(scores, offset, bias, target, 0.0).clamp_min_(0.0)
@@ -30,7 +30,7 @@ def hinge(
 
 
 def squared_hinge(
-    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype, scale: float
+    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return half the slopes, ``d_ij⁺`` (r, c), in ``dtype``, and the sums of (d⁺)² and of d⁺ as stored, (r,)."""
     positive = _differences(scores, offset, bias, target, 0.0).clamp_min_(0.0)
@@ -40,13 +40,20 @@ def squared_hinge(
 
 
 def cross_entropy(
-    scores: Tensor, offset: Tensor, bias: Tensor | None, target: Tensor, dtype: torch.dtype, scale: float
+    scores: Tensor,
+    offset: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    dtype: torch.dtype,
+    top: Tensor,
+    share: Tensor,
 ) -> tuple[Tensor, None, Tensor]:
-    """Return ``scale`` times the probabilities exp d_ij (r, c) in ``dtype``, None, and their sums as stored, (r,).
+    """Return ``share_i exp(d_ij - top_i)`` (r, c) in ``dtype``, None, and their sums as stored, (r,).
 
-    Here the offset is minus the target's score and minus the loss, from `exponential_sums` over all tiles.
+    With the largest ``top`` over all tiles the terms are those of `exponential_sums`, at most 1 for any scores.
     """
-    slopes = _differences(scores, offset, bias, target, -torch.inf).exp_().mul_(scale).to(dtype)
+    differences = _differences(scores, offset, bias, target, -torch.inf)
+    slopes = differences.sub_(top[:, None]).exp_().mul_(share[:, None]).to(dtype)
     return slopes, None, slopes.sum(1, dtype=scores.dtype)
 
 

@@ -11,6 +11,7 @@ from softmargin.report.fill.predictions import Predictions
 from softmargin.report.panels import Bin, Calibration, Reliability
 from softmargin.report.wording import percent, probabilities_from, short
 from softmargin.selection.calibration import fit_temperature
+from softmargin.text import Phrase
 
 __all__ = ["calibration"]
 
@@ -70,18 +71,23 @@ def _words(
     preds: Predictions, before: Reliability, after: Reliability, temperatures: list[float], risk: Floats
 ) -> str:
     own, probabilistic = preds.model.temperature, preds.model.is_probabilistic
-    start, other = "The scores of this loss are not probabilities: for their softmax the", "temperature scaling"
+    temperature = short(float(np.sqrt(temperatures[0] * temperatures[1])), 3)
+    start: str = Phrase("The scores of this loss are not probabilities: for their softmax the")
+    other = Phrase("temperature scaling (temperature {0})", temperature)
     if own is not None:
         confidence = percent(sum(b.n * b.confidence for b in before.bins) / preds.n)
-        start = f"The mean confidence is {confidence} and the accuracy {percent(1.0 - float(risk[-1]))}; the"
+        accuracy = percent(1.0 - float(risk[-1]))
+        start = Phrase("The mean confidence is {0} and the accuracy {1}; the", confidence, accuracy)
         if not probabilistic:
-            start = f"{probabilities_from(own)} {start}"
-            other = "a temperature fitted to these samples"
-    temperature = short(float(np.sqrt(temperatures[0] * temperatures[1])), 3)
-    fitted = f"(temperature {temperature})" if own is None or probabilistic else f"({temperature})"
-    half, all_ = percent(float(risk[max(0, len(risk) // 2 - 1)])), percent(float(risk[-1]))
-    return (
-        f"{start} expected calibration error (ECE) is {percent(before.ece)}, and {percent(after.ece)} with "
-        f"{other} {fitted}. The error rate is {all_} on all samples, {half} on the half of the samples with the "
-        f"highest confidence."
+            start = Phrase.joined(" ", [probabilities_from(own), start])
+            other = Phrase("a temperature fitted to these samples ({0})", temperature)
+    return Phrase(
+        "{0} expected calibration error (ECE) is {1}, and {2} with {3}. The error rate is {4} on all samples, {5} "
+        "on the half of the samples with the highest confidence.",
+        start,
+        percent(before.ece),
+        percent(after.ece),
+        other,
+        percent(float(risk[-1])),
+        percent(float(risk[max(0, len(risk) // 2 - 1)])),
     )

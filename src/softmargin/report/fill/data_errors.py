@@ -12,7 +12,7 @@ from softmargin.report.fill.predictions import Predictions, name_of
 from softmargin.report.fill.samples import SampleStore
 from softmargin.report.panels import DataErrors, Duplicate, SuspectLabel
 from softmargin.sparse import issparse
-from softmargin.text import pluralize, printable
+from softmargin.text import Phrase, pluralize, printable
 
 __all__ = ["data_errors"]
 
@@ -53,22 +53,31 @@ def data_errors(preds: Predictions, store: SampleStore) -> DataErrors:
 
 
 def _words(preds: Predictions, n_labels: int, n_found: int, n_leaked: int) -> str:
-    words = f"{n_labels:,} of {pluralize(preds.n, 'label')} may be wrong (confident learning)."
+    labels = pluralize(preds.n, "label")
+    words = [Phrase("{0} of {1} may be wrong (confident learning).", f"{n_labels:,}", labels)]
     if n_labels > _TOO_MANY * preds.n:
-        words += (
-            " This is implausibly many: the model is not accurate enough to find label errors, and only the first "
-            "few are worth checking."
+        words.append(
+            Phrase(
+                "This is implausibly many: the model is not accurate enough to find label errors, and only the "
+                "first few are worth checking."
+            )
         )
     reason = _reason_not_to_search(preds)
     if reason:
-        return f"{words} Near-duplicates were not searched for: {reason}."
-    at_least = "at least " if n_found >= _MOST_PAIRS else ""
-    words += f" Near-duplicates (correlation ≥ {_THRESHOLD:g}): {at_least}{pluralize(n_found, 'pair')}."
+        words.append(Phrase("Near-duplicates were not searched for: {0}.", reason))
+        return Phrase.joined(" ", words)
+    pairs = pluralize(n_found, "pair")
+    if n_found >= _MOST_PAIRS:
+        pairs = Phrase("at least {0}", pairs)
+    words.append(Phrase("Near-duplicates (correlation ≥ {0}): {1}.", f"{_THRESHOLD:g}", pairs))
     if n_leaked:
-        words += (
-            f" In {n_leaked:,} of these pairs one sample is in the training data: the accuracy may be too high."
+        words.append(
+            Phrase(
+                "In {0} of these pairs one sample is in the training data: the accuracy may be too high.",
+                f"{n_leaked:,}",
+            )
         )
-    return words
+    return Phrase.joined(" ", words)
 
 
 def _label_errors(preds: Predictions) -> list[tuple[int, int]]:
@@ -128,9 +137,10 @@ def _reason_not_to_search(preds: Predictions) -> str:
     n_rows = max(data.n_samples for data in (preds.data, preds.training) if data is not None)
     n_features = preds.model.n_features
     if n_features < _FEWEST_FEATURES:
-        return f"with fewer than {_FEWEST_FEATURES} features unrelated rows correlate"
+        return Phrase("with fewer than {0} features unrelated rows correlate", str(_FEWEST_FEATURES))
     if n_features > _MOST_FEATURES or n_rows > _MOST_ROWS:
-        return f"the search is limited to {_MOST_ROWS:,} samples and {_MOST_FEATURES:,} features"
+        limits = f"{_MOST_ROWS:,}", f"{_MOST_FEATURES:,}"
+        return Phrase("the search is limited to {0} samples and {1} features", *limits)
     return ""
 
 

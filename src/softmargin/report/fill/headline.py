@@ -13,14 +13,15 @@ from softmargin.model import Model
 from softmargin.model.predict import class_numbers
 from softmargin.report.fill.predictions import Predictions, rows_for
 from softmargin.report.records import Baseline, Certificate, Headline, Origin
-from softmargin.report.wording import percent, probabilities_from, short
-from softmargin.text import pluralize, printable, some_of
+from softmargin.report.wording import percent, probabilities_from, short, title
+from softmargin.text import Phrase, pluralize, printable, some_of
 
 __all__ = ["certificate", "headline", "origin"]
 
 _BLOCK_ELEMENTS = 1 << 20
 _FEW = 100
 _MOST_NAMES = 3
+_SCALINGS = {"none": Phrase("none"), "pixel": Phrase("pixel"), "standard": Phrase("standard")}
 
 
 def headline(preds: Predictions, ece: float) -> Headline:
@@ -57,15 +58,23 @@ def certificate(preds: Predictions) -> Certificate:
     value, bound = short(model.value, 8), short(model.lower_bound, 8)
     gap, tol = short(model.gap, 3), short(model.tol)
     if model.converged:
-        words = (
-            f"No weights can give an objective below {bound} (certified lower bound); this model reaches {value}. "
-            f"Its relative gap of {gap} is within the tolerance {tol}: more passes or another solver cannot "
-            f"improve the objective by more than this."
+        words = Phrase(
+            "No weights can give an objective below {1} (certified lower bound); this model reaches {0}. Its "
+            "relative gap of {2} is within the tolerance {3}: more passes or another solver cannot improve the "
+            "objective by more than this.",
+            value,
+            bound,
+            gap,
+            tol,
         )
     else:
-        words = (
-            f"The objective is {value} and its certified lower bound {bound}. Their relative gap of {gap} exceeds "
-            f"the tolerance {tol}, so more passes may change this model."
+        words = Phrase(
+            "The objective is {0} and its certified lower bound {1}. Their relative gap of {2} exceeds the "
+            "tolerance {3}, so more passes may change this model.",
+            value,
+            bound,
+            gap,
+            tol,
         )
     names = ("value", "lower_bound", "gap", "tol", "converged", "n_passes", "seconds")
     return Certificate(**{name: getattr(model, name) for name in names}, words=words)
@@ -76,13 +85,14 @@ def origin(
 ) -> Origin:
     """Return the data and the model, and the commands that reproduce the report."""
     model = preds.model
-    scaling = model.preprocessing.scaling
-    options = [f"--loss {model.loss.name}", f"--reg {model.reg!r}", f"--tol {model.tol:g}", f"--scaling {scaling}"]
+    name = model.preprocessing.scaling
+    scaling = _SCALINGS.get(name, name)
+    options = [f"--loss {model.loss.name}", f"--reg {model.reg!r}", f"--tol {model.tol:g}", f"--scaling {name}"]
     if preds.delta is not None:
         options.append(f"--delta {preds.delta!r}")
     if model.preprocessing.rows == "l2":
         options.append("--normalize-rows")
-        scaling += ", rows of norm 1"
+        scaling = Phrase("{0}, rows of norm 1", scaling)
     if model.image_size is not None:
         options.append("--image-size " + "x".join(map(str, model.image_size)))
     if model.extractor is not None:
@@ -107,7 +117,7 @@ def origin(
         commands=(
             printable(model.command)
             or f"softmargin fit {reading if has_training else 'TRAINING_DATA'} -o {file} {' '.join(options)}",
-            f"softmargin report {file} {reading} -o report.html",
+            Phrase("softmargin report {0} {1} -o report.html", file, reading),
         ),
         versions={**model.versions, "report by softmargin": __version__},
     )
@@ -116,52 +126,78 @@ def origin(
 def _answers(preds: Predictions, ece: float) -> tuple[tuple[str, str], ...]:
     """Return the summary: headings, each with a sentence or two."""
     model, accuracy = preds.model, preds.accuracy
-    margin = "" if preds.delta is None else f" and Δ = {short(preds.delta)}"
-    features = "" if model.extractor is None else f" on the features {printable(model.extractor.describe())}"
-    chosen = "selected on held-out training samples" if model.selection else "given by the user"
-    correct, samples = percent(accuracy.value or 0.0, 2), pluralize(accuracy.n, "sample")
+    correct = percent(accuracy.value or 0.0, 2)
     if accuracy.low is None or accuracy.high is None:
-        words = (
-            f"{correct} of the {pluralize(accuracy.n, 'training sample')} are classified correctly; this is not "
-            f"an estimate for new samples."
+        words = Phrase(
+            "{0} of the {1} are classified correctly; this is not an estimate for new samples.",
+            correct,
+            pluralize(accuracy.n, "training sample"),
         )
     else:
-        interval = f"95 % confidence interval {percent(accuracy.low, 2)} to {percent(accuracy.high, 2)}"
-        words = f"{correct} of {samples} are classified correctly ({interval})."
-    fit = "Converged" if model.converged else "Did not converge"
+        words = Phrase(
+            "{0} of {1} are classified correctly (95 % confidence interval {2} to {3}).",
+            correct,
+            pluralize(accuracy.n, "sample"),
+            percent(accuracy.low, 2),
+            percent(accuracy.high, 2),
+        )
+    gap, tol = short(model.gap, 3), short(model.tol)
+    if model.converged:
+        fit = Phrase("Converged: relative duality gap {0} (tolerance {1}).", gap, tol)
+    else:
+        fit = Phrase("Did not converge: relative duality gap {0} (tolerance {1}).", gap, tol)
     return (
-        ("Loss and λ", f"The {model.loss.title} with λ = {short(model.reg)}{margin}{features}, {chosen}."),
-        ("Accuracy", words),
-        ("Convergence", f"{fit}: relative duality gap {short(model.gap, 3)} (tolerance {short(model.tol)})."),
-        ("Probabilities", _probabilities(model, ece)),
-        ("Most confused classes", _most_confused(preds)),
-        ("Largest loss", _largest_loss(preds)),
+        (Phrase("Loss and λ"), _loss_and_reg(preds)),
+        (Phrase("Accuracy"), words),
+        (Phrase("Convergence"), fit),
+        (Phrase("Probabilities"), _probabilities(model, ece)),
+        (Phrase("Most confused classes"), _most_confused(preds)),
+        (Phrase("Largest loss"), _largest_loss(preds)),
     )
+
+
+def _loss_and_reg(preds: Predictions) -> str:
+    model = preds.model
+    found = Phrase("The {0} with λ = {1}", title(model.loss), short(model.reg))
+    if preds.delta is not None:
+        found = Phrase("{0} and Δ = {1}", found, short(preds.delta))
+    if model.extractor is not None:
+        found = Phrase("{0} on the features {1}", found, printable(model.extractor.describe()))
+    if model.selection:
+        return Phrase("{0}, selected on held-out training samples.", found)
+    return Phrase("{0}, given by the user.", found)
 
 
 def _probabilities(model: Model, ece: float) -> str:
     if model.temperature is None:
-        return f"None: the {model.loss.title} gives scores, and cross-validation fitted no temperature to them."
-    start = "The softmax of the scores."
+        return Phrase(
+            "None: the {0} gives scores, and cross-validation fitted no temperature to them.", title(model.loss)
+        )
+    start: str = Phrase("The softmax of the scores.")
     if not model.is_probabilistic:
         start = probabilities_from(model.temperature)
-    return f"{start} Expected calibration error: {percent(ece)}."
+    return Phrase("{0} Expected calibration error: {1}.", start, percent(ece))
 
 
 def _most_confused(preds: Predictions) -> str:
     wrong = np.flatnonzero(~preds.correct)
     if not len(wrong):
         if preds.n_unknown:
-            return f"None besides {pluralize(preds.n_unknown, 'sample')} of unknown labels, which count as errors."
-        return "None: every sample is classified correctly."
+            unknown = pluralize(preds.n_unknown, "sample")
+            return Phrase("None besides {0} of unknown labels, which count as errors.", unknown)
+        return Phrase("None: every sample is classified correctly.")
     pairs = np.sort(np.column_stack([preds.y[wrong], preds.predicted[wrong]]), axis=1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     a, b = found[counts.argmax()].tolist()
     n, n_forth = int(counts.max()), int(((preds.y == a) & (preds.predicted == b)).sum())
     first, second = preds.classes[a], preds.classes[b]
-    return (
-        f"{first} and {second}, {pluralize(n, 'error')} ({first} predicted as {second}: {n_forth:,}; {second} "
-        f"predicted as {first}: {n - n_forth:,})."
+    return Phrase(
+        "{0} and {1}, {2} ({0} predicted as {1}: {3}; {1} predicted as {0}: {4}).",
+        first,
+        second,
+        pluralize(n, "error"),
+        f"{n_forth:,}",
+        f"{n - n_forth:,}",
     )
 
 
@@ -169,37 +205,50 @@ def _largest_loss(preds: Predictions) -> str:
     model, i = preds.model, int(preds.losses.argmax())
     rival, own = preds.classes[preds.rival[i]], preds.classes[preds.y[i]]
     lead = -float(preds.margins[i])
-    words = f"{preds.name(i)}, with a loss of {short(float(preds.losses[i]))}."
+    words = [Phrase("{0}, with a loss of {1}.", preds.name(i), short(float(preds.losses[i])))]
     if lead > 0:
-        words += f" The score of {rival} is {short(lead)} higher than that of the true class, {own}."
+        words.append(
+            Phrase("The score of {0} is {1} higher than that of the true class, {2}.", rival, short(lead), own)
+        )
     if model.is_probabilistic:
         p = float(preds.probabilities[i, preds.y[i]])
-        return f"{words} The probability of the true class is {short(p, 3)}."
-    n_over = int((preds.scores[i] > preds.own_score[i] - model.loss.score_scale).sum()) - 1
-    return f"{words} Rival classes that violate the margin Δ: {n_over:,} of {model.n_classes - 1:,}."
+        words.append(Phrase("The probability of the true class is {0}.", short(p, 3)))
+    else:
+        n_over = int((preds.scores[i] > preds.own_score[i] - model.loss.score_scale).sum()) - 1
+        n_rivals = f"{model.n_classes - 1:,}"
+        words.append(Phrase("Rival classes that violate the margin Δ: {0} of {1}.", f"{n_over:,}", n_rivals))
+    return Phrase.joined(" ", words)
 
 
 def _warnings(preds: Predictions) -> tuple[str, ...]:
-    model, found = preds.model, []
+    model, found = preds.model, list[str]()
     if preds.on_training:
         found.append(
-            "These are the training samples of the model, so all results are too optimistic; use data that the "
-            "model has not seen."
+            Phrase(
+                "These are the training samples of the model, so all results are too optimistic; use data that "
+                "the model has not seen."
+            )
         )
     if preds.n_unknown:
         names = some_of(preds.unknown, _MOST_NAMES, repr)
         found.append(
-            f"Labels that are not classes of the model count as errors: {names} "
-            f"({pluralize(preds.n_unknown, 'sample')}, only in the accuracy)."
+            Phrase(
+                "Labels that are not classes of the model count as errors: {0} ({1}, only in the accuracy).",
+                names,
+                pluralize(preds.n_unknown, "sample"),
+            )
         )
     absent = [preds.classes[k] for k in np.flatnonzero(preds.counts == 0)]
     if absent:
-        more = "" if len(absent) <= _MOST_NAMES else f" and {len(absent) - _MOST_NAMES:,} more"
-        found.append(f"No sample belongs to class {', '.join(map(repr, absent[:_MOST_NAMES]))}{more}.")
+        named = Phrase.joined(", ", map(repr, absent[:_MOST_NAMES]))
+        if len(absent) > _MOST_NAMES:
+            named = Phrase("{0} and {1} more", named, f"{len(absent) - _MOST_NAMES:,}")
+        found.append(Phrase("No sample belongs to class {0}.", named))
     if preds.n < _FEW and not preds.on_training:
-        found.append(f"Only {pluralize(preds.n, 'sample')}: note the width of the intervals.")
+        found.append(Phrase("Only {0}: note the width of the intervals.", pluralize(preds.n, "sample")))
     if not model.converged:
-        found.append(f"The fit did not converge: relative duality gap {short(model.gap, 3)} > {short(model.tol)}.")
+        gap, tol = short(model.gap, 3), short(model.tol)
+        found.append(Phrase("The fit did not converge: relative duality gap {0} > {1}.", gap, tol))
     return tuple(found)
 
 
@@ -207,10 +256,10 @@ def _baselines(preds: Predictions) -> tuple[Baseline, ...]:
     n, training = preds.n + preds.n_unknown, preds.training
     labels = preds.y if training is None else preds.training_labels[preds.training_labels >= 0]
     top = int(np.bincount(labels, minlength=preds.model.n_classes).argmax())
-    found = [Baseline("most frequent class", preds.share(int(preds.counts[top]), n))]
+    found = [Baseline(Phrase("most frequent class"), preds.share(int(preds.counts[top]), n))]
     if training is not None:
         correct = int((_nearest_centroid(preds) == preds.y).sum())
-        found.append(Baseline("nearest centroid", preds.share(correct, n)))
+        found.append(Baseline(Phrase("nearest centroid"), preds.share(correct, n)))
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from softmargin.model.predict import class_numbers
 from softmargin.preprocessing import unit_rows
 from softmargin.report.panels import Sample, Share, Term
 from softmargin.statistics import wilson_interval
-from softmargin.text import printable, truncate
+from softmargin.text import Phrase, printable, truncate
 
 __all__ = ["Predictions", "margins_of", "name_of", "rows_for"]
 
@@ -144,7 +144,7 @@ def name_of(data: Dataset, row: int) -> str:
     """Return the name of a row of a data set: its text, its id or its number."""
     if data.inputs is not None and data.inputs.kind == "texts":
         return truncate(printable(data.inputs.item(row)), _LONGEST_TEXT)
-    return f"row {row}" if data.ids is None else printable(data.ids[row])
+    return Phrase("row {0}", str(row)) if data.ids is None else printable(data.ids[row])
 
 
 def rows_for(model: Model, X: Any) -> Any:

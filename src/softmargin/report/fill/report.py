@@ -18,7 +18,9 @@ from softmargin.report.fill.training import convergence, path_panel
 from softmargin.report.fill.weights import top_samples, weights_panel
 from softmargin.report.records import Report
 from softmargin.report.refit import search_of
-from softmargin.text import printable
+from softmargin.report.wording import capitalized
+from softmargin.report.wording import title as loss_title
+from softmargin.text import Phrase, printable
 from softmargin.threads import one_blas_thread
 
 __all__ = ["fill_report"]
@@ -86,7 +88,7 @@ def fill_report(
     trust = calibration(preds)
     name = data.name if data_name is None else data_name
     return Report(
-        title=f"{model.loss.title[0].upper()}{model.loss.title[1:]} on {printable(data.name)}",
+        title=Phrase("{0} on {1}", capitalized(loss_title(model.loss)), printable(data.name)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         classes=preds.classes,
         headline=headline(preds, trust.before.ece),

@@ -7,12 +7,19 @@ from dataclasses import fields
 
 from softmargin.model import Model
 from softmargin.report.records import ComparedFeatures, Convergence, Curve, PathPanel
-from softmargin.report.wording import loss_name
+from softmargin.report.wording import capitalized, loss_name
 from softmargin.selection import Comparison, LossPath
 from softmargin.selection.wording import choice_sentences
-from softmargin.text import printable
+from softmargin.text import Phrase, printable
 
 __all__ = ["convergence", "path_panel"]
+
+_EDGES = {
+    "smallest": Phrase("The best λ is the smallest one tried; a smaller λ may be better."),
+    "largest": Phrase("The best λ is the largest one tried; a larger λ may be better."),
+    "": "",
+}
+"""The warning of a path, by the end at which its best λ is."""
 
 
 def path_panel(model: Model, comparison: Comparison | None) -> PathPanel | None:
@@ -64,7 +71,6 @@ def convergence(model: Model) -> Convergence | None:
 def _curve(path: LossPath, comparison: Comparison) -> Curve:
     accuracy = [point.validation_accuracy for point in path.points]
     errors = [comparison.accuracy_error(point) for point in path.points]
-    other = {"smallest": "smaller", "largest": "larger", "": ""}[path.at_edge]
     return Curve(
         loss=path.loss.name,
         reg=tuple(point.reg for point in path.points),
@@ -77,14 +83,14 @@ def _curve(path: LossPath, comparison: Comparison) -> Curve:
         penalty=tuple(point.reg * point.mean("square") for point in path.points),
         best=path.best,
         one_se=path.one_se,
-        warning=f"The best λ is the {path.at_edge} one tried; a {other} λ may be better." if other else "",
+        warning=_EDGES[path.at_edge],
     )
 
 
 def _as_text(sentences: list[str], comparison: Comparison) -> str:
     """Return the sentences; those that start with the name of a loss get a capital."""
     names = tuple(loss_name(comparison.name_of(path.loss)) for path in comparison.paths)
-    return printable(" ".join(s[0].upper() + s[1:] if s.startswith(names) else s for s in sentences))
+    return printable(Phrase.joined(" ", [capitalized(s) if s.startswith(names) else s for s in sentences]))
 
 
 def _known(number: float) -> float | None:

@@ -13,7 +13,7 @@ from softmargin.report.fill.predictions import Predictions, rows_for
 from softmargin.report.fill.samples import SampleStore, encoded, fitted_size, reduced
 from softmargin.report.panels import Confusion, FeatureWeight, Pixels, WeightsPanel
 from softmargin.sparse import issparse
-from softmargin.text import printable
+from softmargin.text import Phrase, printable
 
 __all__ = ["top_samples", "weights_panel"]
 
@@ -68,11 +68,11 @@ def weights_panel(
     centred = W - W.mean(axis=1, keepdims=True)  # a vector added to all classes does not change the predictions
     norms = np.sqrt((centred**2).sum(axis=0))
     directions = centred[:, list(confusion.shown)] / np.maximum(norms[list(confusion.shown)], 1e-300)
-    sizes, sizes_of = preds.counts, "evaluated samples"
+    sizes, sizes_of = preds.counts, Phrase("evaluated samples")
     if preds.training is not None:
         labels = preds.training_labels
         sizes = np.bincount(labels[labels >= 0], minlength=model.n_classes)
-        sizes_of = "training data"
+        sizes_of = Phrase("training data")
     shape, pictures = preds.data.image_shape, dict[str, Any]()
     if shape is not None and shape[2] in (1, 3):
         height, width = _picture_size(shape, model.n_classes, _PICTURE_BYTES)
@@ -110,7 +110,7 @@ def _features(preds: Predictions) -> tuple[tuple[FeatureWeight, ...], ...]:
     model = preds.model
     if model.n_features > _MOST_FEATURES:
         return ()
-    names = model.feature_names or tuple(f"feature {d}" for d in range(model.n_features))
+    names = model.feature_names or tuple(Phrase("feature {0}", str(d)) for d in range(model.n_features))
     names = tuple(map(printable, names))
     W = model.W - model.W.mean(axis=1, keepdims=True)
     effects = W * _spread(preds)[:, None]

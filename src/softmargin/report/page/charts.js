@@ -41,7 +41,7 @@ const drawing = (width, height, words, attributes, ...children) =>
   s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-label": words, ...attributes }, s("g", { "aria-hidden": true }, children));
 // A drawing with a cursor: the pointer moves it to the nearest value, the arrow keys to the next; `say` shows it.
 function chart(width, height, words, { count, near, say, start = -1 }, ...children) {
-  const svg = drawing(width, height, words + " " + tr("Use the arrow keys to read the values."), { role: "application", "aria-roledescription": tr("chart"), tabindex: 0 }, ...children);
+  const svg = drawing(width, height, tr("{0} {1}", words, tr("Use the arrow keys to read the values.")), { role: "application", "aria-roledescription": tr("chart"), tabindex: 0 }, ...children);
   let place = start;
   const show = (k) => { place = Math.max(0, Math.min(count - 1, k)); say(place); };
   svg.addEventListener("pointermove", (event) => {
@@ -56,9 +56,17 @@ function chart(width, height, words, { count, near, say, start = -1 }, ...childr
   return svg;
 }
 const nearest = (list, distance) => list.reduce((best, one, k) => (distance(one, k) < distance(list[best], best) ? k : best), 0);
+// The width of a text in letters; an East Asian character is nearly as wide as two.
+const span = (text) => [...text].reduce((sum, c) => sum + (c >= "\u2e80" ? 1.75 : 1), 0);
+function shortened(text, letters) {
+  if (span(text) <= letters) return text;
+  let kept = "";
+  for (const c of text) if (span(kept + c) <= letters - 1) kept += c; else break;
+  return kept + "…";
+}
 // The name of a mark, on the side of its line that has space.
 function markText(at, y, width, text) {
-  const left = at + 5 + 7 * text.length > width;
+  const left = at + 5 + 7 * span(text) > width;
   return s("text", { class: "mark-text", x: left ? at - 5 : at + 5, y, "text-anchor": left ? "end" : "start" }, text);
 }
 const readings = () => h("output", { class: "readout", "aria-live": "polite" });
@@ -128,7 +136,7 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
       readout.textContent = tr("{0} {1}: {2}", xLabel, xFormat(value), values.join(tr(", ")));
     }
     const near = (mouse) => nearest(grid, (value) => Math.abs(x(value) - mouse));
-    box.replaceChildren(chart(width, height, [tr("{0}.", title), ...told].join(" "), { count: grid.length, near, say, start: cursor }, plot));
+    box.replaceChildren(chart(width, height, [tr("{0}.", title), ...told].reduce((before, next) => tr("{0} {1}", before, next)), { count: grid.length, near, say, start: cursor }, plot));
   });
   return h("figure", {}, h("figcaption", {}, title), legend, box, readout);
 }
@@ -136,7 +144,7 @@ function lineChart({ title, series, xLabel, yLabel, xLog, yLog, yRange, xRange, 
 // A dot and its interval per row on a common scale from 0 to 1, in blocks that fit on a page.
 function dotPlot({ title, rows, height = 26, labelWidth = 170, most = 30 }) {
   const box = h("div", { class: "chart blocks" });
-  const widest = Math.min(labelWidth, 7.5 * Math.max(...rows.map((row) => row.name.length)) + 18);
+  const widest = Math.min(labelWidth, 7.5 * Math.max(...rows.map((row) => span(row.name))) + 18);
   const blocks = [...Array(Math.ceil(rows.length / most)).keys()].map((k) => rows.slice(k * most, (k + 1) * most));
   responsive(box, (width) => {
     const half = Math.floor((width - 33) / 2);
@@ -156,9 +164,8 @@ function dots(title, rows, width, height, widest) {
       s("text", { class: "tick", x: x(t), y: total - 5, "text-anchor": "middle" }, percent(t, 0))]),
     rows.map((row, i) => {
       const y = i * height + height / 2;
-      const name = row.name.length > letters ? row.name.slice(0, letters - 1) + "…" : row.name;
       const tip = s("title", {}, tr("{0}: {1} ({2} of {3})", row.name, percent(row.share.value), whole(row.share.n_correct), whole(row.share.n)));
-      const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, name);
+      const label = s("text", { class: row.strong ? "row-label strong" : "row-label", x: left - 10, y: y + 4, "text-anchor": "end" }, shortened(row.name, letters));
       if (row.share.value === null) return s("g", {}, tip, label, s("text", { class: "tick", x: left + 6, y: y + 4 }, tr("no samples")));
       return s("g", { class: row.strong ? "row strong" : "row" }, tip, label,
         row.share.low === null ? null : s("line", { class: "whisker", x1: x(row.share.low), x2: x(row.share.high), y1: y, y2: y }),

@@ -151,8 +151,8 @@ function scatter(weights) {
       order.map((k, i) => s("circle", { class: "dot scatter", cx: x(xs[i]), cy: y(weights.norms[k]), r: 5, style: { "--key": "var(--c1)" } }, s("title", {}, tr("{0}: {1}", className(k), short(weights.norms[k]))))),
       order.length > 20 ? null : order.map((k, i) => {
         const name = className(k), at_ = x(xs[i]), letters = Math.floor(space(i) / 7);
-        if (letters < Math.min(4, name.length)) return null;
-        return s("text", { class: "tick point-name", x: at_, y: y(weights.norms[k]) - 10, "text-anchor": anchor(i) }, name.length > letters ? name.slice(0, letters - 1) + "…" : name);
+        if (letters < Math.min(4, span(name))) return null;
+        return s("text", { class: "tick point-name", x: at_, y: y(weights.norms[k]) - 10, "text-anchor": anchor(i) }, shortened(name, letters));
       })));
   });
   return h("figure", {}, h("figcaption", {}, title), box, readout);
