@@ -1,7 +1,7 @@
 """The cluster engine: bits, killed workers, memory, many passes, and the time of a pass.
 
     python benchmarks/cluster.py bits
-    python benchmarks/cluster.py kills [--fits 50]
+    python benchmarks/cluster.py kills [--fits 50] [--loss hinge]
     python benchmarks/cluster.py lost
     python benchmarks/cluster.py events
     python benchmarks/cluster.py memory [--gigabytes 6]
@@ -199,6 +199,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("section", choices=SECTIONS)
     parser.add_argument("--fits", type=int, default=50)
+    parser.add_argument("--loss", choices=("cross_entropy", "hinge"), help="kills: of this loss only")
     parser.add_argument("--passes", type=int, default=1000)
     parser.add_argument("--megabits", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=9)

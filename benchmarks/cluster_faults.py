@@ -71,9 +71,10 @@ def bits(_):
 
 
 def kills(arguments):
-    """Fits in each of which two workers are killed at random moments.
+    """Fits in each of which two workers are killed at random passes.
 
-    Lost passes are the runs of tasks that read rows, beyond one per task, divided by the number of shards.
+    Lost passes are the runs of tasks that read rows, beyond those of a fit without kills, divided by the number of
+    shards.
     """
     from softmargin.engines import cluster
 
@@ -84,58 +85,63 @@ def kills(arguments):
         client = processes.client
         client.register_plugin(counter())
         problems = [(sm.CrossEntropy(), 1e-7), (sm.Hinge(), 1e-3)]
-        expected, n_tasks, seconds = {}, {}, {}
+        problems = [each for each in problems if arguments.loss in (None, each[0].name)]
+        expected, n_tasks, seconds, n_passes = {}, {}, {}, {}
         for loss, reg in problems:
             for _ in range(2):  # the first one compiles
                 counted(client)
                 fitted = objective(loss, reg, data)
                 start = time.perf_counter()
-                expected[loss] = digest(sm.minimize(fitted))
+                fit = sm.minimize(fitted)
+                expected[loss], n_passes[loss] = digest(fit), fit.n_passes
                 seconds[loss] = time.perf_counter() - start
                 found = counted(client)
-            n_tasks[loss] = {name: found[name][1] for name in found}
             assert all(n_runs == n for n_runs, n in found.values())
-            n_shards = n_tasks[loss]["shard"]
-            n_passes = sum(n_tasks[loss].get(name, 0) for name in PASSES) / n_shards
-            print(
-                f"{loss!r}: {expected[loss]}, {n_shards} shards, {n_passes:.0f} passes, {seconds[loss]:.1f} s",
-                flush=True,
-            )
+            n_tasks[loss] = read(found)
+            n_shards = found["shard"][0]
+            print(f"{loss!r}: {expected[loss]}, {n_shards} shards, {n_passes[loss]:.0f} passes, "
+                  f"{seconds[loss]:.1f} s", flush=True)  # fmt: skip
         worst, total, n_kills, n_equal = {loss: 0.0 for loss, _ in problems}, 0.0, 0, 0
         for trial in range(arguments.fits):
-            loss, reg = problems[trial % 2]
-            fitted, stop, killed = objective(loss, reg, data), threading.Event(), []
-            moments = sorted(rng.uniform(0.0, 0.5 * seconds[loss]) for _ in range(2))
+            loss, reg = problems[trial % len(problems)]
+            fitted, stop, killed, threads = objective(loss, reg, data), threading.Event(), [], []
+            moments = sorted(rng.uniform(0.0, n_passes[loss]) for _ in range(2))
+
+            def kill(moment, stop=stop, killed=killed, pause=seconds[loss] / n_passes[loss]):
+                stop.wait(rng.uniform(0.0, pause))  # somewhere in the pass
+                while not stop.is_set():
+                    if pids := processes.pids():
+                        os.kill(rng.choice(pids), signal.SIGKILL)
+                        killed.append(moment)
+                        return
+                    stop.wait(0.05)
+
+            def watch(step, moments=moments, threads=threads, kill=kill):
+                while moments and step.n_passes >= moments[0]:
+                    threads.append(threading.Thread(target=kill, args=(moments.pop(0),)))
+                    threads[-1].start()
 
             start = time.perf_counter()
-
-            def killer(moments=moments, stop=stop, killed=killed, start=start):
-                for moment in moments:
-                    stop.wait(max(0.0, moment + start - time.perf_counter()))
-                    while not stop.is_set() and not (pids := processes.pids()):
-                        stop.wait(0.05)
-                    if stop.is_set():
-                        return
-                    os.kill(rng.choice(pids), signal.SIGKILL)
-                    killed.append(time.perf_counter() - start)
-
-            thread = threading.Thread(target=killer)
-            thread.start()
-            fit = sm.minimize(fitted)
+            fit = sm.minimize(fitted, callback=watch)
             took = time.perf_counter() - start
             stop.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
             found = counted(client)
-            extra = {name: n_runs - n for name, (n_runs, n) in found.items()}
-            lost = sum(extra.get(name, 0) for name in PASSES) / n_shards / max(1, len(killed))
+            lost = (read(found) - n_tasks[loss]) / n_shards / max(1, len(killed))
             worst[loss], total = max(worst[loss], lost), total + lost * len(killed)
             n_kills, n_equal = n_kills + len(killed), n_equal + (digest(fit) == expected[loss])
-            moments = ", ".join(f"{moment:.1f}" for moment in killed)
-            print(f"{trial:3} {loss!r:14} {digest(fit)} {took:5.1f} s, killed at {moments} s; lost {lost:.2f} "
-                  f"passes per kill, {extra.get('shard', 0)} shards read again", flush=True)  # fmt: skip
+            moments = ", ".join(f"{moment:.0f}" for moment in killed)
+            print(f"{trial:3} {loss!r:14} {digest(fit)} {took:5.1f} s, killed at passes {moments}; lost "
+                  f"{lost:.2f} passes per kill", flush=True)  # fmt: skip
             client.wait_for_workers(2, timeout=120)
         print(f"{n_equal} of {arguments.fits} fits proved with the same bits, {n_kills} kills; passes lost "
               f"per kill: {total / n_kills:.2f} on average, at most {worst}")  # fmt: skip
+
+
+def read(found):
+    """Return how many tasks have read the rows of a shard."""
+    return sum(found.get(name, (0, 0))[0] for name in PASSES)
 
 
 def lost(_):
@@ -175,7 +181,7 @@ def resumed(processes, loss, reg, data, state, expected):
     processes.client.register_plugin(counter())
     fit = sm.minimize(objective(loss, reg, data), checkpoint=state)
     found = counted(processes.client)
-    n_passes = sum(found.get(name, (0, 0))[0] for name in PASSES) / 8
+    n_passes = read(found) / 8
     same = "the same bits" if digest(fit) == digest(expected) else "OTHER BITS"
     print(f"  resumed on two new workers: {same}, {n_passes:.1f} of {expected.n_passes:.1f} passes", flush=True)
 

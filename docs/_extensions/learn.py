@@ -69,6 +69,7 @@ class NumberRole(SphinxRole):
         if key not in numbers:
             message = self.inliner.reporter.error(f"no file of learn/numbers computes {key!r}", line=self.lineno)
             return [], [message]
+        self.env.note_dependency(str(LEARN / "numbers" / f"{key.partition('.')[0]}.py"))
         value = numbers[key]
         attributes = f'data-of="{escape(key)}" value="{escape(str(value))}"'
         html = f'<data class="number" {attributes}>{written(value, form)}</data>'
@@ -101,13 +102,14 @@ class WidgetDirective(SphinxDirective):
 def script() -> str:
     """Return the program of the pages."""
     page = files("softmargin.report") / "page"
-    shared = [(page / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    own = [path.read_text("utf-8") for path in sorted((LEARN / "widgets").glob("*.js"))]
-    words = json.loads((page / "zh.json").read_text("utf-8")) if (page / "zh.json").is_file() else {}
+    paths = [*(page / f"{name}.js" for name in SCRIPTS), *sorted((LEARN / "widgets").glob("*.js"))]
+    program = "\n".join(path.read_text("utf-8") for path in paths)
+    words = json.loads((page / "zh.json").read_text("utf-8"))
     words |= json.loads((LEARN / "widgets" / "zh.json").read_text("utf-8"))
-    dictionary = f"const CHINESE = {json.dumps(words, ensure_ascii=False)};"
+    used = {text: chinese for text, chinese in words.items() if json.dumps(text, ensure_ascii=False) in program}
+    dictionary = f"const CHINESE = {json.dumps(used, ensure_ascii=False)};"
     choose = 'const WORDS = document.documentElement.lang.startsWith("zh") ? CHINESE : {};'
-    return "\n".join(['"use strict";', "(() => {", dictionary, choose, *shared, *own, "start();", "})();", ""])
+    return f'"use strict";\n(() => {{\n{dictionary}\n{choose}\n{program}\nstart();\n}})();\n'
 
 
 def style() -> str:

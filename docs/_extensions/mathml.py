@@ -13,6 +13,9 @@ from sphinx.application import Sphinx
 TAG = re.compile(r"\s*\\tag\{([^}]*)\}\s*")
 """The number of an equation."""
 
+LONG = 40
+"""Number of characters from which a formula of a line gets an element that can scroll on a narrow screen."""
+
 SPELLINGS = {
     r"\\lt(?![a-zA-Z])": "<",
     r"\\gt(?![a-zA-Z])": ">",
@@ -61,7 +64,9 @@ def replaced(text: str, patterns: dict[str, str]) -> str:
 
 def inline(translator: Any, node: nodes.math) -> None:
     """Write a formula of a line."""
-    translator.body.append(mathml(node.astext()))
+    text = node.astext()
+    formula = mathml(text)
+    translator.body.append(f'<span class="long-formula">{formula}</span>' if len(text) > LONG else formula)
     raise nodes.SkipNode
 
 

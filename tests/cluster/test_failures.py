@@ -184,10 +184,10 @@ def test_workers_of_two_kinds_are_refused_by_name(folder):
     ):
         raise sm.ClusterError(clusters.difference("tcp://a", other, "tcp://b", kind))
     with cluster(1, processes=False) as client:
-        late = client.submit(dask._checked, ("tcp://first", other), len, None, [1, 2])
+        late = client.submit(dask._checked, ("tcp://first", other), len, None, None, [1, 2])
         with pytest.raises(sm.ClusterError, match=r"tcp://first and .* differ in numpy"):
             late.result()
-        assert client.submit(dask._checked, None, len, None, [1, 2]).result() == 2
+        assert client.submit(dask._checked, None, len, None, None, [1, 2]).result() == 2
         with set_config({"softmargin.mixed": True}):
             assert dask.OnDask(client)._kind is None
         assert dask.OnDask(client)._kind[1] == kind
@@ -202,7 +202,7 @@ def test_without_a_client_or_shards_the_error_says_what_to_do(folder):
 
 def test_a_shard_is_pickled_without_its_rows(folder):
     data = sm.open_shards(folder, mapped=False)
-    shard = make_engine("chunked", data)._loaded[0]
+    shard = make_engine("chunked", data)._work.loaded[0]
     packed = pickle.dumps(shard)
     assert len(packed) < 3000
     again = pickle.loads(packed)

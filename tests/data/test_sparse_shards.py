@@ -136,7 +136,7 @@ def test_infinite_entries_are_named(tmp_path):
 def test_views_of_chunks_copy_no_entries(tmp_path):
     X, y = rows_of(300)
     engine = make_engine("chunked", sm.open_shards(save(tmp_path, X, y, (300,))))
-    [shard] = engine._loaded
+    [shard] = engine._work.loaded
     assert np.shares_memory(shard.chunks[0].engine.samples.X.data, shard.X.data)
     assert abs(vstack([chunk.engine.samples.X for chunk in shard.chunks]) - X).max() == 0
 

@@ -18,9 +18,9 @@ from softmargin.engines.array_part import ArrayPart
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.reference import ReferenceEngine
 from softmargin.engines.rows import ArrayRows
-from softmargin.engines.runner import InProcess
+from softmargin.engines.runner import InProcess, ResultsLost
 from softmargin.engines.shard import chunk_rows
-from softmargin.engines.shard_sums import Request, value
+from softmargin.engines.shard_sums import Request, kept, sums, value
 from softmargin.engines.tree import Tree, added
 from softmargin.errors import CapabilityError, DataError, ParameterError
 from softmargin.losses import SmoothedHinge
@@ -70,7 +70,9 @@ def point(whole, seed=1):
 
 def array(rows):
     """Return the rows of all shards, or of an engine in memory."""
-    return rows.save() if isinstance(rows, ArrayRows) else np.concatenate([part.array for part in rows.parts])
+    if isinstance(rows, ArrayRows):
+        return rows.save()
+    return np.concatenate([part.array for part in rows._products()])
 
 
 def everything(engine, loss):
@@ -331,9 +333,73 @@ def test_rows_are_saved_as_the_points_that_they_come_from():
     assert saved.nbytes < 2 * (W.nbytes + b.nbytes) + 8 * 800
     other = engine(WHOLE, group=1)
     again = other.rows_from(saved)
-    assert other.n_passes == 2
+    assert other.n_passes == 1  # each chunk is read once, for both rounds
     assert array(again).tobytes() == array(rows).tobytes()
     assert again.save().tobytes() == saved.tobytes()
+
+
+class Losing(InProcess):
+    """A runner that loses what belongs to the second shard, as often as it is told; it counts readings."""
+
+    def __init__(self, n_losses=0):
+        self.n_losses, self.n_read, self.is_lost = n_losses, 0, False
+
+    def run(self, task, *columns, final=False):
+        self.n_read += len(columns[0]) if task in (sums, kept) else 0
+        return super().run(task, *columns)
+
+    def collect(self, handles):
+        self.is_lost, self.n_losses = self.n_losses > 0, self.n_losses - 1
+        if self.is_lost:
+            raise ResultsLost("lost")
+        return super().collect(handles)
+
+    def lost(self, handles):
+        return [1] if self.is_lost else []
+
+
+def after_rounds(engine, n_rounds):
+    rows = engine.rows_from(None)
+    for k in range(n_rounds):
+        loss = SmoothedHinge(1.0, 0.5 + k)
+        sums = engine.dual_sums(loss, *point(WHOLE, k), Gradients(loss, rows.scaled(loss.width), keep=True))
+        rows = rows.moved(sums.rows, 1.3, 0.0, 1.0)
+    return rows
+
+
+def test_a_lost_shard_is_read_once_for_all_rounds():
+    """Whether a reading of sums is lost or the last one of a round; the other shards are not read again."""
+    whole, runner = engine(WHOLE), Losing()
+    chunked = ChunkedEngine(shards(WHOLE), runner)
+    n_shards, (W, b), loss = len(PARTS) - 1, point(WHOLE, 8), SmoothedHinge(1.0, 0.5)
+    rows, expected = after_rounds(chunked, 4), after_rounds(whole, 4)
+    runner.n_read, runner.n_losses = 0, 1
+    found = chunked.evaluate(loss, W, b, rows.scaled(0.5))
+    assert runner.n_read == n_shards + 2  # the rows and the sum
+    assert found.dW.tobytes() == whole.evaluate(loss, W, b, expected.scaled(0.5)).dW.tobytes()
+    runner.n_read, runner.n_losses = 0, 1
+    dual, same = (
+        each.dual_sums(loss, W, b, Gradients(loss, of.scaled(0.5), keep=True))
+        for each, of in ((chunked, rows), (whole, expected))
+    )
+    assert runner.n_read == n_shards + 2
+    assert dual.features.tobytes() == same.features.tobytes()
+    assert (
+        array(rows.moved(dual.rows, 1.3, 0.0, 1.0)).tobytes()
+        == array(expected.moved(same.rows, 1.3, 0.0, 1.0)).tobytes()
+    )
+    assert array(rows).tobytes() == array(expected).tobytes()
+
+
+def test_a_shard_that_is_lost_again_and_again_is_an_error():
+    runner = Losing()
+    chunked, loss = ChunkedEngine(shards(WHOLE), runner), SmoothedHinge(1.0, 0.5)
+    rows = after_rounds(chunked, 1)
+    runner.n_losses = 8
+    chunked.evaluate(loss, *point(WHOLE), rows)
+    runner.n_losses = 9
+    with pytest.raises(ResultsLost):
+        chunked.evaluate(loss, *point(WHOLE), rows)
 
 
 @pytest.mark.parametrize("loss", [sm.CrossEntropy(), sm.Hinge()], ids=repr)

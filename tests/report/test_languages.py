@@ -243,7 +243,7 @@ def test_sentences_of_a_selection_are_translated(digits):
         sm.compare(X, y, losses[:2], rule="one_se", groups=groups, cv=3, **settings),
         choose_features(sets, losses[:1], **settings).comparison,
     ]
-    names = {"hinge", "cross_entropy"}
+    names = {"hinge", "cross", "entropy", "delta"}
     for choice in found:
         for sentence in choice.sentences():
             assert english([sentence.translated(ZH)], names) == set()

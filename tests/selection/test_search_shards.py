@@ -106,9 +106,9 @@ def test_the_selection_is_the_same_for_any_grouping_and_any_order_of_the_threads
 
     def engine(group, delay=0.0):
         class Slow(InProcess):
-            def run(self, task, *columns):
+            def run(self, task, *columns, **options):
                 time.sleep(delay * threading.get_ident() % 7 * 1e-3)
-                return super().run(task, *columns)
+                return super().run(task, *columns, **options)
 
         return lambda data, n: ChunkedEngine(data, Slow(), 1, group)
 

@@ -14,7 +14,6 @@ import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -31,7 +30,6 @@ from softmargin.engines.base import (
     Engine,
     Evaluation,
     GivenRows,
-    Gradients,
     Moments,
     Preconditioner,
     Quality,
@@ -39,8 +37,8 @@ from softmargin.engines.base import (
 )
 from softmargin.engines.curvature import mean_of, step_between
 from softmargin.engines.division import Division
+from softmargin.engines.origins import Origin, loaded
 from softmargin.engines.readings import Readings
-from softmargin.engines.rows import aligned
 from softmargin.engines.runner import Runner
 from softmargin.engines.shard import (
     Fold,
@@ -55,8 +53,9 @@ from softmargin.engines.shard import (
     pick,
     survey,
 )
-from softmargin.engines.shard_rows import Flags, Origin, ShardRows, restored
+from softmargin.engines.shard_rows import Flags, ShardRows
 from softmargin.engines.shard_sums import Request
+from softmargin.engines.shard_tasks import ShardTasks
 from softmargin.engines.tree import Add, added
 from softmargin.errors import CapabilityError, ClusterError, ParameterError
 from softmargin.losses.base import Floats, Ints, Loss
@@ -70,14 +69,11 @@ _TASKS_PER_WORKER = 2
 """Number of shards per thread of the workers, or up to twice as many: others take over those of a lost worker.
 On a cluster, each costs about 1.5 ms per pass, one after the other."""
 
-_DRIVER_BYTES, _MERGED = 1 << 26, 8
-"""If the sums of all shards are larger than this, tasks first add those of this many shards."""
-
 _CONCURRENT = 16
 """Number of fits that run concurrently, so that one reading serves several points."""
 
 _ROW_ARRAYS = 3
-"""Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and offsets."""
+"""Number of arrays (N, C) of an augmented Lagrangian: multipliers before and after a round, and dual rows."""
 
 _SAMPLE_BYTES, _SAMPLE_ROWS = 1 << 28, 4096
 """Maximum size in bytes of the sample of rows for the preconditioner, and its minimum number of rows."""
@@ -133,8 +129,8 @@ class ChunkedEngine(Engine):
             )
         self._n_read = 0
         recipes = [Recipe(piece, self._n_chunks, labels, self._factors, n_threads) for piece in self._pieces]
-        self._loaded = runner.load(recipes)
-        described = runner.collect(runner.run(describe, self._loaded))
+        self._work = ShardTasks(runner, recipes, size)
+        described = self._work.on_all(describe)
         depth = (self._n_chunks - 1).bit_length()
         # Half as much again, since errors of the means of the chunks come on top of those of their variances.
         self._rounding = 1.5 * max(bound for bound, _ in described) + 4.0 * _EPS * depth
@@ -142,7 +138,7 @@ class ChunkedEngine(Engine):
             self.supports = frozenset({Capability.SINGLE})
         self._fold: Fold | None = None
         self.division: Division | None = None
-        self._readings = Readings(self._read)
+        self._readings = Readings(self._work.sums)
 
     @property
     def n_passes(self) -> float:
@@ -172,23 +168,6 @@ class ChunkedEngine(Engine):
         [total] = self._readings.get([(Request(term, arguments, add, self._fold), offsets)])
         self._n_read += self.shape.n_active if n_read is None else n_read
         return cast(tuple[Any, ...], total)
-
-    def _read(self, wanted: Sequence[tuple[Request, ShardRows | None]]) -> list[tuple[Any, ...]]:
-        """Return the totals of several requests, each with its offsets, from one reading."""
-        n = len(self._loaded)
-        requests = [self._runner.share(request) for request, _ in wanted]
-        offsets = [[rows and rows.parts[k] for _, rows in wanted] for k in range(n)]
-        nodes = self._runner.run(tasks.sums, self._loaded, [requests] * n, offsets)
-        return self._totals(nodes, [request.add for request, _ in wanted])
-
-    def _totals(self, nodes: Sequence[Any], add: Sequence[Add]) -> list[tuple[Any, ...]]:
-        size = 8 * self.shape.n_features * self.shape.n_classes * len(add)
-        while len(nodes) > _MERGED and size * len(nodes) > _DRIVER_BYTES:
-            groups = [nodes[k : k + _MERGED] for k in range(0, len(nodes), _MERGED)]
-            nodes = self._runner.run(tasks.merged, groups, [self._n_chunks] * len(groups), [add] * len(groups))
-        [found] = [tasks.merged(self._runner.collect(nodes), self._n_chunks, add)]
-        totals = [next(iter(of_request.values())) for of_request in found]
-        return [tuple(aligned(x) if isinstance(x, np.ndarray) else x for x in total) for total in totals]
 
     # -- the protocol ----------------------------------------------------------------------------------
 
@@ -239,19 +218,15 @@ class ChunkedEngine(Engine):
         arguments = (loss, W, b, source.loss, source.keep)
         if not source.keep:
             return DualSums(*self._sum(tasks.dual, *arguments, offsets=source.offsets))
-        assert source.offsets is None or isinstance(source.offsets, ShardRows)
-        request = self._runner.share(Request(tasks.dual, arguments, fold=self._fold))
-        columns = [self._loaded, [request] * len(self._loaded)]
-        pairs = self._runner.run(tasks.kept, *columns, *([] if source.offsets is None else [source.offsets.parts]))
-        nodes, rows = (self._runner.run(itemgetter(k), pairs) for k in (0, 1))
-        [(value, conjugate, square, G, classes)] = self._totals(nodes, [added])
-        self._n_read += self.shape.n_active
+        assert isinstance(source.offsets, ShardRows | None)
         parents = () if source.offsets is None else (source.offsets.origin,)
         origin = Origin("dual", (), parents, source.loss, (W.copy(), b.copy()))
-        return DualSums(value, conjugate, square, G, classes, ShardRows(self._runner, rows, origin))
+        sums, rows = self._work.kept(Request(tasks.dual, arguments, fold=self._fold), source.offsets, origin)
+        self._n_read += self.shape.n_active
+        return DualSums(*sums)._replace(rows=rows)
 
     def rows_from(self, saved: NDArray[Any] | None) -> ShardRows:
-        """Return rows of zeros in float32, or those that `ShardRows.save` described; a pass for each dual rows."""
+        """Return rows of zeros in float32, or those that `ShardRows.save` described, from one pass."""
         n_fits = 1 if self.division is None else self.division.n_folds
         needed = _ROW_ARRAYS * 4 * self.shape.n_samples * self.shape.n_classes * n_fits
         if needed > self._runner.free_bytes:
@@ -259,16 +234,10 @@ class ChunkedEngine(Engine):
                 f"The multipliers need {needed / 1e9:.2f} GB of memory, but the workers have "
                 f"{self._runner.free_bytes / 1e9:.2f} GB; add workers, or use a smooth loss."
             )
-        if saved is None:
-            shapes = [(piece.n_rows, self.shape.n_classes) for piece in self._pieces]
-            return ShardRows(self._runner, self._runner.run(tasks.zeros, shapes), Origin("zeros"))
-
-        def dual(W: Floats, b: Floats, source: Gradients) -> ShardRows:
-            rows = self.dual_sums(source.loss, W, b, source).rows
-            assert isinstance(rows, ShardRows)
-            return rows
-
-        return restored(saved, lambda: self.rows_from(None), dual)
+        origin = Origin("zeros") if saved is None else loaded(saved)
+        if origin.step != "zeros":
+            self._n_read += self.shape.n_active
+        return self._work.rows(origin, self._fold)
 
     def moments(self) -> Moments:
         """Return the mean and the variance of each feature."""
@@ -319,7 +288,7 @@ class ChunkedEngine(Engine):
         parts = np.split(places, np.searchsorted(places, starts[1:-1]))
         local = [part - start for part, start in zip(parts, starts, strict=False)]
         chunks = [[local[piece.first_chunk + k] for k, _ in enumerate(piece.chunks())] for piece in self._pieces]
-        found = self._runner.collect(self._runner.run(pick, self._loaded, chunks, [self._fold] * len(chunks)))
+        found = self._runner.collect(self._runner.run(pick, self._work.loaded, chunks, [self._fold] * len(chunks)))
         self._n_read += len(places)
         X, y, weights = zip(*(some for shard in found for some in shard), strict=True)
         joined = csr_array(vstack(X)) if hasattr(X[0], "indptr") else np.concatenate(X)
@@ -332,7 +301,7 @@ class ChunkedEngine(Engine):
 
     def fingerprint(self, weighted: bool = True) -> str:
         """Return a hash of X and labels, and of weights unless ``weighted`` is false, as for a model."""
-        found = self._runner.collect(self._runner.run(fingerprints, self._loaded, [weighted] * len(self._loaded)))
+        found = self._work.on_all(fingerprints, weighted)
         return hashlib.sha256("".join(each for hashes in found for each in hashes).encode()).hexdigest()
 
     # -- folds -----------------------------------------------------------------------------------------
@@ -351,8 +320,7 @@ class ChunkedEngine(Engine):
         DataError
             If a fold holds out no sample, or all samples of a class.
         """
-        n = len(self._loaded)
-        sizes, nodes = zip(*self._runner.collect(self._runner.run(divided, self._loaded, [rule] * n)), strict=True)
+        sizes, nodes = zip(*self._work.on_all(divided, rule), strict=True)
         self._n_read += self.shape.n_active
         [sums] = tasks.merged([[each] for each in nodes], self._n_chunks, [added])
         chunks = np.array([chunk for shard in sizes for chunk in shard])
@@ -389,9 +357,9 @@ class ChunkedEngine(Engine):
 
     def correct(self, points: Sequence[tuple[Floats, Floats]]) -> Flags:
         """Return which samples are held out and classified correctly, each by the point of its fold; one pass."""
-        folds, n = [self._part(k, True)._fold for k in range(len(points))], len(self._loaded)
+        folds = [self._part(k, True)._fold for k in range(len(points))]
         self._n_read += self.shape.n_active
-        return Flags(self._runner, self._runner.run(tasks.correct, self._loaded, [folds] * n, [points] * n))
+        return Flags(self._runner, self._work.started(tasks.correct, folds, points))
 
 
 def _refuse(purpose: str) -> NoReturn:

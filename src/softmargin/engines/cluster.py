@@ -14,6 +14,7 @@ from distributed import Client
 from distributed.client import FutureCancelledError
 
 from softmargin.engines.cpu.signature import signature
+from softmargin.engines.runner import ResultsLost
 from softmargin.errors import ClusterError, SoftmarginError
 from softmargin.shards import BlockPart, Part, Shards
 
@@ -60,7 +61,8 @@ class Cluster:
     def wait(self, answer: Coroutine[Any, Any, Any]) -> Any:
         """Return the result of a coroutine of the client, or raise a `ClusterError` if it cannot come.
 
-        The coroutine is not cancelled after an error, since the client may share its work with other threads.
+        It is `ResultsLost` if the scheduler has given up a result that is not made again. The coroutine is not
+        cancelled after an error, since the client may share its work with other threads.
         """
         waiting, alive = self._start(answer), time.monotonic()
         try:
@@ -76,7 +78,13 @@ class Cluster:
                 elif time.monotonic() - alive > _PATIENCE:
                     raise ClusterError(obstacle)
         except FutureCancelledError as error:
-            raise ClusterError(self._lost) from error
+            error.__traceback__ = None  # Dask keeps the error, whose frames would keep rows of all shards
+            if self._client.status != "running" or error.reason.startswith("scheduler"):
+                raise ClusterError(self._lost) from error
+            raise ResultsLost(
+                f"Workers have ended again and again, and {error.key} was lost, perhaps for lack of memory; start "
+                f"workers with more memory."
+            ) from error
         except OSError as error:
             if self._obstacle() == self._lost:
                 raise ClusterError(self._lost) from error

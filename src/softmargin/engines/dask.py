@@ -1,9 +1,12 @@
 """The runner of a `ChunkedEngine` on a cluster of Dask, with ordinary tasks.
 
 A shard is a task that reads its rows from its recipe, so Dask makes it again when its worker is lost, as it does
-with all that was computed from it. Nothing is scattered or pinned to a worker, and no result depends on where a
-task ran. What arrives from another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code
-would take other paths, with other rounding errors.
+with all that was computed from it. Rows beside shards are the exception: Dask would repeat the tasks of each round
+and read the shard for each. So `OnDask.run` makes Dask forget these tasks, and a single one repeats all rounds.
+
+No data are scattered, nothing is pinned to a worker, and no result depends on where a task ran. What arrives from
+another process is aligned (see ``shard.py`` and ``rows.py``): otherwise compiled code would take other paths, with
+other rounding errors.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 from softmargin.engines.chunked import ChunkedEngine
 from softmargin.engines.cluster import Cluster, difference
 from softmargin.engines.cpu.signature import signature
+from softmargin.engines.runner import ResultsLost
 from softmargin.engines.shard import Piece, Recipe, Shard
 from softmargin.engines.shard_sums import Request
 from softmargin.errors import CapabilityError, ClusterError
@@ -88,10 +92,19 @@ class OnDask:
         self._n_shards = len(recipes)
         return self._submit("shard", Shard, [(recipe,) for recipe in recipes])
 
-    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-        """Return futures of the results."""
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any], final: bool = False) -> list[Any]:
+        """Return futures of the results.
+
+        The ``final`` ones depend on an empty value that is scattered and released. So Dask cannot make them again,
+        and forgets what they were computed from: the tasks that the scheduler keeps do not grow with the rounds.
+        """
         name = getattr(task, "__name__", type(task).__name__)
-        return self._submit(name, task, list(zip(*columns, strict=True)))
+        end = self._end() if final else None
+        return self._submit(name, task, list(zip(*columns, strict=True)), end)
+
+    def _end(self) -> Any:
+        key = f"softmargin-end-{self._fit}-{next(self._runs)}"
+        return self.cluster.wait(self._client.scatter({key: None}, asynchronous=True))[key]
 
     def share(self, request: Request) -> Any:
         """Return the request if it is small, otherwise a future of it."""
@@ -99,11 +112,17 @@ class OnDask:
             return request
         return self._submit("request", _same, [(request,)])[0]
 
+    def lost(self, handles: Sequence[Any]) -> list[int]:
+        """Return the numbers of the futures that Dask has given up."""
+        return [number for number, future in enumerate(handles) if future.cancelled()]
+
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the results.
 
         Raises
         ------
+        ResultsLost
+            If a result of a final task is lost, or what follows from it; the others are still computed.
         ClusterError
             If no worker is left, the scheduler does not answer, or a task has ended too many workers.
         """
@@ -118,6 +137,8 @@ class OnDask:
                         f"perhaps for lack of memory; start workers with more memory."
                     ) from error
                 self._retry(futures)
+            except ResultsLost:
+                raise
             except BaseException:  # no task may run on for a fit that has ended, also on Ctrl-C
                 if self._client.status == "running":
                     self._client.cancel(futures)
@@ -159,14 +180,17 @@ class OnDask:
             if why:
                 raise ClusterError(f"The worker {address} {why}")
 
-    def _submit(self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _submit(
+        self, name: str, task: Callable[..., Any], rows: Sequence[tuple[Any, ...]], end: Any = None
+    ) -> list[Any]:
         """Return futures of ``task(*row)`` for each row, in one message: half the work of one for each task."""
         if not rows:
             return []
         number = next(self._runs)
         keys = [f"softmargin-{name}-{self._fit}-{number}-{k}" for k in range(len(rows))]
+        columns = zip(*map(self._with_blocks, rows), strict=True)
         found: list[Any] = self._client.map(
-            partial(_checked, self._kind, task), *zip(*map(self._with_blocks, rows), strict=True), key=keys
+            partial(_checked, self._kind, task), [end] * len(rows), *columns, key=keys
         )
         return found
 
@@ -274,6 +298,7 @@ def _same(value: Any) -> Any:
 def _checked(
     kind: tuple[str, dict[str, str]] | None,
     task: Callable[..., Any],
+    end: None,
     blocks: tuple[NDArray[Any], NDArray[Any]] | None,
     *arguments: Any,
 ) -> Any:

@@ -7,8 +7,13 @@ from typing import Any, Protocol
 
 from softmargin.engines.shard import Recipe, Shard
 from softmargin.engines.shard_sums import Request
+from softmargin.errors import ClusterError
 
-__all__ = ["InProcess", "Runner"]
+__all__ = ["InProcess", "ResultsLost", "Runner"]
+
+
+class ResultsLost(ClusterError):
+    """Results that are not made again by themselves were lost with their worker."""
 
 
 class Runner(Protocol):
@@ -31,14 +36,20 @@ class Runner(Protocol):
     def load(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return handles of the shards of these recipes; a shard that is lost is read again."""
 
-    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
-        """Return handles of ``task(*arguments)``, one per row of the ``columns``, whose handles become values."""
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any], final: bool = False) -> list[Any]:
+        """Return handles of ``task(*arguments)``, one per row of the ``columns``, whose handles become values.
+
+        If a result of a ``final`` task is lost, it is not made again, nor is what was computed from it.
+        """
 
     def share(self, request: Request) -> Any:
         """Return the request, or a handle of it, as an argument of many tasks."""
 
+    def lost(self, handles: Sequence[Any]) -> list[int]:
+        """Return the numbers of the handles whose values are lost and not made again."""
+
     def collect(self, handles: Sequence[Any]) -> list[Any]:
-        """Return the values of handles."""
+        """Return the values of handles, or raise `ResultsLost`."""
 
     def each(self, task: Callable[..., Any], *columns: Sequence[Any], shared: Sequence[Any] = ()) -> Iterator[Any]:
         """Yield ``task(*row, *shared)`` for each row of the columns, in their order; all end with the iterator."""
@@ -54,13 +65,17 @@ class InProcess:
         """Return the shards."""
         return [Shard(recipe) for recipe in recipes]
 
-    def run(self, task: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+    def run(self, task: Callable[..., Any], *columns: Sequence[Any], final: bool = False) -> list[Any]:
         """Return the results."""
         return [task(*arguments) for arguments in zip(*columns, strict=True)]
 
     def share(self, request: Request) -> Request:
         """Return the request."""
         return request
+
+    def lost(self, handles: Sequence[Any]) -> list[int]:
+        """Return nothing."""
+        return []
 
     def collect(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values, which the handles are."""

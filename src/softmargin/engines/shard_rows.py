@@ -1,62 +1,23 @@
-"""The `RowState` of data in shards: rows that stay beside their shards, and how they came about.
-
-A checkpoint holds no row. It holds the few points from which the rows follow. A resumed fit computes them again,
-to the same bits: a pass for each round of the augmented Lagrangian so far.
-"""
+"""The `RowState` of data in shards: rows that stay beside their shards, and how they came about."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import Gradients, RowState
+from softmargin.engines.base import RowState
+from softmargin.engines.origins import Origin
 from softmargin.engines.rows import ArrayRows
 from softmargin.engines.runner import Runner
-from softmargin.engines.shard_sums import n_without
-from softmargin.errors import CapabilityError
-from softmargin.losses.base import Floats, Loss
+from softmargin.engines.shard_sums import ScaledRows, n_without
 
-__all__ = ["Flags", "Origin", "ShardRows", "restored"]
+__all__ = ["Flags", "Make", "ShardRows"]
 
-
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """How rows were computed.
-
-    Attributes
-    ----------
-    step : {"zeros", "dual", "scaled", "moved", "non_negative"}
-    numbers : tuple of float
-        Arguments of the step.
-    parents : tuple of Origin
-        Those of the rows that it was applied to.
-    loss : Loss, optional
-    point : tuple of ndarray, of shape (D, C) and (C,), optional
-        W and b of the dual rows dL/ds at a point.
-    """
-
-    step: str
-    numbers: tuple[float, ...] = ()
-    parents: tuple[Origin, ...] = ()
-    loss: Loss | None = None
-    point: tuple[Floats, Floats] | None = None
-
-    def all(self) -> Iterator[Origin]:
-        """Yield this and all earlier steps, each once and after its parents."""
-        seen: set[int] = set()
-        stack = [(self, False)]
-        while stack:
-            origin, ready = stack.pop()
-            if ready:
-                yield origin
-            elif id(origin) not in seen:
-                seen.add(id(origin))
-                stack += [(origin, True), *((parent, False) for parent in origin.parents)]
+Make: TypeAlias = Callable[[Origin, Sequence[int]], list[Any]]
+"""Returns handles of rows of this origin for some shards, by their numbers."""
 
 
 @dataclass(frozen=True)
@@ -68,48 +29,66 @@ class ShardRows:
     runner : Runner
     parts : list
         A handle of `ArrayRows` per shard.
-    origin : Origin
+    made : Origin
+        How the parts were computed.
+    make : callable
+        Computes parts again.
+    factors : tuple of float
+        The rows are the parts times these, one after the other: products are made where they are needed.
     """
 
     runner: Runner
     parts: list[Any]
-    origin: Origin = field(repr=False)
+    made: Origin = field(repr=False)
+    make: Make = field(repr=False)
+    factors: tuple[float, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """How the rows were computed."""
+        origin = self.made
+        for factor in self.factors:
+            origin = origin.scaled(factor)
+        return origin
+
+    def of_shard(self, number: int) -> ScaledRows:
+        """Return the rows of a shard, as an argument of a task."""
+        return self.parts[number], self.factors
+
+    def restore(self) -> None:
+        """Compute the parts again that are lost."""
+        if lost := self.runner.lost(self.parts):
+            for number, part in zip(lost, self.make(self.made, lost), strict=True):
+                self.parts[number] = part
 
     def scaled(self, factor: float) -> ShardRows:
         """Return the rows times a factor."""
-        return self._after("scaled", ArrayRows.scaled, (factor,))
+        return replace(self, factors=(*self.factors, factor))
 
     def moved(self, target: RowState, step: float, low: float, high: float) -> ShardRows:
         """Return the rows moved towards a target, and clipped."""
         assert isinstance(target, ShardRows)
-        return self._after("moved", ArrayRows.moved, (step, low, high), target)
+        numbers = (step, low, high)
+        columns = [target._products(), *([number] * len(self.parts) for number in numbers)]
+        return self._after(ArrayRows.moved, columns, self.origin.moved(target.origin, *numbers))
 
     def non_negative(self) -> ShardRows:
         """Return max(rows, 0) in float32."""
-        return self._after("non_negative", ArrayRows.non_negative, ())
+        return self._after(ArrayRows.non_negative, [], self.origin.non_negative())
 
     def save(self) -> NDArray[Any]:
-        """Return how the rows came about, as a vector: the length of a description in JSON, it, and all points."""
-        steps = list(self.origin.all())
-        numbers = {id(origin): k for k, origin in enumerate(steps)}
-        described = [
-            [
-                origin.step, origin.numbers, [numbers[id(parent)] for parent in origin.parents],
-                None if origin.loss is None else [type(origin.loss).__qualname__, list(cast(Any, origin.loss))],
-                None if origin.point is None else origin.point[0].shape,
-            ]
-            for origin in steps
-        ]  # fmt: skip
-        header = np.frombuffer(json.dumps(described).encode(), np.uint8).astype(np.float64)
-        points = [array.ravel() for origin in steps for array in origin.point or ()]
-        return np.concatenate([[float(len(header))], header, *points])
+        """Return how the rows came about, for a checkpoint."""
+        return self.origin.save()
 
-    def _after(
-        self, step: str, task: Callable[..., ArrayRows], numbers: tuple[float, ...], *others: ShardRows
-    ) -> ShardRows:
-        columns = [other.parts for other in others] + [[number] * len(self.parts) for number in numbers]
-        origin = Origin(step, numbers, (self.origin, *(other.origin for other in others)))
-        return ShardRows(self.runner, self.runner.run(task, self.parts, *columns), origin)
+    def _products(self) -> list[Any]:
+        parts = self.parts
+        for factor in self.factors:
+            parts = self.runner.run(ArrayRows.scaled, parts, [factor] * len(parts))
+        return parts
+
+    def _after(self, task: Callable[..., ArrayRows], columns: list[list[Any]], origin: Origin) -> ShardRows:
+        parts = self.runner.run(task, self._products(), *columns, final=True)
+        return ShardRows(self.runner, parts, origin, self.make)
 
 
 @dataclass(frozen=True)
@@ -129,45 +108,3 @@ class Flags:
     def n_without(self, other: Any) -> int:
         """Return the number of samples that are in this set but not in the other."""
         return sum(self.runner.collect(self.runner.run(n_without, self.parts, other.parts)))
-
-
-def restored(
-    saved: NDArray[Any], zeros: Callable[[], ShardRows], dual: Callable[[Floats, Floats, Gradients], ShardRows]
-) -> ShardRows:
-    """Return the rows that `ShardRows.save` described.
-
-    Parameters
-    ----------
-    saved : ndarray
-    zeros : callable
-        Returns rows of zeros.
-    dual : callable
-        Returns the dual rows at a point; one pass.
-    """
-    end = 1 + int(saved[0])
-    found: list[ShardRows] = []
-    for step, numbers, places, loss, shape in json.loads(saved[1:end].astype(np.uint8).tobytes()):
-        parents = [found[place] for place in places]
-        if step == "zeros":
-            found.append(zeros())
-        elif step == "dual":
-            (D, C), (name, parameters) = shape, loss
-            W, b = saved[end : end + D * C].reshape(D, C), saved[end + D * C : end + (D + 1) * C]
-            end += (D + 1) * C
-            source = Gradients(_loss_class(name)(*parameters), parents[0] if parents else None, keep=True)
-            found.append(dual(W, b, source))
-        else:
-            first, *others = parents
-            apply = {"scaled": first.scaled, "moved": first.moved, "non_negative": first.non_negative}[step]
-            found.append(apply(*others, *numbers))
-    return found[-1]
-
-
-def _loss_class(name: str) -> Callable[..., Loss]:
-    """Return the class of a loss by its name, among those that are loaded."""
-    kinds: list[Any] = [Loss]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-        if kind.__qualname__ == name:
-            return kind
-    raise CapabilityError(f"The checkpoint is of the loss {name}; import its definition first.")

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softmargin.engines.base import Gradients
+from softmargin.engines.base import Gradients, RowState
 from softmargin.engines.curvature import traces
 from softmargin.engines.in_memory import InMemoryEngine
+from softmargin.engines.origins import repeated
 from softmargin.engines.rows import ArrayRows, aligned
 from softmargin.engines.shard import Fold, Shard
 from softmargin.engines.tree import Add, Nodes, Tree, added
@@ -24,10 +25,13 @@ from softmargin.text import printable
 from softmargin.threads import one_blas_thread
 
 __all__ = [
-    "Request", "calibration", "correct", "curvature", "dual", "evaluation", "features", "hessian", "kept",
-    "loss_moments", "merged", "merged_moments", "moments", "n_without", "quality", "some_scores", "square", "sums",
-    "value", "zeros",
+    "Request", "ScaledRows", "calibration", "correct", "curvature", "dual", "evaluation", "features", "hessian",
+    "kept", "loss_moments", "merged", "merged_moments", "moments", "n_without", "quality", "replay", "some_scores",
+    "square", "sums", "value", "zeros",
 ]  # fmt: skip
+
+ScaledRows: TypeAlias = tuple[ArrayRows, Sequence[float]]
+"""Rows of a shard and factors by which they are multiplied, one after the other."""
 
 
 class Request:
@@ -69,19 +73,19 @@ class Request:
         return sum(each.nbytes for each in self.arguments if isinstance(each, np.ndarray))
 
 
-def sums(shard: Shard, requests: Sequence[Request], offsets: Sequence[ArrayRows | None]) -> list[Nodes]:
+def sums(shard: Shard, requests: Sequence[Request], offsets: Sequence[ScaledRows | None]) -> list[Nodes]:
     """Return for each request the nodes of the sum that the chunks of a shard determine."""
     return [_sums(shard, request, added_to) for request, added_to in zip(requests, offsets, strict=True)]
 
 
-def kept(shard: Shard, request: Request, offsets: ArrayRows | None = None) -> tuple[list[Nodes], ArrayRows]:
-    """Return the nodes as `sums` does, and the dual rows of the shard; the term is `dual`."""
+def kept(shard: Shard, request: Request, offsets: ScaledRows | None = None) -> tuple[list[Nodes], ArrayRows]:
+    """Return the nodes as `sums` does, and rows of the shard, which a term such as `dual` returns last."""
     rows = np.zeros((len(shard.y), len(shard.recipe.labels)), np.float32)
     return [_sums(shard, request, offsets, rows)], ArrayRows(rows)
 
 
 def _sums(
-    shard: Shard, request: Request, offsets: ArrayRows | None, rows_out: NDArray[Any] | None = None
+    shard: Shard, request: Request, offsets: ScaledRows | None, rows_out: NDArray[Any] | None = None
 ) -> Nodes:
     shard.recipe.piece.part.check()
     tree = Tree(shard.recipe.n_chunks, request.add)
@@ -90,9 +94,8 @@ def _sums(
             if not len(engine.rows):
                 tree.put(0, number, None)
                 continue
-            added_to = None if offsets is None else ArrayRows(offsets.array[rows])
             try:
-                value = request.term(engine, added_to, *request.arguments)
+                value = request.term(engine, _of_chunk(offsets, rows), *request.arguments)
             except _NotFinite:
                 piece = shard.recipe.piece
                 raise _not_finite(piece.part.name, engine.samples.X, piece.first_row + rows.start) from None
@@ -101,6 +104,15 @@ def _sums(
                 rows_out[rows] = found.array
             tree.put(0, number, tuple(value))
     return tree.nodes
+
+
+def _of_chunk(offsets: ScaledRows | None, rows: slice) -> ArrayRows | None:
+    if offsets is None:
+        return None
+    found = ArrayRows(offsets[0].array[rows])
+    for factor in offsets[1]:
+        found = found.scaled(factor)
+    return found
 
 
 def merged(parts: Sequence[Sequence[Nodes]], n_chunks: int, add: Sequence[Add]) -> list[Nodes]:
@@ -164,6 +176,18 @@ def dual(
     """Return the `DualSums` for the gradients of another loss, without the rows unless ``keep``."""
     found = engine.dual_sums(loss, W, b, Gradients(source, offsets, keep))
     return tuple(found) if keep else tuple(found[:-1])
+
+
+def replay(engine: InMemoryEngine, offsets: _Rows, saved: Floats) -> tuple[RowState]:
+    """Return the rows of an `Origin`, as it was saved: all its steps, one after the other."""
+
+    def dual_rows(W: Floats, b: Floats, source: Gradients) -> RowState:
+        rows = engine.dual_sums(source.loss, W, b, source).rows
+        assert rows is not None
+        return rows
+
+    shape = len(engine.samples.y), engine.shape.n_classes
+    return (repeated(saved, lambda: zeros(shape), dual_rows),)
 
 
 def moments(engine: InMemoryEngine, offsets: _Rows) -> tuple[float, Floats, Floats]:

@@ -49,4 +49,4 @@ def translations(record: Any, words: Mapping[str, str], path: str = "") -> Itera
         for key, value in record.items() if isinstance(record, dict) else enumerate(record):
             yield from translations(value, words, f"{path}.{key}" if path else str(key))
     elif isinstance(record, Phrase) and (text := record.translated(words)) != record:
-        yield path, text
+        yield path, text.replace(" %", "\N{NO-BREAK SPACE}%")
