@@ -51,6 +51,13 @@ def test_what_the_file_prints_is_not_on_stdout(folder: Path) -> None:
     assert "loaded\ncalled\n" in answer.err
 
 
+def test_a_file_that_interrupts_itself_leaves_no_traceback(folder: Path) -> None:
+    Path("stops.py").write_text("raise KeyboardInterrupt\n")
+    answer = run("check", "stops.py:f")
+    assert answer.status == 130
+    assert answer.err.splitlines()[-1] == "Stopped. No file was left half-written."
+
+
 def test_files_beside_it_can_be_imported(folder: Path) -> None:
     Path("sub").mkdir()
     Path("sub/first.py").write_text("from second_of_two import half\n")

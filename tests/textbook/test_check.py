@@ -16,7 +16,7 @@ from softmargin.textbook.asking import size_rule
 from softmargin.textbook.factors import FACTORS, MULTIPLES, PENALTIES, SELECTIONS
 from softmargin.textbook.identify import explain_gradient, explain_penalty, explain_penalty_gradient, explain_value
 from softmargin.textbook.mistakes import variants
-from softmargin.textbook.problems import Problem, problems
+from softmargin.textbook.problems import DELTAS, Problem, problems
 from softmargin.textbook.report import TITLES
 from softmargin.textbook.targets import targets
 from tests.textbook.students import (
@@ -207,6 +207,25 @@ def test_a_gradient_of_a_wrong_value_is_no_second_mistake() -> None:
     assert names(report) == ["has no margin"]
 
 
+@pytest.mark.parametrize("delta", DELTAS)
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_a_correct_function_passes_at_every_allowed_margin(loss: str, delta: float) -> None:
+    function = made(CORRECT[loss, "vectorized"], (" + 1", f" + {delta}"))
+    report = check(function, loss, delta=delta)
+    assert (report.passed, report.notes) == (True, ())
+
+
+def test_an_exception_without_a_message_is_a_mistake() -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def function(W: Any, X: Any, y: Any, reg: float) -> float:
+        raise Silent
+
+    assert names(check(function)) == ["raises Silent (without a readable message)"]
+
+
 @pytest.mark.parametrize(("loss", "style"), CORRECT)
 def test_the_loss_is_guessed(loss: str, style: str) -> None:
     report = check(made(CORRECT[loss, style], ("2 * reg", "reg")))
@@ -220,8 +239,9 @@ def test_the_loss_is_guessed(loss: str, style: str) -> None:
     [
         ({"function": 3}, "function must be callable, got int."),
         ({"loss": "svm"}, "loss must be one of hinge, squared_hinge, cross_entropy, got 'svm'."),
-        ({"delta": 0.0}, "delta must be a finite number > 0, got 0.0."),
-        ({"delta": float("nan")}, "delta must be a finite number > 0, got nan."),
+        ({"delta": 0.0}, "delta must be a number from 0.001 to 10000, got 0.0."),
+        ({"delta": 1e9}, "delta must be a number from 0.001 to 10000, got 1000000000.0."),
+        ({"delta": float("nan")}, "delta must be a number from 0.001 to 10000, got nan."),
     ],
 )
 def test_invalid_arguments_are_one_sentence(given: dict[str, Any], words: str) -> None:

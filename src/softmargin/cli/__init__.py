@@ -109,6 +109,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except OSError as error:  # click's own output, of --help for example
         say_err(f"Error: {error.strerror or error}.")
         status = 2
+    except click.Abort:  # a KeyboardInterrupt that no signal caused, as in a file that is checked
+        say_err("Stopped. No file was left half-written.")
+        status = 128 + signal.SIGINT
     except _Stopped as stopped:
         say_err("Stopped. No file was left half-written.")
         status = 128 + stopped.number

@@ -30,7 +30,11 @@ _MOST_NAMES = 5
     "--loss", type=click.Choice(options.LOSS_NAMES), help="Loss that it should compute [default: guessed]."
 )
 @click.option(
-    "--delta", type=options.positive(), default=1.0, metavar="Δ", help="Margin of a hinge loss [default: 1]."
+    "--delta",
+    type=options.positive(),
+    default=1.0,
+    metavar="Δ",
+    help="Margin of a hinge loss, from 0.001 to 10,000 [default: 1].",
 )
 @options.as_json
 def check(source: str, loss: str | None, delta: float, as_json: bool) -> int:

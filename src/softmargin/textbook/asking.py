@@ -74,8 +74,7 @@ class Asker:
         except CallFailed:
             raise
         except (Exception, SystemExit) as error:
-            words = truncate(printable(error), 120).rstrip(".")
-            raise CallFailed(f"raises {type(error).__name__} ({words})", "") from error
+            raise CallFailed(f"raises {type(error).__name__} ({_words(error)})", "") from error
         self.modified |= {name for name in given if not np.array_equal(given[name], kept[name])}
         return answer
 
@@ -107,6 +106,14 @@ def _value(result: Any) -> float | None:
         advice = "The loss is one number: the mean over the samples plus the penalty."
         raise CallFailed(f"returns an array of shape {found.shape} as the loss", advice)
     return float(found.item())
+
+
+def _words(error: BaseException) -> str:
+    """Return the message of an exception, which may be of the function's own kind and have none."""
+    try:
+        return truncate(printable(error), 120).rstrip(".")
+    except Exception:
+        return "without a readable message"
 
 
 def size_rule(failed: Iterable[Problem], succeeded: Iterable[Problem]) -> str:

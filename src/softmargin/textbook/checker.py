@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from softmargin.errors import ParameterError
 from softmargin.textbook.asking import LAYOUTS, Answer, Asker, CallFailed, size_rule
 from softmargin.textbook.judging import Judge
 from softmargin.textbook.mistakes import OTHER_LOSSES
-from softmargin.textbook.problems import REGS, Problem, problems
+from softmargin.textbook.problems import DELTAS, REGS, Problem, problems
 from softmargin.textbook.report import TITLES, CheckReport, Mistake
 
 __all__ = ["check"]
@@ -40,7 +39,7 @@ def check(function: Callable[..., Any], loss: str | None = None, *, delta: float
     loss : {"hinge", "squared_hinge", "cross_entropy"}, optional
         The loss that the function should compute; by default the one that explains it with the fewest mistakes.
     delta : float, default 1.0
-        Margin Δ of the hinge losses; must be positive.
+        Margin Δ of the hinge losses, from 1e-3 to 1e4: beyond, rounding errors would look like mistakes.
 
     Returns
     -------
@@ -75,8 +74,8 @@ def check(function: Callable[..., Any], loss: str | None = None, *, delta: float
         raise ParameterError(f"function must be callable, got {type(function).__name__}.")
     if loss is not None and loss not in TITLES:
         raise ParameterError(f"loss must be one of {', '.join(TITLES)}, got {loss!r}.")
-    if not (isinstance(delta, (int, float)) and math.isfinite(delta) and delta > 0):
-        raise ParameterError(f"delta must be a finite number > 0, got {delta!r}.")
+    if not (isinstance(delta, (int, float)) and DELTAS[0] <= delta <= DELTAS[1]):
+        raise ParameterError(f"delta must be a number from {DELTAS[0]:g} to {DELTAS[1]:g}, got {delta!r}.")
     name = getattr(function, "__name__", type(function).__name__)
     asker, given, mistakes = _readable(function, problems(float(delta)))
     if not given:

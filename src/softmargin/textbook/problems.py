@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["REGS", "Problem", "overflowing", "problems"]
+__all__ = ["DELTAS", "REGS", "Problem", "overflowing", "problems"]
 
 Array = npt.NDArray[Any]
 
 REGS = (0.0, 0.3, 0.9)
 """Values of λ; that of 0 separates the data loss from the penalty."""
+
+DELTAS = (1e-3, 1e4)
+"""The least and largest Δ at which the values and differences are precise enough to accuse nobody falsely."""
 
 _SIZES = ((3, 5, 7), (3, 7, 5), (5, 3, 7), (5, 7, 3), (7, 3, 5), (7, 5, 3))
 """N, D and C in every order, so that a mix-up of two of them shows as a factor or as an index error."""
