@@ -16,7 +16,7 @@ REGS = (0.0, 0.3, 0.9)
 """Values of λ; that of 0 separates the data loss from the penalty."""
 
 DELTAS = (1e-3, 1e4)
-"""The least and largest Δ at which the values and differences are precise enough to accuse nobody falsely."""
+"""The least and largest Δ. Beyond them, rounding errors of values and differences look like mistakes."""
 
 _SIZES = ((3, 5, 7), (3, 7, 5), (5, 3, 7), (5, 7, 3), (7, 3, 5), (7, 5, 3))
 """N, D and C in every order, so that a mix-up of two of them shows as a factor or as an index error."""
