@@ -311,6 +311,21 @@ def test_the_plane_of_the_laboratory_is_the_librarys(name, browser, pages):
     assert np.allclose(found["db"], db, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("typed", ["1e308", "-1e308"])
+def test_steps_that_are_too_long_stop_before_they_overflow(typed, browser, pages):
+    browser.open(pages["hinge"])
+    n_sliders = browser.run("document.querySelectorAll('#laboratory input[type=range]').length")
+    enter(browser, "#laboratory input[type=number]", 0, typed)
+    assert abs(float(browser.run("document.querySelector('#laboratory input[type=number]').value"))) == 1e4
+    enter(browser, "#laboratory input[type=range]", n_sliders - 3, 0)  # λ = 1
+    enter(browser, "#laboratory input[type=range]", n_sliders - 1, 0.5)
+    for _ in range(30):
+        click(browser, "#laboratory button", "One step")
+    assert "The steps are too long" in text_of(browser, "#lab-plane")
+    assert browser.run("[...document.querySelectorAll('#laboratory data')].every(e => Number.isFinite(+e.value))")
+    assert browser.problems == []
+
+
 def test_the_controls_of_the_laboratory(browser, pages):
     browser.open(pages["cross_entropy"])
     value = "Number(document.querySelector('.lab-value[data-loss={}]').value)"

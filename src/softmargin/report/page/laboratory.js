@@ -34,6 +34,8 @@ function scoresLab() {
     sliders, h("div", { class: "controls" }, truth), delta), h("div", {}, which, place, spoken));
 }
 
+const MOST_WEIGHT = 1e4; // beyond, steps that are too long would soon overflow
+
 function planeLab() {
   const START = {
     X: [[0.5, 0.4], [0.8, 0.3], [0.3, 0.8], [-0.4, 0.3], [-0.3, 0.7], [-0.7, 0.2], [0.7, -0.4], [0.5, -0.6], [-0.4, -0.5]],
@@ -46,7 +48,7 @@ function planeLab() {
   const sums = h("p", { class: "lab-sum", "aria-live": "polite", id: "lab-plane" });
   const points = h("div"), chosen = readings();
   const field = (get, set, label) => {
-    const input = h("input", { type: "number", step: "0.01", value: fixed(get(), 2).replace(MINUS, "-"), "aria-label": label, change: () => { const x = Number(input.value); if (Number.isFinite(x)) { set(x); update(); } } });
+    const input = h("input", { type: "number", step: "0.01", value: fixed(get(), 2).replace(MINUS, "-"), "aria-label": label, change: () => { const x = Math.max(-MOST_WEIGHT, Math.min(MOST_WEIGHT, Number(input.value))); input.value = x.toFixed(2); set(x); update(); } });
     return Object.assign(input, { refresh: () => { if (document.activeElement !== input) input.value = get().toFixed(2); } });
   };
   const fields = [0, 1, 2].map((c) => [field(() => W[0][c], (x) => { W[0][c] = x; }, tr("weight of x for class {0}", c)), field(() => W[1][c], (x) => { W[1][c] = x; }, tr("weight of y for class {0}", c)), field(() => b[c], (x) => { b[c] = x; }, tr("intercept of class {0}", c))]);
@@ -91,9 +93,12 @@ function planeLab() {
   }
   function step() {
     const { dW, db } = now();
-    W = W.map((row, d) => row.map((w, c) => w - state.step * dW[d][c]));
-    b = b.map((bias, c) => bias - state.step * db[c]);
+    const moved = [...W, b].map((row, d) => row.map((w, c) => w - state.step * [...dW, db][d][c]));
+    const diverges = moved.flat().some((w) => Math.abs(w) > MOST_WEIGHT);
+    if (diverges) stop();
+    else [W, b] = [moved.slice(0, 2), moved[2]];
     update();
+    if (diverges) sums.append(" ", tr("The steps are too long: the weights grow without end. Choose a smaller step size."));
   }
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const runButton = button(tr("Run"), () => (state.running ? stop() : run()));
