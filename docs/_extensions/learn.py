@@ -29,7 +29,6 @@ SCRIPTS = ("elements", "charts", "pictures", "losses", "laboratory")
 LEARN = Path(__file__).parents[1] / "learn"
 NAMES = {"en": "English", "zh": "中文"}
 NO_SCRIPT = {"en": "This part needs JavaScript.", "zh": "这一部分需要 JavaScript。"}
-FORMULA_END = re.compile(r"<math(?:(?!</math>).)*</math>[，。：；、！？）]", re.S)
 
 
 def language_of(docname: str) -> str:
@@ -137,8 +136,10 @@ def add_scripts(app: Sphinx, docname: str, template: str, context: dict[str, Any
         target = app.builder.get_relative_uri(docname, other)
         link = f'<a class="other-language" lang="{language_of(other)}" href="{escape(target)}">{name}</a>'
         context["body"] = f"<p>{link}</p>\n{context['body']}"
-    if language == "zh":  # no line begins with a punctuation mark
-        context["body"] = FORMULA_END.sub(r'<span class="unbroken">\g<0></span>', context["body"])
+    _, *neighbours = app.builder.relations.get(docname, (None, None, None))
+    for key, neighbour in zip(("prev", "next"), neighbours, strict=True):
+        if neighbour and neighbour.startswith("learn/") and language_of(neighbour) != language:
+            context[key] = None  # the pages of a language are read by themselves
     if doctree is not None and "learn_data" in app.env.metadata[docname]:
         for name in dict.fromkeys(app.env.metadata[docname]["learn_data"].split()):
             app.add_js_file(f"learn/{name}.js", loading_method="defer")

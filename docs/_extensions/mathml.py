@@ -40,6 +40,9 @@ BRACKETS = {
 }
 r"""Brackets that docutils lets grow with what they enclose, which they do in LaTeX only after ``\left``."""
 
+PUNCTUATION = re.compile(r"[.,:;)?!]+|[，。：；、）？！]+")
+"""Between a formula and such marks, no line ends."""
+
 
 def mathml(text: str, *, as_block: bool = False) -> str:
     """Return a formula of LaTeX as MathML."""
@@ -67,6 +70,18 @@ def inline(translator: Any, node: nodes.math) -> None:
     raise nodes.SkipNode
 
 
+def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Let no line end between a formula and the punctuation after it."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        text = parent[place + 1] if place + 1 < len(parent) else None
+        if isinstance(text, nodes.Text) and (marks := PUNCTUATION.match(text)):
+            parent[place : place + 2] = [
+                nodes.inline("", "", formula, nodes.Text(marks[0]), classes=["together"]),
+                nodes.Text(text[marks.end() :]),
+            ]
+
+
 def display(translator: Any, node: nodes.math_block) -> None:
     """Write a displayed formula, with its number on the right."""
     text = node.astext()
@@ -82,4 +97,5 @@ def display(translator: Any, node: nodes.math_block) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the renderer of formulas."""
     app.add_html_math_renderer("mathml", (inline, None), (display, None))
+    app.connect("doctree-resolved", keep_together)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

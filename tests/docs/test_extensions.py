@@ -72,3 +72,20 @@ def test_the_table_of_versions_is_that_of_the_project(site: Path) -> None:
         assert name + re.sub(r"[ ]", "", rows[name]).replace("≥", ">=") == required
     extras = set(PROJECT["optional-dependencies"]) - {"test", "dev", "docs"}
     assert {f"extra {name}" for name in extras} <= set(rows)
+
+
+def test_no_line_ends_between_a_formula_and_its_comma(site: Path) -> None:
+    for page in ("learn/04-delta.html", "learn/04-delta.zh.html", "mathematics.html"):
+        text = (site / page).read_text("utf-8")
+        assert re.search(r'<span class="together"><math.*?</math>\s*[.,:;)，。：；、）]</span>', text, re.S), page
+        assert not re.search(r"</math>[.,:;)，。：；、）]\s*\w", text), page
+
+
+def test_neighbours_have_the_language_of_a_page(site: Path) -> None:
+    last, first = (
+        (site / "learn" / name).read_text("utf-8") for name in ("09-after-pixels.html", "index.zh.html")
+    )
+    assert "left-prev" in last
+    assert "right-next" not in last
+    assert "right-next" in first
+    assert "left-prev" not in first

@@ -188,3 +188,9 @@ def test_delta_up_and_reg_down(part, browser):
     assert [after[f"right-{j}"] for j in range(6)] == [before[f"right-{j}"] for j in range(6)]
     assert after["differ"] == 0
     assert after["reg-0"] in data["regs"]
+    for place in (0, 1):  # where one slider ends, the other one stops
+        for end in (0, 5, 10):
+            pair.slide(place, end)
+            there = pair.shown()
+            assert there["delta-0"] * there["reg-0"] == pytest.approx(before["delta-0"] * before["reg-0"])
+            assert [there[f"right-{j}"] for j in range(6)] == [before[f"right-{j}"] for j in range(6)]

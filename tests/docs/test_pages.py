@@ -57,15 +57,6 @@ def test_formulas_are_drawn(site: Path, browser: Browser) -> None:
     assert browser.run(height % ".formula") > 1.2 * browser.run(height % "p")
 
 
-def test_no_line_of_a_chinese_page_begins_with_the_mark_after_a_formula(site: Path, browser: Browser) -> None:
-    ends = """[...document.querySelectorAll('.unbroken')].map(e => [e.firstChild, e.lastChild].map(n => {
-        const range = document.createRange();
-        range.selectNode(n);
-        return range.getBoundingClientRect().left; })).filter(([formula, mark]) => mark > formula)"""
-    browser.open(site / "learn" / "05-softmax.zh.html", 400, ready=LOADED)
-    assert len(browser.run(ends)) == browser.run("document.querySelectorAll('.unbroken').length") > 5
-
-
 def test_the_search_finds_pages_without_a_server(site: Path, browser: Browser) -> None:
     found = "[...document.querySelectorAll('#search-results li a')].map(e => e.getAttribute('href'))"
     ready = f"{found}.some(e => e.startsWith('mathematics.html'))"

@@ -52,7 +52,7 @@ widget("hinge-curves", () => {
   const place = h("div", { class: "controls" });
   const values = (margin) => [Losses.hinge([margin, 0], 0, state.delta), Losses.squared_hinge([margin, 0], 0, state.delta)];
   const grid = spaced(-3, 3, 121);
-  const margin = slider(tr("Margin s_y − s_j"), { min: -3, max: 3, step: 0.05, value: 0, format: fixed }, (x) => { state.margin = x; draw(); });
+  const margin = slider(tr("Margin: true score minus rival"), { min: -3, max: 3, step: 0.05, value: 0, format: fixed }, (x) => { state.margin = x; draw(); });
   const delta = slider("Δ", { min: 0.25, max: 3, step: 0.25, value: 1, format: fixed }, (x) => { state.delta = x; draw(); });
   const plot = livePlot({ title: tr("Loss of one rival"), xLabel: tr("margin"), yLabel: tr("loss"), xRange: [-3, 3], yRange: [0, 9], pick: (x) => { margin.set(x); state.margin = Number(margin.input.value); draw(); } }, () => {
     const [hinge, squared] = values(state.margin);

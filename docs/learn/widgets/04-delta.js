@@ -50,17 +50,27 @@ widget("exchange", (options, { exchange }) => {
     place.replaceChildren(table([tr("weight"), tr("left"), tr("right"), tr("left / right")], names.map((name, k) =>
       [name, shown(`left-${k}`, a.w[k]), shown(`right-${k}`, b.w[k]), shown(`ratio-${k}`, ratios[k], fixed, 4)]), { caption: tr("The six weights of both optima") }));
     const same = Math.max(...ratios) - Math.min(...ratios) < 1e-4 * Math.abs(ratios[0]);
-    told.replaceChildren(...parts("{0} of {1} points of the plane get another class. {2}", shown("differ", differ, whole), whole(CELLS * CELLS),
+    told.replaceChildren(...parts("The two sides differ in the class of {0} of {1} points of the plane. {2}", shown("differ", differ, whole), whole(CELLS * CELLS),
       same ? tr("All weights have the same ratio, Δ.") : tr("The ratios of the weights differ: these are two different classifiers.")));
   }
   const which = tabs(tr("Loss"), NAMES.map(lossName), (i) => { state.loss = i; draw(); });
   const rule = tabs(tr("Right side"), ["Δ = 1, Δ·λ", "Δ = 1, λ"], (i) => { state.divided = i === 0; draw(); });
-  const regSlider = slider("λ", { min: 2, max: regs.length - 4, step: 1, value: state.reg, format: (k) => short(regs[k]) }, (k) => { state.reg = k; draw(); });
-  const deltaSlider = slider("Δ", { min: 0, max: deltas.length - 1, step: 1, value: state.delta, format: (i) => short(deltas[i]) }, (i) => {
-    if (state.together) state.reg = Math.max(2, Math.min(regs.length - 4, state.reg - (i - state.delta)));
-    state.delta = i;
-    regSlider.set(state.reg);
+  const within = (x, [low, high]) => Math.max(low, Math.min(high, x));
+  const DELTAS = [0, deltas.length - 1], REGS = [2, regs.length - 4];
+  // Both lists are powers of two, so the sum of the places determines Δ·λ; a slider stops where the other one ends.
+  function move(delta, reg) {
+    Object.assign(state, { delta, reg });
+    deltaSlider.set(delta);
+    regSlider.set(reg);
     draw();
+  }
+  const regSlider = slider("λ", { min: REGS[0], max: REGS[1], step: 1, value: state.reg, format: (k) => short(regs[k]) }, (k) => {
+    const delta = state.together ? within(state.delta + state.reg - k, DELTAS) : state.delta;
+    move(delta, state.together ? state.delta + state.reg - delta : k);
+  });
+  const deltaSlider = slider("Δ", { min: DELTAS[0], max: DELTAS[1], step: 1, value: state.delta, format: (i) => short(deltas[i]) }, (i) => {
+    const reg = state.together ? within(state.delta + state.reg - i, REGS) : state.reg;
+    move(state.together ? state.delta + state.reg - reg : i, reg);
   });
   const together = h("label", { class: "control" }, h("input", { type: "checkbox", change: (event) => { state.together = event.target.checked; } }), tr("Δ up, λ down: keep Δ·λ"));
   onTheme(draw);

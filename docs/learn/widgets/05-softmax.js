@@ -1,3 +1,4 @@
+const power = (exponent) => h("span", {}, "e", h("sup", {}, exponent));
 // Three scores as probabilities; all scores can be moved together, or multiplied by one factor.
 widget("softmax", (options) => {
   const START = [1, -2, 0];
@@ -10,7 +11,7 @@ widget("softmax", (options) => {
   function draw() {
     const scores = state.scores.map((score) => score * state.factor + state.shift);
     const { terms, value } = Losses.cross_entropy(scores, state.y);
-    place.replaceChildren(table([tr("class"), tr("score"), "e^s", "", tr("probability")], scores.map((score, j) =>
+    place.replaceChildren(table([tr("class"), tr("score"), power("s"), "", tr("probability")], scores.map((score, j) =>
       [j === state.y ? tr("{0} (true)", j) : String(j), short(score), short(Math.exp(score), 3), barTrack(terms[j], 0, 1, j === state.y ? "--c3" : "--c1"), shown(`p-${j}`, terms[j], fixed, 3)]),
       { caption: tr("Scores and probabilities"), left: 4, className: "odds" }),
       h("p", { class: "lab-sum", "aria-live": "polite" }, tr("Cross-entropy"), ` −log p${"₀₁₂"[state.y]} = `, h("b", {}, shown("entropy", value))));
@@ -44,7 +45,7 @@ widget("overflow", (options) => {
     const [sum, movedSum] = [plain, moved].map((list) => list.reduce((a, b) => a + b, 0));
     const rows = scores.map((x, j) => [short(x, 6), shown(`exp-${j}`, plain[j], anyNumber), shown(`naive-${j}`, plain[j] / sum, anyNumber), short(x - top, 6), shown(`moved-${j}`, moved[j], anyNumber), shown(`shifted-${j}`, moved[j] / movedSum, anyNumber)]);
     rows.push([tr("sum"), shown("exp-sum", sum, anyNumber), "", "", shown("moved-sum", movedSum, anyNumber), ""]);
-    place.replaceChildren(table(["s", "e^s", tr("e^s / sum"), `s ${MINUS} m`, `e^(s${MINUS}m)`, tr("its share")], rows, { caption: tr("As the formula stands, and after subtracting the largest score m") }));
+    place.replaceChildren(table(["s", power("s"), [power("s"), " / ", tr("sum")], `s ${MINUS} m`, power(`s${MINUS}m`), tr("its share")], rows, { caption: tr("As the formula stands, and after subtracting the largest score m") }));
   }
   draw();
   const reset = button(tr("Reset"), () => { START.forEach((x, k) => { scores[k] = x; fields[k].querySelector("input").value = x; }); draw(); });
@@ -67,7 +68,7 @@ widget("lost-digits", () => {
   function draw() {
     const d = state.lead, part = Math.exp(-d), right = careful(d);
     place.replaceChildren(table([tr("step"), tr("value")], [
-      [tr("e^s of each other class, relative to the true one"), shown("part", part)],
+      [parts("{0} of each other class, relative to the true one", power("s")), shown("part", part)],
       [tr("1 + their sum, as the computer stores it"), shown("stored", 1 + part + part, (x) => signed(String(x)))],
       [names()[0], shown("naive-loss", naive(d))], [names()[1], shown("careful-loss", right)],
       [tr("digits lost, of 16"), shown("lost", Math.min(16, Math.max(0, 16 + Math.log10(Math.max(1e-16, Math.abs(naive(d) / right - 1))))), fixed, 1)]],

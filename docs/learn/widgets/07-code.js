@@ -50,7 +50,7 @@ widget("code-mistakes", () => {
 widget("code-speed", (options, data) => {
   const { rows } = data["textbook-speed"];
   const place = h("div", { "aria-live": "polite" });
-  const milli = (x) => `${short(1000 * x, 3)} ms`, times = (x) => tr("{0} times", short(x, 3));
+  const milli = (x) => `${short(1000 * x, 3)} ms`, times = (x) => tr("{0} times", whole(x));
   function draw(k) {
     const row = rows[k];
     place.replaceChildren(facts([

@@ -24,7 +24,7 @@ widget("hog", () => {
   const CELL = 22, SIDE = HOG_SIDE, cells = SIDE / HOG_CELL;
   const clip = (v) => Math.max(0, Math.min(255, Math.round(v)));
   const shapes = {
-    edge: (u, v) => (u > 0 ? 180 : 70),
+    edge: (u, v) => Math.round(125 + 55 * Math.max(-1, Math.min(1, u / 2))), // soft, so that steps of pixels do not hide its angle
     stripes: (u, v) => (Math.floor((u + 100) / 4) % 2 ? 180 : 70),
     ring: (u, v) => (Math.abs(Math.hypot(u, v) - 5) < 1.5 ? 180 : 70),
   };
@@ -129,7 +129,7 @@ widget("ladder", (options, { ladder }) => {
     place.replaceChildren(facts([
       [tr("Columns"), shown("ladder-columns", rung.columns, whole)],
       [tr("Test accuracy"), shown("ladder-accuracy", rung.accuracy, percent)],
-      [tr("More than one step below"), shown("ladder-gain", rung.accuracy - under.accuracy, percent)],
+      [tr("Gain over the row above"), shown("ladder-gain", rung.accuracy - under.accuracy, percent)],
       [tr("Share of the errors of pixels that remains"), shown("ladder-errors", (1 - rung.accuracy) / (1 - ladder.rungs[0].accuracy), percent)],
     ]), h("pre", {}, h("code", {}, rung.command)));
   }
