@@ -29,10 +29,6 @@ SCRIPTS = ("elements", "charts", "pictures", "losses", "laboratory")
 LEARN = Path(__file__).parents[1] / "learn"
 NAMES = {"en": "English", "zh": "中文"}
 NO_SCRIPT = {"en": "This part needs JavaScript.", "zh": "这一部分需要 JavaScript。"}
-CHINESE_END = re.compile(
-    r"(?<=[\u3000-\u9fff\uff00-\uffef“”])\n(?=[\u3000-\u9fff\uff00-\uffef“”])|(?<=[，。：；、！？（）“”])\n"
-)
-"""An end of a line between Chinese characters, or after a Chinese punctuation mark."""
 
 
 def language_of(docname: str) -> str:
@@ -151,14 +147,6 @@ def add_scripts(app: Sphinx, docname: str, template: str, context: dict[str, Any
     app.add_css_file("learn/learn.css")
 
 
-def join_lines(app: Sphinx, doctree: nodes.document) -> None:
-    """Remove the ends of lines within Chinese text, where a browser would show a space."""
-    if language_of(app.env.docname) == "zh":
-        for text in list(doctree.findall(nodes.Text)):
-            if not isinstance(text.parent, nodes.literal_block | nodes.math_block):
-                text.parent.replace(text, nodes.Text(CHINESE_END.sub("", text)))
-
-
 def write_files(app: Sphinx, _: Any) -> None:
     """Write scripts, styles, numbers and data to ``_static/learn``, data as scripts: files cannot be fetched."""
     folder = Path(app.outdir) / "_static" / "learn"
@@ -176,7 +164,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("widget", WidgetDirective)
     app.add_role("n", NumberRole())
     app.connect("builder-inited", prepare)
-    app.connect("doctree-read", join_lines)
     app.connect("html-page-context", add_scripts)
     app.connect("build-finished", write_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -95,6 +95,13 @@ def test_a_chinese_page_is_chinese_and_links_to_chinese_pages(page):
 
 
 @pages
+def test_a_chinese_paragraph_is_one_line_since_a_browser_shows_its_end_as_a_space(page):
+    text = FENCE.sub("", chinese(page).read_text("utf-8"))
+    prose = re.sub(r"^ *(?:```|:::|[|#]|\$\$|:\w+:).*$", "", text, flags=re.M)
+    assert re.findall(r"^.*[\u3000-\u9fff\uff00-\uffef”]\n *(?![-*] |\d+\. )\S.*$", prose, flags=re.M) == []
+
+
+@pages
 def test_three_exercises_with_answers(page):
     if page.stem == "index":
         return

@@ -1,4 +1,4 @@
-"""The learning pages on scores and losses: each opens without errors, and its numbers are exact."""
+"""The learning pages on scores and losses: their numbers are exact."""
 
 from __future__ import annotations
 
@@ -13,25 +13,6 @@ import softmargin as sm
 from softmargin.statistics import mcnemar
 from softmargin.textbook import svm_loss_naive
 from tests.docs.parts import EXAMPLE_B, EXAMPLE_W, EXAMPLE_X, LEARN, value
-
-PAGES = ["01-scores", "02-svm-loss", "04-delta", "05-softmax", "06-svm-softmax"]
-
-
-@pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, True)])
-def test_a_page_opens_without_errors(page, width, dark, site, browser):
-    browser.open(site / "learn" / f"{page}.html", width, dark=dark)
-    assert browser.problems == []
-    assert browser.run("document.documentElement.scrollWidth") <= width
-    assert browser.run("[...document.querySelectorAll('.widget')].filter(e => e.clientHeight < 100).length") == 0
-    unnamed = """[...document.querySelectorAll('.widget :is(button, select, input, canvas, svg)')].filter(
-        e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.querySelector('[aria-label]'))
-        ).map(e => e.outerHTML.slice(0, 200))"""
-    assert browser.run(unnamed) == []
-    text = browser.run("document.querySelector('article').innerText")
-    assert "undefined" not in text
-    assert "$" not in text
-    assert browser.run("document.querySelectorAll('article details').length") >= 3, "three exercises with answers"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +39,7 @@ EXACT = {
 @pytest.mark.parametrize("key", EXACT)
 def test_values_of_the_design_are_on_the_pages(key, numbers):
     assert numbers[key] == pytest.approx(EXACT[key], rel=0.02)
-    pages = "".join((LEARN / f"{page}.md").read_text("utf-8") for page in PAGES)
+    pages = "".join(page.read_text("utf-8") for page in sorted(LEARN.glob("0*.md")))
     assert re.search(rf"\{{n\}}`{re.escape(key)}[:`]", pages)
 
 

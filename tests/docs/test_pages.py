@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.docs.parts import LEARN
 from tests.support.browser import LOADED, Browser
 
 PAGES = [
@@ -41,6 +43,52 @@ def test_a_page_opens_without_errors(page: str, width: int, dark: bool, site: Pa
     assert browser.run(BEYOND) == []
     broken = "[...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src)"
     assert browser.run(broken) == []
+
+
+LATIN = {
+    "SVM",
+    "SGD",
+    "HOG",
+    "CIFAR",
+    "NumPy",
+    "Objective",
+    "softmargin",
+    "softmax",
+    "Softmax",
+    "means",
+    "max",
+    "log",
+}
+"""Names and functions that stay in the interactive parts of Chinese pages."""
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in LEARN.glob("0*.md")))
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_learning_page_opens_without_errors(page, width, dark, site, browser):
+    browser.open(site / "learn" / f"{page}.html", width, dark=dark)
+    assert browser.problems == []
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run("[...document.querySelectorAll('.widget')].filter(e => e.clientHeight < 100).length") == 0
+    unnamed = """[...document.querySelectorAll('.widget :is(button, select, input, canvas, svg)')].filter(
+        e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.querySelector('[aria-label]'))
+        ).map(e => e.outerHTML.slice(0, 200))"""
+    assert browser.run(unnamed) == []
+    text = browser.run("[...document.querySelectorAll('article p, .widget')].map(e => e.innerText).join()")
+    assert not re.search(r"undefined|null|\$", text)
+    assert browser.run("document.querySelectorAll('article details').length") >= 3, "three exercises with answers"
+    parts = browser.run("[...document.querySelectorAll('.widget')].map(e => e.innerText).join('\\n')")
+    if page.startswith("05"):  # its page of overflow shows what is not a number
+        parts = parts.replace("NaN", "").replace("Infinity", "")
+    assert not re.search("NaN|Infinity", parts)
+    chinese = page.endswith(".zh")
+    assert browser.run("document.documentElement.lang") == ("zh-CN" if chinese else "en")
+    if chinese:
+        for command in browser.run(
+            "[...document.querySelectorAll('.widget :is(code, pre)')].map(e => e.innerText)"
+        ):
+            parts = parts.replace(command, "")
+        assert set(re.findall("[A-Za-z]{3,}", parts)) <= LATIN
 
 
 def test_formulas_are_drawn(site: Path, browser: Browser) -> None:

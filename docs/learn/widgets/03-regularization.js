@@ -7,6 +7,12 @@ function refill(place, ...children) {
   place.replaceChildren(...children.flat());
 }
 
+// The names of the photographs' classes, for readers of another language.
+const PHOTO_CLASSES = {
+  airplane: tr("airplane"), automobile: tr("automobile"), bird: tr("bird"), cat: tr("cat"), deer: tr("deer"),
+  dog: tr("dog"), frog: tr("frog"), horse: tr("horse"), ship: tr("ship"), truck: tr("truck"),
+};
+
 widget("penalty", () => {
   const x = [1, 1, 1, 1], starts = [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]];
   let w = [...starts[0]];
@@ -41,7 +47,7 @@ widget("lambda-path", (options, data) => {
     const now = path()[state.at];
     const most = state.same ? Math.max(...path().map((each) => each.scale)) : now.scale;
     const weights = byteWeights(now.weights, now.scale), size = height * width * channels;
-    pictures.replaceChildren(...record.classes.map((name, c) => h("figure", {},
+    pictures.replaceChildren(...record.classes.map((key) => PHOTO_CLASSES[key] ?? key).map((name, c) => h("figure", {},
       weightPicture(weights.subarray(c * size, (c + 1) * size), height, width, channels, most, tr("Weights of class {0}", name), 80), h("figcaption", {}, name))));
     values.replaceChildren(facts([
       ["λ", shown("path-lambda", now.reg, short, 3)],
