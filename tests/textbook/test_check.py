@@ -154,6 +154,12 @@ def test_broken_functions_are_one_mistake(kind: str) -> None:
     assert words in mistake.sentence
 
 
+def test_a_function_that_never_runs_is_told_its_arguments() -> None:
+    report = check(lambda W, X, y: 0.0, "hinge")
+    assert "W (D, C), X (N, D), y (N,) and reg, in this order" in report.mistakes[0].advice
+    assert "\n\n\n" not in str(report)
+
+
 def test_a_mixed_up_size_is_named() -> None:
     function = made(VECTORIZED, ("S = X @ W", "S = X @ W; [W[j] for j in range(W.shape[1])]"))
     [mistake] = check(function, "hinge").mistakes

@@ -48,7 +48,7 @@ def main() -> None:
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
     record = {
         "command": "python docs/learn/data/make_speed.py",
-        "machine": f"one thread of {platform.machine()}, {platform.system()}, {versions}",
+        "machine": f"{platform.machine()}, {platform.system()}, {versions}",
         "n_features": 64, "n_classes": 10, "rows": rows,
     }  # fmt: skip
     (Path(__file__).parent / "textbook-speed.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")

@@ -18,6 +18,7 @@ __all__ = ["check"]
 
 _USUAL = 10
 """Number of classes of the usual data sets of courses."""
+_CALL = "It is called with W (D, C), X (N, D), y (N,) and reg, in this order."
 
 
 def check(function: Callable[..., Any], loss: str | None = None, *, delta: float = 1.0) -> CheckReport:
@@ -128,7 +129,8 @@ def _readable(
     if failed:
         k, error = next(iter(failed.items()))
         rule = size_rule([given[k] for k in failed], solved)
-        mistakes.append(Mistake("call", error.name, f"{error.advice} {rule or f'({given[k]})'}".strip()))
+        advice = error.advice if solved else error.advice or _CALL
+        mistakes.append(Mistake("call", error.name, f"{advice} {rule or f'({given[k]})'}".strip()))
     return asker, solved, mistakes
 
 

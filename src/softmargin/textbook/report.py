@@ -98,7 +98,7 @@ class CheckReport:
         width = max((len(part.name) for part in self.parts), default=0)
         lines += [f"{part.name:{width}}  {_words(part)}" for part in self.parts]
         if self.mistakes:
-            lines.append("")
+            lines += [""] * bool(self.parts)
             for number, mistake in enumerate(self.mistakes, 1):
                 lines.append(f"{number}. {mistake.sentence} {mistake.advice}".rstrip())
         if self.notes:
