@@ -106,20 +106,24 @@ class Browser:
     ) -> float:
         """Open a page, wait until the expression `ready` is true there, and return the seconds that took."""
         self.problems.clear()
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        still = {
-            "name": "prefers-reduced-motion",
-            "value": "reduce",
-        }  # scrolling that glides would move the targets
-        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
+        self.view(width, height, dark)
         begun = time.monotonic()
         self.call("Page.navigate", url=path.resolve().as_uri())
         self.wait(ready)
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        self.drawn()
         return time.monotonic() - begun
+
+    def view(self, width: int, height: int = 900, dark: bool = False) -> None:
+        """Set the size of the screen and the theme that the user prefers."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # gliding would move the targets
+        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
+
+    def drawn(self) -> None:
+        """Wait until all changes so far are drawn."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def wait(self, ready: str) -> None:
         """Wait until the expression is true on the page."""
