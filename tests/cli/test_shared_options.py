@@ -390,7 +390,7 @@ def test_the_help_has_headings() -> None:
             assert f"\n{heading}\n" in text
         assert text.index("--groups") < text.index("\nFit:") < text.index("\n  --tol")
     names = [{option.name for option in cli.softmargin.commands[verb].params} for verb in SHARED]
-    assert names[0] ^ names[1] == {"page", "checkpoint", "out_of_fold"}
+    assert names[0] ^ names[1] == {"page", "language", "checkpoint", "out_of_fold"}
 
 
 # -- warnings ------------------------------------------------------------------------------------------------
