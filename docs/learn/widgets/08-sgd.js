@@ -27,7 +27,7 @@ widget("sgd", (options, data) => {
     y: [...labels].map(Number) });
   const training = read(pictures.training), test = read(pictures.test);
   const regs = paths.hinge.map((notch) => notch.reg), last = regs.length - 1;
-  const state = { loss: 2, at: 12, rate: -1, batch: 3, decay: 1, seed: 0, running: 0 };
+  const state = { loss: 2, at: 12, rate: -1, batch: 3, decay: 1, seed: 0 };
   let W, b, random, F, before = [];
   const notch = () => paths[LAB_NAMES[state.loss]][state.at];
   const objective = (X, y) => objectiveAt(LAB_NAMES[state.loss], 1, X, y, W, b, notch().reg);
@@ -36,7 +36,7 @@ widget("sgd", (options, data) => {
   const gapOf = (value) => (value - notch().lower_bound) / value;
   const diverged = () => !(F[F.length - 1] <= 100 * F[0]);
   function reset(keep) {
-    stop();
+    runButton.stop();
     before = keep && F && F.length > 1 ? F : [];
     W = [...Array(D)].map(() => Array(C).fill(0));
     b = Array(C).fill(0);
@@ -45,7 +45,7 @@ widget("sgd", (options, data) => {
     draw();
   }
   function epoch() {
-    if (diverged()) { stop(); return; }
+    if (diverged()) { runButton.stop(); return; }
     const order = shuffle(N, random), size = BATCHES[state.batch], step = 10 ** state.rate * state.decay ** (F.length - 1);
     for (let k = 0; k < N; k += size) {
       const rows = order.slice(k, k + size);
@@ -54,7 +54,7 @@ widget("sgd", (options, data) => {
       db.forEach((slope, c) => { b[c] -= step * slope; });
     }
     F.push(objective(training.X, training.y).value);
-    if (F.length > 300) stop();
+    if (F.length > 300) runButton.stop();
     draw();
   }
   function draw() {
@@ -78,15 +78,7 @@ widget("sgd", (options, data) => {
       lineChart({ title: tr("Relative gap after each epoch"), xLabel: tr("epochs"), yLabel: tr("gap"), yLog: true, height: 250, xRange: [0, length], yFormat: percent,
         series: [line(tr("this run"), "--c1", gaps(F)), ...(before.length ? [line(tr("previous run"), "--c2", gaps(before), true)] : [])] }));
   }
-  const runButton = button(tr("Run"), () => (state.running ? stop() : run()));
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  function stop() { clearInterval(state.running); started(0); }
-  function run() { started(setInterval(epoch, still ? 400 : 80)); }
-  function started(running) {
-    state.running = running;
-    runButton.textContent = running ? tr("Pause") : tr("Run");
-    values.setAttribute("aria-live", running ? "off" : "polite"); // too fast for a screen reader
-  }
+  const runButton = repeater(epoch, 80, values);
   // Another objective has another bound, so its previous run is not drawn.
   const change = (key, keep) => (value) => { state[key] = value; reset(keep); };
   const controls = [

@@ -100,6 +100,19 @@ function slider(label, { min, max, step, value, format = short }, change) {
   return Object.assign(h("label", { class: "control slider" }, h("span", {}, label, " ", shown), input), { input, set });
 }
 const button = (label, click, attributes = {}) => h("button", { type: "button", click, ...attributes }, label);
+// A button that repeats a step until it is pressed again or stopped; `told` changes too fast to be read aloud meanwhile.
+function repeater(step, milliseconds, told) {
+  const pause = matchMedia("(prefers-reduced-motion: reduce)").matches ? 400 : milliseconds;
+  let timer = 0;
+  const node = button(tr("Run"), () => (timer ? stop() : set(setInterval(step, pause))));
+  function stop() { clearInterval(timer); set(0); }
+  function set(next) {
+    timer = next;
+    node.textContent = timer ? tr("Pause") : tr("Run");
+    told.setAttribute("aria-live", timer ? "off" : "polite");
+  }
+  return Object.assign(node, { stop });
+}
 function tabs(label, names, change, chosen = 0) {
   const buttons = names.map((name, i) => button(name, () => pick(i), { "aria-pressed": i === chosen }));
   function pick(i) {

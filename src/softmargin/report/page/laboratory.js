@@ -42,7 +42,7 @@ function planeLab() {
     y: [0, 0, 0, 1, 1, 1, 2, 2, 2], W: [[2.06, 0.44, 2.27], [1.48, -1.82, -2.04]], b: [-0.42, 0.52, -0.1] };
   const copy = () => JSON.parse(JSON.stringify(START));
   let { X, y, W, b } = copy();
-  const state = { loss: 0, delta: 1, reg: 0.1, step: 0.1, chosen: 0, running: 0 };
+  const state = { loss: 0, delta: 1, reg: 0.1, step: 0.1, chosen: 0 };
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": tr("plane"), "aria-label": tr("Nine points of three classes; the background shows the predicted class. N selects the next point, the arrow keys move it.") });
   const box = h("div", { class: "chart" }, canvas);
   const sums = h("p", { class: "lab-sum", "aria-live": "polite", id: "lab-plane" });
@@ -95,20 +95,12 @@ function planeLab() {
     const { dW, db } = now();
     const moved = [...W, b].map((row, d) => row.map((w, c) => w - state.step * [...dW, db][d][c]));
     const diverges = moved.flat().some((w) => Math.abs(w) > MOST_WEIGHT);
-    if (diverges) stop();
+    if (diverges) runButton.stop();
     else [W, b] = [moved.slice(0, 2), moved[2]];
     update();
     if (diverges) sums.append(" ", tr("The steps are too long: the weights grow without end. Choose a smaller step size."));
   }
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const runButton = button(tr("Run"), () => (state.running ? stop() : run()));
-  function stop() { clearInterval(state.running); started(0); }
-  function run() { started(setInterval(step, still ? 400 : 60)); }
-  function started(running) {
-    state.running = running;
-    runButton.textContent = running ? tr("Pause") : tr("Run");
-    sums.setAttribute("aria-live", running ? "off" : "polite"); // too fast for a screen reader
-  }
+  const runButton = repeater(step, 60, sums);
   const move = (i, u, v) => { X[i] = [u, v].map((x) => Math.max(-1, Math.min(1, x))); update(); };
   canvas.addEventListener("pointerdown", (event) => {
     const frame = canvas.getBoundingClientRect();
@@ -141,7 +133,7 @@ function planeLab() {
   return h("div", { class: "columns lab" },
     h("div", {}, box, chosen, note(tr("Drag a point, or focus the plane: N selects the next point, the arrow keys move it. A deeper colour means a larger difference of the two largest scores."))),
     h("div", {}, tabs(tr("Loss"), LAB_NAMES.map(lossName), (i) => { state.loss = i; update(); }), sums,
-      h("div", { class: "controls" }, button(tr("One step"), step), runButton, button(tr("Reset"), () => { stop(); ({ X, y, W, b } = copy()); update(); }), button(tr("Random weights"), () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
+      h("div", { class: "controls" }, button(tr("One step"), step), runButton, button(tr("Reset"), () => { runButton.stop(); ({ X, y, W, b } = copy()); update(); }), button(tr("Random weights"), () => { W = W.map((row) => row.map(() => 4 * Math.random() - 2)); b = b.map(() => 2 * Math.random() - 1); update(); })),
       h("div", { class: "controls" }, regSlider, deltaSlider, stepSlider), weights,
       h("details", { class: "numbers" }, h("summary", {}, tr("The points")), points)));
 }
